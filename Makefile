@@ -1,0 +1,88 @@
+# als: alternating least squares in PostgreSQL
+#
+#   make demo              install what is missing, build, and show it
+#   make check             install what is missing, build, and test it
+#   make && make install   build for the pg_config of PATH or PG_CONFIG=...
+#   make installcheck      test what is installed, against a running server
+#   make data              make the demo's data anew
+
+SCRIPTED = check data demo
+
+ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
+
+# These work before PostgreSQL is there, hence without PGXS; what else is on
+# the same command line gets a make of its own.
+OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
+
+.PHONY: $(SCRIPTED) $(OTHERS)
+.NOTPARALLEL:
+
+check demo:
+	@scripts/$@.sh
+
+data:
+	@scripts/debian-packages.sh
+
+ifneq (,$(OTHERS))
+$(OTHERS):
+	@$(MAKE) $@
+endif
+
+else
+
+PG_CONFIG ?= pg_config
+BLAS_LIBS ?= -llapack -lblas
+
+BLAS_OBJS := src/core/als_blas.o
+CORE_OBJS := $(filter-out $(BLAS_OBJS), \
+	$(patsubst %.c,%.o,$(sort $(wildcard src/core/*.c))))
+SERVER_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+
+MODULE_big := als
+OBJS := $(SERVER_OBJS) $(CORE_OBJS)
+EXTENSION := als
+DATA := $(sort $(wildcard sql/als--*.sql))
+
+# als.so must not depend on BLAS: it loads this library at first use.
+BLAS_LIB = als_blas$(DLSUFFIX)
+
+# As a system directory, the server's headers raise no warnings of their own.
+PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) \
+	-Isrc -Isrc/core
+PG_CFLAGS = -Wall -Wextra
+EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
+
+REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+REGRESS_OPTS := --inputdir=test
+PROVE_TESTS := $(sort $(wildcard test/t/*.pl))
+TAP_TESTS := $(if $(PROVE_TESTS),1)
+
+# Bitcode serves the inlining of functions into queries.  Nothing here is
+# small enough for that, and the kernels choose their instruction set alone.
+override with_llvm := no
+
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+$(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/core/*.h)
+
+# The server dictates the parameters of what it calls back.
+$(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter
+$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -Wconversion -Werror
+# PostgreSQL 16 and later build modules with -fvisibility=hidden.
+$(BLAS_OBJS): override CFLAGS += -fvisibility=default
+
+all: $(BLAS_LIB)
+
+$(BLAS_LIB): $(BLAS_OBJS)
+	$(LINK.shared) -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) $(BLAS_LIBS)
+
+.PHONY: install-blas uninstall-blas
+install: install-blas
+install-blas: $(BLAS_LIB) installdirs
+	$(INSTALL_SHLIB) $(BLAS_LIB) '$(DESTDIR)$(pkglibdir)/'
+uninstall: uninstall-blas
+uninstall-blas:
+	rm -f '$(DESTDIR)$(pkglibdir)/$(BLAS_LIB)'
+
+endif

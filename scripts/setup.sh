@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+#
+# Installs with apt what is missing to build, run and test als, and does
+# nothing if nothing is.  PG_CONFIG chooses among PostgreSQL installations.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+compiles()
+{
+	echo '#include <stdio.h>
+int main(void) { return 0; }' | gcc -x c - -o /dev/null "$@" 2>/dev/null
+}
+
+# Prints what is missing; PostgreSQL, if it is, first and without a version.
+missing()
+{
+	choose_pg_config || echo postgresql
+	compiles || printf '%s\n' gcc libc6-dev
+	# shellcheck disable=SC2086
+	compiles ${BLAS_LIBS:--llapack -lblas} || echo libopenblas-dev
+	command -v make >/dev/null || echo make
+	command -v prove >/dev/null || echo perl
+	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+}
+
+# The major version to install: PG_CONFIG's, else that of a server which is
+# there already, else the distribution's.
+postgresql_version()
+{
+	local server
+	if [[ ${PG_CONFIG:-} =~ ^/usr/lib/postgresql/([0-9]+)/ ]]; then
+		echo "${BASH_REMATCH[1]}"
+	elif [ -n "${PG_CONFIG:-}" ]; then
+		fail "$PG_CONFIG: no PostgreSQL 14 or later with server, PGXS and pg_regress"
+	else
+		for server in $(printf '%s\n' /usr/lib/postgresql/*/bin/postgres | sort -rV); do
+			[ ! -x "$server" ] || { echo "$server" | cut -d / -f 5; return; }
+		done
+		{ apt-cache depends postgresql 2>/dev/null || true; } |
+			sed -n 's/.*Depends: postgresql-\([0-9]*\)$/\1/p'
+	fi
+}
+
+apt()
+{
+	if ! as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
+		apt-get -qq -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1; then
+		cat "$log" >&2
+		return 1
+	fi
+}
+
+# Debian creates and starts a cluster with its server: not on our account.
+forbid_cluster()
+{
+	local directory=/etc/postgresql-common/createcluster.d
+	local file=$directory/als-setup.conf
+	as_root sh -c "mkdir -p $directory; echo 'create_main_cluster = false' >$file"
+	# shellcheck disable=SC2064
+	trap "rm '$log'; as_root sh -c 'rm $file; rmdir --ignore-fail-on-non-empty $directory'" EXIT
+}
+
+mapfile -t packages < <(missing)
+[ ${#packages[@]} -gt 0 ] || exit 0
+command -v apt-get >/dev/null ||
+	fail "no apt-get here; please install what Debian calls ${packages[*]}"
+
+log=$(mktemp)
+trap 'rm "$log"' EXIT
+echo "Asking apt for what is missing: ${packages[*]}"
+apt update || echo 'apt-get update failed, going on regardless' >&2
+
+# Named are only packages that are missing: a server that is there might get
+# upgraded and restarted.
+if [ "${packages[0]}" = postgresql ]; then
+	version=$(postgresql_version)
+	[ -n "$version" ] || fail 'apt knows no PostgreSQL'
+	packages[0]=postgresql-server-dev-$version
+	if [ ! -x "/usr/lib/postgresql/$version/bin/postgres" ]; then
+		packages+=("postgresql-$version")
+		forbid_cluster
+	fi
+fi
+echo "Installing ${packages[*]}"
+apt install -y --no-install-recommends "${packages[@]}"
+
+mapfile -t packages < <(missing)
+[ ${#packages[@]} -eq 0 ] || fail "still missing: ${packages[*]}"

@@ -1,0 +1,192 @@
+/* als--1.0.sql */
+
+-- complain if script is sourced in psql, rather than via CREATE EXTENSION
+\echo Use "CREATE EXTENSION als" to load this file. \quit
+
+-- A model is a table of this type, with a row per training run.  The newest
+-- row is the model that serves.
+CREATE TYPE als_model AS (
+    run             integer,
+    trained_at      timestamptz,
+    source          text,
+    user_column     text,
+    item_column     text,
+    rating_column   text,
+    feedback        text,
+    factors         integer,
+    regularization  double precision,
+    alpha           double precision,
+    iterations      integer,
+    solver          text,
+    cg_steps        integer,
+    tolerance       double precision,
+    seed            bigint,
+    warm_start      boolean,
+    workers         integer,
+    users           bigint,
+    items           bigint,
+    ratings         bigint,
+    mean_rating     double precision,
+    loss            double precision,
+    losses          double precision[],
+    seconds         double precision,
+    user_factors    regclass,
+    item_factors    regclass
+);
+COMMENT ON TYPE als_model IS 'a training run of an als model; a model is a table OF als_model';
+COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
+COMMENT ON COLUMN als_model.trained_at IS 'start of the transaction that trained';
+COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg';
+COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one element per iteration done';
+COMMENT ON COLUMN als_model.workers IS 'parallel workers that took part beside the leader';
+COMMENT ON COLUMN als_model.ratings IS 'pairs of user and item, duplicates merged';
+COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every explicit prediction; null if implicit';
+COMMENT ON COLUMN als_model.loss IS 'the objective after the last iteration';
+COMMENT ON COLUMN als_model.losses IS 'the objective after each iteration';
+COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last one written';
+COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users';
+COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items';
+
+CREATE VIEW als_models AS
+    SELECT c.oid::regclass AS model,
+           n.nspname AS schema,
+           c.relname AS name,
+           pg_get_userbyid(c.relowner) AS owner,
+           obj_description(c.oid, 'pg_class') AS description
+    FROM pg_class c
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.reloftype = 'als_model'::regtype;
+COMMENT ON VIEW als_models IS 'all models of the database';
+GRANT SELECT ON als_models TO PUBLIC;
+
+--
+-- Training
+--
+
+CREATE FUNCTION als_train(
+    model           text,
+    ratings         text,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    feedback        text DEFAULT 'implicit',
+    factors         integer DEFAULT 100,
+    regularization  double precision DEFAULT 0.01,
+    alpha           double precision DEFAULT 40,
+    iterations      integer DEFAULT 15,
+    solver          text DEFAULT 'cg',
+    cg_steps        integer DEFAULT 3,
+    tolerance       double precision DEFAULT 0,
+    seed            bigint DEFAULT 42,
+    workers         integer DEFAULT NULL,
+    warm_start      boolean DEFAULT false,
+    verbose         boolean DEFAULT false
+) RETURNS als_model
+AS 'MODULE_PATHNAME', 'als_train'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, integer, text, integer, double precision, bigint, integer, boolean, boolean)
+IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
+
+CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_train_agg_transfn'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
+IS 'aggregate transition function of als_train_agg';
+
+CREATE FUNCTION als_train_agg_finalfn(internal)
+RETURNS als_model
+AS 'MODULE_PATHNAME', 'als_train_agg_finalfn'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_train_agg_finalfn(internal)
+IS 'aggregate final function of als_train_agg';
+
+CREATE AGGREGATE als_train_agg(model text, user_id "any", item_id "any", rating double precision, options jsonb) (
+    SFUNC = als_train_agg_transfn,
+    STYPE = internal,
+    SSPACE = 16777216,
+    FINALFUNC = als_train_agg_finalfn,
+    FINALFUNC_MODIFY = READ_WRITE,
+    PARALLEL = UNSAFE
+);
+COMMENT ON AGGREGATE als_train_agg(text, "any", "any", double precision, jsonb)
+IS 'trains a recommender from the rows of a query; options has the names of als_train''s parameters';
+
+CREATE FUNCTION als_changed()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'als_changed'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION als_changed()
+IS 'trigger on a model''s tables: makes all sessions forget what they keep of the model';
+
+--
+-- Serving
+--
+
+CREATE FUNCTION als_predict(model regclass, user_id "any", item_id "any")
+RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION als_predict(regclass, "any", "any")
+IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
+
+CREATE FUNCTION als_predict(model regclass, user_id text, item_id text)
+RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION als_predict(regclass, text, text)
+IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
+
+CREATE FUNCTION als_recommend(
+    model           regclass,
+    user_id         "any",
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend(regclass, "any", integer, boolean, "any", "any")
+IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend(
+    model           regclass,
+    user_id         text,
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend(regclass, text, integer, boolean, "any", "any")
+IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         "any",
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", integer, boolean, "any", "any")
+IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         text,
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any")
+IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';

@@ -1,0 +1,30 @@
+/*
+ * area.h
+ *	  A piece of memory for a training: dynamic shared memory where workers
+ *	  take part, private memory where there are none.
+ */
+#ifndef ALS_AREA_H
+#define ALS_AREA_H
+
+#include "storage/dsm.h"
+
+typedef struct Area
+{
+	char	   *address;		/* aligned to ALS_ALIGNMENT */
+	dsm_segment *segment;		/* NULL if private */
+	dsm_handle	handle;			/* DSM_HANDLE_INVALID if private */
+} Area;
+
+/*
+ * Allocates; what it is for goes into the message if there is no memory.
+ * Private memory belongs to the current memory context, a segment to the
+ * current resource owner: both go away with the transaction at the latest.
+ */
+extern Area area_create(size_t size, bool shared, const char *purpose);
+
+/* Maps a segment in a worker. */
+extern Area area_attach(dsm_handle handle);
+
+extern void area_free(Area *area);
+
+#endif							/* ALS_AREA_H */

@@ -1,0 +1,74 @@
+/*
+ * cache.h
+ *	  What a backend keeps of the models that it serves, and when it forgets.
+ */
+#ifndef ALS_CACHE_H
+#define ALS_CACHE_H
+
+#include "executor/spi.h"
+#include "idmap.h"
+#include "model.h"
+
+/*
+ * One side's factors, as serving wants them: [factors, padding], or for an
+ * explicit model [x_u, b_u, 1] and [y_i, 1, b_i], so that the score is an
+ * inner product in either case.
+ */
+typedef struct SideCache
+{
+	MemoryContext context;		/* of ids and rows */
+	IdType		type;
+	FactorColumns columns;
+	IdMap	   *ids;			/* NULL until something is kept */
+	float	   *rows;			/* [capacity x stride], aligned, by index */
+	void	   *allocation;		/* what rows lies in */
+	uint32		capacity;
+	bool		complete;		/* all of the table is here */
+	uint64		misses;			/* since a complete load was last tried */
+} SideCache;
+
+typedef struct ModelCache
+{
+	struct ModelCache *next;
+	Oid			model;
+	bool		valid;			/* all below is current */
+	bool		changed;		/* set by relcache invalidation */
+	uint64		generation;		/* counts (re)loads of the header */
+	uint64		last_use;
+	MemoryContext context;		/* all that hangs on this struct */
+	ModelRun	run;
+	int			stride;
+	SideCache	sides[2];		/* by AlsSide */
+	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
+} ModelCache;
+
+/* Called once for every tuple of a factor table; false ends the scan. */
+typedef bool (*FactorVisitor) (Datum id, const float *row, void *arg);
+
+/* Registers the invalidation callback. */
+extern void cache_init(void);
+
+/*
+ * The model, for the rest of the statement: checks that it is one and that
+ * the user may SELECT from it, locks its tables for reading until the
+ * transaction ends, and makes sure that what is kept of it is current.
+ */
+extern ModelCache *cache_open(Oid model);
+
+/*
+ * Factors of one id, kept or read through the index; NULL if the model does
+ * not know it.  Valid until the next call.
+ */
+extern const float *cache_lookup(ModelCache *cache, AlsSide side, Datum id);
+
+/* Keeps all of a side, if als.cache_size allows: then ids and rows are all. */
+extern bool cache_load(ModelCache *cache, AlsSide side);
+
+/* Reads a side from its table, without keeping it. */
+extern void cache_scan(ModelCache *cache, AlsSide side,
+					   FactorVisitor visitor, void *arg);
+
+/* No side has more rows than this. */
+extern uint64 cache_rows_limit(ModelCache *cache, AlsSide side);
+
+#endif							/* ALS_CACHE_H */

@@ -1,0 +1,130 @@
+/*
+ * compat.h
+ *	  What differs between the supported PostgreSQL versions, 14 to 18.
+ *
+ * Every test of PG_VERSION_NUM lives here.
+ */
+#ifndef ALS_COMPAT_H
+#define ALS_COMPAT_H
+
+#include "postgres.h"
+
+#include "access/genam.h"
+#include "catalog/pg_class.h"
+#include "commands/cluster.h"
+#include "miscadmin.h"
+#include "storage/buffile.h"
+#include "storage/sharedfileset.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+#include "utils/rel.h"
+
+#if PG_VERSION_NUM < 140000
+#error "als needs PostgreSQL 14 or later"
+#endif
+
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* BufFiles in a SharedFileSet */
+static inline BufFile *
+shared_file_create(SharedFileSet *fileset, const char *name)
+{
+#if PG_VERSION_NUM >= 150000
+	return BufFileCreateFileSet(&fileset->fs, name);
+#else
+	return BufFileCreateShared(fileset, name);
+#endif
+}
+
+static inline BufFile *
+shared_file_open(SharedFileSet *fileset, const char *name)
+{
+#if PG_VERSION_NUM >= 150000
+	return BufFileOpenFileSet(&fileset->fs, name, O_RDONLY, false);
+#else
+	return BufFileOpenShared(fileset, name, O_RDONLY);
+#endif
+}
+
+static inline void
+shared_file_export(BufFile *file)
+{
+#if PG_VERSION_NUM >= 150000
+	BufFileExportFileSet(file);
+#else
+	BufFileExportShared(file);
+#endif
+}
+
+/* Reads exactly size bytes, or raises. */
+static inline void
+file_read(BufFile *file, void *data, size_t size)
+{
+#if PG_VERSION_NUM >= 160000
+	BufFileReadExact(file, data, size);
+#else
+	if (BufFileRead(file, data, size) != size)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not read from temporary file: %m")));
+#endif
+}
+
+static inline Oid
+make_heap_like(Relation rel, LOCKMODE lockmode)
+{
+#if PG_VERSION_NUM >= 150000
+	return make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace,
+						 rel->rd_rel->relam, rel->rd_rel->relpersistence,
+						 lockmode);
+#else
+	return make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace,
+						 rel->rd_rel->relpersistence, lockmode);
+#endif
+}
+
+static inline bool
+owns_relation(Oid relation, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_ownercheck(RelationRelationId, relation, role);
+#else
+	return pg_class_ownercheck(relation, role);
+#endif
+}
+
+static inline bool
+may_create_in_schema(Oid schema, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, schema, role,
+						   ACL_CREATE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
+static inline IndexScanDesc
+index_scan_begin(Relation heap, Relation index, Snapshot snapshot, int nkeys)
+{
+#if PG_VERSION_NUM >= 180000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
+#else
+	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* Makes unknown settings that begin with prefix an error or a warning. */
+static inline void
+reserve_guc_prefix(const char *prefix)
+{
+#if PG_VERSION_NUM >= 150000
+	MarkGUCPrefixReserved(prefix);
+#else
+	EmitWarningsOnPlaceholders(prefix);
+#endif
+}
+
+#endif							/* ALS_COMPAT_H */

@@ -1,0 +1,29 @@
+/*
+ * als_blas.c
+ *	  The BLAS and LAPACK that this file is linked with, as a table.
+ *
+ * Built into a library of its own, the only one that depends on BLAS.
+ */
+#include "als_blas.h"
+
+extern void ssyrk_(const char *, const char *, const int *, const int *,
+				   const float *, const float *, const int *,
+				   const float *, float *, const int *, size_t, size_t);
+extern void strsm_(const char *, const char *, const char *, const char *,
+				   const int *, const int *, const float *, const float *,
+				   const int *, float *, const int *,
+				   size_t, size_t, size_t, size_t);
+extern void strmm_(const char *, const char *, const char *, const char *,
+				   const int *, const int *, const float *, const float *,
+				   const int *, float *, const int *,
+				   size_t, size_t, size_t, size_t);
+extern void spotrf_(const char *, const int *, float *, const int *, int *,
+					size_t);
+extern void dpotrf_(const char *, const int *, double *, const int *, int *,
+					size_t);
+extern void spotrs_(const char *, const int *, const int *, const float *,
+					const int *, float *, const int *, int *, size_t);
+
+const AlsBlas als_blas = {
+	ssyrk_, strsm_, strmm_, spotrf_, dpotrf_, spotrs_
+};

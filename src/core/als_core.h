@@ -1,0 +1,219 @@
+/*
+ * als_core.h
+ *	  The arithmetic of alternating least squares: public interface.
+ *
+ * Nothing here knows PostgreSQL.  No routine allocates, prints, raises or
+ * keeps state: the caller hands over aligned memory whose size it has asked
+ * for, and gets back 0 or the reason why a system could not be solved.
+ *
+ * Layout shared by every routine: a matrix of factors is row-major float,
+ * one row per user or item, each row padded with zeros to als_stride(rank)
+ * floats, the first row aligned to ALS_ALIGNMENT bytes.  Routines read and
+ * write the padding freely but leave it zero.
+ *
+ * Implicit feedback is Hu, Koren and Volinsky, "Collaborative Filtering for
+ * Implicit Feedback Datasets", ICDM 2008, equations 3 to 5, with
+ *
+ *	  p_ui = 1 if r_ui > 0 else 0		c_ui = 1 + alpha |r_ui|
+ *	  min	sum over all (u,i) of c_ui (p_ui - x_u.y_i)^2
+ *			+ lambda (sum |x_u|^2 + sum |y_i|^2)
+ *
+ * Explicit feedback fits mean + b_u + b_i + x_u.y_i to the ratings that
+ * exist, lambda scaled by the number n of a row's ratings (ALS-WR: Zhou,
+ * Wilkinson, Schreiber and Pan, AAIM 2008, equation 2, with biases):
+ *
+ *	  min	sum over observed of (r_ui - mean - b_u - b_i - x_u.y_i)^2
+ *			+ lambda (sum n_u (|x_u|^2 + b_u^2) + sum n_i (|y_i|^2 + b_i^2))
+ *
+ * The bias is a factor like any other, stored right behind the others, so
+ * explicit models have rank = factors + 1: solving a user, every item's row
+ * counts as [y_i, 1] and b_i moves to the right-hand side.
+ *
+ * With the other side fixed, one row x solves
+ *
+ *	  (B + sum_k w_k f_k f_k') x = sum_k t_k f_k
+ *
+ * over its own ratings k, where f_k is the other side's row and
+ *
+ *	  implicit:  B = G + lambda I,  w = alpha |r|,  t = (1 + alpha |r|) p
+ *	  explicit:  B = lambda n I,    w = 1,  t = r - mean - other side's bias
+ *
+ * with the Gram matrix G = sum of f f' over all rows of the other side.
+ */
+#ifndef ALS_CORE_H
+#define ALS_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "als_blas.h"
+
+#define ALS_ALIGNMENT 64		/* bytes */
+#define ALS_MAX_FACTORS 1024
+
+typedef enum AlsFeedback
+{
+	ALS_IMPLICIT,
+	ALS_EXPLICIT
+} AlsFeedback;
+
+typedef enum AlsSolver
+{
+	ALS_CG,						/* conjugate gradient, warm-started */
+	ALS_CHOLESKY				/* exact */
+} AlsSolver;
+
+typedef enum AlsSide
+{
+	ALS_USERS,
+	ALS_ITEMS
+} AlsSide;
+
+/* Results of the solvers; positive values are the 1-based failing pivot. */
+#define ALS_OK 0
+#define ALS_NOT_FINITE (-1)
+
+/* The inner loops for one instruction set. */
+typedef struct AlsKernels
+{
+	const char *name;
+
+	/* a.b over stride floats */
+	float		(*dot) (int stride, const float *a, const float *b);
+
+	/* scores[k] = rows[k].x, bit for bit what dot returns */
+	void		(*scores) (int stride, size_t nrows, const float *rows,
+						   const float *x, float *scores);
+
+	/*
+	 * The pass over a row's ratings that conjugate gradient is made of:
+	 * dots[k] = rows[k].x, then sum += (target[k] - weight[k] dots[k]) rows[k]
+	 */
+	void		(*residual) (int stride, size_t nrows, const float *rows,
+							 const float *weight, const float *target,
+							 const float *x, float *sum, float *dots);
+
+	/* lower triangle of a[rank x stride] += weight[k] rows[k] rows[k]' */
+	void		(*weighted_gram) (int rank, int stride, size_t nrows,
+								  const float *rows, const float *weight,
+								  float *a);
+} AlsKernels;
+
+/* One rating of a row. */
+typedef struct AlsEntry
+{
+	uint32_t	column;			/* row of the other side */
+	float		rating;
+} AlsEntry;
+
+/*
+ * Whole rows of ratings in compressed sparse row form.  start may count from
+ * anywhere: row r has the entries [start[r] - start[0], start[r + 1] -
+ * start[0]), columns ascending.
+ */
+typedef struct AlsRows
+{
+	uint32_t	nrows;
+	const uint64_t *start;		/* [nrows + 1] */
+	const AlsEntry *entries;
+} AlsRows;
+
+/* What one half-iteration solves against, the same for all of its rows. */
+typedef struct AlsSystem
+{
+	const AlsKernels *kernels;
+	const AlsBlas *blas;
+	AlsFeedback feedback;
+	AlsSolver	solver;
+	int			rank;			/* factors, one more for the bias if explicit */
+	int			cg_steps;
+	float		alpha;
+	float		regularization;
+	float		mean;			/* of all ratings; 0 if implicit */
+
+	/* als_prepare_rows' output: [rows of the other side x stride] */
+	const float *fixed;
+	const float *bias;			/* explicit: the other side's biases */
+
+	/*
+	 * als_gram_finish's output, column-major [stride x stride], implicit
+	 * only: G + lambda I and its lower Cholesky factor.
+	 */
+	const float *base;
+	const float *base_factor;
+
+	/* called every few milliseconds; may leave by longjmp; may be NULL */
+	void		(*poll) (void);
+} AlsSystem;
+
+/* Floats that a row of rank floats takes, padding included. */
+static inline int
+als_stride(int rank)
+{
+	return (rank + 15) & ~15;
+}
+
+/*
+ * The kernels called name ("reference", "generic", "avx2", "avx512"), or the
+ * best that this machine has for NULL; NULL if the machine lacks them.
+ */
+extern const AlsKernels *als_kernels(const char *name);
+
+/*
+ * Starting factors of rows first .. first + nrows - 1: a function of seed,
+ * side, row and column alone.  out[nrows x stride] is output; the bias of an
+ * explicit model (column factors) starts at 0.
+ */
+extern void als_initial_factors(uint64_t seed, AlsSide side, int factors,
+								int rank, size_t first, size_t nrows,
+								float *out);
+
+/*
+ * Gram matrix of nrows rows: gram[rank x rank], symmetric in its lower
+ * column-major triangle, output.  Summed in double over fixed groups of rows,
+ * so that many rows lose no precision.  workspace: als_gram_workspace bytes.
+ */
+extern size_t als_gram_workspace(int rank);
+extern void als_gram(const AlsBlas *blas, int rank, size_t nrows,
+					 const float *rows, double *gram, void *workspace);
+
+/*
+ * Adds up npartials Gram matrices in order (partials[0] is overwritten) and
+ * writes base = G + lambda I and base_factor = L with L L' = base, both
+ * column-major [stride x stride] float, factored in double.  Returns 0, or
+ * the pivot at which base is singular to single precision.
+ */
+extern int	als_gram_finish(const AlsBlas *blas, int rank, int npartials,
+							double *partials, double regularization,
+							float *base, float *base_factor);
+
+/*
+ * The other side's rows as the solver wants them: whitened by L (out = L^-1
+ * f) for implicit CG, with the bias replaced by 1 and moved to bias[] for
+ * explicit; implicit Cholesky reads the factors as they are and needs none of
+ * this.  rows and out [nrows x stride].
+ */
+extern void als_prepare_rows(const AlsSystem *system, size_t nrows,
+							 const float *rows, float *out, float *bias);
+
+/*
+ * Solves rows->nrows rows, solved[nrows x stride] in and out (CG starts from
+ * what is there).  Adds to *loss each row's part of the objective at the
+ * solution: everything but the other side's regularization.  Returns ALS_OK,
+ * ALS_NOT_FINITE or the failing pivot, with *failed the row (0-based) that
+ * did.  workspace: als_solve_workspace bytes, aligned.
+ */
+extern size_t als_solve_workspace(const AlsSystem *system);
+extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
+						   float *solved, void *workspace,
+						   double *loss, uint32_t *failed);
+
+/*
+ * Sum of weight |x|^2 over solved rows, the weight 1 for implicit feedback and
+ * the row's number of ratings for explicit: what lambda multiplies in the
+ * objective.  solved [rows->nrows x stride].
+ */
+extern double als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
+						  const float *solved);
+
+#endif							/* ALS_CORE_H */

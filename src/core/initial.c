@@ -1,0 +1,48 @@
+/*
+ * initial.c
+ *	  Where training starts.
+ */
+#include <string.h>
+
+#include "als_core.h"
+
+/* Standard deviation of starting factors; see docs/architecture.md. */
+#define SCALE 0.1f
+
+/* The finalizer of SplitMix64: a bijection that scatters all bits. */
+static uint64_t
+scatter(uint64_t z)
+{
+	z += UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/* Sum of four uniform 16-bit numbers, centred: close to normal, variance 1. */
+static float
+draw(uint64_t bits)
+{
+	int			sum = (int) (bits & 0xffff) + (int) (bits >> 16 & 0xffff) +
+	(int) (bits >> 32 & 0xffff) + (int) (bits >> 48);
+
+	return (float) (sum - 2 * 0xffff) * (1.7320508f / 65536);
+}
+
+void
+als_initial_factors(uint64_t seed, AlsSide side, int factors, int rank,
+					size_t first, size_t nrows, float *out)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	uint64_t	base = scatter(scatter(seed) + (uint64_t) side);
+
+	memset(out, 0, nrows * stride * sizeof(float));
+	for (size_t r = 0; r < nrows; r++)
+	{
+		uint64_t	row = scatter(base + first + r);
+
+		for (int c = 0; c < factors; c++)
+			out[r * stride + (size_t) c] =
+				SCALE * draw(scatter(row + (uint64_t) c));
+	}
+}

@@ -1,0 +1,21 @@
+/*
+ * kernels_avx2.c
+ *	  The kernels for AVX2 and FMA.
+ */
+#if defined(__x86_64__)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#define WIDTH 8
+#define KERNELS als_kernels_avx2
+#define KERNELS_NAME "avx2"
+#include "kernels_vector.h"
+#if defined(__clang__)
+#pragma clang attribute pop
+#endif
+#else
+/* an empty file is not C */
+typedef int als_kernels_avx2_not_here;
+#endif

@@ -1,0 +1,280 @@
+/*
+ * kernels_vector.h
+ *	  The tuned kernels, for any width of vector.
+ *
+ * Included by a file per instruction set, which defines WIDTH (floats in a
+ * vector: 4, 8 or 16), KERNELS (the name of the table) and KERNELS_NAME, and
+ * sets the compiler's target.
+ */
+#include <string.h>
+
+#include "kernels.h"
+
+typedef float Vector __attribute__((vector_size(WIDTH * 4)));
+typedef float Quarter __attribute__((vector_size(16)));
+
+/* Picks four of the eight floats of two quarters. */
+#if defined(__clang__) || __GNUC__ >= 12
+#define PICK(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+#else
+#define PICK(a, b, i, j, k, l) \
+	__builtin_shuffle(a, b, (int __attribute__((vector_size(16)))) {i, j, k, l})
+#endif
+
+/* Unrolls a short loop of fixed length into registers. */
+#define UNROLL _Pragma("GCC unroll 8")
+
+static inline Vector
+load(const float *p)
+{
+	return *(const Vector *) p;
+}
+
+static inline void
+store(float *p, Vector v)
+{
+	*(Vector *) p = v;
+}
+
+/* The same value in every lane. */
+static inline Vector
+broadcast(float value)
+{
+	return (Vector) {0} + value;
+}
+
+/* Sum of a vector's quarters. */
+static inline Quarter
+quarters(Vector v)
+{
+	union
+	{
+		Vector		whole;
+		Quarter		quarter[WIDTH / 4];
+	}			parts = {v};
+	Quarter		sum = parts.quarter[0];
+
+	UNROLL
+	for (int i = 1; i < WIDTH / 4; i++)
+		sum += parts.quarter[i];
+	return sum;
+}
+
+/* Sum of a vector's lanes. */
+static inline float
+lanes(Vector v)
+{
+	Quarter		sum = quarters(v);
+
+	return (sum[0] + sum[2]) + (sum[1] + sum[3]);
+}
+
+/* The same for four vectors at once. */
+static inline Quarter
+lanes4(const Vector *v)
+{
+	Quarter		a = quarters(v[0]);
+	Quarter		b = quarters(v[1]);
+	Quarter		c = quarters(v[2]);
+	Quarter		d = quarters(v[3]);
+	Quarter		ab = PICK(a, b, 0, 4, 1, 5) + PICK(a, b, 2, 6, 3, 7);
+	Quarter		cd = PICK(c, d, 0, 4, 1, 5) + PICK(c, d, 2, 6, 3, 7);
+
+	return PICK(ab, cd, 0, 1, 4, 5) + PICK(ab, cd, 2, 3, 6, 7);
+}
+
+/*
+ * Products of count rows, 1 or 4, with x, still to be summed over the lanes.
+ * Each is added up in the same order: vectors of even and of odd number apart,
+ * then both.
+ */
+static inline __attribute__((always_inline)) void
+inner_products(int count, int stride, const float *rows, const float *x,
+			   Vector *sums)
+{
+	Vector		sum[4][2] = {{{0}}};
+
+	for (int i = 0; i < stride; i += 16)
+	{
+		UNROLL
+		for (int v = 0; v < 16 / WIDTH; v++)
+		{
+			int			at = i + v * WIDTH;
+			Vector		vector = load(x + at);
+
+			UNROLL
+			for (int row = 0; row < count; row++)
+				sum[row][v % 2] += load(rows + row * stride + at) * vector;
+		}
+	}
+	UNROLL
+	for (int row = 0; row < count; row++)
+		sums[row] = sum[row][0] + sum[row][1];
+}
+
+/* a.b */
+static float
+dot(int stride, const float *a, const float *b)
+{
+	Vector		sum;
+
+	inner_products(1, stride, a, b, &sum);
+	return lanes(sum);
+}
+
+/* The four inner products of rows with x. */
+static inline __attribute__((always_inline)) Quarter
+dot4(int stride, const float *rows, const float *x)
+{
+	Vector		sums[4];
+
+	inner_products(4, stride, rows, x, sums);
+	return lanes4(sums);
+}
+
+/* Quarters in memory need not be aligned. */
+static inline Quarter
+load4(const float *p)
+{
+	Quarter		v;
+
+	memcpy(&v, p, sizeof(v));
+	return v;
+}
+
+static inline void
+store4(float *p, Quarter v)
+{
+	memcpy(p, &v, sizeof(v));
+}
+
+/* scores[k] = rows[k].x */
+static void
+scores(int stride, size_t nrows, const float *rows, const float *x,
+	   float *scores)
+{
+	size_t		k = 0;
+
+	for (; k + 4 <= nrows; k += 4)
+		store4(scores + k, dot4(stride, rows + k * (size_t) stride, x));
+	for (; k < nrows; k++)
+		scores[k] = dot(stride, rows + k * (size_t) stride, x);
+}
+
+/*
+ * sum += (target[k] - weight[k] rows[k].x) rows[k], four rows at a time: they
+ * are still in the nearest cache when they are added up.
+ */
+static void
+residual(int stride, size_t nrows, const float *rows, const float *weight,
+		 const float *target, const float *x, float *sum, float *dots)
+{
+	size_t		k = 0;
+
+	for (; k + 4 <= nrows; k += 4)
+	{
+		const float *row0 = rows + k * (size_t) stride;
+		const float *row1 = row0 + stride;
+		const float *row2 = row1 + stride;
+		const float *row3 = row2 + stride;
+		Quarter		dot = dot4(stride, row0, x);
+		Quarter		c = load4(target + k) - load4(weight + k) * dot;
+		Vector		c0 = broadcast(c[0]);
+		Vector		c1 = broadcast(c[1]);
+		Vector		c2 = broadcast(c[2]);
+		Vector		c3 = broadcast(c[3]);
+
+		store4(dots + k, dot);
+		for (int i = 0; i < stride; i += WIDTH)
+			store(sum + i, load(sum + i) +
+				  (c0 * load(row0 + i) + c1 * load(row1 + i)) +
+				  (c2 * load(row2 + i) + c3 * load(row3 + i)));
+	}
+	for (; k < nrows; k++)
+	{
+		const float *row = rows + k * (size_t) stride;
+		Vector		c;
+
+		dots[k] = dot(stride, row, x);
+		c = broadcast(target[k] - weight[k] * dots[k]);
+		for (int i = 0; i < stride; i += WIDTH)
+			store(sum + i, load(sum + i) + c * load(row + i));
+	}
+}
+
+/*
+ * One tile of the weighted Gram matrix in registers: columns j .. j + 3, rows
+ * i .. i + height * WIDTH - 1.
+ */
+static inline __attribute__((always_inline)) void
+tile(size_t height, size_t stride, size_t nrows, const float *rows,
+	 const float *weight, size_t i, size_t j, float *a)
+{
+	Vector		sum[4][3] = {{{0}}};
+
+	a += j * stride + i;
+	for (size_t k = 0; k < nrows; k++, rows += stride)
+	{
+		Vector		w = broadcast(weight[k]);
+		Vector		scaled[3];
+
+		UNROLL
+		for (size_t h = 0; h < height; h++)
+			scaled[h] = w * load(rows + i + h * WIDTH);
+		UNROLL
+		for (size_t c = 0; c < 4; c++)
+		{
+			Vector		factor = broadcast(rows[j + c]);
+
+			UNROLL
+			for (size_t h = 0; h < height; h++)
+				sum[c][h] += factor * scaled[h];
+		}
+	}
+	UNROLL
+	for (size_t c = 0; c < 4; c++)
+		UNROLL
+		for (size_t h = 0; h < height; h++)
+		{
+			float	   *to = a + c * stride + h * WIDTH;
+
+			store(to, load(to) + sum[c][h]);
+		}
+}
+
+/*
+ * Lower triangle of a += weight[k] rows[k] rows[k]', in tiles of four columns,
+ * over parts of the rows that stay in the nearest cache.  A tile that
+ * straddles the diagonal or the end also writes above and beyond it: a has
+ * stride x stride elements, and nobody reads those.
+ */
+static void
+weighted_gram(int rank, int stride, size_t nrows, const float *rows,
+			  const float *weight, float *a)
+{
+	size_t		d = (size_t) stride;
+	size_t		part = 8192 / d + 8;
+
+	for (size_t first = 0; first < nrows; first += part)
+	{
+		size_t		count = nrows - first < part ? nrows - first : part;
+		const float *from = rows + first * d;
+		const float *w = weight + first;
+
+		for (size_t j = 0; j < (size_t) rank; j += 4)
+		{
+			size_t		i = j / WIDTH * WIDTH;
+
+			for (; i + 3 * WIDTH <= d; i += 3 * WIDTH)
+				tile(3, d, count, from, w, i, j, a);
+			if (i + 2 * WIDTH <= d)
+				tile(2, d, count, from, w, i, j, a);
+			else if (i < d)
+				tile(1, d, count, from, w, i, j, a);
+		}
+	}
+}
+
+const AlsKernels KERNELS = {
+	KERNELS_NAME, dot, scores, residual, weighted_gram
+};

@@ -1,0 +1,49 @@
+/*
+ * prepare.c
+ *	  The other side's rows as the solver wants them.
+ */
+#include <string.h>
+
+#include "als_core.h"
+
+/* Rows handed to BLAS at a time: a fixed number, for the same bits always */
+#define BATCH 64
+
+/* Implicit: out = L^-1 f, so that G + lambda I becomes the identity. */
+static void
+whiten(const AlsSystem *system, size_t nrows, float *out)
+{
+	int			stride = als_stride(system->rank);
+	const float one = 1;
+
+	for (size_t first = 0; first < nrows; first += BATCH)
+	{
+		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
+
+		system->blas->strsm("L", "L", "N", "N", &system->rank, &count, &one,
+							system->base_factor, &stride,
+							out + first * (size_t) stride, &stride,
+							1, 1, 1, 1);
+	}
+}
+
+void
+als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
+				 float *out, float *bias)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+
+	memcpy(out, rows, nrows * stride * sizeof(float));
+	if (system->feedback == ALS_IMPLICIT)
+	{
+		whiten(system, nrows, out);
+		return;
+	}
+	for (size_t r = 0; r < nrows; r++)
+	{
+		float	   *last = out + r * stride + (size_t) system->rank - 1;
+
+		bias[r] = *last;
+		*last = 1;
+	}
+}

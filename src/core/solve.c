@@ -1,0 +1,245 @@
+/*
+ * solve.c
+ *	  Solving rows: what conjugate gradient and Cholesky have in common.
+ */
+#include "solve.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Bytes of factor rows gathered at a time: half of a usual second cache */
+#define GATHER_BYTES (256 * 1024)
+
+/* How many rows ahead of the copy the next ones are fetched */
+#define PREFETCH 8
+
+/* Ratings whose factor rows are gathered together. */
+static size_t
+chunk_size(int stride)
+{
+	size_t		rows = GATHER_BYTES / ((size_t) stride * sizeof(float));
+
+	return rows < 64 ? 64 : rows;
+}
+
+/* Cuts the workspace up; returns its size in bytes. */
+static size_t
+cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+	size_t		chunk = chunk_size((int) stride);
+	size_t		square = system->solver == ALS_CHOLESKY ? stride * stride : 0;
+	float	   *next = memory;
+
+	workspace->chunk = chunk;
+	workspace->gathered = next;
+	next += chunk * stride;
+	workspace->a = next;
+	next += square;
+	workspace->a_partial = next;
+	next += square;
+	workspace->r = next;
+	next += stride;
+	workspace->p = next;
+	next += stride;
+	workspace->q = next;
+	next += stride;
+	workspace->partial = next;
+	next += stride;
+	workspace->weight = next;
+	next += chunk;
+	workspace->target = next;
+	next += chunk;
+	workspace->zero = next;
+	next += chunk;
+	workspace->dots = next;
+	next += chunk;
+	return (size_t) (next - (float *) memory) * sizeof(float);
+}
+
+size_t
+als_solve_workspace(const AlsSystem *system)
+{
+	/* only for its size; no memory is touched */
+	static float nothing[1];
+	Workspace	workspace;
+
+	return cut_workspace(system, nothing, &workspace);
+}
+
+/* Copies the factor rows of n ratings side by side. */
+static void
+gather(const AlsSystem *system, const AlsEntry *entries, size_t n, float *out)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+
+	for (size_t k = 0; k < n; k++)
+	{
+		const float *row = system->fixed + entries[k].column * stride;
+		const float *ahead = system->fixed +
+		entries[k + PREFETCH < n ? k + PREFETCH : k].column * stride;
+
+		for (size_t i = 0; i < stride; i += 16)
+		{
+			__builtin_prefetch(ahead + i);
+			memcpy(out + i, row + i, 16 * sizeof(float));
+		}
+		out += stride;
+	}
+}
+
+size_t
+als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
+			   const Workspace *workspace)
+{
+	const AlsEntry *entries = row->entries + first;
+	size_t		left = row->n - first;
+	size_t		n = left < workspace->chunk ? left : workspace->chunk;
+
+	if (system->poll != NULL)
+		system->poll();
+	gather(system, entries, n, workspace->gathered);
+	if (system->feedback == ALS_IMPLICIT)
+		for (size_t k = 0; k < n; k++)
+		{
+			float		rating = entries[k].rating;
+
+			workspace->weight[k] = system->alpha * fabsf(rating);
+			workspace->target[k] = rating > 0 ? 1 + workspace->weight[k] : 0;
+		}
+	else
+		for (size_t k = 0; k < n; k++)
+		{
+			workspace->weight[k] = 1;
+			workspace->target[k] = entries[k].rating - system->mean -
+				system->bias[entries[k].column];
+		}
+	return n;
+}
+
+double
+als_objective_at_zero(const AlsSystem *system, const Row *row)
+{
+	double		sum = 0;
+
+	for (size_t k = 0; k < row->n; k++)
+	{
+		float		rating = row->entries[k].rating;
+
+		if (system->feedback == ALS_EXPLICIT)
+		{
+			float		target = rating - system->mean -
+			system->bias[row->entries[k].column];
+
+			sum += (double) target * (double) target;
+		}
+		else if (rating > 0)
+			sum += 1 + (double) system->alpha * (double) rating;
+	}
+	return sum;
+}
+
+/* Is every factor finite? */
+static int
+is_finite(int rank, const float *x)
+{
+	for (int i = 0; i < rank; i++)
+		if (!isfinite(x[i]))
+			return 0;
+	return 1;
+}
+
+/* x^ = L' x for a batch of rows ("N": x = L^-T x^, the way back) */
+static void
+to_whitened(const AlsSystem *system, int count, float *rows)
+{
+	int			stride = als_stride(system->rank);
+	const float one = 1;
+
+	system->blas->strmm("L", "L", "T", "N", &system->rank, &count, &one,
+						system->base_factor, &stride, rows, &stride,
+						1, 1, 1, 1);
+}
+
+static void
+from_whitened(const AlsSystem *system, int count, float *rows)
+{
+	int			stride = als_stride(system->rank);
+	const float one = 1;
+
+	system->blas->strsm("L", "L", "T", "N", &system->rank, &count, &one,
+						system->base_factor, &stride, rows, &stride,
+						1, 1, 1, 1);
+}
+
+int
+als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
+			   void *memory, double *loss, uint32_t *failed)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+	int			whitened = system->feedback == ALS_IMPLICIT &&
+	system->solver == ALS_CG;
+	Workspace	workspace;
+
+	cut_workspace(system, memory, &workspace);
+	memset(workspace.zero, 0, workspace.chunk * sizeof(float));
+
+	for (uint32_t first = 0; first < rows->nrows; first += BATCH)
+	{
+		uint32_t	last = rows->nrows - first < BATCH ? rows->nrows :
+		first + BATCH;
+		float	   *batch = solved + first * stride;
+
+		if (whitened)
+			to_whitened(system, (int) (last - first), batch);
+		for (uint32_t r = first; r < last; r++)
+		{
+			Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
+			(size_t) (rows->start[r + 1] - rows->start[r])};
+			float	   *x = solved + r * stride;
+			int			result = ALS_OK;
+
+			if (row.n == 0)
+				memset(x, 0, stride * sizeof(float));
+			else if (system->solver == ALS_CG)
+				als_solve_row_cg(system, &row, &workspace, x, loss);
+			else
+				result = als_solve_row_cholesky(system, &row, &workspace, x,
+												loss);
+			if (result != ALS_OK)
+			{
+				*failed = r;
+				return result;
+			}
+		}
+		if (whitened)
+			from_whitened(system, (int) (last - first), batch);
+		for (uint32_t r = first; r < last; r++)
+			if (!is_finite(system->rank, solved + r * stride))
+			{
+				*failed = r;
+				return ALS_NOT_FINITE;
+			}
+	}
+	return ALS_OK;
+}
+
+double
+als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
+			const float *solved)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	double		penalty = 0;
+
+	for (uint32_t r = 0; r < rows->nrows; r++)
+	{
+		double		norm = 0;
+
+		for (size_t i = 0; i < (size_t) rank; i++)
+			norm += (double) solved[r * stride + i] *
+				(double) solved[r * stride + i];
+		penalty += feedback == ALS_IMPLICIT ? norm :
+			norm * (double) (rows->start[r + 1] - rows->start[r]);
+	}
+	return penalty;
+}

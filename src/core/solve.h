@@ -1,0 +1,59 @@
+/*
+ * solve.h
+ *	  What the two solvers share.
+ */
+#ifndef ALS_SOLVE_H
+#define ALS_SOLVE_H
+
+#include "als_core.h"
+
+/* Rows that are solved together; fixed, for the same bits always */
+#define BATCH 64
+
+/* A call's workspace, cut up */
+typedef struct Workspace
+{
+	size_t		chunk;			/* ratings that fit into the buffers below */
+	float	   *gathered;		/* [chunk x stride] */
+	float	   *weight;			/* [chunk] w_k */
+	float	   *target;			/* [chunk] t_k */
+	float	   *zero;			/* [chunk] zeros, as targets of A p */
+	float	   *dots;			/* [chunk] f_k.x */
+	float	   *r;				/* [stride] residual; right-hand side */
+	float	   *p;				/* [stride] direction; diagonal of A */
+	float	   *q;				/* [stride] A p; zeros */
+	float	   *partial;		/* [stride] what one chunk adds */
+	float	   *a;				/* [stride x stride], Cholesky */
+	float	   *a_partial;		/* [stride x stride], Cholesky */
+} Workspace;
+
+/* The ratings of one row */
+typedef struct Row
+{
+	const AlsEntry *entries;
+	size_t		n;
+} Row;
+
+/*
+ * Loads the chunk of a row's ratings that begins at first, factor rows,
+ * weights and targets, unless the row has only one chunk and it is there.
+ * Returns the number of ratings.
+ */
+extern size_t als_load_chunk(const AlsSystem *system, const Row *row,
+							 size_t first, const Workspace *workspace);
+
+/* Sum of c p^2 (implicit) or t^2 (explicit): the objective at x = 0. */
+extern double als_objective_at_zero(const AlsSystem *system, const Row *row);
+
+/*
+ * x := solution for one row with ratings; adds the objective there to *loss.
+ * Cholesky returns ALS_OK or the failing pivot.
+ */
+extern void als_solve_row_cg(const AlsSystem *system, const Row *row,
+							 const Workspace *workspace, float *x,
+							 double *loss);
+extern int	als_solve_row_cholesky(const AlsSystem *system, const Row *row,
+								   const Workspace *workspace, float *x,
+								   double *loss);
+
+#endif							/* ALS_SOLVE_H */

@@ -1,0 +1,110 @@
+/*
+ * solve_cg.c
+ *	  Conjugate gradient for one row, from where the row stands.
+ *
+ * The matrix is A = s I + sum w f f', with s = 1 in whitened coordinates
+ * (implicit) or s = lambda n (explicit), so a product with it is one pass over
+ * the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0) follows for
+ * free: at the start from the inner products that the first residual needs,
+ * and every step lowers it by step * |r|^2.
+ */
+#include <string.h>
+
+#include "solve.h"
+
+/* Residuals are small enough when |r|^2 has fallen to this share */
+#define NEGLIGIBLE 1e-16f
+
+/* y += a x */
+static void
+add_scaled(int stride, float a, const float *x, float *y)
+{
+	for (int i = 0; i < stride; i++)
+		y[i] += a * x[i];
+}
+
+/*
+ * sum := sum over the row of (target - weight f.x) f, with the real targets or
+ * with zeros.  With the real ones also adds to *objective what the ratings
+ * contribute: w (f.x)^2 - 2 t f.x.  Chunks are summed apart, then added up.
+ */
+static void
+pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
+	 const float *x, float *sum, double *objective)
+{
+	int			stride = als_stride(system->rank);
+
+	memset(sum, 0, (size_t) stride * sizeof(float));
+	for (size_t first = 0; first < row->n; first += workspace->chunk)
+	{
+		size_t		n = row->n;
+
+		/* the first pass has loaded a row of one chunk for the others too */
+		if (row->n > workspace->chunk || objective != NULL)
+			n = als_load_chunk(system, row, first, workspace);
+		memset(workspace->partial, 0, (size_t) stride * sizeof(float));
+		system->kernels->residual(stride, n, workspace->gathered,
+								  workspace->weight,
+								  objective != NULL ? workspace->target :
+								  workspace->zero,
+								  x, workspace->partial, workspace->dots);
+		add_scaled(stride, 1, workspace->partial, sum);
+		if (objective != NULL)
+			for (size_t k = 0; k < n; k++)
+			{
+				double		dot = (double) workspace->dots[k];
+
+				*objective += dot * ((double) workspace->weight[k] * dot -
+									 2 * (double) workspace->target[k]);
+			}
+	}
+}
+
+void
+als_solve_row_cg(const AlsSystem *system, const Row *row,
+				 const Workspace *workspace, float *x, double *loss)
+{
+	const AlsKernels *kernels = system->kernels;
+	int			stride = als_stride(system->rank);
+	float		shift = system->feedback == ALS_IMPLICIT ? 1 :
+	system->regularization * (float) row->n;
+	float	   *r = workspace->r;
+	float	   *p = workspace->p;
+	float	   *q = workspace->q;
+	double		objective = als_objective_at_zero(system, row);
+	float		rr;
+	float		enough;
+
+	/* r = b - A x */
+	pass(system, row, workspace, x, r, &objective);
+	objective += (double) shift * (double) kernels->dot(stride, x, x);
+	add_scaled(stride, -shift, x, r);
+
+	memcpy(p, r, (size_t) stride * sizeof(float));
+	rr = kernels->dot(stride, r, r);
+	enough = rr * NEGLIGIBLE;
+	for (int step = 0; step < system->cg_steps && rr > enough; step++)
+	{
+		float		pq;
+		float		length;
+		float		next;
+
+		/* q = -A p */
+		pass(system, row, workspace, p, q, NULL);
+		add_scaled(stride, -shift, p, q);
+		pq = -kernels->dot(stride, p, q);
+		if (!(pq > 0))
+			break;
+		length = rr / pq;
+		add_scaled(stride, length, p, x);
+		add_scaled(stride, length, q, r);
+		objective -= (double) length * (double) rr;
+
+		/* p = r + (|r|^2 / |r before|^2) p */
+		next = kernels->dot(stride, r, r);
+		for (int i = 0; i < stride; i++)
+			p[i] = r[i] + next / rr * p[i];
+		rr = next;
+	}
+	*loss += objective;
+}

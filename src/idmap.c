@@ -1,0 +1,139 @@
+/*
+ * idmap.c
+ *	  A map from ids of any hashable type to dense indices and back.
+ *
+ * One simplehash table serves every type; integers are hashed and compared
+ * inline.  Where a type has values that are equal but not identical (numeric
+ * 1.0 and 1.00, text under a nondeterministic collation), the one whose bytes
+ * come first is kept, so that the order in which they arrive does not show.
+ */
+#include "compat.h"
+
+#include "idmap.h"
+
+typedef struct IdEntry
+{
+	Datum		id;
+	uint32		hash;
+	uint32		index;
+	uint32		status;			/* simplehash's */
+} IdEntry;
+
+static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
+
+#define SH_PREFIX		idhash
+#define SH_ELEMENT_TYPE	IdEntry
+#define SH_KEY_TYPE		Datum
+#define SH_KEY			id
+#define SH_HASH_KEY(tb, key)	((uint32) id_hash((tb)->private_data, key))
+#define SH_EQUAL(tb, a, b)		id_entry_equal((tb)->private_data, a, b)
+#define SH_STORE_HASH
+#define SH_GET_HASH(tb, entry)	((entry)->hash)
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
+
+struct IdMap
+{
+	MemoryContext context;		/* everything below, this struct included */
+	IdType		type;
+	idhash_hash *hash;
+	Datum	   *ids;			/* [size], by index */
+	uint32		size;
+	uint32		capacity;
+};
+
+static inline bool
+id_entry_equal(const IdType *type, Datum a, Datum b)
+{
+	return id_equal(type, a, b);
+}
+
+IdMap *
+idmap_create(MemoryContext parent, const IdType *type)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "als ids",
+												  ALLOCSET_DEFAULT_SIZES);
+	IdMap	   *map = MemoryContextAllocZero(context, sizeof(IdMap));
+
+	map->context = context;
+	map->type = *type;
+	map->hash = idhash_create(context, 256, &map->type);
+	map->capacity = 256;
+	map->ids = MemoryContextAlloc(context, map->capacity * sizeof(Datum));
+	return map;
+}
+
+uint32
+idmap_add(IdMap *map, Datum id)
+{
+	IdEntry    *entry = idhash_lookup(map->hash, id);
+	MemoryContext old;
+	bool		found;
+
+	if (entry != NULL && (map->type.typbyval ||
+						  id_compare_image(&map->type, id, entry->id) >= 0))
+		return entry->index;
+
+	old = MemoryContextSwitchTo(map->context);
+	id = id_copy(&map->type, id);
+	MemoryContextSwitchTo(old);
+	if (entry != NULL)
+	{
+		entry->id = map->ids[entry->index] = id;
+		return entry->index;
+	}
+
+	if (map->size >= PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many different ids"),
+				 errdetail("A model holds at most %d users and as many items.",
+						   PG_INT32_MAX)));
+	if (map->size == map->capacity)
+	{
+		map->ids = repalloc_huge(map->ids,
+								 2 * (size_t) map->capacity * sizeof(Datum));
+		map->capacity *= 2;
+	}
+	entry = idhash_insert(map->hash, id, &found);
+	entry->index = map->size;
+	map->ids[map->size] = id;
+	return map->size++;
+}
+
+bool
+idmap_find(IdMap *map, Datum id, uint32 *index)
+{
+	IdEntry    *entry = idhash_lookup(map->hash, id);
+
+	if (entry == NULL)
+		return false;
+	*index = entry->index;
+	return true;
+}
+
+Datum
+idmap_id(const IdMap *map, uint32 index)
+{
+	return map->ids[index];
+}
+
+uint32
+idmap_size(const IdMap *map)
+{
+	return map->size;
+}
+
+const IdType *
+idmap_type(const IdMap *map)
+{
+	return &map->type;
+}
+
+size_t
+idmap_memory(const IdMap *map)
+{
+	return MemoryContextMemAllocated(map->context, true);
+}

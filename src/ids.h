@@ -1,0 +1,83 @@
+/*
+ * ids.h
+ *	  What the ids of users and items are: a type with equality, a hash and
+ *	  perhaps an order, and how values of other types become such ids.
+ */
+#ifndef ALS_IDS_H
+#define ALS_IDS_H
+
+#include "postgres.h"
+
+#include "fmgr.h"
+
+/* A hashable type whose values name users or items */
+typedef struct IdType
+{
+	Oid			type;
+	int32		typmod;
+	Oid			collation;
+	int16		typlen;
+	bool		typbyval;
+	bool		integer;		/* int2, int4 or int8: compares as int64 */
+	FmgrInfo	hash;			/* extended: 64 bits */
+	FmgrInfo	equal;
+	FmgrInfo	compare;		/* fn_oid is invalid without a btree order */
+} IdType;
+
+/* How an argument of some type becomes an id */
+typedef enum IdPath
+{
+	ID_AS_IS,					/* same type or binary compatible */
+	ID_INTEGER,					/* between integers, with a range check */
+	ID_FUNCTION,				/* by a cast function */
+	ID_INPUT,					/* by the type's input function, from text */
+	ID_INPUT_UNKNOWN			/* the same, from an unknown literal */
+} IdPath;
+
+typedef struct IdConversion
+{
+	IdPath		path;
+	Oid			source;
+	const IdType *target;
+	int16		source_length;	/* for ID_INTEGER */
+	int			nargs;			/* of the cast function */
+	FmgrInfo	function;		/* cast or input function */
+	FmgrInfo	output;			/* the source's output function */
+	Oid			ioparam;
+} IdConversion;
+
+/* Looks up the type; false if it has no default hash operator class. */
+extern bool id_type_init(IdType *id, Oid type, int32 typmod, Oid collation,
+						 MemoryContext context);
+
+extern uint64 id_hash(const IdType *id, Datum value);
+extern bool id_equal(const IdType *id, Datum a, Datum b);
+extern int64 id_integer(const IdType *id, Datum value);
+
+/*
+ * Order in which ties are broken: the type's own where it has one, by hash
+ * and bytes otherwise.
+ */
+extern int	id_compare(const IdType *id, Datum a, Datum b);
+
+/* Compares the bytes of two values: an order that every type has. */
+extern int	id_compare_image(const IdType *id, Datum a, Datum b);
+
+/* Copy in the current memory context, detoasted and not packed. */
+extern Datum id_copy(const IdType *id, Datum value);
+
+/* The value as text, for messages. */
+extern char *id_to_text(const IdType *id, Datum value);
+
+/*
+ * Prepares the conversion of values of type source; an error that names what
+ * ("user") if there is no cast.
+ */
+extern void id_conversion_init(IdConversion *conversion, const IdType *target,
+							   Oid source, const char *what,
+							   MemoryContext context);
+
+/* Converts; false if no id can equal the value (an integer out of range). */
+extern bool id_convert(IdConversion *conversion, Datum value, Datum *id);
+
+#endif							/* ALS_IDS_H */

@@ -1,0 +1,302 @@
+/*
+ * model.c
+ *	  A model as relations: names, privileges, shape and reading.
+ *
+ * The table of runs knows its factor tables by oid, in regclass columns, so
+ * that renaming and moving any of the three changes nothing, and pg_dump
+ * carries the link.  Since that column could name any table, a factor table
+ * counts only if it belongs to the model's owner; that is what makes SELECT on
+ * the model enough to predict.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/extension.h"
+#include "model.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+
+static const char *const side_ids[] = {"user_id", "item_id"};
+
+/* The type that a typed table is of, InvalidOid for any other relation. */
+static Oid
+relation_of_type(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			type = InvalidOid;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		type = ((Form_pg_class) GETSTRUCT(tuple))->reloftype;
+		ReleaseSysCache(tuple);
+	}
+	return type;
+}
+
+bool
+is_model(Oid relation)
+{
+	Oid			type = relation_of_type(relation);
+	HeapTuple	tuple;
+	bool		result;
+
+	if (!OidIsValid(type))
+		return false;
+	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
+					"als_model") == 0 &&
+		getExtensionOfObject(TypeRelationId, type) ==
+		get_extension_oid("als", true);
+	ReleaseSysCache(tuple);
+	return result;
+}
+
+void
+require_model(Oid relation)
+{
+	char	   *name = get_rel_name(relation);
+
+	if (name == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("model with OID %u does not exist", relation)));
+	if (!is_model(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an als model", name),
+				 errdetail("A model is a table that als_train has created."),
+				 errhint("The view als_models lists all models.")));
+}
+
+void
+model_check_select(Oid model)
+{
+	AclResult	result = pg_class_aclcheck(model, GetUserId(), ACL_SELECT);
+
+	if (result != ACLCHECK_OK)
+		aclcheck_error(result, OBJECT_TABLE, get_rel_name(model));
+	if (check_enable_rls(model, InvalidOid, true) == RLS_ENABLED)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use model \"%s\" under row-level security",
+						get_rel_name(model)),
+				 errhint("Disable row-level security on the model's table; SELECT on it is the right to predict.")));
+}
+
+/* A text column of a run, copied; NULL if it is null. */
+static char *
+run_text(TupleTableSlot *slot, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Raises for a row of the model's table that als_train cannot have written. */
+static void
+reject_run(Relation model, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the newest row of model \"%s\" is not a training run",
+					RelationGetRelationName(model)),
+			 errdetail("Its column \"%s\" does not make sense.", column),
+			 errhint("Delete the row, or train the model again.")));
+}
+
+bool
+model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
+{
+	TupleTableSlot *slot = table_slot_create(model, NULL);
+	TupleTableSlot *newest = table_slot_create(model, NULL);
+	TableScanDesc scan = table_beginscan(model, snapshot, 0, NULL);
+	bool		isnull;
+	char	   *feedback;
+	Datum		value;
+
+	memset(run, 0, sizeof(*run));
+	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	{
+		int32		number = DatumGetInt32(slot_getattr(slot, MODEL_RUN,
+														&isnull));
+
+		if (!isnull && number > run->run)
+		{
+			run->run = number;
+			ExecCopySlot(newest, slot);
+		}
+	}
+	table_endscan(scan);
+
+	if (run->run > 0)
+	{
+		feedback = run_text(newest, MODEL_FEEDBACK);
+		if (feedback != NULL && strcmp(feedback, "implicit") == 0)
+			run->feedback = ALS_IMPLICIT;
+		else if (feedback != NULL && strcmp(feedback, "explicit") == 0)
+			run->feedback = ALS_EXPLICIT;
+		else
+			reject_run(model, "feedback");
+
+		value = slot_getattr(newest, MODEL_FACTORS, &isnull);
+		run->factors = isnull ? 0 : DatumGetInt32(value);
+		if (run->factors < 1 || run->factors > ALS_MAX_FACTORS)
+			reject_run(model, "factors");
+
+		value = slot_getattr(newest, MODEL_MEAN_RATING, &isnull);
+		if (run->feedback == ALS_EXPLICIT && isnull)
+			reject_run(model, "mean_rating");
+		run->mean_rating = isnull ? 0 : (float) DatumGetFloat8(value);
+
+		run->source = run_text(newest, MODEL_SOURCE);
+		run->user_column = run_text(newest, MODEL_USER_COLUMN);
+		run->item_column = run_text(newest, MODEL_ITEM_COLUMN);
+		value = slot_getattr(newest, MODEL_USERS, &isnull);
+		run->rows[ALS_USERS] = isnull ? 0 : DatumGetInt64(value);
+		value = slot_getattr(newest, MODEL_ITEMS, &isnull);
+		run->rows[ALS_ITEMS] = isnull ? 0 : DatumGetInt64(value);
+		value = slot_getattr(newest, MODEL_USER_FACTORS, &isnull);
+		run->factor_tables[ALS_USERS] = isnull ? InvalidOid :
+			DatumGetObjectId(value);
+		value = slot_getattr(newest, MODEL_ITEM_FACTORS, &isnull);
+		run->factor_tables[ALS_ITEMS] = isnull ? InvalidOid :
+			DatumGetObjectId(value);
+	}
+	ExecDropSingleTupleTableSlot(slot);
+	ExecDropSingleTupleTableSlot(newest);
+	return run->run > 0;
+}
+
+/* Raises for a relation that cannot be the model's factor table. */
+static void
+reject_factor_table(Relation model, Relation table, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("\"%s\" cannot serve as a factor table of model \"%s\"",
+					RelationGetRelationName(table),
+					RelationGetRelationName(model)),
+			 errdetail("%s", detail)));
+}
+
+/* Finds the columns of a factor table; there may be no others. */
+static void
+find_factor_columns(Relation model, Relation table, const ModelRun *run,
+					AlsSide side, FactorColumns *columns)
+{
+	TupleDesc	desc = RelationGetDescr(table);
+
+	memset(columns, 0, sizeof(*columns));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+
+		if (attribute->attisdropped)
+			continue;
+		if (strcmp(name, side_ids[side]) == 0)
+			columns->id = attribute->attnum;
+		else if (strcmp(name, "factors") == 0 &&
+				 attribute->atttypid == FLOAT4ARRAYOID)
+			columns->factors = attribute->attnum;
+		else if (strcmp(name, "bias") == 0 &&
+				 attribute->atttypid == FLOAT4OID &&
+				 run->feedback == ALS_EXPLICIT)
+			columns->bias = attribute->attnum;
+		else
+			reject_factor_table(model, table,
+								psprintf("It has a column \"%s\" that a factor table does not have.",
+										 name));
+	}
+	if (columns->id == 0 || columns->factors == 0 ||
+		(run->feedback == ALS_EXPLICIT && columns->bias == 0))
+		reject_factor_table(model, table,
+							psprintf("It lacks a column %s, factors real[]%s.",
+									 side_ids[side],
+									 run->feedback == ALS_EXPLICIT ?
+									 " or bias real" : ""));
+}
+
+Relation
+factor_table_open(Relation model, const ModelRun *run, AlsSide side,
+				  LOCKMODE lockmode, FactorColumns *columns)
+{
+	Relation	table = try_relation_open(run->factor_tables[side], lockmode);
+
+	if (table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("model \"%s\" has lost its table of %s factors",
+						RelationGetRelationName(model),
+						side == ALS_USERS ? "user" : "item"),
+				 errhint("Drop the model and train it again.")));
+	if (table->rd_rel->relkind != RELKIND_RELATION)
+		reject_factor_table(model, table, "It is not an ordinary table.");
+	if (table->rd_rel->relowner != model->rd_rel->relowner)
+		reject_factor_table(model, table,
+							"It does not belong to the model's owner.");
+	if (table->rd_rel->relrowsecurity)
+		reject_factor_table(model, table, "It has row-level security.");
+	find_factor_columns(model, table, run, side, columns);
+	return table;
+}
+
+void
+factor_table_id_type(Relation table, const FactorColumns *columns,
+					 IdType *type, MemoryContext context)
+{
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table),
+												columns->id - 1);
+
+	if (!id_type_init(type, attribute->atttypid, attribute->atttypmod,
+					  attribute->attcollation, context))
+		reject_unhashable(attribute->atttypid, NameStr(attribute->attname));
+}
+
+void
+factor_table_row(Relation table, const FactorColumns *columns,
+				 TupleTableSlot *slot, int factors, float *row)
+{
+	bool		isnull;
+	Datum		value = slot_getattr(slot, columns->factors, &isnull);
+	ArrayType  *array = isnull ? NULL : DatumGetArrayTypeP(value);
+	bool		sound = array != NULL && ARR_NDIM(array) == 1 &&
+		ARR_DIMS(array)[0] == factors && !ARR_HASNULL(array);
+
+	if (sound)
+	{
+		memcpy(row, ARR_DATA_PTR(array), factors * sizeof(float));
+		if (columns->bias != 0)
+		{
+			row[factors] = DatumGetFloat4(slot_getattr(slot, columns->bias,
+													   &isnull));
+			sound = !isnull && isfinite(row[factors]);
+		}
+		for (int i = 0; i < factors && sound; i++)
+			sound = isfinite(row[i]);
+	}
+	if (!sound)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("factor table \"%s\" contains a row that is not %d finite factors",
+						RelationGetRelationName(table), factors),
+				 errhint("Train the model again.")));
+	if (array != (ArrayType *) DatumGetPointer(value))
+		pfree(array);
+}

@@ -1,0 +1,142 @@
+/*
+ * model.h
+ *	  A model as relations: a typed table with a row per training run, and two
+ *	  tables of factors.
+ */
+#ifndef ALS_MODEL_H
+#define ALS_MODEL_H
+
+#include "als_core.h"
+#include "executor/tuptable.h"
+#include "ids.h"
+#include "ratings.h"
+#include "storage/lockdefs.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* Columns of type als_model, in the order of sql/als--1.0.sql */
+typedef enum ModelColumn
+{
+	MODEL_RUN = 1,
+	MODEL_TRAINED_AT,
+	MODEL_SOURCE,
+	MODEL_USER_COLUMN,
+	MODEL_ITEM_COLUMN,
+	MODEL_RATING_COLUMN,
+	MODEL_FEEDBACK,
+	MODEL_FACTORS,
+	MODEL_REGULARIZATION,
+	MODEL_ALPHA,
+	MODEL_ITERATIONS,
+	MODEL_SOLVER,
+	MODEL_CG_STEPS,
+	MODEL_TOLERANCE,
+	MODEL_SEED,
+	MODEL_WARM_START,
+	MODEL_WORKERS,
+	MODEL_USERS,
+	MODEL_ITEMS,
+	MODEL_RATINGS,
+	MODEL_MEAN_RATING,
+	MODEL_LOSS,
+	MODEL_LOSSES,
+	MODEL_SECONDS,
+	MODEL_USER_FACTORS,
+	MODEL_ITEM_FACTORS
+} ModelColumn;
+
+#define MODEL_COLUMNS MODEL_ITEM_FACTORS
+
+/* What serving needs of a training run */
+typedef struct ModelRun
+{
+	int32		run;			/* 0: the model has never been trained */
+	AlsFeedback feedback;
+	int			factors;
+	float		mean_rating;
+	char	   *source;			/* NULL: trained by the aggregate */
+	char	   *user_column;
+	char	   *item_column;
+	int64		rows[2];		/* by AlsSide, as trained */
+	Oid			factor_tables[2];	/* by AlsSide */
+} ModelRun;
+
+/* Where the columns of a factor table are */
+typedef struct FactorColumns
+{
+	AttrNumber	id;
+	AttrNumber	factors;
+	AttrNumber	bias;			/* 0: the model has no biases */
+} FactorColumns;
+
+/* A model being trained */
+typedef struct ModelTarget
+{
+	Oid			model;
+	char	   *schema;
+	char	   *name;
+	char	   *extension_schema;
+	ModelRun	last;			/* the run before; run is 0 for the first */
+	Oid			factor_tables[2];	/* by AlsSide */
+} ModelTarget;
+
+/* Is the relation a model, a table OF als_model? */
+extern bool is_model(Oid relation);
+
+/* Raises unless it is. */
+extern void require_model(Oid relation);
+
+/* Raises unless the user may SELECT from the model. */
+extern void model_check_select(Oid model);
+
+/*
+ * The newest run that the snapshot sees, in the current memory context; false
+ * if there is none.  The model's table is open.
+ */
+extern bool model_newest_run(Relation model, Snapshot snapshot,
+							 ModelRun *run);
+
+/*
+ * Opens a factor table of the model and checks that it is one: same owner,
+ * expected columns.
+ */
+extern Relation factor_table_open(Relation model, const ModelRun *run,
+								  AlsSide side, LOCKMODE lockmode,
+								  FactorColumns *columns);
+
+/* The id type of an open factor table. */
+extern void factor_table_id_type(Relation table, const FactorColumns *columns,
+								 IdType *type, MemoryContext context);
+
+/*
+ * Copies the factors of a tuple to row[factors], and the bias behind them if
+ * there is one; raises for an array that is not [factors] finite reals.
+ */
+extern void factor_table_row(Relation table, const FactorColumns *columns,
+							 TupleTableSlot *slot, int factors, float *row);
+
+/*
+ * Finds the model that als_train was given by name, or creates its table.  It
+ * stays locked against other trainings until the transaction ends.
+ */
+extern void model_begin_training(const char *name, Oid model_type,
+								 ModelTarget *target);
+
+/* Creates the factor tables of a new model; checks those of an old one. */
+extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
+								 const IdType *user_type,
+								 const IdType *item_type);
+
+/*
+ * Replaces the contents of a factor table, as REFRESH MATERIALIZED VIEW does:
+ * a new heap is filled, swapped in and indexed.  rows[ids->size x stride].
+ */
+extern void model_replace_factors(const ModelTarget *target, AlsSide side,
+								  const RatedIds *ids, const float *rows,
+								  int factors, AlsFeedback feedback);
+
+/* Appends a run and returns it. */
+extern Datum model_add_run(const ModelTarget *target, TupleDesc type,
+						   Datum *values, bool *nulls);
+
+#endif							/* ALS_MODEL_H */

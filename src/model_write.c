@@ -1,0 +1,385 @@
+/*
+ * model_write.c
+ *	  A model as relations: creating its tables and replacing their contents.
+ *
+ * A retraining works like REFRESH MATERIALIZED VIEW: new heaps are filled,
+ * swapped in and indexed at the very end of the training, so that readers are
+ * served from the old ones until then, oids and grants stay as they are, and
+ * an error leaves the old model untouched.  The first training does the same
+ * with tables that it has just created empty.
+ */
+#include "compat.h"
+
+#include "access/heapam.h"
+#include "access/multixact.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/dependency.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "commands/tablecmds.h"
+#include "executor/spi.h"
+#include "funcapi.h"
+#include "model.h"
+#include "nodes/makefuncs.h"
+#include "pgstat.h"
+#include "storage/lmgr.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
+#include "utils/ruleutils.h"
+#include "utils/varlena.h"
+
+static const char *const side_suffixes[] = {"_users", "_items"};
+static const char *const side_ids[] = {"user_id", "item_id"};
+
+/* Runs a statement as the current user. */
+static void
+run_sql(const char *statement, int expected)
+{
+	int			result;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute(statement, false, 0);
+	if (result != expected)
+		elog(ERROR, "SPI_execute failed: %s", SPI_result_code_string(result));
+	SPI_finish();
+}
+
+/* Makes DML on one of a model's tables known to all sessions. */
+static void
+create_trigger(const ModelTarget *target, const char *qualified)
+{
+	run_sql(psprintf("CREATE TRIGGER als_changed AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
+					 qualified,
+					 quote_qualified_identifier(target->extension_schema,
+												"als_changed")),
+			SPI_OK_UTILITY);
+}
+
+/* Raises if a relation that training wants to create is there already. */
+static void
+reject_taken_name(Oid schema, const char *name)
+{
+	if (OidIsValid(get_relname_relid(name, schema)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DUPLICATE_TABLE),
+				 errmsg("relation \"%s\" already exists and is not an als model",
+						name),
+				 errhint("Choose another name for the model, or drop the relation.")));
+}
+
+/* Creates the table of runs of a new model. */
+static void
+create_model(RangeVar *rangevar, Oid schema, Oid model_type,
+			 ModelTarget *target)
+{
+	const char *qualified;
+
+	target->schema = get_namespace_name(schema);
+	target->name = rangevar->relname;
+
+	/* "_users" must not be cut off */
+	if (strlen(target->name) + strlen("_users") >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("model name \"%s\" is too long", target->name),
+				 errdetail("Names of models have at most %d bytes.",
+						   (int) (NAMEDATALEN - strlen("_users") - 1)),
+				 errhint("The names of the factor tables end in _users and _items.")));
+	reject_taken_name(schema, target->name);
+	for (int side = 0; side < 2; side++)
+		reject_taken_name(schema, psprintf("%s%s", target->name,
+										   side_suffixes[side]));
+	if (!may_create_in_schema(schema, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema %s", target->schema),
+				 errdetail("Training a new model creates tables there."),
+				 errhint("Name the model with a schema in which you may create tables.")));
+
+	qualified = quote_qualified_identifier(target->schema, target->name);
+	run_sql(psprintf("CREATE TABLE %s OF %s (PRIMARY KEY (run))", qualified,
+					 format_type_be_qualified(model_type)),
+			SPI_OK_UTILITY);
+	create_trigger(target, qualified);
+	target->model = get_relname_relid(target->name, schema);
+}
+
+void
+model_begin_training(const char *name, Oid model_type, ModelTarget *target)
+{
+	RangeVar   *rangevar;
+	Relation	model;
+	Snapshot	snapshot;
+	Oid			schema;
+
+	memset(target, 0, sizeof(*target));
+	target->extension_schema =
+		get_namespace_name(get_rel_namespace(get_typ_typrelid(model_type)));
+	rangevar = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
+	target->model = RangeVarGetRelid(rangevar, NoLock, true);
+	if (!OidIsValid(target->model) || !is_model(target->model))
+	{
+		schema = RangeVarGetCreationNamespace(rangevar);
+		create_model(rangevar, schema, model_type, target);
+		return;
+	}
+
+	if (!owns_relation(target->model, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
+					   get_rel_name(target->model));
+
+	/* one training at a time; readers go on */
+	model = table_open(target->model, ShareUpdateExclusiveLock);
+	target->schema = get_namespace_name(RelationGetNamespace(model));
+	target->name = pstrdup(RelationGetRelationName(model));
+	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
+	model_newest_run(model, snapshot, &target->last);
+	UnregisterSnapshot(snapshot);
+	table_close(model, NoLock);
+}
+
+/* Creates an empty factor table and hangs it on the model. */
+static Oid
+create_factor_table(const ModelTarget *target, AlsSide side,
+					const IdType *type, AlsFeedback feedback)
+{
+	char	   *name = psprintf("%s%s", target->name, side_suffixes[side]);
+	const char *qualified = quote_qualified_identifier(target->schema, name);
+	const char *id = side_ids[side];
+	bool		ordered = OidIsValid(type->compare.fn_oid);
+	StringInfoData sql;
+
+	initStringInfo(&sql);
+	appendStringInfo(&sql, "CREATE TABLE %s (%s %s", qualified, id,
+					 format_type_extended(type->type, type->typmod,
+										  FORMAT_TYPE_TYPEMOD_GIVEN |
+										  FORMAT_TYPE_FORCE_QUALIFY));
+	if (OidIsValid(type->collation) &&
+		type->collation != get_typcollation(type->type))
+		appendStringInfo(&sql, " COLLATE %s",
+						 generate_collation_name(type->collation));
+	appendStringInfo(&sql, "%s, factors real[] NOT NULL%s)",
+					 ordered ? " PRIMARY KEY" : " NOT NULL",
+					 feedback == ALS_EXPLICIT ? ", bias real NOT NULL" : "");
+	run_sql(sql.data, SPI_OK_UTILITY);
+
+	/* a hashable type without an order has no primary key */
+	if (!ordered)
+		run_sql(psprintf("CREATE INDEX ON %s USING hash (%s)", qualified, id),
+				SPI_OK_UTILITY);
+
+	/* factors do not compress, and a row of them always fits into a page */
+	run_sql(psprintf("ALTER TABLE %s ALTER factors SET STORAGE PLAIN",
+					 qualified), SPI_OK_UTILITY);
+	create_trigger(target, qualified);
+	return get_relname_relid(name, get_rel_namespace(target->model));
+}
+
+/*
+ * Makes DROP TABLE of the model take a factor table along, and refuse to drop
+ * that alone.  Recorded anew by each training, since pg_dump does not carry it.
+ */
+static void
+depend_on_model(const ModelTarget *target, Oid table)
+{
+	ObjectAddress dependent;
+	ObjectAddress model;
+
+	deleteDependencyRecordsForClass(RelationRelationId, table,
+									RelationRelationId, DEPENDENCY_INTERNAL);
+	ObjectAddressSet(dependent, RelationRelationId, table);
+	ObjectAddressSet(model, RelationRelationId, target->model);
+	recordDependencyOn(&dependent, &model, DEPENDENCY_INTERNAL);
+}
+
+/* Checks that an old factor table can take the new factors. */
+static Oid
+check_factor_table(const ModelTarget *target, AlsSide side,
+				   const IdType *type, AlsFeedback feedback)
+{
+	Relation	model = table_open(target->model, NoLock);
+	FactorColumns columns;
+	IdType		old_type;
+	Relation	table;
+
+	if (target->last.feedback != feedback)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" was trained from %s feedback",
+						target->name,
+						target->last.feedback == ALS_IMPLICIT ?
+						"implicit" : "explicit"),
+				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+				 errhint("Drop the model first, or train under another name.")));
+
+	table = factor_table_open(model, &target->last, side, AccessShareLock,
+							  &columns);
+	factor_table_id_type(table, &columns, &old_type, CurrentMemoryContext);
+	if (old_type.type != type->type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						side == ALS_USERS ? "user" : "item", target->name,
+						format_type_be(old_type.type),
+						format_type_be(type->type)),
+				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+	table_close(table, NoLock);
+	table_close(model, NoLock);
+	return target->last.factor_tables[side];
+}
+
+void
+model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
+					 const IdType *user_type, const IdType *item_type)
+{
+	const IdType *types[2] = {user_type, item_type};
+	Oid			schema = get_rel_namespace(target->model);
+
+	for (int side = 0; side < 2; side++)
+	{
+		if (target->last.run > 0)
+			target->factor_tables[side] = check_factor_table(target, side,
+															 types[side],
+															 feedback);
+		else
+		{
+			reject_taken_name(schema, psprintf("%s%s", target->name,
+											   side_suffixes[side]));
+			target->factor_tables[side] = create_factor_table(target, side,
+															  types[side],
+															  feedback);
+		}
+		depend_on_model(target, target->factor_tables[side]);
+	}
+	CommandCounterIncrement();
+}
+
+/* An array whose elements the caller fills in for every row. */
+static ArrayType *
+reals_array(int size)
+{
+	Size		bytes = ARR_OVERHEAD_NONULLS(1) + size * sizeof(float4);
+	ArrayType  *array = palloc0(bytes);
+
+	SET_VARSIZE(array, bytes);
+	array->ndim = 1;
+	array->elemtype = FLOAT4OID;
+	ARR_DIMS(array)[0] = size;
+	ARR_LBOUND(array)[0] = 1;
+	return array;
+}
+
+/* Fills the new heap of a factor table. */
+static void
+write_factors(Relation heap, const FactorColumns *columns,
+			  const RatedIds *ids, const float *rows, int factors)
+{
+	size_t		stride = als_stride(factors + (columns->bias != 0 ? 1 : 0));
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap),
+													&TTSOpsVirtual);
+	BulkInsertState state = GetBulkInsertState();
+	CommandId	command = GetCurrentCommandId(true);
+	ArrayType  *array = reals_array(factors);
+
+	for (uint32 r = 0; r < ids->size; r++)
+	{
+		const float *row = rows + r * stride;
+
+		CHECK_FOR_INTERRUPTS();
+		ExecClearTuple(slot);
+		memset(slot->tts_isnull, true,
+			   RelationGetDescr(heap)->natts * sizeof(bool));
+		memcpy(ARR_DATA_PTR(array), row, factors * sizeof(float4));
+		slot->tts_values[columns->id - 1] = ids->ids[r];
+		slot->tts_isnull[columns->id - 1] = false;
+		slot->tts_values[columns->factors - 1] = PointerGetDatum(array);
+		slot->tts_isnull[columns->factors - 1] = false;
+		if (columns->bias != 0)
+		{
+			slot->tts_values[columns->bias - 1] = Float4GetDatum(row[factors]);
+			slot->tts_isnull[columns->bias - 1] = false;
+		}
+		ExecStoreVirtualTuple(slot);
+		table_tuple_insert(heap, slot, command,
+						   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, state);
+	}
+	FreeBulkInsertState(state);
+	table_finish_bulk_insert(heap, TABLE_INSERT_SKIP_FSM);
+	ExecDropSingleTupleTableSlot(slot);
+}
+
+void
+model_replace_factors(const ModelTarget *target, AlsSide side,
+					  const RatedIds *ids, const float *rows, int factors,
+					  AlsFeedback feedback)
+{
+	Relation	model = table_open(target->model, NoLock);
+	ModelRun	run = {0};
+	FactorColumns columns;
+	Relation	table;
+	Relation	heap;
+	Oid			heap_oid;
+	char		persistence;
+
+	run.feedback = feedback;
+	run.factor_tables[side] = target->factor_tables[side];
+	table = factor_table_open(model, &run, side, AccessExclusiveLock,
+							  &columns);
+	CheckTableNotInUse(table, "als_train");
+	persistence = table->rd_rel->relpersistence;
+
+	heap_oid = make_heap_like(table, AccessExclusiveLock);
+	heap = table_open(heap_oid, AccessExclusiveLock);
+	write_factors(heap, &columns, ids, rows, factors);
+	table_close(heap, NoLock);
+
+	pgstat_count_truncate(table);
+	pgstat_count_heap_insert(table, ids->size);
+	table_close(table, NoLock);
+	table_close(model, NoLock);
+
+	finish_heap_swap(target->factor_tables[side], heap_oid, false, false,
+					 true, true, RecentXmin, ReadNextMultiXactId(),
+					 persistence);
+}
+
+Datum
+model_add_run(const ModelTarget *target, TupleDesc type,
+			  Datum *values, bool *nulls)
+{
+	Oid			argument_type = type->tdtypeid;
+	Datum		row;
+	int			result;
+
+	values[MODEL_RUN - 1] = Int32GetDatum(target->last.run + 1);
+	nulls[MODEL_RUN - 1] = false;
+	for (int side = 0; side < 2; side++)
+	{
+		ModelColumn column = side == ALS_USERS ? MODEL_USER_FACTORS :
+		MODEL_ITEM_FACTORS;
+
+		values[column - 1] = ObjectIdGetDatum(target->factor_tables[side]);
+		nulls[column - 1] = false;
+	}
+	row = HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	result = SPI_execute_with_args(psprintf("INSERT INTO %s SELECT ($1).*",
+											quote_qualified_identifier(target->schema,
+																	   target->name)),
+								   1, &argument_type, &row, NULL, false, 0);
+	if (result != SPI_OK_INSERT)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(result));
+	SPI_finish();
+	return row;
+}

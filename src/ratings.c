@@ -1,0 +1,560 @@
+/*
+ * ratings.c
+ *	  A source of ratings turned into triplets of dense indices.
+ *
+ * Rows stream through once.  Ids become indices in order of arrival; triplets
+ * are kept in memory as far as the budget goes and in one temporary file
+ * beyond that.  When all is read, each side is ordered by falling popularity,
+ * so that hot rows share cache lines and long rows are handed out first; ties
+ * are broken by the id's hash, so that the order of arrival has no say.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "parser/parse_coerce.h"
+#include "ratings.h"
+#include "source.h"
+#include "tcop/dest.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+#define FIRST_CHUNK 1024		/* ratings */
+#define LARGEST_CHUNK (1024 * 1024)
+#define FILE_CHUNK (64 * 1024)
+
+/* Triplets in memory, in order of arrival */
+typedef struct Chunk
+{
+	struct Chunk *next;
+	size_t		size;
+	size_t		capacity;
+	Rating		ratings[FLEXIBLE_ARRAY_MEMBER];
+} Chunk;
+
+/* How often each id occurs, by order of arrival */
+typedef struct Counts
+{
+	uint64	   *counts;
+	uint32		capacity;
+} Counts;
+
+struct Ratings
+{
+	MemoryContext context;
+	MemoryContext row_context;	/* reset for every row */
+	RatingSource names;			/* of the columns, for messages */
+	IdMap	   *users;
+	IdMap	   *items;
+	Counts		user_counts;
+	Counts		item_counts;
+	RatedIds	ranked_users;	/* once finished */
+	RatedIds	ranked_items;
+	uint64		count;
+	uint64		memory_limit;	/* ratings held in memory before the file */
+	Chunk	   *first;
+	Chunk	   *last;
+	BufFile    *file;			/* NULL until the limit is reached */
+	uint64		file_left;		/* ratings that ratings_next will still read */
+};
+
+/* Where the rows of the query go */
+typedef struct RatingsReceiver
+{
+	DestReceiver pub;
+	Ratings    *ratings;
+	bool		counted;		/* no rating column: every row counts 1 */
+} RatingsReceiver;
+
+/* An id with what it is ranked by */
+typedef struct RankedId
+{
+	uint64		count;
+	uint64		hash;
+	Datum		id;
+	uint32		arrival;
+} RankedId;
+
+static inline int
+compare_ranked(const RankedId *a, const RankedId *b, IdType *type)
+{
+	if (a->count != b->count)
+		return a->count > b->count ? -1 : 1;
+	if (a->hash != b->hash)
+		return a->hash < b->hash ? -1 : 1;
+	return id_compare_image(type, a->id, b->id);
+}
+
+#define ST_SORT sort_ranked_ids
+#define ST_ELEMENT_TYPE RankedId
+#define ST_COMPARE(a, b, arg) compare_ranked(a, b, arg)
+#define ST_COMPARE_ARG_TYPE IdType
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+Ratings *
+ratings_begin(MemoryContext parent, const IdType *user_type,
+			  const IdType *item_type, const RatingSource *names,
+			  size_t memory)
+{
+	MemoryContext context = AllocSetContextCreate(parent, "als ratings",
+												  ALLOCSET_DEFAULT_SIZES);
+	Ratings    *ratings = MemoryContextAllocZero(context, sizeof(Ratings));
+
+	ratings->context = context;
+	ratings->row_context = AllocSetContextCreate(context, "als rating",
+												 ALLOCSET_SMALL_SIZES);
+	ratings->names = *names;
+	ratings->users = idmap_create(context, user_type);
+	ratings->items = idmap_create(context, item_type);
+	ratings->memory_limit = Max(memory / sizeof(Rating), FIRST_CHUNK);
+	return ratings;
+}
+
+/* Counts one more occurrence of an id. */
+static inline void
+count_id(Counts *counts, uint32 index, MemoryContext context)
+{
+	if (index >= counts->capacity)
+	{
+		uint32		capacity = Max(1024, counts->capacity * 2);
+
+		if (counts->counts == NULL)
+			counts->counts = MemoryContextAllocHuge(context,
+													capacity * sizeof(uint64));
+		else
+			counts->counts = repalloc_huge(counts->counts,
+										   capacity * sizeof(uint64));
+		memset(counts->counts + counts->capacity, 0,
+			   (capacity - counts->capacity) * sizeof(uint64));
+		counts->capacity = capacity;
+	}
+	counts->counts[index]++;
+}
+
+/* Writes all chunks to the file and keeps one of them, emptied. */
+static void
+spill(Ratings *ratings)
+{
+	Chunk	   *chunk = ratings->first;
+
+	if (ratings->file == NULL)
+	{
+		/* the file outlives the row being read */
+		MemoryContext old = MemoryContextSwitchTo(ratings->context);
+
+		ratings->file = BufFileCreateTemp(false);
+		MemoryContextSwitchTo(old);
+	}
+	for (;;)
+	{
+		Chunk	   *next = chunk->next;
+
+		BufFileWrite(ratings->file, chunk->ratings,
+					 chunk->size * sizeof(Rating));
+		if (next == NULL)
+			break;
+		pfree(chunk);
+		chunk = next;
+	}
+	chunk->size = 0;
+	ratings->first = ratings->last = chunk;
+}
+
+/* Makes room for one more triplet, in memory or by way of the file. */
+static void
+make_room(Ratings *ratings)
+{
+	size_t		capacity = FIRST_CHUNK;
+	Chunk	   *chunk;
+
+	if (ratings->last != NULL)
+	{
+		if (ratings->file != NULL || ratings->count >= ratings->memory_limit)
+		{
+			spill(ratings);
+			return;
+		}
+		capacity = Min(ratings->last->capacity * 2, LARGEST_CHUNK);
+	}
+	capacity = Min(capacity, ratings->memory_limit - ratings->count);
+	chunk = MemoryContextAllocHuge(ratings->context,
+								   offsetof(Chunk, ratings) +
+								   capacity * sizeof(Rating));
+	chunk->next = NULL;
+	chunk->size = 0;
+	chunk->capacity = capacity;
+	if (ratings->last != NULL)
+		ratings->last->next = chunk;
+	else
+		ratings->first = chunk;
+	ratings->last = chunk;
+}
+
+/* Raises for a row without a usable id. */
+static void
+reject_null_id(const Ratings *ratings, const char *column,
+			   const char *other_column, const IdType *other_type,
+			   Datum other, bool other_null)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("column \"%s\" of the ratings contains a null value",
+					column),
+			 errdetail("It is in a row whose \"%s\" is %s.", other_column,
+					   other_null ? "null too" :
+					   id_to_text(other_type, other)),
+			 errhint("Train from a SELECT that leaves such rows out.")));
+}
+
+/* Raises for a rating that is no finite real. */
+static void
+reject_rating(const Ratings *ratings, Datum user, Datum item,
+			  double rating, bool rating_null)
+{
+	const char *column = ratings->names.rating_column ?
+	ratings->names.rating_column : "rating";
+	char	   *user_text = id_to_text(idmap_type(ratings->users), user);
+	char	   *item_text = id_to_text(idmap_type(ratings->items), item);
+
+	if (rating_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("column \"%s\" of the ratings contains a null value",
+						column),
+				 errdetail("It is the rating of item %s by user %s.",
+						   item_text, user_text),
+				 errhint("Train from a SELECT that leaves such rows out, or pass rating_column => NULL to count every row as 1.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("column \"%s\" of the ratings contains the value %g",
+					column, rating),
+			 errdetail("It is the rating of item %s by user %s; ratings must be finite and within the range of type real.",
+					   item_text, user_text),
+			 errhint("Train from a SELECT that leaves such rows out.")));
+}
+
+void
+ratings_add(Ratings *ratings, Datum user, bool user_null,
+			Datum item, bool item_null, double rating, bool rating_null)
+{
+	float4		value = (float4) rating;
+	MemoryContext old;
+	Rating	   *slot;
+
+	if (unlikely(user_null))
+		reject_null_id(ratings, ratings->names.user_column,
+					   ratings->names.item_column, idmap_type(ratings->items),
+					   item, item_null);
+	if (unlikely(item_null))
+		reject_null_id(ratings, ratings->names.item_column,
+					   ratings->names.user_column, idmap_type(ratings->users),
+					   user, user_null);
+	if (unlikely(rating_null || !isfinite(value) ||
+				 (value == 0 && rating != 0)))
+		reject_rating(ratings, user, item, rating, rating_null);
+
+	if (ratings->last == NULL || ratings->last->size == ratings->last->capacity)
+		make_room(ratings);
+
+	old = MemoryContextSwitchTo(ratings->row_context);
+	slot = &ratings->last->ratings[ratings->last->size];
+	slot->user = idmap_add(ratings->users, user);
+	slot->item = idmap_add(ratings->items, item);
+	slot->rating = value;
+	ratings->last->size++;
+	ratings->count++;
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ratings->row_context);
+
+	count_id(&ratings->user_counts, slot->user, ratings->context);
+	count_id(&ratings->item_counts, slot->item, ratings->context);
+}
+
+/* Ranks one side's ids by falling popularity. */
+static void
+rank_ids(RatedIds *ranked, IdMap *map, const Counts *counts,
+		 MemoryContext context)
+{
+	uint32		size = idmap_size(map);
+	IdType	   *type = unconstify(IdType *, idmap_type(map));
+	RankedId   *sorted = MemoryContextAllocHuge(context,
+												size * sizeof(RankedId));
+
+	for (uint32 i = 0; i < size; i++)
+	{
+		sorted[i].count = counts->counts[i];
+		sorted[i].id = idmap_id(map, i);
+		sorted[i].hash = id_hash(type, sorted[i].id);
+		sorted[i].arrival = i;
+	}
+	sort_ranked_ids(sorted, size, type);
+
+	ranked->size = size;
+	ranked->ids = MemoryContextAllocHuge(context, size * sizeof(Datum));
+	ranked->counts = MemoryContextAllocHuge(context, size * sizeof(uint64));
+	ranked->order = MemoryContextAllocHuge(context, size * sizeof(uint32));
+	for (uint32 i = 0; i < size; i++)
+	{
+		ranked->ids[i] = sorted[i].id;
+		ranked->counts[i] = sorted[i].count;
+		ranked->order[sorted[i].arrival] = i;
+	}
+	pfree(sorted);
+}
+
+void
+reject_no_ratings(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("there are no ratings to train from"),
+			 errhint("Check that the relation or query returns rows.")));
+}
+
+void
+ratings_finish(Ratings *ratings)
+{
+	MemoryContext old;
+
+	if (ratings->count == 0)
+		reject_no_ratings();
+
+	old = MemoryContextSwitchTo(ratings->row_context);
+	rank_ids(&ratings->ranked_users, ratings->users, &ratings->user_counts,
+			 ratings->context);
+	rank_ids(&ratings->ranked_items, ratings->items, &ratings->item_counts,
+			 ratings->context);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(ratings->row_context);
+	pfree(ratings->user_counts.counts);
+	pfree(ratings->item_counts.counts);
+
+	if (ratings->file != NULL)
+	{
+		spill(ratings);
+		pfree(ratings->first);
+		ratings->first = MemoryContextAlloc(ratings->context,
+											offsetof(Chunk, ratings) +
+											FILE_CHUNK * sizeof(Rating));
+		ratings->first->next = NULL;
+		ratings->file_left = ratings->count;
+		if (BufFileSeek(ratings->file, 0, 0, SEEK_SET) != 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rewind temporary file: %m")));
+		ratings->last = NULL;
+	}
+	else
+		ratings->last = NULL;
+}
+
+Rating *
+ratings_next(Ratings *ratings, size_t *size)
+{
+	Chunk	   *chunk = ratings->first;
+
+	CHECK_FOR_INTERRUPTS();
+	if (ratings->file != NULL)
+	{
+		*size = Min(ratings->file_left, FILE_CHUNK);
+		if (*size == 0)
+		{
+			BufFileClose(ratings->file);
+			ratings->file = NULL;
+			pfree(chunk);
+			ratings->first = NULL;
+			return NULL;
+		}
+		file_read(ratings->file, chunk->ratings, *size * sizeof(Rating));
+		ratings->file_left -= *size;
+	}
+	else
+	{
+		/* the batch that the last call returned is done with */
+		if (ratings->last != NULL)
+			pfree(ratings->last);
+		ratings->last = chunk;
+		if (chunk == NULL)
+		{
+			*size = 0;
+			return NULL;
+		}
+		ratings->first = chunk->next;
+		*size = chunk->size;
+	}
+
+	for (size_t i = 0; i < *size; i++)
+	{
+		Rating	   *rating = &chunk->ratings[i];
+
+		rating->user = ratings->ranked_users.order[rating->user];
+		rating->item = ratings->ranked_items.order[rating->item];
+	}
+	return chunk->ratings;
+}
+
+uint64
+ratings_count(const Ratings *ratings)
+{
+	return ratings->count;
+}
+
+bool
+ratings_spilled(const Ratings *ratings)
+{
+	return ratings->file != NULL;
+}
+
+const RatedIds *
+ratings_users(const Ratings *ratings)
+{
+	return &ratings->ranked_users;
+}
+
+const RatedIds *
+ratings_items(const Ratings *ratings)
+{
+	return &ratings->ranked_items;
+}
+
+IdMap *
+ratings_user_map(const Ratings *ratings)
+{
+	return ratings->users;
+}
+
+IdMap *
+ratings_item_map(const Ratings *ratings)
+{
+	return ratings->items;
+}
+
+/* The receiver's callbacks: rows of (user, item[, rating]). */
+static bool
+receive_rating(TupleTableSlot *slot, DestReceiver *self)
+{
+	RatingsReceiver *receiver = (RatingsReceiver *) self;
+
+	slot_getallattrs(slot);
+	ratings_add(receiver->ratings, slot->tts_values[0], slot->tts_isnull[0],
+				slot->tts_values[1], slot->tts_isnull[1],
+				receiver->counted ? 1 : DatumGetFloat8(slot->tts_values[2]),
+				!receiver->counted && slot->tts_isnull[2]);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_end(DestReceiver *self)
+{
+}
+
+/* Says what was going on when reading the source failed. */
+static void
+reading_error_context(void *source)
+{
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("The ratings are read with the privileges of the user who trains the model.");
+	errcontext("reading ratings from %s", (const char *) source);
+}
+
+/* The id type of a column of the source. */
+static void
+column_id_type(IdType *type, Form_pg_attribute column)
+{
+	if (!id_type_init(type, column->atttypid, column->atttypmod,
+					  column->attcollation, CurrentMemoryContext))
+		reject_unhashable(column->atttypid, NameStr(column->attname));
+}
+
+void
+reject_unhashable(Oid type, const char *column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_FUNCTION),
+			 errmsg("column \"%s\" of type %s cannot hold ids", column,
+					format_type_be(type)),
+			 errdetail("The type has no default hash operator class."),
+			 errhint("Train from a SELECT that casts the ids, to text for example.")));
+}
+
+Ratings *
+ratings_read(MemoryContext parent, const RatingSource *source,
+			 size_t memory, char **from)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorContextCallback callback;
+	SPIExecuteOptions options = {0};
+	RatingsReceiver receiver = {0};
+	StringInfoData query;
+	IdType		user_type;
+	IdType		item_type;
+	TupleDesc	columns;
+	char	   *from_clause = source_from_clause(source->source, from);
+
+	initStringInfo(&query);
+	callback.callback = reading_error_context;
+	callback.arg = *from;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	columns = source_columns(from_clause);
+	MemoryContextSwitchTo(context);
+	column_id_type(&user_type, source_column(columns, source->user_column,
+											 "user_column"));
+	column_id_type(&item_type, source_column(columns, source->item_column,
+											 "item_column"));
+	appendStringInfo(&query, "SELECT ratings.%s",
+					 quote_identifier(source->user_column));
+	appendStringInfo(&query, ", ratings.%s",
+					 quote_identifier(source->item_column));
+	if (source->rating_column != NULL)
+	{
+		Form_pg_attribute column = source_column(columns,
+												 source->rating_column,
+												 "rating_column");
+		Oid			source_type = column->atttypid;
+		Oid			target_type = FLOAT8OID;
+
+		if (!can_coerce_type(1, &source_type, &target_type,
+							 COERCION_IMPLICIT))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("rating column \"%s\" is of type %s, which is not numeric",
+							source->rating_column,
+							format_type_be(column->atttypid)),
+					 errhint("Train from a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
+		appendStringInfo(&query, ", ratings.%s::pg_catalog.float8",
+						 quote_identifier(source->rating_column));
+	}
+	appendStringInfo(&query, " FROM %s", from_clause);
+
+	receiver.pub.receiveSlot = receive_rating;
+	receiver.pub.rStartup = receiver_startup;
+	receiver.pub.rShutdown = receiver_end;
+	receiver.pub.rDestroy = receiver_end;
+	receiver.pub.mydest = DestNone;
+	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
+									 memory);
+	receiver.counted = source->rating_column == NULL;
+
+	options.dest = &receiver.pub;
+	if (SPI_execute_extended(query.data, &options) < 0)
+		elog(ERROR, "SPI_execute_extended failed");
+	SPI_finish();
+
+	error_context_stack = callback.previous;
+	ratings_finish(receiver.ratings);
+	return receiver.ratings;
+}

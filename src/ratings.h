@@ -1,0 +1,87 @@
+/*
+ * ratings.h
+ *	  A source of ratings turned into (user, item, rating) triplets of dense
+ *	  indices.
+ */
+#ifndef ALS_RATINGS_H
+#define ALS_RATINGS_H
+
+#include "executor/tuptable.h"
+#include "idmap.h"
+
+/* One rating as collected: the indices are in order of arrival. */
+typedef struct Rating
+{
+	uint32		user;
+	uint32		item;
+	float4		rating;
+} Rating;
+
+/* One side's ids after collection, in order of falling popularity */
+typedef struct RatedIds
+{
+	uint32		size;
+	Datum	   *ids;			/* [size], final order */
+	uint64	   *counts;			/* [size] ratings, duplicates counted */
+	uint32	   *order;			/* [size] order of arrival -> final */
+} RatedIds;
+
+typedef struct Ratings Ratings;
+
+/* Where ratings come from; column names are not quoted */
+typedef struct RatingSource
+{
+	const char *source;			/* relation name or SELECT, as given */
+	const char *user_column;
+	const char *item_column;
+	const char *rating_column;	/* NULL: every row counts 1 */
+} RatingSource;
+
+/*
+ * Starts a collection in a memory context of its own below parent, keeping at
+ * most memory bytes of triplets and a temporary file beyond that.  The names
+ * of the columns are for messages.
+ */
+extern Ratings *ratings_begin(MemoryContext parent, const IdType *user_type,
+							  const IdType *item_type,
+							  const RatingSource *names, size_t memory);
+
+/* Adds one row; raises for NULL ids and for ratings that are not finite. */
+extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
+						Datum item, bool item_null,
+						double rating, bool rating_null);
+
+/*
+ * Reads a relation or query through SPI as the current user.  Returns the
+ * collection, and in *from what the query read from: a qualified relation
+ * name or the query's text.
+ */
+extern Ratings *ratings_read(MemoryContext parent, const RatingSource *source,
+							 size_t memory, char **from);
+
+/*
+ * Ends the collection and gives final indices to both sides; raises if there
+ * is nothing.
+ */
+extern void ratings_finish(Ratings *ratings);
+
+extern uint64 ratings_count(const Ratings *ratings);
+extern bool ratings_spilled(const Ratings *ratings);
+extern const RatedIds *ratings_users(const Ratings *ratings);
+extern const RatedIds *ratings_items(const Ratings *ratings);
+extern IdMap *ratings_user_map(const Ratings *ratings);
+extern IdMap *ratings_item_map(const Ratings *ratings);
+
+/*
+ * Walks over all ratings with their final indices, once: returns a batch and
+ * its size, 0 at the end, when the triplets' memory or file has been freed.
+ */
+extern Rating *ratings_next(Ratings *ratings, size_t *size);
+
+/* Raises that there is nothing to train from. */
+extern void reject_no_ratings(void);
+
+/* Raises that an id type has no equality or hash to count by. */
+extern void reject_unhashable(Oid type, const char *column);
+
+#endif							/* ALS_RATINGS_H */

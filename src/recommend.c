@@ -1,0 +1,418 @@
+/*
+ * recommend.c
+ *	  als_recommend: the k best items for a user.
+ *
+ * Exact: every eligible item is scored, by the same inner product that
+ * als_predict returns.  Filters are sets of ids; they are asked only about
+ * items whose score could enter the result, except that candidates, if given,
+ * are all that is scored.
+ */
+#include "compat.h"
+
+#include "cache.h"
+#include "catalog/pg_type.h"
+#include "funcapi.h"
+#include "parser/parse_coerce.h"
+#include "settings.h"
+#include "source.h"
+#include "topk.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+PG_FUNCTION_INFO_V1(als_recommend);
+PG_FUNCTION_INFO_V1(als_recommend_as);
+
+/* The arguments' places, or behind item_type one further to the right */
+enum
+{
+	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
+};
+
+#define SCORES 256				/* computed at a time */
+
+/* A recommendation in the making */
+typedef struct Recommendation
+{
+	ModelCache *cache;
+	const AlsKernels *kernels;
+	const float *user;			/* [stride] */
+	IdMap	   *excluded;		/* NULL: none */
+	IdMap	   *candidates;		/* NULL: all items */
+	TopK	   *best;
+} Recommendation;
+
+/* The result, returned row by row */
+typedef struct RecommendResult
+{
+	ScoredItem *items;
+	uint32		size;
+	IdConversion conversion;	/* to the type that was asked for */
+	IdType		item_type;
+} RecommendResult;
+
+/* Says what to do when the live source cannot be read. */
+static void
+seen_error_context(void *arg)
+{
+	errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
+	errcontext("finding items already seen in %s",
+			   ((ModelCache *) arg)->run.source);
+}
+
+/* Prepares the query for what a user has in the live source. */
+static SPIPlanPtr
+prepare_seen(ModelCache *cache)
+{
+	const IdType *item_type = &cache->sides[ALS_ITEMS].type;
+	Oid			argument = cache->sides[ALS_USERS].type.type;
+	char	   *canonical;
+	char	   *from = source_from_clause(cache->run.source, &canonical);
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare(psprintf("SELECT ratings.%s::%s FROM %s WHERE ratings.%s = $1",
+								quote_identifier(cache->run.item_column),
+								format_type_extended(item_type->type,
+													 item_type->typmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN |
+													 FORMAT_TYPE_FORCE_QUALIFY),
+								from,
+								quote_identifier(cache->run.user_column)),
+					   1, &argument);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	return plan;
+}
+
+/* Adds to a set the items that the user has in the live source. */
+static void
+add_seen(ModelCache *cache, Datum user, IdMap *items)
+{
+	ErrorContextCallback callback;
+
+	callback.callback = seen_error_context;
+	callback.arg = cache;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (cache->seen_plan == NULL)
+		cache->seen_plan = prepare_seen(cache);
+	if (SPI_execute_plan(cache->seen_plan, &user, NULL, true, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_plan failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
+										 SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			idmap_add(items, item);
+	}
+	SPI_finish();
+	error_context_stack = callback.previous;
+}
+
+/* Adds to a set the elements of an array argument; nulls do not count. */
+static void
+add_array(FunctionCallInfo fcinfo, int argument, const char *name,
+		  IdMap *items)
+{
+	const IdType *type = idmap_type(items);
+	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, argument);
+	Datum		value = PG_GETARG_DATUM(argument);
+	IdConversion conversion;
+	ArrayIterator iterator;
+	Datum		element;
+	bool		isnull;
+
+	if (array_type == UNKNOWNOID)
+	{
+		Oid			input;
+		Oid			ioparam;
+
+		array_type = get_array_type(type->type);
+		getTypeInputInfo(array_type, &input, &ioparam);
+		value = OidInputFunctionCall(input, DatumGetCString(value), ioparam,
+									 type->typmod);
+	}
+	if (!OidIsValid(get_base_element_type(array_type)))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s must be an array of item ids, not %s", name,
+						format_type_be(array_type)),
+				 errhint("For example %s => ARRAY[...] or %s => ARRAY(SELECT ...).",
+						 name, name)));
+
+	id_conversion_init(&conversion, type, get_base_element_type(array_type),
+					   "item", CurrentMemoryContext);
+	iterator = array_create_iterator(DatumGetArrayTypeP(value), 0, NULL);
+	while (array_iterate(iterator, &element, &isnull))
+	{
+		Datum		id;
+
+		if (!isnull && id_convert(&conversion, element, &id))
+			idmap_add(items, id);
+	}
+	array_free_iterator(iterator);
+}
+
+/* Offers an item that has been scored. */
+static inline void
+offer(Recommendation *recommendation, Datum id, float score)
+{
+	uint32		index;
+
+	if (!topk_may_enter(recommendation->best, score))
+		return;
+	if (recommendation->excluded != NULL &&
+		idmap_find(recommendation->excluded, id, &index))
+		return;
+	topk_add(recommendation->best, id, score);
+}
+
+/* Scores an item that is read from the table. */
+static bool
+score_row(Datum id, const float *row, void *arg)
+{
+	Recommendation *recommendation = arg;
+	ModelCache *cache = recommendation->cache;
+	uint32		index;
+
+	if (recommendation->candidates == NULL ||
+		idmap_find(recommendation->candidates, id, &index))
+		offer(recommendation, id,
+			  recommendation->kernels->dot(cache->stride, row,
+										   recommendation->user) +
+			  cache->run.mean_rating);
+	return true;
+}
+
+/* Scores the candidates. */
+static void
+score_candidates(Recommendation *recommendation)
+{
+	for (uint32 i = 0; i < idmap_size(recommendation->candidates); i++)
+	{
+		Datum		id = idmap_id(recommendation->candidates, i);
+		const float *row = cache_lookup(recommendation->cache, ALS_ITEMS, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL)
+			score_row(id, row, recommendation);
+	}
+}
+
+/* Scores all items, which are kept. */
+static void
+score_kept(Recommendation *recommendation)
+{
+	ModelCache *cache = recommendation->cache;
+	SideCache  *items = &cache->sides[ALS_ITEMS];
+	uint32		size = idmap_size(items->ids);
+	float		scores[SCORES];
+
+	for (uint32 first = 0; first < size; first += SCORES)
+	{
+		uint32		count = Min(SCORES, size - first);
+
+		CHECK_FOR_INTERRUPTS();
+		recommendation->kernels->scores(cache->stride, count,
+										items->rows + (size_t) first * cache->stride,
+										recommendation->user, scores);
+		for (uint32 i = 0; i < count; i++)
+			offer(recommendation, idmap_id(items->ids, first + i),
+				  scores[i] + cache->run.mean_rating);
+	}
+}
+
+/*
+ * The type that item ids are returned as: the model's own, or one that it
+ * becomes without loss.
+ */
+static void
+choose_item_type(RecommendResult *result, const ModelCache *cache,
+				 TupleDesc row_type)
+{
+	Oid			own = cache->sides[ALS_ITEMS].type.type;
+	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
+	char		category;
+	bool		preferred;
+
+	get_type_category_preferred(wanted, &category, &preferred);
+	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
+						 COERCION_ASSIGNMENT : COERCION_IMPLICIT) ||
+		!id_type_init(&result->item_type, wanted, -1,
+					  get_typcollation(wanted), CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("item ids of model \"%s\" are of type %s, not %s",
+						get_rel_name(cache->model), format_type_be(own),
+						format_type_be(wanted)),
+				 errhint("Name the type in the call: als_recommend_as(NULL::%s, '%s', ...).",
+						 format_type_be(own), get_rel_name(cache->model))));
+	id_conversion_init(&result->conversion, &result->item_type, own, "item",
+					   CurrentMemoryContext);
+}
+
+/* Raises for a null where a value is needed. */
+static void
+check_argument(FunctionCallInfo fcinfo, int argument, const char *name)
+{
+	if (PG_ARGISNULL(argument))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", name)));
+}
+
+/*
+ * Computes the whole result; first is the place of the model among the
+ * arguments.
+ */
+static RecommendResult *
+recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
+{
+	RecommendResult *result = palloc0(sizeof(RecommendResult));
+	Recommendation recommendation = {0};
+	Oid			model;
+	ModelCache *cache;
+	IdConversion conversion;
+	const float *row;
+	float	   *user;
+	Datum		id;
+	int32		k;
+
+	check_argument(fcinfo, first + ARG_MODEL, "model");
+	check_argument(fcinfo, first + ARG_K, "k");
+	check_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	model = PG_GETARG_OID(first + ARG_MODEL);
+	k = PG_GETARG_INT32(first + ARG_K);
+	if (k < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must not be negative"),
+				 errhint("It is the number of items to return.")));
+
+	cache = cache_open(model);
+	choose_item_type(result, cache, row_type);
+	if (PG_ARGISNULL(first + ARG_USER))
+		return result;
+	id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
+					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_USER), "user",
+					   CurrentMemoryContext);
+	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_USER), &id))
+		return result;
+
+	recommendation.excluded = idmap_create(CurrentMemoryContext,
+										   &cache->sides[ALS_ITEMS].type);
+	if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) && cache->run.source != NULL)
+	{
+		add_seen(cache, id, recommendation.excluded);
+		/* the source may be a view that uses models itself */
+		cache = cache_open(model);
+	}
+	if (!PG_ARGISNULL(first + ARG_EXCLUDE))
+		add_array(fcinfo, first + ARG_EXCLUDE, "exclude", recommendation.excluded);
+	if (!PG_ARGISNULL(first + ARG_CANDIDATES))
+	{
+		recommendation.candidates = idmap_create(CurrentMemoryContext,
+												 &cache->sides[ALS_ITEMS].type);
+		add_array(fcinfo, first + ARG_CANDIDATES, "candidates",
+				  recommendation.candidates);
+	}
+
+	row = cache_lookup(cache, ALS_USERS, id);
+	if (row == NULL)
+		return result;
+	user = palloc(cache->stride * sizeof(float) + ALS_ALIGNMENT);
+	user = (float *) TYPEALIGN(ALS_ALIGNMENT, user);
+	memcpy(user, row, cache->stride * sizeof(float));
+
+	recommendation.cache = cache;
+	recommendation.kernels = chosen_kernels();
+	recommendation.user = user;
+	if (recommendation.candidates != NULL &&
+		idmap_size(recommendation.candidates) <
+		cache_rows_limit(cache, ALS_ITEMS) / 16)
+	{
+		recommendation.best =
+			topk_create(&cache->sides[ALS_ITEMS].type,
+						Min(k, idmap_size(recommendation.candidates)));
+		score_candidates(&recommendation);
+	}
+	else
+	{
+		bool		kept = cache_load(cache, ALS_ITEMS);
+
+		recommendation.best =
+			topk_create(&cache->sides[ALS_ITEMS].type,
+						Min(k, cache_rows_limit(cache, ALS_ITEMS)));
+		if (kept && recommendation.candidates == NULL)
+			score_kept(&recommendation);
+		else if (kept)
+			score_candidates(&recommendation);
+		else
+			cache_scan(cache, ALS_ITEMS, score_row, &recommendation);
+	}
+	result->items = topk_finish(recommendation.best, &result->size);
+	return result;
+}
+
+/* Returns the result row by row. */
+static Datum
+return_recommendations(FunctionCallInfo fcinfo, int first)
+{
+	FuncCallContext *context;
+	RecommendResult *result;
+
+	if (SRF_IS_FIRSTCALL())
+	{
+		MemoryContext old;
+		TupleDesc	row_type;
+
+		context = SRF_FIRSTCALL_INIT();
+		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
+		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
+			elog(ERROR, "return type must be a row type");
+		context->tuple_desc = BlessTupleDesc(row_type);
+		context->user_fctx = recommend(fcinfo, first,
+									   context->tuple_desc);
+		MemoryContextSwitchTo(old);
+	}
+
+	context = SRF_PERCALL_SETUP();
+	result = context->user_fctx;
+	if (context->call_cntr < result->size)
+	{
+		ScoredItem *item = &result->items[context->call_cntr];
+		Datum		values[2];
+		bool		nulls[2] = {false, false};
+
+		if (!id_convert(&result->conversion, item->id, &values[0]))
+			elog(ERROR, "item id does not fit the type asked for");
+		values[1] = Float4GetDatum(item->score);
+		SRF_RETURN_NEXT(context,
+						HeapTupleGetDatum(heap_form_tuple(context->tuple_desc,
+														  values, nulls)));
+	}
+	SRF_RETURN_DONE(context);
+}
+
+/* als_recommend(model, user, k, exclude_seen, exclude, candidates) */
+Datum
+als_recommend(PG_FUNCTION_ARGS)
+{
+	return return_recommendations(fcinfo, 0);
+}
+
+/* als_recommend_as(item_type, model, user, k, exclude_seen, ...) */
+Datum
+als_recommend_as(PG_FUNCTION_ARGS)
+{
+	return return_recommendations(fcinfo, 1);
+}

@@ -1,0 +1,33 @@
+/*
+ * topk.h
+ *	  The k best of a stream of scored items.
+ */
+#ifndef ALS_TOPK_H
+#define ALS_TOPK_H
+
+#include "ids.h"
+
+typedef struct ScoredItem
+{
+	float		score;
+	Datum		id;
+} ScoredItem;
+
+typedef struct TopK TopK;
+
+/*
+ * Keeps the k best of what is added, k at most the number of items: higher
+ * scores first, equal scores in the order of ids.
+ */
+extern TopK *topk_create(const IdType *type, uint32 k);
+
+/* Can an item with this score still be among the best? */
+extern bool topk_may_enter(const TopK *topk, float score);
+
+/* Adds an item; the id is copied. */
+extern void topk_add(TopK *topk, Datum id, float score);
+
+/* The best, in order; their number in *size.  Ends the collection. */
+extern ScoredItem *topk_finish(TopK *topk, uint32 *size);
+
+#endif							/* ALS_TOPK_H */
