@@ -53,7 +53,7 @@ PG_CFLAGS = -Wall -Wextra
 EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
-REGRESS_OPTS := --inputdir=test
+REGRESS_OPTS := --inputdir=test --load-extension=als
 PROVE_TESTS := $(sort $(wildcard test/t/*.pl))
 TAP_TESTS := $(if $(PROVE_TESTS),1)
 

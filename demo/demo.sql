@@ -30,17 +30,19 @@ FROM als_train('package_als', 'dependencies',
                user_column => 'package', item_column => 'dependency',
                rating_column => NULL, factors => 64);
 
-SELECT iteration, round(loss) AS loss
-FROM package_als, unnest(losses) WITH ORDINALITY AS l(loss, iteration);
+SELECT iteration, round(value) AS loss
+FROM package_als, unnest(losses) WITH ORDINALITY AS l(value, iteration);
 
 \set ECHO none
 \echo What a package might also depend on
 \echo ===================================
 \echo
 \set ECHO queries
+SELECT * FROM als_recommend_as(NULL::text, 'package_als', 'redmine', 6);
+
 SELECT package, string_agg(item_id, ', ' ORDER BY score DESC) AS recommended
-FROM unnest(ARRAY['phpmyadmin', 'python3-seaborn', 'redmine']) AS package,
-     als_recommend('package_als', package, 6, item_type => NULL::text)
+FROM unnest(ARRAY['phpmyadmin', 'texmaker']) AS package,
+     als_recommend_as(NULL::text, 'package_als', package, 6)
 GROUP BY package;
 
 SELECT dependency, als_predict('package_als', 'redmine', dependency) AS score
@@ -52,7 +54,7 @@ FROM unnest(ARRAY['ruby-rack', 'ruby-nokogiri', 'php-common', 'r-base-core']) AS
 \echo
 
 -- The cosine between the sum of the given items' factors and those of others
--- which ten packages or more depend on.
+-- which five packages or more depend on.
 CREATE FUNCTION goes_with(VARIADIC items text[])
 RETURNS TABLE (dependency text, cosine numeric)
 LANGUAGE sql STABLE AS $$
@@ -63,7 +65,7 @@ LANGUAGE sql STABLE AS $$
         GROUP BY k
     ), popular AS (
         SELECT dependency AS item_id
-        FROM dependencies GROUP BY 1 HAVING count(*) >= 10
+        FROM dependencies GROUP BY 1 HAVING count(*) >= 5
     )
     SELECT item_id, round((sum(f.x * w.x) / sqrt(sum(f.x ^ 2) * sum(w.x ^ 2)))::numeric, 2)
     FROM popular JOIN package_als_items USING (item_id),

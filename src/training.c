@@ -555,15 +555,14 @@ report_failure(const TrainingShared *shared)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the normal equations are singular"),
-				 errdetail("The Gram matrix of the %ss is singular to single precision at factor %d.",
-						   side, shared->failure),
+				 errdetail("The Gram matrix of the %ss is singular to single precision.",
+						   side),
 				 errhint("Raise regularization above %g, or train fewer factors than there are users and items.",
 						 shared->parameters.regularization)));
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("the normal equations are singular"),
-			 errdetail("Those of a %s are singular to single precision at factor %d.",
-					   side, shared->failure),
+			 errdetail("Those of a %s are singular to single precision.", side),
 			 errhint("Raise regularization above %g.",
 					 shared->parameters.regularization)));
 }
