@@ -32,6 +32,7 @@ else
 
 PG_CONFIG ?= pg_config
 BLAS_LIBS ?= -llapack -lblas
+WERROR ?= -Werror
 
 BLAS_OBJS := src/core/als_blas.o
 CORE_OBJS := $(filter-out $(BLAS_OBJS), \
@@ -68,7 +69,7 @@ $(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/core/*.h)
 
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter
-$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -Wconversion -Werror
+$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -Wconversion $(WERROR)
 # PostgreSQL 16 and later build modules with -fvisibility=hidden.
 $(BLAS_OBJS): override CFLAGS += -fvisibility=default
 

@@ -29,14 +29,14 @@ count()
 	local status=$1 ok not_ok
 	if grep -q '^Files=' "$log"; then
 		# prove sums up: programs with failed tests, or which just died
-		read -r ok not_ok < <(awk '
+		read -r ok not_ok <<<"$(awk '
 			/\(Wstat: .* Failed: [0-9]+\)$/ {
 				n = $NF + 0
 				ok -= n
 				not_ok += n ? n : 1
 			}
 			/^Files=/ { ok += substr($2, 7) }
-			END { print ok + 0, not_ok + 0 }' "$log")
+			END { print ok + 0, not_ok + 0 }' "$log")"
 	else
 		# TAP, or pg_regress before PostgreSQL 16
 		ok=$(grep -cE '^ok [0-9]| \.\.\. ok ' "$log" || true)

@@ -87,7 +87,7 @@ enter_sandbox()
 	sandbox=$(mktemp -d /tmp/als.XXXXXX)
 
 	mkdir "$sandbox/tree"
-	tar -cf - --exclude=./.git --exclude='*.o' --exclude='*.so' . |
+	tar -cf - --exclude=./.git --exclude=./bench --exclude='*.o' --exclude='*.so' . |
 		tar -xf - -C "$sandbox/tree"
 	if [ "$(id -u)" -eq 0 ]; then
 		chown -R postgres: "$sandbox"

@@ -46,7 +46,7 @@ postgresql_version()
 apt()
 {
 	if ! as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1 \
-		apt-get -qq -o Dpkg::Use-Pty=0 "$@" >"$log" 2>&1; then
+		apt-get -qq -o DPkg::Use-Pty=0 -o DPkg::Lock::Timeout=300 "$@" >"$log" 2>&1; then
 		cat "$log" >&2
 		return 1
 	fi
@@ -62,7 +62,7 @@ forbid_cluster()
 	trap "rm '$log'; as_root sh -c 'rm $file; rmdir --ignore-fail-on-non-empty $directory'" EXIT
 }
 
-mapfile -t packages < <(missing)
+read -ra packages <<<"$(missing | tr '\n' ' ')"
 [ ${#packages[@]} -gt 0 ] || exit 0
 command -v apt-get >/dev/null ||
 	fail "no apt-get here; please install what Debian calls ${packages[*]}"
@@ -86,5 +86,5 @@ fi
 echo "Installing ${packages[*]}"
 apt install -y --no-install-recommends "${packages[@]}"
 
-mapfile -t packages < <(missing)
+read -ra packages <<<"$(missing | tr '\n' ' ')"
 [ ${#packages[@]} -eq 0 ] || fail "still missing: ${packages[*]}"
