@@ -42,6 +42,7 @@ count()
 		ok=$(grep -cE '^ok [0-9]| \.\.\. ok ' "$log" || true)
 		not_ok=$(grep -cE '^not ok | \.\.\. FAILED' "$log" || true)
 	fi
+	[ $((ok + not_ok)) -gt 0 ] || echo 'No tests ran.'
 	if [ "$not_ok" -eq 0 ] && { [ "$status" -ne 0 ] || [ "$ok" -eq 0 ]; }; then
 		not_ok=1
 	fi

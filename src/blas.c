@@ -45,6 +45,7 @@ blas_load(void)
 		"BLIS_NUM_THREADS", "MKL_NUM_THREADS"
 	};
 	char		path[MAXPGPATH];
+	Dl_info		self;
 	sigset_t	all;
 	sigset_t	old;
 	void	   *library;
@@ -55,7 +56,12 @@ blas_load(void)
 	if (loaded != NULL)
 		return loaded;
 
-	snprintf(path, sizeof(path), "%s/als_blas%s", pkglib_path, DLSUFFIX);
+	/* it lies beside the library that this function is in */
+	if (dladdr((void *) &loaded, &self) == 0)
+		elog(ERROR, "dladdr failed");
+	strlcpy(path, self.dli_fname, sizeof(path));
+	get_parent_directory(path);
+	join_path_components(path, path, "als_blas" DLSUFFIX);
 	for (size_t i = 0; i < lengthof(settings); i++)
 		setenv(settings[i], "1", 1);
 

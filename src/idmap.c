@@ -2,14 +2,22 @@
  * idmap.c
  *	  A map from ids of any hashable type to dense indices and back.
  *
- * One simplehash table serves every type; integers are hashed and compared
- * inline.  Where a type has values that are equal but not identical (numeric
- * 1.0 and 1.00, text under a nondeterministic collation), the one whose bytes
- * come first is kept, so that the order in which they arrive does not show.
+ * Integers have a table of their own, small and without calls; all other types
+ * share one that goes through the type's functions.  Where a type has values
+ * that are equal but not identical (numeric 1.0 and 1.00, text under a
+ * nondeterministic collation), the one whose bytes come first is kept, so that
+ * the order in which they arrive does not show.
  */
 #include "compat.h"
 
 #include "idmap.h"
+
+typedef struct IntegerEntry
+{
+	int64		id;
+	uint32		index;
+	uint32		status;			/* simplehash's */
+} IntegerEntry;
 
 typedef struct IdEntry
 {
@@ -20,6 +28,17 @@ typedef struct IdEntry
 } IdEntry;
 
 static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
+
+#define SH_PREFIX		integerhash
+#define SH_ELEMENT_TYPE	IntegerEntry
+#define SH_KEY_TYPE		int64
+#define SH_KEY			id
+#define SH_HASH_KEY(tb, key)	((uint32) id_hash_integer(key))
+#define SH_EQUAL(tb, a, b)		((a) == (b))
+#define SH_SCOPE		static inline
+#define SH_DECLARE
+#define SH_DEFINE
+#include "lib/simplehash.h"
 
 #define SH_PREFIX		idhash
 #define SH_ELEMENT_TYPE	IdEntry
@@ -38,6 +57,7 @@ struct IdMap
 {
 	MemoryContext context;		/* everything below, this struct included */
 	IdType		type;
+	integerhash_hash *integers; /* one of these two is NULL */
 	idhash_hash *hash;
 	Datum	   *ids;			/* [size], by index */
 	uint32		size;
@@ -59,32 +79,19 @@ idmap_create(MemoryContext parent, const IdType *type)
 
 	map->context = context;
 	map->type = *type;
-	map->hash = idhash_create(context, 256, &map->type);
+	if (type->integer)
+		map->integers = integerhash_create(context, 256, NULL);
+	else
+		map->hash = idhash_create(context, 256, &map->type);
 	map->capacity = 256;
 	map->ids = MemoryContextAlloc(context, map->capacity * sizeof(Datum));
 	return map;
 }
 
-uint32
-idmap_add(IdMap *map, Datum id)
+/* Gives the next index to an id, a copy of the map's own. */
+static uint32
+next_index(IdMap *map, Datum id)
 {
-	IdEntry    *entry = idhash_lookup(map->hash, id);
-	MemoryContext old;
-	bool		found;
-
-	if (entry != NULL && (map->type.typbyval ||
-						  id_compare_image(&map->type, id, entry->id) >= 0))
-		return entry->index;
-
-	old = MemoryContextSwitchTo(map->context);
-	id = id_copy(&map->type, id);
-	MemoryContextSwitchTo(old);
-	if (entry != NULL)
-	{
-		entry->id = map->ids[entry->index] = id;
-		return entry->index;
-	}
-
 	if (map->size >= PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -97,21 +104,80 @@ idmap_add(IdMap *map, Datum id)
 								 2 * (size_t) map->capacity * sizeof(Datum));
 		map->capacity *= 2;
 	}
-	entry = idhash_insert(map->hash, id, &found);
-	entry->index = map->size;
 	map->ids[map->size] = id;
 	return map->size++;
+}
+
+/* idmap_add for integers */
+static inline uint32
+add_integer(IdMap *map, int64 id)
+{
+	bool		found;
+	IntegerEntry *entry = integerhash_insert(map->integers, id, &found);
+
+	if (!found)
+		entry->index = next_index(map, id_from_integer(&map->type, id));
+	return entry->index;
+}
+
+void
+idmap_add_integers(IdMap *map, const int64 *ids, int count, uint32 *indices)
+{
+	for (int i = 0; i < count; i++)
+		__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(ids[i]) &
+												map->integers->sizemask]);
+	for (int i = 0; i < count; i++)
+		indices[i] = add_integer(map, ids[i]);
+}
+
+uint32
+idmap_add(IdMap *map, Datum id)
+{
+	IdEntry    *entry;
+	MemoryContext old;
+	bool		found;
+
+	if (map->integers != NULL)
+		return add_integer(map, id_integer(&map->type, id));
+
+	entry = idhash_lookup(map->hash, id);
+	if (entry != NULL && (map->type.typbyval ||
+						  id_compare_image(&map->type, id, entry->id) >= 0))
+		return entry->index;
+
+	old = MemoryContextSwitchTo(map->context);
+	id = id_copy(&map->type, id);
+	MemoryContextSwitchTo(old);
+	if (entry != NULL)
+	{
+		entry->id = map->ids[entry->index] = id;
+		return entry->index;
+	}
+	entry = idhash_insert(map->hash, id, &found);
+	entry->index = next_index(map, id);
+	return entry->index;
 }
 
 bool
 idmap_find(IdMap *map, Datum id, uint32 *index)
 {
-	IdEntry    *entry = idhash_lookup(map->hash, id);
+	if (map->integers != NULL)
+	{
+		IntegerEntry *entry = integerhash_lookup(map->integers,
+												 id_integer(&map->type, id));
 
-	if (entry == NULL)
-		return false;
-	*index = entry->index;
-	return true;
+		if (entry != NULL)
+			*index = entry->index;
+		return entry != NULL;
+	}
+	else
+	{
+		IdEntry    *entry = idhash_lookup(map->hash, id);
+
+		if (entry != NULL)
+			*index = entry->index;
+		return entry != NULL;
+	}
 }
 
 Datum

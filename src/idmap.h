@@ -17,6 +17,14 @@ extern IdMap *idmap_create(MemoryContext parent, const IdType *type);
 /* The index of an id, which is copied and given the next one if it is new. */
 extern uint32 idmap_add(IdMap *map, Datum id);
 
+/*
+ * The same for count integers at once, at most IDMAP_BATCH, which hides the
+ * time that memory takes.  The map's type is an integer type.
+ */
+#define IDMAP_BATCH 32
+extern void idmap_add_integers(IdMap *map, const int64 *ids, int count,
+							   uint32 *indices);
+
 /* The index of an id; false if it is not there. */
 extern bool idmap_find(IdMap *map, Datum id, uint32 *index);
 

@@ -5,7 +5,6 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "ids.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
@@ -46,36 +45,11 @@ id_type_init(IdType *id, Oid type, int32 typmod, Oid collation,
 	return true;
 }
 
-/* The value of an id of integer type. */
-int64
-id_integer(const IdType *id, Datum value)
-{
-	switch (id->typlen)
-	{
-		case 2:
-			return DatumGetInt16(value);
-		case 4:
-			return DatumGetInt32(value);
-		default:
-			return DatumGetInt64(value);
-	}
-}
-
 uint64
 id_hash(const IdType *id, Datum value)
 {
 	if (id->integer)
-	{
-		/* the finalizer of MurmurHash3, a bijection of 64 bits */
-		uint64		h = (uint64) id_integer(id, value);
-
-		h ^= h >> 33;
-		h *= UINT64CONST(0xff51afd7ed558ccd);
-		h ^= h >> 33;
-		h *= UINT64CONST(0xc4ceb9fe1a85ec53);
-		h ^= h >> 33;
-		return h;
-	}
+		return id_hash_integer(id_integer(id, value));
 	return DatumGetUInt64(FunctionCall2Coll((FmgrInfo *) &id->hash,
 											id->collation, value,
 											UInt64GetDatum(0)));
@@ -238,17 +212,8 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 				DatumGetInt16(value) : conversion->source_length == 4 ?
 				DatumGetInt32(value) : DatumGetInt64(value);
 
-				if (target->typlen == 8)
-					*id = Int64GetDatum(integer);
-				else if (target->typlen == 4 &&
-						 integer >= PG_INT32_MIN && integer <= PG_INT32_MAX)
-					*id = Int32GetDatum((int32) integer);
-				else if (target->typlen == 2 &&
-						 integer >= PG_INT16_MIN && integer <= PG_INT16_MAX)
-					*id = Int16GetDatum((int16) integer);
-				else
-					return false;
-				return true;
+				*id = id_from_integer(target, integer);
+				return id_integer(target, *id) == integer;
 			}
 
 		case ID_FUNCTION:

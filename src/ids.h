@@ -52,7 +52,50 @@ extern bool id_type_init(IdType *id, Oid type, int32 typmod, Oid collation,
 
 extern uint64 id_hash(const IdType *id, Datum value);
 extern bool id_equal(const IdType *id, Datum a, Datum b);
-extern int64 id_integer(const IdType *id, Datum value);
+
+/* The value of an id of integer type. */
+static inline int64
+id_integer(const IdType *id, Datum value)
+{
+	switch (id->typlen)
+	{
+		case 2:
+			return DatumGetInt16(value);
+		case 4:
+			return DatumGetInt32(value);
+		default:
+			return DatumGetInt64(value);
+	}
+}
+
+/* An id of integer type; the value is cut off where it does not fit. */
+static inline Datum
+id_from_integer(const IdType *id, int64 value)
+{
+	switch (id->typlen)
+	{
+		case 2:
+			return Int16GetDatum((int16) value);
+		case 4:
+			return Int32GetDatum((int32) value);
+		default:
+			return Int64GetDatum(value);
+	}
+}
+
+/* The hash of an integer: MurmurHash3's finalizer, a bijection of 64 bits. */
+static inline uint64
+id_hash_integer(int64 value)
+{
+	uint64		h = (uint64) value;
+
+	h ^= h >> 33;
+	h *= UINT64CONST(0xff51afd7ed558ccd);
+	h ^= h >> 33;
+	h *= UINT64CONST(0xc4ceb9fe1a85ec53);
+	h ^= h >> 33;
+	return h;
+}
 
 /*
  * Order in which ties are broken: the type's own where it has one, by hash

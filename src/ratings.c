@@ -41,6 +41,15 @@ typedef struct Counts
 	uint32		capacity;
 } Counts;
 
+/* Rows whose ids are both integers, until there are enough to look up */
+typedef struct Pending
+{
+	int			count;
+	int64		users[IDMAP_BATCH];
+	int64		items[IDMAP_BATCH];
+	float4		ratings[IDMAP_BATCH];
+} Pending;
+
 struct Ratings
 {
 	MemoryContext context;
@@ -52,6 +61,8 @@ struct Ratings
 	Counts		item_counts;
 	RatedIds	ranked_users;	/* once finished */
 	RatedIds	ranked_items;
+	bool		integers;		/* both ids are */
+	Pending		pending;
 	uint64		count;
 	uint64		memory_limit;	/* ratings held in memory before the file */
 	Chunk	   *first;
@@ -111,6 +122,7 @@ ratings_begin(MemoryContext parent, const IdType *user_type,
 	ratings->names = *names;
 	ratings->users = idmap_create(context, user_type);
 	ratings->items = idmap_create(context, item_type);
+	ratings->integers = user_type->integer && item_type->integer;
 	ratings->memory_limit = Max(memory / sizeof(Rating), FIRST_CHUNK);
 	return ratings;
 }
@@ -238,13 +250,43 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 			 errhint("Train from a SELECT that leaves such rows out.")));
 }
 
+/* Appends a triplet and counts its ids. */
+static inline void
+append(Ratings *ratings, uint32 user, uint32 item, float4 rating)
+{
+	Rating	   *slot;
+
+	if (ratings->last == NULL || ratings->last->size == ratings->last->capacity)
+		make_room(ratings);
+	slot = &ratings->last->ratings[ratings->last->size++];
+	slot->user = user;
+	slot->item = item;
+	slot->rating = rating;
+	ratings->count++;
+	count_id(&ratings->user_counts, user, ratings->context);
+	count_id(&ratings->item_counts, item, ratings->context);
+}
+
+/* Looks up the pending rows and appends them. */
+static void
+append_pending(Ratings *ratings)
+{
+	Pending    *pending = &ratings->pending;
+	uint32		users[IDMAP_BATCH];
+	uint32		items[IDMAP_BATCH];
+
+	idmap_add_integers(ratings->users, pending->users, pending->count, users);
+	idmap_add_integers(ratings->items, pending->items, pending->count, items);
+	for (int i = 0; i < pending->count; i++)
+		append(ratings, users[i], items[i], pending->ratings[i]);
+	pending->count = 0;
+}
+
 void
 ratings_add(Ratings *ratings, Datum user, bool user_null,
 			Datum item, bool item_null, double rating, bool rating_null)
 {
 	float4		value = (float4) rating;
-	MemoryContext old;
-	Rating	   *slot;
 
 	if (unlikely(user_null))
 		reject_null_id(ratings, ratings->names.user_column,
@@ -258,21 +300,28 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 				 (value == 0 && rating != 0)))
 		reject_rating(ratings, user, item, rating, rating_null);
 
-	if (ratings->last == NULL || ratings->last->size == ratings->last->capacity)
-		make_room(ratings);
+	if (ratings->integers)
+	{
+		Pending    *pending = &ratings->pending;
 
-	old = MemoryContextSwitchTo(ratings->row_context);
-	slot = &ratings->last->ratings[ratings->last->size];
-	slot->user = idmap_add(ratings->users, user);
-	slot->item = idmap_add(ratings->items, item);
-	slot->rating = value;
-	ratings->last->size++;
-	ratings->count++;
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(ratings->row_context);
+		pending->users[pending->count] = id_integer(idmap_type(ratings->users),
+													user);
+		pending->items[pending->count] = id_integer(idmap_type(ratings->items),
+													item);
+		pending->ratings[pending->count] = value;
+		if (++pending->count == IDMAP_BATCH)
+			append_pending(ratings);
+	}
+	else
+	{
+		MemoryContext old = MemoryContextSwitchTo(ratings->row_context);
+		uint32		user_index = idmap_add(ratings->users, user);
+		uint32		item_index = idmap_add(ratings->items, item);
 
-	count_id(&ratings->user_counts, slot->user, ratings->context);
-	count_id(&ratings->item_counts, slot->item, ratings->context);
+		append(ratings, user_index, item_index, value);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(ratings->row_context);
+	}
 }
 
 /* Ranks one side's ids by falling popularity. */
@@ -321,6 +370,7 @@ ratings_finish(Ratings *ratings)
 {
 	MemoryContext old;
 
+	append_pending(ratings);
 	if (ratings->count == 0)
 		reject_no_ratings();
 

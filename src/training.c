@@ -581,7 +581,7 @@ training_run(Training *training)
 		TrainingHandles *handles;
 
 		EnterParallelMode();
-		context = CreateParallelContext("als", "als_training_worker",
+		context = CreateParallelContext("$libdir/als", "als_training_worker",
 										training->nworkers);
 		shm_toc_estimate_chunk(&context->estimator, sizeof(TrainingHandles));
 		shm_toc_estimate_keys(&context->estimator, 1);
