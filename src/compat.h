@@ -11,6 +11,7 @@
 
 #include "access/genam.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "commands/cluster.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
@@ -25,6 +26,11 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+/* The suffix of shared libraries, which PostgreSQL 14 only gives to its own */
+#ifndef DLSUFFIX
+#define DLSUFFIX ".so"
 #endif
 
 /* BufFiles in a SharedFileSet */

@@ -40,7 +40,17 @@ store(float *p, Vector v)
 static inline Vector
 broadcast(float value)
 {
-	return (Vector) {0} + value;
+	/* 0 + value would not do: it keeps the compiler from a plain copy */
+#if WIDTH == 4
+	return (Vector) {value, value, value, value};
+#elif WIDTH == 8
+	return (Vector) {value, value, value, value, value, value, value, value};
+#else
+	return (Vector) {
+		value, value, value, value, value, value, value, value,
+		value, value, value, value, value, value, value, value
+	};
+#endif
 }
 
 /* Sum of a vector's quarters. */
@@ -253,7 +263,7 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 			  const float *weight, float *a)
 {
 	size_t		d = (size_t) stride;
-	size_t		part = 8192 / d + 8;
+	size_t		part = 4096 / d + 8;
 
 	for (size_t first = 0; first < nrows; first += part)
 	{
