@@ -52,14 +52,6 @@ extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						double rating, bool rating_null);
 
 /*
- * Reads a relation or query through SPI as the current user.  Returns the
- * collection, and in *from what the query read from: a qualified relation
- * name or the query's text.
- */
-extern Ratings *ratings_read(MemoryContext parent, const RatingSource *source,
-							 size_t memory, char **from);
-
-/*
  * Ends the collection and gives final indices to both sides; raises if there
  * is nothing.
  */

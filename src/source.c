@@ -3,20 +3,33 @@
  *	  What a model is trained from: a relation or a SELECT.
  *
  * Either becomes a FROM clause with the alias "ratings"; columns are read
- * from there by name.
+ * from there by name.  One query is planned and run to completion into a
+ * receiver of our own: it may use a parallel plan, and nothing is
+ * materialised.
  */
 #include "compat.h"
 
 #include "catalog/namespace.h"
+#include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
+#include "parser/parse_coerce.h"
 #include "parser/scansup.h"
 #include "source.h"
+#include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/plancache.h"
 #include "utils/varlena.h"
+
+/* Where the rows of the query go */
+typedef struct RatingsReceiver
+{
+	DestReceiver pub;
+	Ratings    *ratings;
+	bool		counted;		/* no rating column: every row counts 1 */
+} RatingsReceiver;
 
 /* Skips white space and comments. */
 static const char *
@@ -125,7 +138,8 @@ source_from_clause(const char *source, char **canonical)
 	return psprintf("%s AS ratings", *canonical);
 }
 
-TupleDesc
+/* The columns of a FROM clause; within an SPI connection. */
+static TupleDesc
 source_columns(const char *from_clause)
 {
 	char	   *query = psprintf("SELECT * FROM %s", from_clause);
@@ -148,7 +162,11 @@ source_columns(const char *from_clause)
 	return columns;
 }
 
-Form_pg_attribute
+/*
+ * The attribute called column; an error that lists what there is for one
+ * that is not there.
+ */
+static Form_pg_attribute
 source_column(TupleDesc columns, const char *column, const char *option)
 {
 	StringInfoData names;
@@ -168,4 +186,118 @@ source_column(TupleDesc columns, const char *column, const char *option)
 			 errmsg("column \"%s\" does not exist in the ratings", column),
 			 errdetail("Their columns are %s.", names.data),
 			 errhint("Name the column with %s => '...'.", option)));
+}
+
+/* The receiver's callbacks: rows of (user, item[, rating]). */
+static bool
+receive_rating(TupleTableSlot *slot, DestReceiver *self)
+{
+	RatingsReceiver *receiver = (RatingsReceiver *) self;
+
+	slot_getallattrs(slot);
+	ratings_add(receiver->ratings, slot->tts_values[0], slot->tts_isnull[0],
+				slot->tts_values[1], slot->tts_isnull[1],
+				receiver->counted ? 1 : DatumGetFloat8(slot->tts_values[2]),
+				!receiver->counted && slot->tts_isnull[2]);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_end(DestReceiver *self)
+{
+}
+
+/* Says what was going on when reading the source failed. */
+static void
+reading_error_context(void *source)
+{
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("The ratings are read with the privileges of the user who trains the model.");
+	errcontext("reading ratings from %s", (const char *) source);
+}
+
+/* The id type of a column of the source. */
+static void
+column_id_type(IdType *type, Form_pg_attribute column)
+{
+	if (!id_type_init(type, column->atttypid, column->atttypmod,
+					  column->attcollation, CurrentMemoryContext))
+		reject_unhashable(column->atttypid, NameStr(column->attname));
+}
+
+Ratings *
+source_read(MemoryContext parent, const RatingSource *source,
+			 size_t memory, char **from)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ErrorContextCallback callback;
+	SPIExecuteOptions options = {0};
+	RatingsReceiver receiver = {0};
+	StringInfoData query;
+	IdType		user_type;
+	IdType		item_type;
+	TupleDesc	columns;
+	char	   *from_clause = source_from_clause(source->source, from);
+
+	initStringInfo(&query);
+	callback.callback = reading_error_context;
+	callback.arg = *from;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	columns = source_columns(from_clause);
+	MemoryContextSwitchTo(context);
+	column_id_type(&user_type, source_column(columns, source->user_column,
+											 "user_column"));
+	column_id_type(&item_type, source_column(columns, source->item_column,
+											 "item_column"));
+	appendStringInfo(&query, "SELECT ratings.%s",
+					 quote_identifier(source->user_column));
+	appendStringInfo(&query, ", ratings.%s",
+					 quote_identifier(source->item_column));
+	if (source->rating_column != NULL)
+	{
+		Form_pg_attribute column = source_column(columns,
+												 source->rating_column,
+												 "rating_column");
+		Oid			source_type = column->atttypid;
+		Oid			target_type = FLOAT8OID;
+
+		if (!can_coerce_type(1, &source_type, &target_type,
+							 COERCION_IMPLICIT))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("rating column \"%s\" is of type %s, which is not numeric",
+							source->rating_column,
+							format_type_be(column->atttypid)),
+					 errhint("Train from a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
+		appendStringInfo(&query, ", ratings.%s::pg_catalog.float8",
+						 quote_identifier(source->rating_column));
+	}
+	appendStringInfo(&query, " FROM %s", from_clause);
+
+	receiver.pub.receiveSlot = receive_rating;
+	receiver.pub.rStartup = receiver_startup;
+	receiver.pub.rShutdown = receiver_end;
+	receiver.pub.rDestroy = receiver_end;
+	receiver.pub.mydest = DestNone;
+	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
+									 memory);
+	receiver.counted = source->rating_column == NULL;
+
+	options.dest = &receiver.pub;
+	if (SPI_execute_extended(query.data, &options) < 0)
+		elog(ERROR, "SPI_execute_extended failed");
+	SPI_finish();
+
+	error_context_stack = callback.previous;
+	ratings_finish(receiver.ratings);
+	return receiver.ratings;
 }

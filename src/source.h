@@ -5,7 +5,7 @@
 #ifndef ALS_SOURCE_H
 #define ALS_SOURCE_H
 
-#include "access/tupdesc.h"
+#include "ratings.h"
 
 /*
  * Recognises the text that als_train was given and returns what can follow
@@ -14,14 +14,11 @@
  */
 extern char *source_from_clause(const char *source, char **canonical);
 
-/* The columns of a FROM clause; within an SPI connection. */
-extern TupleDesc source_columns(const char *from_clause);
-
 /*
- * The attribute called column; an error that lists what there is for one
- * that is not there.
+ * Reads a relation or query through SPI as the current user, into a finished
+ * collection below parent.  *canonical is as above.
  */
-extern Form_pg_attribute source_column(TupleDesc columns, const char *column,
-									   const char *option);
+extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
+							size_t memory, char **canonical);
 
 #endif							/* ALS_SOURCE_H */

@@ -11,7 +11,7 @@
 #include "blocks.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "optimizer/optimizer.h"
+#include "source.h"
 #include "tcop/utility.h"
 #include "train.h"
 #include "utils/array.h"
@@ -284,9 +284,9 @@ als_train(PG_FUNCTION_ARGS)
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 row_type->tdtypeid, &target);
-	ratings = ratings_read(context, &options.source,
-						   blocks_triplet_memory((size_t) maintenance_work_mem * 1024),
-						   &from);
+	ratings = source_read(context, &options.source,
+						  blocks_triplet_memory((size_t) maintenance_work_mem * 1024),
+						  &from);
 	row = train_model(&target, &options, ratings, from, started, row_type);
 
 	MemoryContextSwitchTo(caller);

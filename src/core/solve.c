@@ -22,8 +22,18 @@ chunk_size(int stride)
 	return rows < 64 ? 64 : rows;
 }
 
-/* Cuts the workspace up; returns its size in bytes. */
-static size_t
+/* Takes count floats off the workspace. */
+static float *
+take(float **next, size_t count)
+{
+	float	   *taken = *next;
+
+	*next += count;
+	return taken;
+}
+
+/* Cuts the workspace up. */
+static void
 cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
@@ -32,39 +42,28 @@ cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
 	float	   *next = memory;
 
 	workspace->chunk = chunk;
-	workspace->gathered = next;
-	next += chunk * stride;
-	workspace->a = next;
-	next += square;
-	workspace->a_partial = next;
-	next += square;
-	workspace->r = next;
-	next += stride;
-	workspace->p = next;
-	next += stride;
-	workspace->q = next;
-	next += stride;
-	workspace->partial = next;
-	next += stride;
-	workspace->weight = next;
-	next += chunk;
-	workspace->target = next;
-	next += chunk;
-	workspace->zero = next;
-	next += chunk;
-	workspace->dots = next;
-	next += chunk;
-	return (size_t) (next - (float *) memory) * sizeof(float);
+	workspace->gathered = take(&next, chunk * stride);
+	workspace->a = take(&next, square);
+	workspace->a_partial = take(&next, square);
+	workspace->r = take(&next, stride);
+	workspace->p = take(&next, stride);
+	workspace->q = take(&next, stride);
+	workspace->partial = take(&next, stride);
+	workspace->weight = take(&next, chunk);
+	workspace->target = take(&next, chunk);
+	workspace->zero = take(&next, chunk);
+	workspace->dots = take(&next, chunk);
 }
 
+/* The sum of what cut_workspace takes */
 size_t
 als_solve_workspace(const AlsSystem *system)
 {
-	/* only for its size; no memory is touched */
-	static float nothing[1];
-	Workspace	workspace;
+	size_t		stride = (size_t) als_stride(system->rank);
+	size_t		chunk = chunk_size((int) stride);
+	size_t		square = system->solver == ALS_CHOLESKY ? stride * stride : 0;
 
-	return cut_workspace(system, nothing, &workspace);
+	return (chunk * (stride + 4) + 2 * square + 4 * stride) * sizeof(float);
 }
 
 /* Copies the factor rows of n ratings side by side. */
