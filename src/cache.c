@@ -19,6 +19,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "access/relscan.h"
 #include "access/stratnum.h"
 #include "access/table.h"
@@ -45,6 +47,9 @@ PG_FUNCTION_INFO_V1(als_changed);
 #define ID_BYTES 64
 
 #define FIRST_CAPACITY 64		/* rows */
+
+/* Rows that the directions of bounds are taken from, the most popular ones */
+#define BOUNDS_SAMPLE 4096
 
 static ModelCache *models = NULL;
 static uint64 clock_ticks = 0;
@@ -163,6 +168,10 @@ empty_side(ModelCache *cache, SideCache *side)
 	side->allocation = NULL;
 	side->capacity = 0;
 	side->complete = false;
+	side->scans = 0;
+	side->basis = NULL;
+	side->bounds = NULL;
+	side->block_lengths = NULL;
 	side->misses = 0;
 }
 
@@ -508,5 +517,60 @@ cache_load(ModelCache *cache, AlsSide which)
 	MemoryContextSetParent(loading.side.context, cache->context);
 	*side = loading.side;
 	side->complete = true;
+	return true;
+}
+
+/* Allocates aligned floats that go with a side. */
+static float *
+side_floats(SideCache *side, size_t count)
+{
+	void	   *allocation = MemoryContextAllocHuge(side->context,
+													count * sizeof(float) +
+													ALS_ALIGNMENT);
+
+	return (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+}
+
+bool
+cache_bounds(ModelCache *cache, AlsSide which)
+{
+	SideCache  *side = &cache->sides[which];
+	uint32		rows = idmap_size(side->ids);
+	uint32		sample = Min(rows, BOUNDS_SAMPLE);
+	size_t		bytes = (size_t) rows * ALS_BOUND * sizeof(float);
+	void	   *workspace;
+
+	if (side->bounds != NULL)
+		return true;
+
+	/* a session that asks once would only pay for them */
+	if (side->scans++ == 0 || cache->stride < 2 * ALS_BOUND ||
+		!make_room(cache, bytes))
+		return false;
+
+	workspace = MemoryContextAllocHuge(CurrentMemoryContext,
+									   als_bounds_workspace(cache->stride, sample) +
+									   ALS_ALIGNMENT);
+	side->basis = side_floats(side, ALS_BOUND * (size_t) cache->stride);
+	als_bounds_basis(chosen_kernels(), cache->stride, sample, side->rows,
+					 side->basis, (void *) TYPEALIGN(ALS_ALIGNMENT, workspace));
+	pfree(workspace);
+	side->bounds = side_floats(side, (size_t) rows * ALS_BOUND);
+	als_bounds(chosen_kernels(), cache->stride, rows, side->rows, side->basis,
+			   side->bounds);
+
+	side->block_lengths = side_floats(side, rows / CACHE_BLOCK + 1);
+	for (uint32 first = 0; first < rows; first += CACHE_BLOCK)
+	{
+		float		longest = 0;
+
+		for (uint32 r = first; r < Min(first + CACHE_BLOCK, rows); r++)
+		{
+			const float *bound = side->bounds + (size_t) r * ALS_BOUND;
+
+			longest = Max(longest, chosen_kernels()->dot(ALS_BOUND, bound, bound));
+		}
+		side->block_lengths[first / CACHE_BLOCK] = sqrtf(longest);
+	}
 	return true;
 }

@@ -9,6 +9,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "cache.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -31,7 +33,8 @@ enum
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
 };
 
-#define SCORES 256				/* computed at a time */
+/* More than what rounding two lengths can lose */
+#define LENGTH_SLACK 1.00001f
 
 /* A recommendation in the making */
 typedef struct Recommendation
@@ -208,26 +211,59 @@ score_candidates(Recommendation *recommendation)
 	}
 }
 
-/* Scores all items, which are kept. */
+/*
+ * Scores all items, which are kept.  Where there are bounds, only blocks and
+ * items whose bound could enter the result; items come roughly by falling
+ * popularity, so that most of the best are met early.
+ */
 static void
 score_kept(Recommendation *recommendation)
 {
 	ModelCache *cache = recommendation->cache;
+	const AlsKernels *kernels = recommendation->kernels;
 	SideCache  *items = &cache->sides[ALS_ITEMS];
+	bool		bounded = cache_bounds(cache, ALS_ITEMS);
 	uint32		size = idmap_size(items->ids);
-	float		scores[SCORES];
+	float		mean = cache->run.mean_rating;
+	float		length = 0;
+	float		scores[CACHE_BLOCK];
+	float		bound[ALS_BOUND] pg_attribute_aligned(ALS_ALIGNMENT);
 
-	for (uint32 first = 0; first < size; first += SCORES)
+	if (bounded)
 	{
-		uint32		count = Min(SCORES, size - first);
+		als_bounds(kernels, cache->stride, 1, recommendation->user,
+				   items->basis, bound);
+		length = sqrtf(kernels->dot(ALS_BOUND, bound, bound)) * LENGTH_SLACK;
+	}
+	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
+	{
+		uint32		count = Min(CACHE_BLOCK, size - first);
+		const float *rows = items->rows + (size_t) first * cache->stride;
 
 		CHECK_FOR_INTERRUPTS();
-		recommendation->kernels->scores(cache->stride, count,
-										items->rows + (size_t) first * cache->stride,
-										recommendation->user, scores);
+		if (bounded &&
+			!topk_may_enter(recommendation->best, mean + length *
+							items->block_lengths[first / CACHE_BLOCK]))
+			continue;
+		if (bounded)
+			kernels->scores(ALS_BOUND, count,
+							items->bounds + (size_t) first * ALS_BOUND,
+							bound, scores);
+		else
+			kernels->scores(cache->stride, count, rows,
+							recommendation->user, scores);
 		for (uint32 i = 0; i < count; i++)
-			offer(recommendation, idmap_id(items->ids, first + i),
-				  scores[i] + cache->run.mean_rating);
+		{
+			float		score = scores[i] + mean;
+
+			if (!topk_may_enter(recommendation->best, score))
+				continue;
+			if (bounded)
+				score = mean + kernels->dot(cache->stride,
+											rows + (size_t) i * cache->stride,
+											recommendation->user);
+			offer(recommendation, idmap_id(items->ids, first + i), score);
+		}
 	}
 }
 

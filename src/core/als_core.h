@@ -216,4 +216,20 @@ extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
 extern double als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
 						  const float *solved);
 
+/*
+ * Upper bounds on inner products with many rows.  als_bounds_basis finds
+ * directions, basis[ALS_BOUND - 1 x stride], from a sample of the rows;
+ * workspace: als_bounds_workspace bytes.  als_bounds writes
+ * bounds[nrows x ALS_BOUND], such that for any rows x and y, stride at least
+ * 32, the inner product of their bounds is not less than what dot returns for
+ * x and y.
+ */
+#define ALS_BOUND 16
+extern size_t als_bounds_workspace(int stride, size_t nrows);
+extern void als_bounds_basis(const AlsKernels *kernels, int stride,
+							 size_t nrows, const float *rows, float *basis,
+							 void *workspace);
+extern void als_bounds(const AlsKernels *kernels, int stride, size_t nrows,
+					   const float *rows, const float *basis, float *bounds);
+
 #endif							/* ALS_CORE_H */

@@ -81,6 +81,26 @@ SELECT count(*), count(DISTINCT user_id) FROM model_users, LATERAL als_recommend
 SELECT count(*) FROM (SELECT (als_recommend('model', user_id, 2)).* FROM model_users) t;
 SELECT count(*) FROM model_users u1, als_recommend('model', u1.user_id, 1) r, als_recommend('explicit_model', u1.user_id, 1) s;
 
+-- scanning with bounds leaves nothing out: 40 factors, 3,000 items, every user
+CREATE TABLE dense_ratings AS
+    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
+    FROM generate_series(1, 300) u, generate_series(1, 3000) i
+    WHERE (u::bigint * 7919 + i * 104729 + u * i * 13) % (97 + i / 4) < 3;
+SELECT users, items FROM als_train('dense', 'dense_ratings', factors => 40, iterations => 5);
+SELECT users, items FROM als_train('dense_explicit', 'dense_ratings', feedback => 'explicit', factors => 40,
+                                   regularization => 0.02, iterations => 5);
+SELECT model, k, bool_and(r.items IS NOT DISTINCT FROM s.items) AS same, count(*) AS users
+FROM unnest(ARRAY['dense', 'dense_explicit']) model, unnest(ARRAY[1, 10, 100]) k, dense_users u,
+     LATERAL (SELECT array_agg((item_id, score)::text) AS items
+              FROM als_recommend(model, u.user_id, k, exclude => ARRAY[1, 2, 3])) r,
+     LATERAL (SELECT array_agg((item_id, score)::text) AS items
+              FROM (SELECT item_id::bigint, als_predict(model, u.user_id, item_id) AS score
+                    FROM dense_items i
+                    WHERE item_id > 3 AND NOT EXISTS (SELECT FROM dense_ratings
+                                                      WHERE dense_ratings.user_id = u.user_id AND dense_ratings.item_id = i.item_id)
+                    ORDER BY score DESC, item_id LIMIT k) t) s
+GROUP BY model, k ORDER BY model, k;
+
 -- whatever is kept, or not, the answer is the same
 CREATE FUNCTION fingerprint() RETURNS text LANGUAGE sql VOLATILE AS $$
     SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (
