@@ -27,8 +27,8 @@
 #define BLOCK_RATINGS 16384
 #define BLOCK_ROWS 1024
 
-/* A triplet costs this while rows are built: itself and its sorted entry. */
-#define BUILD_BYTES (sizeof(Rating) + sizeof(AlsEntry))
+/* A triplet costs this while rows are built: itself and two sorted entries. */
+#define BUILD_BYTES (sizeof(Rating) + 2 * sizeof(AlsEntry))
 
 #define FILE_BATCH 8192			/* triplets */
 
