@@ -86,7 +86,7 @@ static void
 check_same_training(FunctionCallInfo fcinfo, const TrainState *state)
 {
 	bool		same = !PG_ARGISNULL(1 + AGG_MODEL) &&
-	PG_ARGISNULL(1 + AGG_OPTIONS) == (state->json == NULL);
+		PG_ARGISNULL(1 + AGG_OPTIONS) == (state->json == NULL);
 
 	if (same)
 	{

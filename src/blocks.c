@@ -445,7 +445,7 @@ build_in_files(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 		for (uint32 u = partition->first_row; u < partition->last_row; u++)
 		{
 			uint64		end = u + 1 < partition->last_row ?
-			user_start[u + 1] : blocks->nratings + filled;
+				user_start[u + 1] : blocks->nratings + filled;
 
 			CHECK_FOR_INTERRUPTS();
 			for (uint64 i = user_start[u]; i < end; i++)

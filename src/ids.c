@@ -209,8 +209,8 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 		case ID_INTEGER:
 			{
 				int64		integer = conversion->source_length == 2 ?
-				DatumGetInt16(value) : conversion->source_length == 4 ?
-				DatumGetInt32(value) : DatumGetInt64(value);
+					DatumGetInt16(value) : conversion->source_length == 4 ?
+					DatumGetInt32(value) : DatumGetInt64(value);
 
 				*id = id_from_integer(target, integer);
 				return id_integer(target, *id) == integer;

@@ -364,7 +364,7 @@ model_add_run(const ModelTarget *target, TupleDesc type,
 	for (int side = 0; side < 2; side++)
 	{
 		ModelColumn column = side == ALS_USERS ? MODEL_USER_FACTORS :
-		MODEL_ITEM_FACTORS;
+			MODEL_ITEM_FACTORS;
 
 		values[column - 1] = ObjectIdGetDatum(target->factor_tables[side]);
 		nulls[column - 1] = false;

@@ -223,7 +223,7 @@ static void
 set_json(TrainOptions *options, const Option *option, JsonbValue *value)
 {
 	Datum		numeric = value->type == jbvNumeric ?
-	NumericGetDatum(value->val.numeric) : (Datum) 0;
+		NumericGetDatum(value->val.numeric) : (Datum) 0;
 	double		number = 0;
 
 	if (value->type == jbvNumeric)

@@ -160,7 +160,7 @@ prepare_rows(Participant *me, AlsSide side)
 	uint32		nrows = me->blocks->sides[side].nrows;
 	float	   *prepared = shared_at(shared, shared->prepared_offset);
 	float	   *bias = me->system.bias ?
-	shared_at(shared, shared->bias_offset) : NULL;
+		shared_at(shared, shared->bias_offset) : NULL;
 	uint32		first;
 
 	while ((first = pg_atomic_fetch_add_u32(&shared->next_prepare, 1) *
@@ -194,7 +194,7 @@ solve_rows(Participant *me, AlsSide side)
 	{
 		AlsRows		rows = blocks_read(me->readers[side], block);
 		float	   *solved = side_factors(shared, side) +
-		first_row[block] * stride;
+			first_row[block] * stride;
 		double		loss = 0;
 		uint32		failed = 0;
 		int			result;

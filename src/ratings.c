@@ -216,7 +216,7 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 			  double rating, bool rating_null)
 {
 	const char *column = ratings->names.rating_column ?
-	ratings->names.rating_column : "rating";
+		ratings->names.rating_column : "rating";
 	char	   *user_text = id_to_text(idmap_type(ratings->users), user);
 	char	   *item_text = id_to_text(idmap_type(ratings->items), item);
 

@@ -38,14 +38,16 @@ skip_blank(const char *text)
 	for (;;)
 	{
 		if (scanner_isspace(*text))
-			text++;
+			text	  ++;
+
 		else if (text[0] == '-' && text[1] == '-')
-			text += strcspn(text, "\r\n");
+			text	  +=strcspn(text, "\r\n");
+
 		else if (text[0] == '/' && text[1] == '*')
 		{
-			const char *end = strstr(text + 2, "*/");
+			const char *end = strstr(text +2, "*/");
 
-			text = end ? end + 2 : text + strlen(text);
+			text = end ? end + 2 : text +strlen(text);
 		}
 		else
 			return text;
@@ -59,6 +61,7 @@ is_query(const char *text)
 	static const char *const keywords[] = {"select", "with", "values", "table"};
 
 	text = skip_blank(text);
+
 	if (*text == '(')
 		return true;
 	for (size_t i = 0; i < lengthof(keywords); i++)
@@ -232,7 +235,7 @@ column_id_type(IdType *type, Form_pg_attribute column)
 
 Ratings *
 source_read(MemoryContext parent, const RatingSource *source,
-			 size_t memory, char **from)
+			size_t memory, char **from)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorContextCallback callback;

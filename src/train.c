@@ -59,7 +59,7 @@ static int
 choose_workers(const TrainOptions *options, uint64 nratings)
 {
 	double		work = (double) nratings *
-	als_stride(options->parameters.factors);
+		als_stride(options->parameters.factors);
 
 	if (options->workers >= 0)
 		return Min(options->workers, max_parallel_maintenance_workers);
@@ -76,9 +76,9 @@ load_starting_factors(const ModelTarget *target, const TrainOptions *options,
 {
 	Relation	model = table_open(target->model, NoLock);
 	IdMap	   *map = side == ALS_USERS ? ratings_user_map(ratings) :
-	ratings_item_map(ratings);
+		ratings_item_map(ratings);
 	const RatedIds *ids = side == ALS_USERS ? ratings_users(ratings) :
-	ratings_items(ratings);
+		ratings_items(ratings);
 	size_t		stride = als_stride(training_rank(training));
 	int			factors = options->parameters.factors;
 	float	   *row = palloc(stride * sizeof(float));
@@ -126,7 +126,8 @@ static void
 set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
 {
 	nulls[column - 1] = text == NULL;
-	if (text != NULL)
+
+	if (text !=NULL)
 		values[column - 1] = CStringGetTextDatum(text);
 }
 
