@@ -148,6 +148,16 @@ is_finite(int rank, const float *x)
 	return 1;
 }
 
+double
+als_squared_norm(int rank, const float *x)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < rank; i++)
+		sum += (double) x[i] * (double) x[i];
+	return sum;
+}
+
 /* x^ = L' x for a batch of rows ("N": x = L^-T x^, the way back) */
 static void
 to_whitened(const AlsSystem *system, int count, float *rows)
@@ -196,20 +206,25 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
 			(size_t) (rows->start[r + 1] - rows->start[r])};
 			float	   *x = solved + r * stride;
+			double		objective = 0;
 			int			result = ALS_OK;
 
 			if (row.n == 0)
 				memset(x, 0, stride * sizeof(float));
 			else if (system->solver == ALS_CG)
-				als_solve_row_cg(system, &row, &workspace, x, loss);
+				result = als_solve_row_cg(system, &row, &workspace, x,
+										  &objective);
 			else
 				result = als_solve_row_cholesky(system, &row, &workspace, x,
-												loss);
+												&objective);
+			if (result == ALS_OK && !isfinite(objective))
+				result = ALS_NOT_FINITE;
 			if (result != ALS_OK)
 			{
 				*failed = r;
 				return result;
 			}
+			*loss += objective;
 		}
 		if (whitened)
 			from_whitened(system, (int) (last - first), batch);
@@ -232,11 +247,8 @@ als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
 	{
-		double		norm = 0;
+		double		norm = als_squared_norm(rank, solved + r * stride);
 
-		for (size_t i = 0; i < (size_t) rank; i++)
-			norm += (double) solved[r * stride + i] *
-				(double) solved[r * stride + i];
 		penalty += feedback == ALS_IMPLICIT ? norm :
 			norm * (double) (rows->start[r + 1] - rows->start[r]);
 	}

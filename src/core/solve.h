@@ -42,18 +42,22 @@ typedef struct Row
 extern size_t als_load_chunk(const AlsSystem *system, const Row *row,
 							 size_t first, const Workspace *workspace);
 
+/* |x|^2 */
+extern double als_squared_norm(int rank, const float *x);
+
 /* Sum of c p^2 (implicit) or t^2 (explicit): the objective at x = 0. */
 extern double als_objective_at_zero(const AlsSystem *system, const Row *row);
 
 /*
- * x := solution for one row with ratings; adds the objective there to *loss.
- * Cholesky returns ALS_OK or the failing pivot.
+ * x := solution for one row with ratings, with the objective there in
+ * *objective.  Returns ALS_OK, ALS_NOT_FINITE or the failing pivot; the caller
+ * checks that x and *objective are finite.
  */
-extern void als_solve_row_cg(const AlsSystem *system, const Row *row,
+extern int	als_solve_row_cg(const AlsSystem *system, const Row *row,
 							 const Workspace *workspace, float *x,
-							 double *loss);
+							 double *objective);
 extern int	als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 								   const Workspace *workspace, float *x,
-								   double *loss);
+								   double *objective);
 
 #endif							/* ALS_SOLVE_H */

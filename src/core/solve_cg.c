@@ -8,6 +8,7 @@
  * free: at the start from the inner products that the first residual needs,
  * and every step lowers it by step * |r|^2.
  */
+#include <math.h>
 #include <string.h>
 
 #include "solve.h"
@@ -21,6 +22,29 @@ add_scaled(int stride, float a, const float *x, float *y)
 {
 	for (int i = 0; i < stride; i++)
 		y[i] += a * x[i];
+}
+
+/*
+ * The power of two next below a vector's largest element; 0 if all are zero
+ * or denormal, infinity if one is not finite: the largest exponent of all.
+ */
+static float
+magnitude(int stride, const float *x)
+{
+	uint32_t	largest = 0;
+	float		power;
+
+	for (int i = 0; i < stride; i++)
+	{
+		uint32_t	exponent;
+
+		memcpy(&exponent, &x[i], sizeof(exponent));
+		exponent &= 0x7f800000;
+		if (exponent > largest)
+			largest = exponent;
+	}
+	memcpy(&power, &largest, sizeof(power));
+	return power;
 }
 
 /*
@@ -60,9 +84,9 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	}
 }
 
-void
+int
 als_solve_row_cg(const AlsSystem *system, const Row *row,
-				 const Workspace *workspace, float *x, double *loss)
+				 const Workspace *workspace, float *x, double *objective)
 {
 	const AlsKernels *kernels = system->kernels;
 	int			stride = als_stride(system->rank);
@@ -71,14 +95,27 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 	float	   *r = workspace->r;
 	float	   *p = workspace->p;
 	float	   *q = workspace->q;
-	double		objective = als_objective_at_zero(system, row);
+	float		unit;
 	float		rr;
 	float		enough;
 
 	/* r = b - A x */
-	pass(system, row, workspace, x, r, &objective);
-	objective += (double) shift * (double) kernels->dot(stride, x, x);
+	*objective = als_objective_at_zero(system, row) +
+		(double) shift * als_squared_norm(system->rank, x);
+	pass(system, row, workspace, x, r, objective);
 	add_scaled(stride, -shift, x, r);
+
+	/*
+	 * From here on r, p and q are in units of r's magnitude: exact, and their
+	 * inner products neither overflow nor vanish.
+	 */
+	unit = magnitude(stride, r);
+	if (isinf(unit))
+		return ALS_NOT_FINITE;
+	if (unit == 0)
+		return ALS_OK;
+	for (int i = 0; i < stride; i++)
+		r[i] /= unit;
 
 	memcpy(p, r, (size_t) stride * sizeof(float));
 	rr = kernels->dot(stride, r, r);
@@ -93,12 +130,15 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 		pass(system, row, workspace, p, q, NULL);
 		add_scaled(stride, -shift, p, q);
 		pq = -kernels->dot(stride, p, q);
-		if (!(pq > 0))
+		if (!isfinite(pq))
+			return ALS_NOT_FINITE;
+		if (pq <= 0)
 			break;
 		length = rr / pq;
-		add_scaled(stride, length, p, x);
+		add_scaled(stride, length * unit, p, x);
 		add_scaled(stride, length, q, r);
-		objective -= (double) length * (double) rr;
+		*objective -= (double) length * (double) rr *
+			(double) unit * (double) unit;
 
 		/* p = r + (|r|^2 / |r before|^2) p */
 		next = kernels->dot(stride, r, r);
@@ -106,5 +146,5 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 			p[i] = r[i] + next / rr * p[i];
 		rr = next;
 	}
-	*loss += objective;
+	return ALS_OK;
 }

@@ -71,7 +71,7 @@ base_norm(const AlsSystem *system, const Row *row, const float *x)
 
 	if (system->feedback == ALS_EXPLICIT)
 		return (double) system->regularization * (double) row->n *
-			(double) system->kernels->dot((int) stride, x, x);
+			als_squared_norm(system->rank, x);
 	for (size_t j = 0; j < (size_t) system->rank; j++)
 	{
 		const float *column = system->base + j * stride;
@@ -85,8 +85,8 @@ base_norm(const AlsSystem *system, const Row *row, const float *x)
 
 /* The objective at x: f(0) + x'Bx + sum w (f.x)^2 - 2 t f.x */
 static double
-objective(const AlsSystem *system, const Row *row,
-		  const Workspace *workspace, const float *x)
+objective_at(const AlsSystem *system, const Row *row,
+			 const Workspace *workspace, const float *x)
 {
 	int			stride = als_stride(system->rank);
 	double		sum = als_objective_at_zero(system, row) +
@@ -113,7 +113,8 @@ objective(const AlsSystem *system, const Row *row,
 
 int
 als_solve_row_cholesky(const AlsSystem *system, const Row *row,
-					   const Workspace *workspace, float *x, double *loss)
+					   const Workspace *workspace, float *x,
+					   double *objective)
 {
 	int			stride = als_stride(system->rank);
 	float	   *a = workspace->a;
@@ -143,6 +144,6 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 	}
 	system->blas->spotrs("L", &system->rank, &one, a, &stride, x, &stride,
 						 &info, 1);
-	*loss += objective(system, row, workspace, x);
+	*objective = objective_at(system, row, workspace, x);
 	return ALS_OK;
 }

@@ -1,0 +1,21 @@
+/*
+ * main.c
+ *	  Runs all unit tests of the core.
+ */
+#include "tap.h"
+#include "tests.h"
+
+int
+main(void)
+{
+	test_kernels();
+	test_initial();
+	test_gram();
+	test_prepare();
+	test_solve();
+	test_loss();
+	test_failures();
+	test_bounds();
+	test_fuzz();
+	return finish();
+}

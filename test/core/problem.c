@@ -1,0 +1,297 @@
+/*
+ * problem.c
+ *	  Random problems, and half-iterations on them as a training does them.
+ */
+#include "problem.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* xorshift64* of Vigna, not what the core uses */
+uint64_t
+random_bits(Random *random)
+{
+	uint64_t	x = random->state;
+
+	x ^= x >> 12;
+	x ^= x << 25;
+	x ^= x >> 27;
+	random->state = x;
+	return x * UINT64_C(0x2545f4914f6cdd1d);
+}
+
+double
+random_uniform(Random *random)
+{
+	return (double) (random_bits(random) >> 11) * 0x1p-53;
+}
+
+double
+random_normal(Random *random)
+{
+	double		u = 1 - random_uniform(random);
+	double		v = random_uniform(random);
+
+	return sqrt(-2 * log(u)) * cos(6.283185307179586 * v);
+}
+
+int
+random_between(Random *random, int low, int high)
+{
+	return low + (int) (random_uniform(random) * (high - low + 1));
+}
+
+void *
+allocate(size_t size)
+{
+	void	   *memory = malloc(size > 0 ? size : 1);
+
+	if (memory == NULL)
+	{
+		fprintf(stderr, "out of memory\n");
+		exit(2);
+	}
+	return memory;
+}
+
+void *
+allocate_aligned(size_t size)
+{
+	void	   *memory;
+
+	if (posix_memalign(&memory, ALS_ALIGNMENT, size > 0 ? size : 1) != 0)
+	{
+		fprintf(stderr, "out of memory\n");
+		exit(2);
+	}
+	return memory;
+}
+
+/* A random rating of the problem's kind */
+static float
+random_rating(const Shape *shape, Random *random)
+{
+	float		size = (float) random_uniform(random) * shape->largest;
+
+	if (shape->feedback == ALS_EXPLICIT)
+		return 1 + size;
+	switch (random_between(random, 0, 9))
+	{
+		case 0:
+			return -size;
+		case 1:
+			return 0;
+		default:
+			return 0.5f + size;
+	}
+}
+
+/* The ratings by item, from those by user */
+static void
+transpose(Problem *problem)
+{
+	uint32_t	nusers = problem->shape.nrows[ALS_USERS];
+	uint32_t	nitems = problem->shape.nrows[ALS_ITEMS];
+	const uint64_t *start = problem->start[ALS_USERS];
+	const AlsEntry *entries = problem->entries[ALS_USERS];
+	uint64_t   *to_start = problem->start[ALS_ITEMS];
+	uint64_t   *next = allocate(nitems * sizeof(uint64_t));
+
+	memset(to_start, 0, (nitems + 1) * sizeof(uint64_t));
+	for (uint64_t k = 0; k < start[nusers]; k++)
+		to_start[entries[k].column + 1]++;
+	for (uint32_t i = 0; i < nitems; i++)
+	{
+		to_start[i + 1] += to_start[i];
+		next[i] = to_start[i];
+	}
+	for (uint32_t u = 0; u < nusers; u++)
+		for (uint64_t k = start[u]; k < start[u + 1]; k++)
+		{
+			AlsEntry   *to = &problem->entries[ALS_ITEMS][next[entries[k].column]++];
+
+			to->column = u;
+			to->rating = entries[k].rating;
+		}
+	free(next);
+}
+
+Problem *
+make_problem(const Shape *shape, Random *random)
+{
+	Problem    *problem = allocate(sizeof(Problem));
+	AlsEntry   *entries = allocate((size_t) shape->nrows[ALS_USERS] *
+								   shape->nrows[ALS_ITEMS] * sizeof(AlsEntry));
+	uint64_t	count = 0;
+	double		sum = 0;
+	size_t		stride;
+
+	memset(problem, 0, sizeof(Problem));
+	problem->shape = *shape;
+	problem->kernels = als_kernels(NULL);
+	problem->rank = shape->factors + (shape->feedback == ALS_EXPLICIT);
+	stride = (size_t) als_stride(problem->rank);
+	for (int side = 0; side < 2; side++)
+	{
+		size_t		nrows = shape->nrows[side];
+
+		problem->start[side] = allocate((nrows + 1) * sizeof(uint64_t));
+		problem->factors[side] =
+			allocate_aligned(nrows * stride * sizeof(float));
+		memset(problem->factors[side], 0, nrows * stride * sizeof(float));
+		for (size_t r = 0; r < nrows; r++)
+			for (int c = 0; c < problem->rank; c++)
+				problem->factors[side][r * stride + (size_t) c] =
+					(float) (random_normal(random) / sqrt(problem->rank));
+	}
+
+	for (uint32_t u = 0; u < shape->nrows[ALS_USERS]; u++)
+	{
+		problem->start[ALS_USERS][u] = count;
+		for (uint32_t i = 0; i < shape->nrows[ALS_ITEMS]; i++)
+			if (random_uniform(random) < shape->density)
+			{
+				AlsEntry   *entry = &entries[count++];
+
+				entry->column = i;
+				entry->rating = random_rating(shape, random);
+				sum += (double) entry->rating;
+			}
+	}
+	problem->start[ALS_USERS][shape->nrows[ALS_USERS]] = count;
+	for (int side = 0; side < 2; side++)
+		problem->entries[side] = allocate(count * sizeof(AlsEntry));
+	memcpy(problem->entries[ALS_USERS], entries, count * sizeof(AlsEntry));
+	free(entries);
+	if (shape->feedback == ALS_EXPLICIT && count > 0)
+		problem->mean = (float) (sum / (double) count);
+	transpose(problem);
+	return problem;
+}
+
+void
+free_problem(Problem *problem)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		free(problem->start[side]);
+		free(problem->entries[side]);
+		free(problem->factors[side]);
+	}
+	free(problem);
+}
+
+AlsRows
+problem_rows(const Problem *problem, AlsSide side)
+{
+	AlsRows		rows = {
+		problem->shape.nrows[side], problem->start[side],
+		problem->entries[side]
+	};
+
+	return rows;
+}
+
+/* The only state that a callback without arguments can reach */
+static Problem *polled;
+
+static void
+count_poll(void)
+{
+	polled->polls++;
+}
+
+/* base and base_factor; returns the failing pivot */
+static int
+make_base(AlsSystem *system, size_t nrows, const float *rows,
+		  float *base, float *base_factor)
+{
+	size_t		rank = (size_t) system->rank;
+	size_t		half = nrows / 2;
+	double	   *partials = allocate(2 * rank * rank * sizeof(double));
+	void	   *workspace = allocate_aligned(als_gram_workspace(system->rank));
+	int			result;
+
+	als_gram(system->blas, system->rank, half, rows, partials, workspace);
+	als_gram(system->blas, system->rank, nrows - half,
+			 rows + half * (size_t) als_stride(system->rank),
+			 partials + rank * rank, workspace);
+	result = als_gram_finish(system->blas, system->rank, 2, partials,
+							 (double) system->regularization,
+							 base, base_factor);
+	system->base = base;
+	system->base_factor = base_factor;
+	free(partials);
+	free(workspace);
+	return result;
+}
+
+int
+half_iteration_in_calls(Problem *problem, AlsSide side,
+						uint32_t rows_per_call, double *loss,
+						uint32_t *failed)
+{
+	const Shape *shape = &problem->shape;
+	size_t		stride = (size_t) als_stride(problem->rank);
+	size_t		nfixed = shape->nrows[1 - side];
+	const float *fixed = problem->factors[1 - side];
+	float	   *prepared = allocate_aligned(nfixed * stride * sizeof(float));
+	float	   *bias = allocate(nfixed * sizeof(float));
+	float	   *base = allocate_aligned(stride * stride * sizeof(float));
+	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
+	AlsSystem	system = {
+		problem->kernels, &als_blas, shape->feedback, shape->solver,
+		problem->rank, shape->cg_steps, shape->alpha, shape->regularization,
+		problem->mean, fixed, bias, NULL, NULL, count_poll
+	};
+	int			result = ALS_OK;
+
+	polled = problem;
+	*loss = 0;
+	*failed = UINT32_MAX;
+	if (shape->feedback == ALS_IMPLICIT)
+		result = make_base(&system, nfixed, fixed, base, base_factor);
+	if (result == ALS_OK)
+	{
+		void	   *workspace = allocate_aligned(als_solve_workspace(&system));
+
+		if (shape->feedback == ALS_EXPLICIT || shape->solver == ALS_CG)
+		{
+			als_prepare_rows(&system, nfixed, fixed, prepared, bias);
+			system.fixed = prepared;
+		}
+		for (uint32_t r = 0; r < shape->nrows[side] && result == ALS_OK;
+			 r += rows_per_call)
+		{
+			uint32_t	left = shape->nrows[side] - r;
+			uint32_t	in_call;
+			AlsRows		rows = {
+				left < rows_per_call ? left : rows_per_call,
+				problem->start[side] + r,
+				problem->entries[side] + problem->start[side][r]
+			};
+
+			result = als_solve_rows(&system, &rows,
+									problem->factors[side] + r * stride,
+									workspace, loss, &in_call);
+			if (result != ALS_OK)
+				*failed = r + in_call;
+		}
+		free(workspace);
+	}
+	free(prepared);
+	free(bias);
+	free(base);
+	free(base_factor);
+	return result;
+}
+
+int
+half_iteration(Problem *problem, AlsSide side, double *loss)
+{
+	uint32_t	failed;
+
+	return half_iteration_in_calls(problem, side, 1u << 30, loss, &failed);
+}

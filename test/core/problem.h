@@ -1,0 +1,73 @@
+/*
+ * problem.h
+ *	  Random problems, and half-iterations on them as a training does them.
+ */
+#ifndef PROBLEM_H
+#define PROBLEM_H
+
+#include "als_core.h"
+
+/* A seeded generator of random numbers */
+typedef struct Random
+{
+	uint64_t	state;
+} Random;
+
+extern uint64_t random_bits(Random *random);
+extern double random_uniform(Random *random);	/* 0 <= . < 1 */
+extern double random_normal(Random *random);
+extern int	random_between(Random *random, int low, int high);
+
+/* Memory of exactly this size, so that sanitizers see the end; never fails. */
+extern void *allocate(size_t size);
+extern void *allocate_aligned(size_t size);
+
+/* What a random problem looks like */
+typedef struct Shape
+{
+	AlsFeedback feedback;
+	AlsSolver	solver;
+	int			factors;
+	uint32_t	nrows[2];		/* users, items */
+	double		density;		/* share of the pairs that are rated */
+	int			cg_steps;
+	float		alpha;
+	float		regularization;
+	float		largest;		/* rating, in size */
+} Shape;
+
+/* Ratings by user and by item, and factors of both sides */
+typedef struct Problem
+{
+	Shape		shape;
+	const AlsKernels *kernels;
+	int			rank;
+	float		mean;
+	uint64_t   *start[2];
+	AlsEntry   *entries[2];
+	float	   *factors[2];		/* [nrows x stride] */
+	int			polls;			/* how often the core called back, so far */
+} Problem;
+
+/*
+ * Ratings at random pairs: implicit ones of 0.5 to largest with a few zero or
+ * negative, explicit ones of 1 to largest.  Factors are normal.
+ */
+extern Problem *make_problem(const Shape *shape, Random *random);
+extern void free_problem(Problem *problem);
+
+/*
+ * Solves one side against the other.  The Gram matrix is made in two parts,
+ * rows are solved in calls of at most rows_per_call.  Returns what the core
+ * does, the failing pivot of als_gram_finish included; *loss without the
+ * regularization of the other side.
+ */
+extern int	half_iteration_in_calls(Problem *problem, AlsSide side,
+									uint32_t rows_per_call, double *loss,
+									uint32_t *failed);
+extern int	half_iteration(Problem *problem, AlsSide side, double *loss);
+
+/* The rows of a side for als_core.h. */
+extern AlsRows problem_rows(const Problem *problem, AlsSide side);
+
+#endif							/* PROBLEM_H */

@@ -1,0 +1,47 @@
+/*
+ * reference.h
+ *	  The same mathematics written down directly, in double precision.
+ */
+#ifndef REFERENCE_H
+#define REFERENCE_H
+
+#include "problem.h"
+
+/* The normal equations A x = b of one side, a row after the other */
+typedef struct Equations
+{
+	const Problem *problem;
+	AlsSide		side;
+	size_t		rank;
+	double	   *fixed;			/* [rows of the other side x rank] */
+	double	   *gram;			/* [rank x rank], implicit */
+	double	   *a;				/* [rank x rank] */
+	double	   *b;				/* [rank] */
+	double		b_size;			/* largest sum of the sizes of what b sums up */
+} Equations;
+
+/* The other side's factors as they are now. */
+extern Equations *make_equations(const Problem *problem, AlsSide side);
+extern void free_equations(Equations *equations);
+
+/* Sets a and b for a row. */
+extern void equations_of_row(Equations *equations, uint32_t row);
+
+/* x = A^-1 b by Gaussian elimination, which overwrites a and b. */
+extern void equations_solve(Equations *equations, double *x);
+
+/*
+ * |b - A x| / (|A| |x| + |b|) in the maximum norm, where b counts as large as
+ * what it sums up, and x as no smaller than start, where a solution began:
+ * what rounding may have lost.
+ */
+extern double equations_residual(const Equations *equations, const float *x,
+								 double start);
+
+/* The objective at the present factors: a loop over all pairs. */
+extern double reference_objective(const Problem *problem);
+
+/* The regularization of one side in it. */
+extern double reference_penalty(const Problem *problem, AlsSide side);
+
+#endif							/* REFERENCE_H */

@@ -1,0 +1,244 @@
+/*
+ * test_solve.c
+ *	  Half-iterations against closed forms and the objective itself.
+ */
+#include "reference.h"
+#include "tap.h"
+#include "tests.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
+/* Rows beyond this are not compared at large ranks: elimination takes long. */
+static uint32_t
+rows_to_compare(const Problem *problem, AlsSide side)
+{
+	uint32_t	nrows = problem->shape.nrows[side];
+
+	return problem->rank > 512 ? 2 : nrows < 40 ? nrows : 40;
+}
+
+/* Largest |x - exact| / |exact| of a side that has been solved */
+static double
+solution_error(const Problem *problem, AlsSide side)
+{
+	Equations  *equations = make_equations(problem, side);
+	size_t		stride = (size_t) als_stride(problem->rank);
+	double	   *exact = allocate(equations->rank * sizeof(double));
+	double		worst = 0;
+
+	for (uint32_t r = 0; r < rows_to_compare(problem, side); r++)
+	{
+		const float *x = problem->factors[side] + r * stride;
+		double		difference = 0;
+		double		norm = 0;
+
+		/* no rating: zero by definition, and A may be */
+		if (problem->start[side][r] == problem->start[side][r + 1])
+			memset(exact, 0, equations->rank * sizeof(double));
+		else
+		{
+			equations_of_row(equations, r);
+			equations_solve(equations, exact);
+		}
+		for (size_t i = 0; i < stride; i++)
+		{
+			double		expected = i < equations->rank ? exact[i] : 0;
+
+			difference += pow((double) x[i] - expected, 2);
+			norm += expected * expected;
+		}
+		difference = norm > 0 ? sqrt(difference / norm) : sqrt(difference);
+		/* fmax would drop NaN */
+		if (!(difference <= worst))
+			worst = difference;
+	}
+	free(exact);
+	free_equations(equations);
+	return worst;
+}
+
+static const char *
+describe(const Shape *shape)
+{
+	if (shape->feedback == ALS_IMPLICIT)
+		return shape->solver == ALS_CG ? "implicit cg" : "implicit cholesky";
+	return shape->solver == ALS_CG ? "explicit cg" : "explicit cholesky";
+}
+
+/* One half-iteration per side gives the closed form. */
+static void
+test_closed_form(const Shape *shape, Random *random)
+{
+	for (AlsSide side = ALS_USERS; side <= ALS_ITEMS; side++)
+	{
+		Problem    *problem = make_problem(shape, random);
+		double		loss;
+		int			result = half_iteration(problem, side, &loss);
+		double		error = solution_error(problem, side);
+		uint32_t	nrows = shape->nrows[side];
+
+		ok(result == ALS_OK && error < 1e-4,
+		   "%s: %s are the closed form, rank %d, %u rows against %u",
+		   describe(shape), side == ALS_USERS ? "users" : "items",
+		   problem->rank, nrows, shape->nrows[1 - side]);
+		if (!(error < 1e-4))
+			note("result %d, relative error %g", result, error);
+		free_problem(problem);
+	}
+}
+
+/* The same bits whichever calls rows are solved in, and the core calls back. */
+static void
+test_split(const Shape *shape)
+{
+	Random		random = {11};
+	Random		again = {11};
+	Problem    *whole = make_problem(shape, &random);
+	Problem    *split = make_problem(shape, &again);
+	size_t		size = shape->nrows[ALS_USERS] *
+	(size_t) als_stride(whole->rank) * sizeof(float);
+	double		loss;
+	double		split_loss;
+	uint32_t	failed;
+
+	half_iteration(whole, ALS_USERS, &loss);
+	half_iteration_in_calls(split, ALS_USERS, 64, &split_loss, &failed);
+	ok(memcmp(whole->factors[ALS_USERS], split->factors[ALS_USERS],
+			  size) == 0 && loss == split_loss,
+	   "%s: the same bits in calls of 64 rows", describe(shape));
+	ok(whole->polls > 0, "%s: polls", describe(shape));
+	free_problem(whole);
+	free_problem(split);
+}
+
+void
+test_solve(void)
+{
+	/* factors, users, items, density */
+	static const struct
+	{
+		int			factors;
+		uint32_t	nrows[2];
+		double		density;
+	}			shapes[] = {
+		{1, {50, 40}, 0.3},
+		{3, {70, 200}, 0.1},
+		{16, {150, 90}, 0.1},
+		{64, {80, 300}, 0.1},
+		{100, {70, 150}, 0.2},
+		{128, {65, 200}, 0.2},
+		/* rows longer than what is gathered at a time */
+		{7, {3, 9000}, 0.9},
+		{64, {2, 2600}, 0.95},
+		{1023, {3, 150}, 0.9},
+	};
+	Random		random = {4};
+
+	for (size_t i = 0; i < LENGTH(shapes); i++)
+		for (int kind = 0; kind < 4; kind++)
+		{
+			Shape		shape = {
+				kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
+				kind / 2 ? ALS_CHOLESKY : ALS_CG,
+				shapes[i].factors,
+				{shapes[i].nrows[0], shapes[i].nrows[1]},
+				shapes[i].density, 300, 2, 0.5f, 5
+			};
+
+			/* nothing is left to scale it: lambda n is */
+			if (shape.feedback == ALS_EXPLICIT)
+				shape.regularization = 0.05f;
+			/* the largest rank there is, the bias included or not */
+			if (shape.feedback == ALS_IMPLICIT && shape.factors == 1023)
+				shape.factors = 1024;
+			test_closed_form(&shape, &random);
+		}
+	for (int kind = 0; kind < 4; kind++)
+	{
+		Shape		shape = {
+			kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
+			kind / 2 ? ALS_CHOLESKY : ALS_CG,
+			20, {200, 100}, 0.1, 3, 40, 0.1f, 5
+		};
+
+		test_split(&shape);
+	}
+}
+
+/* The loss is the objective after every half-iteration; Cholesky's falls. */
+static void
+test_loss_of(const Shape *shape, Random *random)
+{
+	Problem    *problem = make_problem(shape, random);
+	double		before = INFINITY;
+	double		worst = 0;
+	double		penalty_error = 0;
+	int			falls = 1;
+	int			result = ALS_OK;
+
+	for (int half = 0; half < 10 && result == ALS_OK; half++)
+	{
+		AlsSide		side = half % 2 ? ALS_ITEMS : ALS_USERS;
+		AlsRows		rows = problem_rows(problem, side);
+		double		loss;
+		double		objective;
+		double		penalty;
+
+		result = half_iteration(problem, side, &loss);
+		objective = reference_objective(problem);
+		loss += reference_penalty(problem, 1 - side);
+		worst = fmax(worst, fabs(loss - objective) / objective);
+
+		penalty = als_penalty(shape->feedback, problem->rank, &rows,
+							  problem->factors[side]);
+		penalty_error = fmax(penalty_error,
+							 fabs((double) shape->regularization * penalty -
+								  reference_penalty(problem, side)));
+
+		/* rounding may lift it a little at the bottom */
+		falls &= loss <= before * (1 + 1e-6);
+		before = loss;
+	}
+	ok(result == ALS_OK && worst < 1e-5,
+	   "%s: the loss is the objective, rank %d, lambda %g",
+	   describe(shape), problem->rank, (double) shape->regularization);
+	if (!(worst < 1e-5))
+		note("result %d, relative error %g", result, worst);
+	ok(falls, "%s: the loss falls, rank %d, lambda %g",
+	   describe(shape), problem->rank, (double) shape->regularization);
+	ok(penalty_error <= 1e-9 * before, "%s: penalty, rank %d, lambda %g",
+	   describe(shape), problem->rank, (double) shape->regularization);
+	free_problem(problem);
+}
+
+void
+test_loss(void)
+{
+	static const float lambdas[] = {0.01f, 1, 100};
+	Random		random = {5};
+
+	for (int kind = 0; kind < 4; kind++)
+	{
+		Shape		shape = {
+			kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
+			kind / 2 ? ALS_CHOLESKY : ALS_CG,
+			32, {150, 120}, 0.15, 3, 40, 0, 5
+		};
+
+		for (size_t i = 0; i < LENGTH(lambdas); i++)
+		{
+			shape.regularization = lambdas[i];
+			test_loss_of(&shape, &random);
+		}
+		/* in several chunks */
+		shape.nrows[ALS_USERS] = 100;
+		shape.nrows[ALS_ITEMS] = 2500;
+		shape.density = 0.9;
+		shape.regularization = 0.1f;
+		test_loss_of(&shape, &random);
+	}
+}

@@ -1,0 +1,18 @@
+/*
+ * tests.h
+ *	  The groups of tests, a file each.
+ */
+#ifndef TESTS_H
+#define TESTS_H
+
+extern void test_kernels(void);
+extern void test_initial(void);
+extern void test_gram(void);
+extern void test_prepare(void);
+extern void test_solve(void);
+extern void test_loss(void);
+extern void test_failures(void);
+extern void test_bounds(void);
+extern void test_fuzz(void);
+
+#endif							/* TESTS_H */
