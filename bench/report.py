@@ -1,0 +1,260 @@
+"""Tables and plots from results/samples.json; also: python report.py."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import statistics
+from collections import defaultdict
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("svg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+from machine import SLOWER  # noqa: E402
+
+COLORS = {"als": "#2b6cb0", "implicit": "#dd8452", "cmfrec": "#7a9e5a", "pgvector": "#8172b3"}
+Rounds = dict[int, dict]
+
+
+class Samples:
+    """Samples by what was measured, then by program and round; without the
+    rounds that began slower than calm ones do, as long as any are left."""
+
+    def __init__(self, result: dict):
+        self.data = result["data"]
+        best = {int(key): value for key, value in result["best calibration"].items()}
+        self.groups: dict[str, dict[tuple, dict[str, Rounds]]] = defaultdict(lambda: defaultdict(dict))
+        self.dropped = self.total = 0
+        self.noisy: set[tuple] = set()
+        rounds: dict[tuple, list[dict]] = defaultdict(list)
+        for sample in result["samples"]:
+            key = (sample["data"], sample["rank"], sample["processes"],
+                   sample.get("regularization"), sample.get("alpha"))
+            rounds[(sample["part"], key)].append(sample)
+        for (part, key), samples in rounds.items():
+            calm = [s for s in samples if s["calibration"] <= SLOWER * best[s["processes"]]]
+            every = {s["round"] for s in samples}
+            self.total += len(every)
+            self.dropped += len(every) - len({s["round"] for s in calm})
+            if not calm:
+                self.noisy.add((part, key))
+            for sample in calm or samples:
+                self.groups[part][key].setdefault(sample["program"], {})[sample["round"]] = sample
+
+    def star(self, part: str, key: tuple) -> str:
+        return " \\*" if (part, key) in self.noisy else ""
+
+
+def seconds(rounds: Rounds, field: str = "seconds") -> list[float]:
+    return [sample[field] for sample in rounds.values() if not math.isnan(sample[field])]
+
+
+def show(value: float) -> str:
+    if value < 0.1:
+        return f"{value * 1000:.3g} ms"
+    return f"{value:.3g} s" if value < 1000 else f"{value:.0f} s"
+
+
+def median_and_best(rounds: Rounds, field: str = "seconds") -> str:
+    values = seconds(rounds, field)
+    return f"{show(statistics.median(values))} ({show(min(values))})" if values else "–"
+
+
+def ratio(ours: Rounds, theirs: list[Rounds]) -> str:
+    """Of the best of theirs to ours, round by round."""
+    ratios = []
+    for number in ours:
+        others = [peer[number]["seconds"] for peer in theirs if number in peer]
+        others = [value for value in others if not math.isnan(value)]
+        if others and not math.isnan(ours[number]["seconds"]):
+            ratios.append(min(others) / ours[number]["seconds"])
+    if not ratios:
+        return "–"
+    spread = f" ({min(ratios):.1f}..{max(ratios):.1f})" if len(ratios) > 1 else ""
+    return f"**{statistics.median(ratios):.1f}**{spread}"
+
+
+def table(heads: list[str], rows: list[list[str]]) -> str:
+    lines = [heads, ["---"] * len(heads)] + rows
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def iterations(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["iterations"].items():
+        data, rank, processes, *_ = key
+        for solver, peers in (("cg", [("implicit", "5"), ("cmfrec", "4")]),
+                              ("cholesky", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
+            ours = programs[f"als {solver}"]
+            for peer, goal in peers:
+                named = [peer] if peer != "the better" else ["implicit", "cmfrec"]
+                theirs = [programs[f"{name} {solver}"] for name in named]
+                rows.append([data + samples.star("iterations", key), str(rank), str(processes), solver,
+                             median_and_best(ours), peer, median_and_best(theirs[0]) if len(theirs) == 1 else "",
+                             ratio(ours, theirs), goal])
+    return table(["data", "rank", "processes", "solver", "als", "peer", "peer's", "ratio", "goal"], rows)
+
+
+LOSS_PROGRAMS = [f"{program} {solver}" for program in ("als", "implicit", "cmfrec") for solver in ("cg", "cholesky")]
+
+
+def loss(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["loss"].items():
+        data, _, processes, regularization, alpha = key
+
+        def cell(program: str) -> str:
+            rounds = programs[program]
+            values = seconds(rounds)
+            reached = next(iter(rounds.values()))["reached"]
+            return f"{show(statistics.median(values))} ({reached})" if values else "not in 30"
+
+        theirs = [programs[name] for name in LOSS_PROGRAMS if not name.startswith("als")]
+        rows.append([data + samples.star("loss", key), f"{regularization:g}", f"{alpha:g}",
+                     *map(cell, LOSS_PROGRAMS), ratio(programs["als cg"], [programs["implicit cg"]]),
+                     ratio(programs["als cg"], theirs), ratio(programs["als cholesky"], theirs), "5"])
+    return table(["data", "lambda", "alpha", *LOSS_PROGRAMS, "als cg to implicit cg", "als cg to the best peer",
+                  "als cholesky to the best peer", "goal"], rows)
+
+
+def job(samples: Samples) -> str:
+    rows = [[key[0] + samples.star("job", key), str(key[1]), str(key[2]), median_and_best(programs["als"]),
+             median_and_best(programs["implicit"]), ratio(programs["als"], [programs["implicit"]]), "6"]
+            for key, programs in samples.groups["job"].items()]
+    return table(["data", "rank", "processes", "als", "implicit", "ratio", "goal"], rows)
+
+
+def serving(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["serving"].items():
+        for program, rounds in programs.items():
+            first = median_and_best(rounds, "first") if program == "als" else ""
+            rows.append([key[0] + samples.star("serving", key), program, median_and_best(rounds),
+                         show(statistics.median(seconds(rounds, "p99"))), first,
+                         "" if program == "als" else ratio(programs["als"], [rounds]),
+                         "10" if key[0] == "items_1m" and program == "implicit" else ""])
+    return table(["data", "program", "median (best round's)", "p99", "first in a connection", "ratio", "goal"], rows)
+
+
+def predict(samples: Samples) -> str:
+    rows = [[key[0] + samples.star("predict", key), median_and_best(programs["als"]),
+             median_and_best(programs["als"], "first"), "about 1 s"]
+            for key, programs in samples.groups["predict"].items()]
+    return table(["data", "a million predictions", "first in a connection", "goal"], rows)
+
+
+def reading(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["reading"].items():
+        one = statistics.median(seconds(programs["als iteration"]))
+        phases = [statistics.median(seconds(programs[f"als {phase}"])) for phase in ("reading", "sorting", "writing")]
+        rows.append([key[0] + samples.star("reading", key), str(key[1]), str(key[2]), *map(show, phases), show(one),
+                     f"**{(phases[0] + phases[1]) / one:.1f}**"])
+    return table(["data", "rank", "processes", "reading", "sorting", "writing", "one iteration (cg)",
+                  "reading and sorting, in iterations"], rows)
+
+
+def tidy(axes: plt.Axes) -> None:
+    for edge in ("top", "right"):
+        axes.spines[edge].set_visible(False)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def save(figure: plt.Figure, path: Path) -> None:
+    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    plt.close(figure)
+
+
+def plot_iterations(samples: Samples, path: Path) -> None:
+    groups = {key: programs for key, programs in samples.groups["iterations"].items()}
+    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
+    for axis, solver in zip(axes, ("cg", "cholesky")):
+        for place, program in enumerate(("als", "implicit", "cmfrec")):
+            heights = [statistics.median(seconds(programs[f"{program} {solver}"])) for programs in groups.values()]
+            bars = axis.bar([x + 0.27 * (place - 1) for x in range(len(groups))], heights, 0.25,
+                            label=program, color=COLORS[program])
+            axis.bar_label(bars, [f"{height:.2g}" for height in heights], fontsize=6, padding=1)
+        axis.set_xticks(range(len(groups)), [f"{data}\nrank {rank}\n{processes} proc." for data, rank, processes, *_
+                                             in groups], fontsize=7)
+        axis.set_title({"cg": "conjugate gradient, 3 steps", "cholesky": "Cholesky"}[solver], fontsize=10)
+        axis.set_yscale("log")
+        axis.set_ylabel("seconds per iteration")
+        tidy(axis)
+    axes[0].legend(frameon=False, fontsize=8)
+    save(figure, path)
+
+
+def plot_loss(samples: Samples, path: Path) -> None:
+    groups = samples.groups["loss"]
+    columns = min(4, len(groups))
+    figure, axes = plt.subplots(math.ceil(len(groups) / columns), columns, squeeze=False,
+                                figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)))
+    for axis, (key, programs) in zip(axes.flat, groups.items()):
+        for name in LOSS_PROGRAMS:
+            program, solver = name.split()
+            sample = next(iter(programs[name].values()))
+            points = [(time, loss / sample["target"]) for time, loss, number in sample["curve"]]
+            axis.plot(*zip(*points), color=COLORS[program], linestyle="-" if solver == "cg" else "--", marker=".",
+                      markersize=3, linewidth=1.2, label=name)
+        axis.axhline(1, color="black", linewidth=0.6)
+        axis.set_xscale("log")
+        axis.set_ylim(0.97, 1.5)
+        axis.set_title(f"{key[0]}, lambda {key[3]:g}, alpha {key[4]:g}", fontsize=9)
+        tidy(axis)
+    for axis in axes[-1]:
+        axis.set_xlabel("seconds of training")
+    for row in axes:
+        row[0].set_ylabel("loss / target")
+    axes.flat[0].legend(frameon=False, fontsize=6)
+    save(figure, path)
+
+
+SECTIONS = (
+    ("iterations", "Seconds per iteration", iterations),
+    ("loss", "Seconds to a loss, and iterations to it", loss),
+    ("job", "The whole job: from the ratings table to factor tables, 15 iterations", job),
+    ("serving", "Ten recommendations for one user", serving),
+    ("predict", "A million predictions in one query", predict),
+    ("reading", "Reading and sorting against one iteration", reading),
+)
+PLOTS = {"iterations": ("iterations.svg", plot_iterations), "loss": ("loss.svg", plot_loss)}
+
+
+def write(results: Path, readme: Path | None = None) -> None:
+    plt.rcParams["svg.hashsalt"] = "als"
+    with open(results / "samples.json", encoding="utf-8") as file:
+        result = json.load(file)
+    samples = Samples(result)
+    parts = [f"`{result['command']}`, {result['minutes']:.0f} minutes\n",
+             table(["", ""], [[name, value] for name, value in result["machine"].items()]),
+             "\n".join(f"- {name}: {what}" for name, what in result["data"].items()) + "\n",
+             "Median, and in parentheses the best; ratios round by round, median (lowest..highest). "
+             f"{samples.dropped} of {samples.total} rounds began with a matrix product more than "
+             f"{SLOWER - 1:.0%} slower than the best, and are left out"
+             + (", except where that would have left none (\\*)" if samples.noisy else "") + ".\n"]
+    parts += ["\n".join(f"- {note}" for note in result["notes"]) + "\n"] if result["notes"] else []
+    for part, title, section in SECTIONS:
+        if not samples.groups[part]:
+            continue
+        parts.append(f"### {title}\n\n{section(samples)}")
+        if part in PLOTS:
+            name, plot = PLOTS[part]
+            plot(samples, results / name)
+            parts.append(f"![{title}](results/{name})\n")
+    text = "\n".join(parts)
+    (results / "table.md").write_text(text.replace("(results/", "("), encoding="utf-8")
+    if readme:
+        old = readme.read_text(encoding="utf-8")
+        new = re.sub(r"(?s)(<!-- results -->\n).*(<!-- end -->)", lambda match: f"{match[1]}\n{text}\n{match[2]}", old)
+        readme.write_text(new, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    here = Path(__file__).resolve().parent
+    write(here / "results", here / "README.md")

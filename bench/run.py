@@ -1,0 +1,288 @@
+"""Runs the measurements and hands all samples to the report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+import loss as objective
+import machine
+import ours
+import peers
+import report
+import serving
+from data import Ratings, generate, load, movielens
+
+HERE = Path(__file__).resolve().parent
+RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
+LONGEST = 30
+PARTS = ("iterations", "loss", "job", "serving", "predict")
+
+
+class Bench:
+    def __init__(self, options: argparse.Namespace):
+        self.options = options
+        self.connection = ours.connect()
+        self.connection.execute("CREATE EXTENSION IF NOT EXISTS als")
+        self.calibration = machine.Calibration()
+        self.samples: list[dict] = []
+        self.notes: list[str] = []
+
+    def say(self, text: str) -> None:
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
+
+    def note(self, text: str) -> None:
+        self.say(text)
+        self.notes.append(text)
+
+    def add(self, part: str, program: str, seconds: float, **more: object) -> None:
+        self.samples.append({"part": part, "program": program, "seconds": seconds, **more})
+
+    def settle(self, processes: int) -> float:
+        return self.calibration.settle(processes, self.options.patience)
+
+    def rounds(self, processes: int):
+        """Numbers of rounds with their calibration."""
+        for number in range(self.options.rounds):
+            yield {"round": number, "calibration": self.settle(processes), "processes": processes}
+
+    # 1 and 6: seconds per iteration; reading and sorting
+
+    def iterations(self, ratings: Ratings, rank: int, processes: int) -> None:
+        coo = ratings.csr().tocoo()
+        matrix = peers.confidences(ratings.csr(), ALPHA)
+        settings = {"factors": rank, "regularization": REGULARIZATION, "processes": processes}
+        for this in self.rounds(processes):
+            self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": rank, **this}
+            for solver, counts in (("cg", (8, 4, 4)), ("cholesky", (5, 3, 2))):
+                run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
+                                 solver=solver, iterations=counts[0], **settings)
+                self.add("iterations", f"als {solver}", run.per_iteration, **about)
+                if run.workers != processes - 1:
+                    self.note(f"als had {run.workers} workers, not {processes - 1}")
+                if solver == "cg":
+                    self.add("reading", "als reading", run.read, **about)
+                    self.add("reading", "als sorting", run.sort, **about)
+                    self.add("reading", "als writing", run.write, **about)
+                    self.add("reading", "als iteration", run.per_iteration, **about)
+                _, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
+                self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])), **about)
+                _, total = peers.cmfrec_fit(coo, alpha=ALPHA, solver=solver, iterations=counts[2], **settings)
+                self.add("iterations", f"cmfrec {solver}", total / counts[2], **about)
+
+    # 2: seconds to a loss
+
+    def time_to_loss(self, ratings: Ratings, regularization: float, alpha: float, processes: int) -> None:
+        table, csr = ratings.name.replace("-", "_"), ratings.csr()
+        coo, matrix = csr.tocoo(), peers.confidences(csr, alpha)
+        settings = {"factors": RANK, "regularization": regularization, "processes": processes}
+
+        def judge(factors: peers.Factors) -> float:
+            return objective.loss(*factors, csr, alpha, regularization)
+
+        def als(solver: str, iterations: int, **more: object) -> ours.Training:
+            return ours.train(self.connection, "bench_model", table, alpha=alpha, solver=solver,
+                              iterations=iterations, **settings, **more)
+
+        def als_loss() -> float:
+            return judge(ours.factors_of("bench_model", RANK, ratings.shape))
+
+        als("cholesky", ITERATIONS)
+        target = 1.01 * als_loss()
+
+        for this in self.rounds(processes):
+            self.say(f"loss: {ratings.name}, lambda {regularization:g}, alpha {alpha:g}, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": RANK, "regularization": regularization, "alpha": alpha,
+                     "target": target, **this}
+
+            def add(program: str, losses: dict[int, float], seconds: dict[int, float]) -> None:
+                reached = [number for number in sorted(losses) if losses[number] <= target]
+                self.add("loss", program, seconds[reached[0]] if reached else float("nan"),
+                         reached=reached[0] if reached else None, **about,
+                         curve=[[seconds[number], losses[number], number] for number in sorted(losses)])
+
+            for solver in ("cg", "cholesky"):
+                # the seconds of one long training; the factors of one that
+                # is taken up again for each iteration, which are the same
+                run = als(solver, LONGEST)
+                seconds = np.cumsum(run.iterations)
+                losses: dict[int, float] = {}
+                for number in range(1, LONGEST + 1):
+                    als(solver, 1, warm_start=number > 1, fresh=number == 1, verbose=False)
+                    losses[number] = als_loss()
+                    if abs(losses[number] / run.losses[number - 1] - 1) > 1e-4:
+                        self.note(f"als says {run.losses[number - 1]:.8g} of a loss that is {losses[number]:.8g} "
+                                  f"(lambda {regularization:g}, alpha {alpha:g}, {solver}, iteration {number})")
+                    if losses[number] <= target:
+                        break
+                add(f"als {solver}", losses, dict(enumerate(map(float, seconds), 1)))
+
+                losses = {}
+
+                def watch(factors: peers.Factors, seconds: list[float]) -> None:
+                    losses[len(seconds)] = judge(factors)
+                    if losses[len(seconds)] <= target:
+                        raise peers.Enough
+
+                _, each = peers.implicit_fit(matrix, solver=solver, iterations=LONGEST, watch=watch, **settings)
+                add(f"implicit {solver}", losses, dict(enumerate(map(float, np.cumsum(each)), 1)))
+
+                # no callback: trained anew with ever more iterations
+                losses, times = {}, {}
+
+                def attempt(iterations: int) -> bool:
+                    factors, times[iterations] = peers.cmfrec_fit(coo, alpha=alpha, solver=solver,
+                                                                  iterations=iterations, **settings)
+                    losses[iterations] = judge(factors)
+                    return losses[iterations] <= target
+
+                low, high = 0, 2
+                while not attempt(high) and high < LONGEST:
+                    low, high = high, min(2 * high, LONGEST)
+                while losses[high] <= target and high - low > 1:
+                    middle = (low + high) // 2
+                    low, high = (low, middle) if attempt(middle) else (middle, high)
+                add(f"cmfrec {solver}", losses, times)
+
+    # 3: from a table of ratings to tables of factors
+
+    def job(self, ratings: Ratings, processes: int) -> None:
+        table = ratings.name.replace("-", "_")
+        settings = {"factors": RANK, "regularization": REGULARIZATION, "alpha": ALPHA, "iterations": ITERATIONS,
+                    "processes": processes}
+        for this in self.rounds(processes):
+            self.say(f"whole job: {ratings.name}, {processes} processes, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": RANK, **this}
+            run = ours.train(self.connection, "bench_model", table, solver="cg", **settings)
+            self.add("job", "als", run.wall, **about)
+            self.add("job", "implicit", peers.implicit_job(self.connection, table, **settings), **about)
+
+    # 4 and 5: serving
+
+    def serving(self, ratings: Ratings, parts: list[str]) -> None:
+        table, count = ratings.name.replace("-", "_"), self.options.calls
+        ours.train(self.connection, "serving", table, factors=RANK, regularization=REGULARIZATION, alpha=ALPHA,
+                   solver="cg", iterations=ITERATIONS if ratings.shape[1] < 500_000 else 5,
+                   processes=os.cpu_count() or 1)
+        connection = self.connection
+        connection.execute("VACUUM (ANALYZE) serving_users, serving_items")
+        about = {"data": ratings.name, "rank": RANK}
+        if "serving" in parts:
+            factors = ours.factors_of("serving", RANK, ratings.shape)
+            vectors = serving.Vectors.available(connection)
+            if not vectors:
+                self.note(f"{ratings.name}: no pgvector for this server: its scan and HNSW were skipped")
+            else:
+                search = serving.Vectors(connection, "serving", table, RANK)
+            for this in self.rounds(1):
+                self.say(f"serving: {ratings.name}, round {this['round'] + 1}")
+                users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
+                first, calls = serving.als_calls("serving", users)
+                self.add("serving", "als", **serving.sample(calls), first=first, **about, **this)
+                calls = serving.implicit_calls(factors, ratings, users)
+                self.add("serving", "implicit", **serving.sample(calls), **about, **this)
+                if vectors:
+                    self.add("serving", "pgvector", **serving.sample(search.calls(users[:50])), **about, **this)
+            if vectors and not self.options.quick:
+                self.say(f"serving: {ratings.name}, building an HNSW index")
+                search.index()
+                for this in self.rounds(1):
+                    users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
+                    self.add("serving", "pgvector HNSW", **serving.sample(search.calls(users)), **about, **this)
+        if "predict" in parts:
+            serving.make_pairs(connection, ratings, 1_000_000)
+            for this in self.rounds(1):
+                self.say(f"predictions: {ratings.name}, round {this['round'] + 1}")
+                first, calls = serving.predict_calls("serving", 3)
+                self.add("predict", "als", min(calls), first=first, **about, **this)
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
+    parser.add_argument("--quick", action="store_true", help="a few minutes: without M, time to a loss in one round")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--data", default="", help="of S,M,ml-1m")
+    parser.add_argument("--rounds", type=int, default=0, help="default 5, quick 3")
+    parser.add_argument("--calls", type=int, default=300, help="recommendations per round")
+    parser.add_argument("--scale", type=float, default=1.0, help="shrinks the seeded data, to try the bench itself")
+    parser.add_argument("--patience", type=float, default=20, help="seconds to wait for a quiet moment")
+    parser.add_argument("--results", type=Path, default=HERE / "results")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    return options
+
+
+def main() -> None:
+    options = arguments()
+    parts = options.only.split(",")
+    wanted = options.data.split(",") if options.data else ["S", "ml-1m"] + ([] if options.quick else ["M"])
+    bench = Bench(options)
+    started = time.time()
+
+    def scaled(number: int) -> int:
+        return max(50, int(number * options.scale))
+
+    datasets: dict[str, Ratings] = {}
+    shapes = {"S": ("MovieLens-1M's shape", 6040, 3706, 1_000_000),
+              "M": ("MovieLens-20M's shape", 138_493, 26_744, 20_000_000)}
+    for name in wanted:
+        bench.say(f"data: {name}")
+        if name in shapes:
+            title, users, items, count = shapes[name]
+            # the density stays when the shape shrinks
+            datasets[name] = generate(name, title, scaled(users), scaled(items), int(count * options.scale ** 2))
+        else:
+            ratings = movielens(HERE.parent)
+            if ratings is None:
+                bench.note("MovieLens-1M is not here: skipped")
+                continue
+            datasets[name] = ratings
+        load(bench.connection, datasets[name], name.replace("-", "_"))
+
+    processes = [1, 2] if (os.cpu_count() or 1) > 1 else [1]
+    for name, ratings in datasets.items():
+        if "iterations" in parts:
+            for rank in (64, 128) if name != "ml-1m" or not options.quick else (64,):
+                for count in processes:
+                    bench.iterations(ratings, rank, count)
+        if "job" in parts:
+            for count in processes:
+                bench.job(ratings, count)
+    # the least first, so that little is lost if it is cut short
+    if {"serving", "predict"} & set(parts):
+        for ratings in datasets.values():
+            bench.serving(ratings, parts)
+        many = generate("items_1m", "a million items", scaled(20_000), scaled(1_000_000), scaled(3_000_000))
+        load(bench.connection, many, many.name)
+        datasets[many.name] = many
+        bench.serving(many, parts)
+    if "loss" in parts and "S" in datasets:
+        rounds, options.rounds = options.rounds, 1 if options.quick else min(3, options.rounds)
+        for alpha in (40.0, 1.0):
+            for regularization in (0.01, 1.0, 10.0, 100.0):
+                bench.time_to_loss(datasets["S"], regularization, alpha, 1)
+        options.rounds = rounds
+
+    result = {"machine": machine.describe(bench.connection),
+              "command": "bench/run.sh" + (" --quick" if options.quick else "")
+              + (f" --scale {options.scale:g}" if options.scale != 1 else "")
+              + (f" --only {options.only}" if options.only != ",".join(PARTS) else "")
+              + (f" --data {options.data}" if options.data else ""),
+              "minutes": (time.time() - started) / 60, "rounds": options.rounds,
+              "data": {name: ratings.describe() for name, ratings in datasets.items()},
+              "best calibration": bench.calibration.best, "notes": list(dict.fromkeys(bench.notes)),
+              "samples": bench.samples}
+    options.results.mkdir(parents=True, exist_ok=True)
+    with open(options.results / "samples.json", "w", encoding="utf-8") as file:
+        json.dump(result, file, indent=None, separators=(",", ":"))
+    report.write(options.results, HERE / "README.md" if options.results == HERE / "results" else None)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+#
+# Measures als against implicit and cmfrec, side by side on this machine.
+# bench/run.sh --help says how; bench/README.md what and why.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+top=$PWD
+venv=$top/bench/.venv
+trap leave_sandbox EXIT
+
+quietly()
+{
+	local log status=0
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 || status=$?
+	[ $status -eq 0 ] || cat "$log" >&2
+	rm "$log"
+	return $status
+}
+
+# Python's own flags contain -fwrapv, with which GCC does not vectorize
+# cmfrec's inner loop: its Cholesky solver would take several times as long.
+peers()
+{
+	[ ! -e "$venv/complete" ] || return 0
+	echo "Installing the peers"
+	python3 -m venv "$venv"
+	quietly env CFLAGS='-fno-wrapv -fstrict-overflow' \
+		"$venv/bin/pip" install --disable-pip-version-check \
+		--no-binary cmfrec -r bench/requirements.txt
+	touch "$venv/complete"
+}
+
+# pgvector of the distribution, where it has one for this server.
+vectors()
+{
+	local package
+	package=postgresql-$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')-pgvector
+	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/vector.control" ] || return 0
+	if [ -n "$(apt-cache madison "$package" 2>/dev/null)" ]; then
+		quietly as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends "$package" || true
+	else
+		echo "No package $package here: pgvector is skipped"
+	fi
+}
+
+case " $* " in
+*' --help '* | *' -h '*) ;;
+*) scripts/setup.sh ;;
+esac
+choose_pg_config || fail 'no PostgreSQL to build for'
+peers
+vectors
+echo "Building for $("$PG_CONFIG" --version)"
+quietly build
+quietly install_build
+
+ALS_COMMIT=$(git describe --always --dirty --exclude '*' -- 2>/dev/null ||
+	git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# Debian has a directory for each of the alternatives.
+ALS_BLAS=$(ldd als_blas.so | awk '/libblas/ { print $3; exit }' | xargs -r readlink -f)
+ALS_BLAS=$(basename "${ALS_BLAS%/*}")
+export ALS_COMMIT ALS_BLAS
+
+enter_sandbox
+start_server
+export PATH=$bindir:$PATH MPLCONFIGDIR=$sandbox PYTHONDONTWRITEBYTECODE=1
+# The peers' documentation asks for this: they have threads of their own.
+export OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 BLIS_NUM_THREADS=1
+
+cd "$top"
+"$venv/bin/python" bench/run.py "$@"

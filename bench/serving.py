@@ -1,0 +1,99 @@
+"""Recommendations and predictions, timed one by one."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import psycopg
+
+import ours
+import peers
+from data import Ratings, copy_in
+
+RECOMMEND = "SELECT item_id, score FROM als_recommend(%s::regclass, %s::integer, 10)"
+
+
+def clock(call, *arguments) -> float:
+    start = time.perf_counter()
+    call(*arguments)
+    return time.perf_counter() - start
+
+
+def sample(seconds: list[float]) -> dict:
+    return {"seconds": float(np.median(seconds)), "p99": float(np.percentile(seconds, 99))}
+
+
+def als_calls(model: str, users: np.ndarray) -> tuple[float, list[float]]:
+    """The first call of a new connection, and each of the next ones."""
+    with ours.connect() as connection:
+        def recommend(user: int) -> None:
+            connection.execute(RECOMMEND, (model, int(user) + 1), prepare=True).fetchall()
+
+        first = clock(recommend, users[0])
+        for user in users[:10]:
+            recommend(user)
+        return first, [clock(recommend, user) for user in users]
+
+
+def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) -> list[float]:
+    model, matrix = peers.implicit_serving(factors), ratings.csr()
+
+    def recommend(user: int) -> None:
+        model.recommend(user, matrix[user], N=10, filter_already_liked_items=True)
+
+    for user in users[:10]:
+        recommend(user)
+    return [clock(recommend, user) for user in users]
+
+
+class Vectors:
+    """pgvector, if the server has it: inner products, seen items left out."""
+
+    QUERY = """SELECT item_id, -(v.factors <#> u.factors) FROM vector_items v, LATERAL
+                   (SELECT factors::vector AS factors FROM {model}_users WHERE user_id = %s) u
+               WHERE item_id NOT IN (SELECT item_id FROM {table} WHERE user_id = %s)
+               ORDER BY v.factors <#> (SELECT factors::vector FROM {model}_users WHERE user_id = %s) LIMIT 10"""
+
+    def __init__(self, connection: psycopg.Connection, model: str, table: str, factors: int):
+        self.connection, self.query = connection, self.QUERY.format(model=model, table=table)
+        connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        connection.execute("DROP TABLE IF EXISTS vector_items")
+        connection.execute(f"CREATE TABLE vector_items AS SELECT item_id, factors::vector({factors}) FROM {model}_items")
+        connection.execute("VACUUM (ANALYZE) vector_items")
+
+    def index(self) -> None:
+        self.connection.execute("SET max_parallel_maintenance_workers = 1")
+        self.connection.execute("CREATE INDEX ON vector_items USING hnsw (factors vector_ip_ops)")
+
+    def calls(self, users: np.ndarray) -> list[float]:
+        def recommend(user: int) -> None:
+            self.connection.execute(self.query, (int(user) + 1,) * 3, prepare=True).fetchall()
+
+        for user in users[:10]:
+            recommend(user)
+        return [clock(recommend, user) for user in users]
+
+    @staticmethod
+    def available(connection: psycopg.Connection) -> bool:
+        return connection.execute(
+            "SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'").fetchone()[0] > 0
+
+
+def make_pairs(connection: psycopg.Connection, ratings: Ratings, count: int) -> None:
+    rng = np.random.default_rng(7)
+    users, items = ratings.shape
+    connection.execute("DROP TABLE IF EXISTS pairs")
+    connection.execute("CREATE TABLE pairs (user_id integer, item_id integer)")
+    copy_in(connection, "pairs", {"user_id": "integer", "item_id": "integer"},
+            rng.integers(1, users + 1, count), rng.integers(1, items + 1, count))
+    connection.execute("VACUUM (ANALYZE) pairs")
+
+
+def predict_calls(model: str, times: int) -> tuple[float, list[float]]:
+    """Seconds of a first query in a connection, which fills the cache, and of the next ones."""
+    with ours.connect() as connection:
+        def predict() -> None:
+            connection.execute(f"SELECT sum(als_predict('{model}', user_id, item_id)) FROM pairs").fetchall()
+
+        return clock(predict), [clock(predict) for _ in range(times)]
