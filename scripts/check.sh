@@ -85,6 +85,9 @@ install_build
 
 tier 'unit tests of the core' make --no-print-directory -C test/core check || true
 
+# Data that may not be shipped, for the tests that want it
+export ALS_SHARED=${ALS_SHARED:-${PWD%/*}/shared}
+
 enter_sandbox
 start_server
 tier 'pg_regress' installcheck TAP_TESTS= ||

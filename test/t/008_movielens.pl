@@ -1,0 +1,46 @@
+# MovieLens-1M, where it is at hand: GroupLens does not allow to ship it.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $data = ($ENV{ALS_SHARED} || '../shared') . '/data/ml-1m';
+plan skip_all => "no MovieLens-1M in $data (set ALS_SHARED)" unless -r "$data/ratings.dat.gz";
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', 'max_parallel_maintenance_workers = 1');
+$node->start;
+$node->safe_psql('postgres', qq{
+CREATE EXTENSION als;
+CREATE TABLE ratings (user_id int, movie_id int, rating real);
+COPY ratings FROM PROGRAM 'gzip -dc $data/ratings.dat.gz | awk -F:: -v OFS="\t" "{print \\\$1, \\\$2, \\\$3}"';
+CREATE INDEX ON ratings (user_id);
+SELECT run FROM als_train('movies', 'ratings', item_column => 'movie_id', factors => 64);
+SELECT run FROM als_train('exact', 'ratings', item_column => 'movie_id', factors => 64, solver => 'cholesky');
+});
+
+is($node->safe_psql('postgres', 'SELECT users, items, ratings FROM movies'), '6040|3706|1000209', 'all of it');
+is($node->safe_psql('postgres', q{
+	SELECT count(*), bool_and(l < before) FROM (
+		SELECT l, lag(l, 1, 'infinity') OVER (ORDER BY o) AS before
+		FROM movies, unnest(losses) WITH ORDINALITY s(l, o)) t}), '15|t', 'the loss falls in every iteration');
+cmp_ok($node->safe_psql('postgres', 'SELECT m.loss / e.loss FROM movies m, exact e'), '<', 1.01,
+	'conjugate gradient is where the exact solver is');
+is($node->safe_psql('postgres', q{
+	SELECT user_id, count(*), count(*) FILTER (WHERE EXISTS (
+		SELECT FROM ratings WHERE ratings.user_id = u.user_id AND movie_id = r.item_id))
+	FROM unnest(ARRAY[1, 100, 6040]) u(user_id), als_recommend('movies', u.user_id, 10) r
+	GROUP BY user_id ORDER BY user_id}), "1|10|0\n100|10|0\n6040|10|0", 'three users, ten unseen films each');
+cmp_ok($node->safe_psql('postgres', q{SELECT avg(als_predict('movies', user_id, movie_id)) FROM ratings}), '>', 0.8,
+	'what was watched scores close to 1');
+cmp_ok($node->safe_psql('postgres', q{
+	SELECT avg(als_predict('movies', user_id, movie_id))
+	FROM (SELECT user_id FROM movies_users ORDER BY user_id LIMIT 300) u, (SELECT item_id AS movie_id FROM movies_items) i
+	WHERE NOT EXISTS (SELECT FROM ratings r WHERE r.user_id = u.user_id AND r.movie_id = i.movie_id)}), '<', 0.4,
+	'what was not scores far less');
+
+done_testing();
