@@ -4,9 +4,10 @@
 #   make check             install what is missing, build, and test it
 #   make && make install   build for the pg_config of PATH or PG_CONFIG=...
 #   make installcheck      test what is installed, against a running server
+#   make bench             measure it against its peers; see bench/README.md
 #   make data              make the demo's data anew
 
-SCRIPTED = check data demo
+SCRIPTED = bench check data demo
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -19,6 +20,9 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 
 check demo:
 	@scripts/$@.sh
+
+bench:
+	@bench/run.sh
 
 data:
 	@scripts/debian-packages.sh

@@ -108,12 +108,14 @@ def loss(samples: Samples) -> str:
         data, _, processes, regularization, alpha = key
 
         def cell(program: str) -> str:
+            if program not in programs:
+                return "not measured"
             rounds = programs[program]
             values = seconds(rounds)
             reached = next(iter(rounds.values()))["reached"]
             return f"{show(statistics.median(values))} ({reached})" if values else "not in 30"
 
-        theirs = [programs[name] for name in LOSS_PROGRAMS if not name.startswith("als")]
+        theirs = [programs[name] for name in LOSS_PROGRAMS if name in programs and not name.startswith("als")]
         rows.append([data + samples.star("loss", key), f"{regularization:g}", f"{alpha:g}",
                      *map(cell, LOSS_PROGRAMS), ratio(programs["als cg"], [programs["implicit cg"]]),
                      ratio(programs["als cg"], theirs), ratio(programs["als cholesky"], theirs), "5"])
@@ -196,6 +198,8 @@ def plot_loss(samples: Samples, path: Path) -> None:
                                 figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)))
     for axis, (key, programs) in zip(axes.flat, groups.items()):
         for name in LOSS_PROGRAMS:
+            if name not in programs:
+                continue
             program, solver = name.split()
             sample = next(iter(programs[name].values()))
             points = [(time, loss / sample["target"]) for time, loss, number in sample["curve"]]

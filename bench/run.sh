@@ -22,7 +22,8 @@ quietly()
 }
 
 # Python's own flags contain -fwrapv, with which GCC does not vectorize
-# cmfrec's inner loop: its Cholesky solver would take several times as long.
+# cmfrec's inner loop: its Cholesky solver would take three times as long.  Nor
+# is a wheel of pip's cache to be had, which may have been built with them.
 peers()
 {
 	[ ! -e "$venv/complete" ] || return 0
@@ -30,7 +31,7 @@ peers()
 	python3 -m venv "$venv"
 	quietly env CFLAGS='-fno-wrapv -fstrict-overflow' \
 		"$venv/bin/pip" install --disable-pip-version-check \
-		--no-binary cmfrec -r bench/requirements.txt
+		--no-cache-dir --no-binary cmfrec -r bench/requirements.txt
 	touch "$venv/complete"
 }
 

@@ -50,10 +50,9 @@ def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) 
 class Vectors:
     """pgvector, if the server has it: inner products, seen items left out."""
 
-    QUERY = """SELECT item_id, -(v.factors <#> u.factors) FROM vector_items v, LATERAL
-                   (SELECT factors::vector AS factors FROM {model}_users WHERE user_id = %s) u
-               WHERE item_id NOT IN (SELECT item_id FROM {table} WHERE user_id = %s)
-               ORDER BY v.factors <#> (SELECT factors::vector FROM {model}_users WHERE user_id = %s) LIMIT 10"""
+    QUERY = """SELECT item_id, -(factors <#> (SELECT factors::vector FROM {model}_users WHERE user_id = %s))
+               FROM vector_items WHERE item_id NOT IN (SELECT item_id FROM {table} WHERE user_id = %s)
+               ORDER BY factors <#> (SELECT factors::vector FROM {model}_users WHERE user_id = %s) LIMIT 10"""
 
     def __init__(self, connection: psycopg.Connection, model: str, table: str, factors: int):
         self.connection, self.query = connection, self.QUERY.format(model=model, table=table)

@@ -7,8 +7,13 @@
 #include <math.h>
 #include <string.h>
 
-/* Bytes of factor rows gathered at a time: half of a usual second cache */
-#define GATHER_BYTES (256 * 1024)
+/*
+ * Bytes of factor rows gathered at a time, and how many rows at most: beyond
+ * the second cache a long row streams from the third, which still is faster
+ * than gathering it anew in every pass; sums of more rows would lose digits.
+ */
+#define GATHER_BYTES (1024 * 1024)
+#define GATHER_ROWS 4096
 
 /* How many rows ahead of the copy the next ones are fetched */
 #define PREFETCH 8
@@ -19,7 +24,7 @@ chunk_size(int stride)
 {
 	size_t		rows = GATHER_BYTES / ((size_t) stride * sizeof(float));
 
-	return rows < 64 ? 64 : rows;
+	return rows < GATHER_ROWS ? rows : GATHER_ROWS;
 }
 
 /* Takes count floats off the workspace. */
@@ -117,24 +122,29 @@ als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
 }
 
 double
-als_objective_at_zero(const AlsSystem *system, const Row *row)
+als_chunk_objective(const AlsSystem *system, const Workspace *workspace,
+					size_t n)
 {
+	const float *weight = workspace->weight;
+	const float *target = workspace->target;
 	double		sum = 0;
 
-	for (size_t k = 0; k < row->n; k++)
-	{
-		float		rating = row->entries[k].rating;
-
-		if (system->feedback == ALS_EXPLICIT)
+	if (system->feedback == ALS_IMPLICIT)
+		for (size_t k = 0; k < n; k++)
 		{
-			float		target = rating - system->mean -
-			system->bias[row->entries[k].column];
+			double		d = (double) workspace->dots[k];
+			double		t = (double) target[k];
 
-			sum += (double) target * (double) target;
+			sum += d * ((double) weight[k] * d - 2 * t) + t;
 		}
-		else if (rating > 0)
-			sum += 1 + (double) system->alpha * (double) rating;
-	}
+	else
+		for (size_t k = 0; k < n; k++)
+		{
+			double		d = (double) workspace->dots[k];
+			double		t = (double) target[k];
+
+			sum += (d - t) * (d - t);
+		}
 	return sum;
 }
 

@@ -10,6 +10,9 @@
 /* Rows that are solved together; fixed, for the same bits always */
 #define BATCH 64
 
+/* A row of factors is whole blocks; als_stride pads it */
+typedef float Block __attribute__((vector_size(64)));
+
 /* A call's workspace, cut up */
 typedef struct Workspace
 {
@@ -45,8 +48,13 @@ extern size_t als_load_chunk(const AlsSystem *system, const Row *row,
 /* |x|^2 */
 extern double als_squared_norm(int rank, const float *x);
 
-/* Sum of c p^2 (implicit) or t^2 (explicit): the objective at x = 0. */
-extern double als_objective_at_zero(const AlsSystem *system, const Row *row);
+/*
+ * What the n ratings of a loaded chunk add to the objective at x, their f.x
+ * being in dots: w (f.x)^2 - 2 t f.x + c, the constant c being that at x = 0,
+ * t where p = 1 (implicit) or t^2 (explicit).
+ */
+extern double als_chunk_objective(const AlsSystem *system,
+								  const Workspace *workspace, size_t n);
 
 /*
  * x := solution for one row with ratings, with the objective there in

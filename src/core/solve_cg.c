@@ -16,12 +16,15 @@
 /* Residuals are small enough when |r|^2 has fallen to this share */
 #define NEGLIGIBLE 1e-16f
 
-/* y += a x */
+/* y := a x + b y */
 static void
-add_scaled(int stride, float a, const float *x, float *y)
+combine(int stride, float a, const float *x, float b, float *y)
 {
-	for (int i = 0; i < stride; i++)
-		y[i] += a * x[i];
+	const Block *from = (const Block *) x;
+	Block	   *to = (Block *) y;
+
+	for (int i = 0; i < stride / 16; i++)
+		to[i] = a * from[i] + b * to[i];
 }
 
 /*
@@ -50,7 +53,7 @@ magnitude(int stride, const float *x)
 /*
  * sum := sum over the row of (target - weight f.x) f, with the real targets or
  * with zeros.  With the real ones also adds to *objective what the ratings
- * contribute: w (f.x)^2 - 2 t f.x.  Chunks are summed apart, then added up.
+ * contribute.  Chunks are summed apart, then added up.
  */
 static void
 pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
@@ -72,15 +75,9 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 								  objective != NULL ? workspace->target :
 								  workspace->zero,
 								  x, workspace->partial, workspace->dots);
-		add_scaled(stride, 1, workspace->partial, sum);
+		combine(stride, 1, workspace->partial, 1, sum);
 		if (objective != NULL)
-			for (size_t k = 0; k < n; k++)
-			{
-				double		dot = (double) workspace->dots[k];
-
-				*objective += dot * ((double) workspace->weight[k] * dot -
-									 2 * (double) workspace->target[k]);
-			}
+			*objective += als_chunk_objective(system, workspace, n);
 	}
 }
 
@@ -100,10 +97,9 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 	float		enough;
 
 	/* r = b - A x */
-	*objective = als_objective_at_zero(system, row) +
-		(double) shift * als_squared_norm(system->rank, x);
+	*objective = (double) shift * als_squared_norm(system->rank, x);
 	pass(system, row, workspace, x, r, objective);
-	add_scaled(stride, -shift, x, r);
+	combine(stride, -shift, x, 1, r);
 
 	/*
 	 * From here on r, p and q are in units of r's magnitude: exact, and their
@@ -114,8 +110,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 		return ALS_NOT_FINITE;
 	if (unit == 0)
 		return ALS_OK;
-	for (int i = 0; i < stride; i++)
-		r[i] /= unit;
+	combine(stride, 0, r, 1 / unit, r);
 
 	memcpy(p, r, (size_t) stride * sizeof(float));
 	rr = kernels->dot(stride, r, r);
@@ -128,22 +123,21 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 
 		/* q = -A p */
 		pass(system, row, workspace, p, q, NULL);
-		add_scaled(stride, -shift, p, q);
+		combine(stride, -shift, p, 1, q);
 		pq = -kernels->dot(stride, p, q);
 		if (!isfinite(pq))
 			return ALS_NOT_FINITE;
 		if (pq <= 0)
 			break;
 		length = rr / pq;
-		add_scaled(stride, length * unit, p, x);
-		add_scaled(stride, length, q, r);
+		combine(stride, length * unit, p, 1, x);
+		combine(stride, length, q, 1, r);
 		*objective -= (double) length * (double) rr *
 			(double) unit * (double) unit;
 
 		/* p = r + (|r|^2 / |r before|^2) p */
 		next = kernels->dot(stride, r, r);
-		for (int i = 0; i < stride; i++)
-			p[i] = r[i] + next / rr * p[i];
+		combine(stride, 1, r, next / rr, p);
 		rr = next;
 	}
 	return ALS_OK;

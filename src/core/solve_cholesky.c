@@ -83,14 +83,13 @@ base_norm(const AlsSystem *system, const Row *row, const float *x)
 	return sum;
 }
 
-/* The objective at x: f(0) + x'Bx + sum w (f.x)^2 - 2 t f.x */
+/* The objective at x: x'Bx and what the ratings add */
 static double
 objective_at(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, const float *x)
 {
 	int			stride = als_stride(system->rank);
-	double		sum = als_objective_at_zero(system, row) +
-	base_norm(system, row, x);
+	double		sum = base_norm(system, row, x);
 
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
@@ -100,13 +99,7 @@ objective_at(const AlsSystem *system, const Row *row,
 			n = als_load_chunk(system, row, first, workspace);
 		system->kernels->scores(stride, n, workspace->gathered, x,
 								workspace->dots);
-		for (size_t k = 0; k < n; k++)
-		{
-			double		dot = (double) workspace->dots[k];
-
-			sum += dot * ((double) workspace->weight[k] * dot -
-						  2 * (double) workspace->target[k]);
-		}
+		sum += als_chunk_objective(system, workspace, n);
 	}
 	return sum;
 }

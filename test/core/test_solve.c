@@ -131,10 +131,10 @@ test_solve(void)
 		{64, {80, 300}, 0.1},
 		{100, {70, 150}, 0.2},
 		{128, {65, 200}, 0.2},
-		/* rows longer than what is gathered at a time */
+		/* rows longer than what is gathered at a time: 4096, or 1 MB */
 		{7, {3, 9000}, 0.9},
-		{64, {2, 2600}, 0.95},
-		{1023, {3, 150}, 0.9},
+		{64, {2, 4200}, 1},
+		{1023, {3, 270}, 1},
 	};
 	Random		random = {4};
 
@@ -236,8 +236,8 @@ test_loss(void)
 		}
 		/* in several chunks */
 		shape.nrows[ALS_USERS] = 100;
-		shape.nrows[ALS_ITEMS] = 2500;
-		shape.density = 0.9;
+		shape.nrows[ALS_ITEMS] = 4200;
+		shape.density = 1;
 		shape.regularization = 0.1f;
 		test_loss_of(&shape, &random);
 	}
