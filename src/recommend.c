@@ -378,7 +378,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	{
 		recommendation.best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min(k, idmap_size(recommendation.candidates)));
+						Min((uint32) k, idmap_size(recommendation.candidates)));
 		score_candidates(&recommendation);
 	}
 	else
@@ -387,7 +387,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 
 		recommendation.best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min(k, cache_rows_limit(cache, ALS_ITEMS)));
+						Min((uint64) k, cache_rows_limit(cache, ALS_ITEMS)));
 		if (kept && recommendation.candidates == NULL)
 			score_kept(&recommendation);
 		else if (kept)
