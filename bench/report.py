@@ -27,7 +27,8 @@ class Samples:
     def __init__(self, result: dict):
         self.data = result["data"]
         best = {int(key): value for key, value in result["best calibration"].items()}
-        self.groups: dict[str, dict[tuple, dict[str, Rounds]]] = defaultdict(lambda: defaultdict(dict))
+        self.groups: dict[str, dict[tuple, dict[str, Rounds]]] = defaultdict(
+            lambda: defaultdict(lambda: defaultdict(dict)))
         self.dropped = self.total = 0
         self.noisy: set[tuple] = set()
         rounds: dict[tuple, list[dict]] = defaultdict(list)
@@ -43,7 +44,7 @@ class Samples:
             if not calm:
                 self.noisy.add((part, key))
             for sample in calm or samples:
-                self.groups[part][key].setdefault(sample["program"], {})[sample["round"]] = sample
+                self.groups[part][key][sample["program"]][sample["round"]] = sample
 
     def star(self, part: str, key: tuple) -> str:
         return " \\*" if (part, key) in self.noisy else ""
@@ -108,14 +109,14 @@ def loss(samples: Samples) -> str:
         data, _, processes, regularization, alpha = key
 
         def cell(program: str) -> str:
-            if program not in programs:
-                return "not measured"
             rounds = programs[program]
+            if not rounds:
+                return "not measured"
             values = seconds(rounds)
             reached = next(iter(rounds.values()))["reached"]
             return f"{show(statistics.median(values))} ({reached})" if values else "not in 30"
 
-        theirs = [programs[name] for name in LOSS_PROGRAMS if name in programs and not name.startswith("als")]
+        theirs = [programs[name] for name in LOSS_PROGRAMS if not name.startswith("als")]
         rows.append([data + samples.star("loss", key), f"{regularization:g}", f"{alpha:g}",
                      *map(cell, LOSS_PROGRAMS), ratio(programs["als cg"], [programs["implicit cg"]]),
                      ratio(programs["als cg"], theirs), ratio(programs["als cholesky"], theirs), "5"])
@@ -133,7 +134,7 @@ def job(samples: Samples) -> str:
 def serving(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["serving"].items():
-        for program, rounds in programs.items():
+        for program, rounds in list(programs.items()):
             first = median_and_best(rounds, "first") if program == "als" else ""
             rows.append([key[0] + samples.star("serving", key), program, median_and_best(rounds),
                          show(statistics.median(seconds(rounds, "p99"))), first,
@@ -177,7 +178,8 @@ def plot_iterations(samples: Samples, path: Path) -> None:
     figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
     for axis, solver in zip(axes, ("cg", "cholesky")):
         for place, program in enumerate(("als", "implicit", "cmfrec")):
-            heights = [statistics.median(seconds(programs[f"{program} {solver}"])) for programs in groups.values()]
+            heights = [statistics.median(seconds(programs[f"{program} {solver}"]) or [math.nan])
+                       for programs in groups.values()]
             bars = axis.bar([x + 0.27 * (place - 1) for x in range(len(groups))], heights, 0.25,
                             label=program, color=COLORS[program])
             axis.bar_label(bars, [f"{height:.2g}" for height in heights], fontsize=6, padding=1)
@@ -198,7 +200,7 @@ def plot_loss(samples: Samples, path: Path) -> None:
                                 figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)))
     for axis, (key, programs) in zip(axes.flat, groups.items()):
         for name in LOSS_PROGRAMS:
-            if name not in programs:
+            if not programs[name]:
                 continue
             program, solver = name.split()
             sample = next(iter(programs[name].values()))

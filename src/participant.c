@@ -137,11 +137,17 @@ static void
 finish_gram(Participant *me, AlsSide side)
 {
 	TrainingShared *shared = me->shared;
+	uint32		nrows = me->blocks->sides[side].nrows;
 	uint32		length;
-	uint32		ranges = gram_ranges(me->blocks->sides[side].nrows,
-									 als_stride(shared->rank), &length);
+	uint32		ranges = gram_ranges(nrows, als_stride(shared->rank), &length);
 	int			pivot;
 
+	/* singular whatever rounding makes of it: fewer rows than factors */
+	if (shared->parameters.regularization == 0 && nrows < (uint32) shared->rank)
+	{
+		note_failure(shared, (int) nrows + 1, side, -1);
+		return;
+	}
 	pivot = als_gram_finish(me->system.blas, shared->rank, ranges,
 							shared_at(shared, shared->grams_offset),
 							shared->parameters.regularization,

@@ -7,7 +7,7 @@
 #include "als_core.h"
 
 /* Standard deviation of starting factors; see docs/architecture.md. */
-#define SCALE 0.2f
+#define SCALE 0.25f
 
 /* The finalizer of SplitMix64: a bijection that scatters all bits. */
 static uint64_t

@@ -115,6 +115,11 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 	const int	one = 1;
 	int			info;
 
+	/* singular whatever rounding makes of it: fewer ratings than factors */
+	if (system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
+		row->n < (size_t) system->rank)
+		return (int) row->n + 1;
+
 	normal_equations(system, row, workspace);
 	for (int i = 0; i < system->rank; i++)
 	{

@@ -198,11 +198,29 @@ test_gram_of(Random *random, int rank, size_t nrows)
 	free(workspace);
 }
 
+/* Columns that differ too little for single precision are as good as equal. */
+static void
+test_nearly_singular(double difference, int expected)
+{
+	double		gram[4] = {1, 1, 0, 1 + difference};
+	float	   *base = allocate_aligned(16 * 16 * sizeof(float));
+	float	   *base_factor = allocate_aligned(16 * 16 * sizeof(float));
+
+	ok(als_gram_finish(&als_blas, 2, 1, gram, 0, base, base_factor) ==
+	   expected, "a pivot of %g %s", difference,
+	   expected == 0 ? "will do" : "fails");
+	free(base);
+	free(base_factor);
+}
+
 void
 test_gram(void)
 {
 	Random		random = {2};
 
+	test_nearly_singular(1e-6, 0);
+	test_nearly_singular(4e-7, 2);
+	test_nearly_singular(1e-12, 2);
 	test_gram_of(&random, 1, 1);
 	test_gram_of(&random, 3, 2);
 	test_gram_of(&random, 16, 512);

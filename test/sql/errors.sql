@@ -102,6 +102,7 @@ SELECT * FROM try($$SELECT als_train('model', 'ratings', feedback => 'explicit')
 -- a singular system
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 10, regularization => 0)$$);
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 10, regularization => 0, solver => 'cholesky')$$);
+SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 7, regularization => 0)$$);
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 10, regularization => 0, solver => 'cholesky', feedback => 'explicit')$$);
 -- and factors that overflow
 SELECT * FROM try($$SELECT als_train('bad', 'SELECT user_id, item_id, 1e38 AS rating FROM ratings', factors => 3, alpha => 1e10)$$);
