@@ -280,6 +280,9 @@ def main() -> None:
     datasets: dict[str, Ratings] = {}
     try:
         measure(bench, datasets)
+    except BaseException as error:
+        bench.note(f"Cut short ({type(error).__name__}): what is missing was not measured")
+        raise
     finally:
         # also of what was measured until something failed or was cancelled
         if bench.samples:
