@@ -20,6 +20,20 @@
 
 static const AlsBlas *loaded = NULL;
 
+/* The library is there, and so are its threads: refused for good. */
+static bool refused = false;
+
+/* Raises for a BLAS with threads of its own. */
+static void
+refuse_threads(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("the BLAS library starts threads of its own"),
+			 errdetail("A server process has to stay single-threaded."),
+			 errhint("Install a BLAS that obeys OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or one without threads such as libopenblas0-serial, and reconnect.")));
+}
+
 /* The threads of this process; 1 where the system does not say. */
 static int
 count_threads(void)
@@ -55,6 +69,8 @@ blas_load(void)
 
 	if (loaded != NULL)
 		return loaded;
+	if (refused)
+		refuse_threads();
 
 	/* it lies beside the library that this function is in */
 	if (dladdr((void *) &loaded, &self) == 0)
@@ -80,12 +96,9 @@ blas_load(void)
 				(errcode(ERRCODE_UNDEFINED_FILE),
 				 errmsg("could not load library \"%s\": %s", path, failure),
 				 errhint("Install BLAS and LAPACK, for example the package libopenblas0.")));
-	if (count_threads() > threads)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("the BLAS library starts threads of its own"),
-				 errdetail("A server process has to stay single-threaded."),
-				 errhint("Install a BLAS that obeys OPENBLAS_NUM_THREADS or OMP_NUM_THREADS, or one without threads such as libopenblas0-serial.")));
+	refused = count_threads() > threads;
+	if (refused)
+		refuse_threads();
 	loaded = table;
 	return loaded;
 }

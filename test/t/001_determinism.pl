@@ -1,6 +1,6 @@
 # The same data, parameters and seed give the same factors, bit for bit:
-# whatever the number of workers, the order of the rows, the memory, and
-# whether als_train or the aggregate collects them.
+# whatever the number of workers, the order of the rows, the memory, the plan
+# that reads them, and whether als_train or the aggregate collects them.
 
 use strict;
 use warnings;
@@ -12,9 +12,10 @@ use Test::More;
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
 $node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
+max_worker_processes = 8
 max_parallel_workers = 8
 max_parallel_maintenance_workers = 4
+maintenance_work_mem = 64MB
 log_temp_files = 0
 });
 $node->start;
@@ -26,6 +27,11 @@ CREATE TABLE ratings AS
     WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
 -- some pairs twice
 INSERT INTO ratings SELECT user_id, item_id, rating / 3 FROM ratings WHERE item_id % 50 = 0;
+-- in other orders
+CREATE TABLE by_item AS SELECT * FROM ratings ORDER BY item_id DESC, md5(user_id::text), rating;
+CREATE TABLE by_rating AS SELECT * FROM ratings ORDER BY rating, md5(item_id::text);
+CREATE TABLE shuffled AS SELECT * FROM ratings ORDER BY md5(user_id::text || item_id || 'x');
+-- floats are written with as many digits as tell them apart
 CREATE FUNCTION fingerprint(model text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     result text;
@@ -37,94 +43,150 @@ BEGIN
     RETURN result;
 END $$;
 });
-# 1MB of memory does not hold that many
-cmp_ok($node->safe_psql('postgres', 'SELECT count(*) FROM ratings'), '>', 50000, 'ratings');
 
-# Trains with some settings and returns what came out, and the run's workers.
+# Runs a training that returns the number of its workers.  Returns where it
+# took place, which should differ, and what came out, which should not.
+sub run_training
+{
+	my ($training, $settings) = @_;
+	my ($stdout, $stderr);
+
+	$node->psql('postgres', qq{
+		LOAD 'als';
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS model;
+		SET client_min_messages = notice;
+		$settings
+		$training;
+		SELECT fingerprint('model');},
+		stdout => \$stdout, stderr => \$stderr, on_error_die => 1);
+	my ($workers, $fingerprint) = $stdout =~ /^(\d+)\n([0-9a-f]{32})$/
+		or die "not a training: $stdout";
+	my $where = $stderr =~ /spill to temporary files/ ? 'files' : 'memory';
+	return ("$workers workers, $where", $fingerprint);
+}
+
 sub train
 {
 	my ($source, $parameters, $settings) = @_;
-
-	return $node->safe_psql('postgres', qq{
-		SET client_min_messages = warning;
-		$settings
-		DROP TABLE IF EXISTS model;
-		SELECT workers FROM als_train('model', \$\$$source\$\$, iterations => 3, $parameters);
-		SELECT fingerprint('model');});
+	return run_training(qq{
+		SELECT workers FROM als_train('model', \$\$$source\$\$,
+			iterations => 2, verbose => true, $parameters)}, $settings);
 }
 
-sub fingerprint_of
+sub train_agg
 {
-	my ($result) = @_;
-	return (split /\n/, $result)[1];
+	my ($source, $options, $settings) = @_;
+	return run_training(qq{
+		SELECT (als_train_agg('model', user_id, item_id, rating,
+			'{"iterations": 2, "verbose": true, $options}')).workers
+		FROM $source}, $settings);
 }
 
-foreach my $options (
-	'"factors": 1', '"factors": 33', '"factors": 100',
-	'"factors": 33, "solver": "cholesky"',
-	'"factors": 16, "feedback": "explicit", "regularization": 0.1',
-	'"factors": 15, "feedback": "explicit", "regularization": 0.1, "solver": "cholesky"')
+# Compares a training with what should have taken place and come out.
+sub same
 {
-	# the same as SQL
-	(my $parameters = $options) =~ s/"(\w+)": /$1 => /g;
-	$parameters =~ tr/"/'/;
-	my $alone = train('ratings', "$parameters, workers => 0", '');
-	my $expected = fingerprint_of($alone);
-	like($alone, qr/^0\n/, "$parameters: alone");
-
-	foreach my $workers (1, 4)
-	{
-		my $result = train('ratings', "$parameters, workers => $workers", '');
-		like($result, qr/^$workers\n/, "$parameters: $workers workers took part");
-		is(fingerprint_of($result), $expected, "$parameters: $workers workers");
-	}
-	is(fingerprint_of(train('SELECT * FROM ratings ORDER BY item_id DESC, md5(user_id::text), rating', "$parameters, workers => 2", '')),
-		$expected, "$parameters: rows in another order");
-	is(fingerprint_of(train('ratings', "$parameters, workers => 2", "SET maintenance_work_mem = '1MB';")),
-		$expected, "$parameters: spilled, two workers");
-	is(fingerprint_of(train('SELECT * FROM ratings ORDER BY rating, md5(item_id::text)', "$parameters, workers => 0", "SET maintenance_work_mem = '1MB';")),
-		$expected, "$parameters: spilled, alone, in another order");
-	is(fingerprint_of(train('ratings', "$parameters, workers => 1",
-			'SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;')),
-		$expected, "$parameters: read by a parallel plan");
-
-	foreach my $memory ('1MB', '64MB')
-	{
-		is($node->safe_psql('postgres', qq{
-			SET client_min_messages = warning;
-			SET maintenance_work_mem = '$memory';
-			DROP TABLE IF EXISTS model;
-			SELECT (als_train_agg('model', user_id, item_id, rating, '{$options, "iterations": 3, "workers": 1}')).run
-			FROM (SELECT * FROM ratings ORDER BY md5(user_id::text || item_id || 'x')) r;
-			SELECT fingerprint('model');}), "1\n$expected", "$parameters: the aggregate, $memory");
-	}
+	my ($name, $where, $expected, @result) = @_;
+	is($result[0], $where, "$name: $where");
+	is($result[1], $expected, "$name: the same bits");
 }
 
-# spilling is said, and shows up in the log as temporary files do
+my $little_memory = "SET maintenance_work_mem = '1MB';";
+my $parallel_plan = q{
+	SET min_parallel_table_scan_size = 0;
+	SET parallel_setup_cost = 0;
+	SET parallel_tuple_cost = 0;
+	SET parallel_leader_participation = off;};
+
+my %fingerprints;
+foreach my $feedback ('implicit', 'explicit')
+{
+	foreach my $solver ('cg', 'cholesky')
+	{
+		foreach my $factors (1, 16, 33, 100)
+		{
+			my $name = "$feedback, $solver, $factors";
+			my $sql = "feedback => '$feedback', solver => '$solver', factors => $factors";
+			my $json = qq{"feedback": "$feedback", "solver": "$solver", "factors": $factors};
+			if ($feedback eq 'explicit')
+			{
+				$sql .= ', regularization => 0.1';
+				$json .= ', "regularization": 0.1';
+			}
+
+			my ($where, $expected) = train('ratings', "$sql, workers => 0", '');
+			is($where, '0 workers, memory', "$name: alone");
+			$fingerprints{$expected} = 1;
+
+			same($name, '4 workers, files', $expected,
+				train('by_item', "$sql, workers => 4", $little_memory));
+			same("$name, aggregate", '1 workers, memory', $expected,
+				train_agg('shuffled', qq{$json, "workers": 1}, ''));
+
+			# what does not depend on the number of factors, only once
+			next if $factors != 33;
+			same($name, '1 workers, memory', $expected,
+				train('ratings', "$sql, workers => 1", ''));
+			same($name, '4 workers, memory', $expected,
+				train('ratings', "$sql, workers => 4", ''));
+			same("$name, another order", '2 workers, memory', $expected,
+				train('by_item', "$sql, workers => 2", ''));
+			same("$name, another order", '0 workers, files', $expected,
+				train('by_rating', "$sql, workers => 0", $little_memory));
+			same("$name, parallel plan", '1 workers, memory', $expected,
+				train('ratings', "$sql, workers => 1", $parallel_plan));
+			same("$name, parallel plan", '0 workers, files', $expected,
+				train('ratings', "$sql, workers => 0", $parallel_plan . $little_memory));
+			same("$name, aggregate", '0 workers, files', $expected,
+				train_agg('shuffled', qq{$json, "workers": 0}, $little_memory));
+			same("$name, no worker to be had", '0 workers, memory', $expected,
+				train('ratings', "$sql, workers => 2", 'SET max_parallel_workers = 0;'));
+		}
+	}
+}
+is(scalar keys %fingerprints, 16, 'other parameters give other factors');
+my (undef, $seed_7) = train('ratings', 'factors => 16, seed => 7, workers => 0', '');
+ok(!$fingerprints{$seed_7}, 'so does another seed');
+
+# the plan that reads really is parallel: with the very settings, ids that are
+# process ids are those of other processes
+is($node->safe_psql('postgres', qq{
+	CREATE FUNCTION reader() RETURNS int LANGUAGE plpgsql PARALLEL SAFE AS 'BEGIN RETURN pg_backend_pid(); END';
+	$parallel_plan
+	SELECT users > 0 FROM als_train('readers', 'SELECT reader() AS user_id, item_id, 1 AS rating FROM ratings', factors => 1, iterations => 1, workers => 0);
+	SELECT count(*) FROM readers_users WHERE user_id = pg_backend_pid();}),
+	"t\n0", 'parallel workers read the ratings');
+
+# what spills shows up in the log as temporary files do
 my $offset = -s $node->logfile;
-my ($stdout, $stderr);
-$node->psql('postgres', q{
-	SET maintenance_work_mem = '1MB';
-	SELECT run FROM als_train('model', 'ratings', factors => 3, verbose => true);},
-	stdout => \$stdout, stderr => \$stderr);
-like($stderr, qr/spill to temporary files/, 'the notice says that it spilled');
+train('ratings', 'factors => 3, workers => 0', '');
+unlike(slurp_file($node->logfile, $offset), qr/temporary file: path/, 'no temporary files in memory');
+$offset = -s $node->logfile;
+train('ratings', 'factors => 3, workers => 0', $little_memory);
 like(slurp_file($node->logfile, $offset), qr/temporary file: path/, 'temporary files are logged');
 
-# every set of kernels that the machine has, within itself
+# every set of kernels that the machine has, within itself; before the library
+# is loaded, any value of its setting would do
 foreach my $kernels ('reference', 'generic', 'avx2', 'avx512')
 {
 	my $set = "SET als.kernels = '$kernels';";
+	my ($stdout, $stderr);
 
-	if ($node->psql('postgres', $set) != 0)
+	if ($node->psql('postgres', "LOAD 'als'; $set", stderr => \$stderr) != 0)
 	{
-		note("this machine has no kernels $kernels");
+		like($stderr, qr/This machine has no kernels "$kernels"/, "no kernels $kernels here");
+		like($kernels, qr/^avx/, "$kernels may be missing");
 		next;
 	}
-	foreach my $solver ('cg', 'cholesky')
+	foreach my $feedback ('implicit', 'explicit')
 	{
-		is(fingerprint_of(train('ratings', "factors => 20, solver => '$solver', workers => 3", $set)),
-			fingerprint_of(train('ratings', "factors => 20, solver => '$solver', workers => 0", $set)),
-			"kernels $kernels, $solver: workers make no difference");
+		foreach my $solver ('cg', 'cholesky')
+		{
+			my $parameters = "feedback => '$feedback', solver => '$solver', factors => 20, regularization => 0.1";
+			my ($where, $expected) = train('ratings', "$parameters, workers => 0", $set);
+			same("kernels $kernels, $feedback, $solver", '2 workers, memory', $expected,
+				train('ratings', "$parameters, workers => 2", $set));
+		}
 	}
 }
 

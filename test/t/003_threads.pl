@@ -29,6 +29,10 @@ CREATE TABLE ratings AS
     FROM generate_series(1, 2000) u, generate_series(1, 500) i
     WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % 97 < 8;
 SELECT run FROM als_train('model', 'ratings', factors => 64);
+CREATE FUNCTION threads() RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task') $$;
+CREATE FUNCTION maps_blas() RETURNS boolean LANGUAGE sql AS $$
+    SELECT pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 1000000) ~ 'blas' $$;
 });
 
 sub threads
@@ -38,42 +42,98 @@ sub threads
 	return scalar @tasks;
 }
 
-sub maps_blas
-{
-	my ($pid) = @_;
-	return slurp_file("/proc/$pid/maps") =~ /blas/ ? 1 : 0;
-}
+# the environment did reach the server
+my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+like(slurp_file("/proc/$postmaster/environ"), qr/OPENBLAS_NUM_THREADS=8/, 'the environment asks for threads');
 
-# in the middle of a training, leader and workers
+# in the middle of a training, leader and workers: that it iterates means that
+# each of them has gone through phases that need BLAS
+my ($out, $err) = ('', '');
 my $psql = IPC::Run::start(
 	[ 'psql', '-X', '-d', $node->connstr('postgres') . " application_name=leader",
-	  '-c', q{SELECT als_train('model', 'ratings', factors => 64, iterations => 100000, workers => 2)} ],
-	'>', \my $out, '2>', \my $err);
-my $pids = q{SELECT pid FROM pg_stat_activity WHERE backend_type = 'parallel worker' OR application_name = 'leader' AND backend_type = 'client backend'};
-$node->poll_query_until('postgres', "SELECT count(*) = 3 FROM ($pids) t") or die 'timed out';
-my @processes = split /\n/, $node->safe_psql('postgres', $pids);
+	  '-c', q{SELECT als_train('model', 'ratings', factors => 64, iterations => 100000, workers => 2, verbose => true)} ],
+	'>', \$out, '2>', \$err, IPC::Run::timeout(600));
+$psql->pump until $err =~ /iteration 3 of/ || !$psql->pumpable;
+like($err, qr/iteration 3 of/, 'a training is going on');
+my @processes = split /\n/, $node->safe_psql('postgres', q{
+	SELECT pid FROM pg_stat_activity
+	WHERE backend_type = 'parallel worker' OR application_name = 'leader' AND backend_type = 'client backend'});
+is(scalar @processes, 3, 'by a leader and two workers');
 foreach my $pid (@processes)
 {
-	# BLAS is there as soon as the first phase begins
-	my $tries = 0;
-	until (maps_blas($pid) || $tries++ > 600) { select(undef, undef, undef, 0.1); }
-	is(maps_blas($pid), 1, 'BLAS is loaded');
+	like(slurp_file("/proc/$pid/maps"), qr/blas/, 'BLAS is loaded');
 	is(threads($pid), 1, 'one thread');
 }
-$node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'leader' AND backend_type = 'client backend'});
+is($node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'leader' AND backend_type = 'client backend'}),
+	't', 'cancelled');
 $psql->finish;
 
 # one session, before and after
 is($node->safe_psql('postgres', q{
-	CREATE FUNCTION threads() RETURNS bigint LANGUAGE sql AS $$SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task')$$;
-	CREATE FUNCTION maps_blas() RETURNS boolean LANGUAGE sql AS $$SELECT pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 1000000) ~ 'blas'$$;
 	SELECT count(als_predict('model', user_id, item_id)) > 0 FROM ratings;
 	SELECT count(*) FROM als_recommend('model', 1, 5);
-	SELECT threads(), maps_blas();
-	SELECT loss > 0 FROM als_train('other', 'ratings', factors => 64, workers => 0);
-	SELECT threads(), maps_blas();
-	SELECT loss > 0 FROM als_train('other', 'ratings', factors => 100, solver => 'cholesky', workers => 0);
-	SELECT threads();}),
-	"t\n5\n1|f\nt\n1|t\nt\n1", 'serving does not load BLAS, training does, and there is one thread');
+	SELECT count(*) FROM als_recommend('model', 2, 5, candidates => ARRAY[1, 2, 3, 4, 5, 6, 7, 8, 9, 10], exclude_seen => false);
+	SELECT threads(), maps_blas();}),
+	"t\n5\n5\n1|f", 'serving does not load BLAS');
+foreach my $workers (0, 2)
+{
+	is($node->safe_psql('postgres', qq{
+		SELECT threads(), maps_blas();
+		SELECT workers FROM als_train('other', 'ratings', factors => 64, workers => $workers);
+		SELECT threads(), maps_blas();
+		SELECT workers FROM als_train('other', 'ratings', factors => 100, solver => 'cholesky', workers => $workers);
+		SELECT threads(), maps_blas();
+		SELECT count(als_predict('other', user_id, item_id)) > 0 FROM ratings;
+		SELECT threads();}),
+		"1|f\n$workers\n1|t\n$workers\n1|t\nt\n1", "training with $workers workers does, and there is one thread");
+}
+
+# a BLAS that starts a thread come what may is refused, not only once
+SKIP:
+{
+	my $directory = PostgreSQL::Test::Utils::tempdir;
+	my $openblas = $node->safe_psql('postgres', q{
+		DO $$ BEGIN PERFORM als_train('other', 'ratings', factors => 64, workers => 0); END $$;
+		SELECT substring(pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 1000000) FROM '/[^ \n]*/libopenblas[^/\s]*')});
+
+	append_to_file("$directory/blas.c", q{
+#include <pthread.h>
+#include <unistd.h>
+static void *idle(void *argument) { for (;;) pause(); return argument; }
+__attribute__((constructor)) static void start(void)
+{
+	pthread_t thread;
+	pthread_create(&thread, NULL, idle, NULL);
+}
+});
+	# it stands in for libblas.so.3 and passes on to OpenBLAS
+	skip 'needs a C compiler and OpenBLAS', 4
+		if $openblas eq ''
+		|| system("cc -shared -fPIC -o '$directory/libblas.so.3' -Wl,-soname,libblas.so.3 -Wl,--no-as-needed '$directory/blas.c' '$openblas' -lpthread >/dev/null 2>&1") != 0;
+
+	$node->stop;
+	{
+		local $ENV{LD_LIBRARY_PATH} = $directory;
+		$node->start;
+	}
+	my ($stdout, $stderr);
+	$node->psql('postgres', qq{
+		SELECT als_train('refused', 'ratings', factors => 5, workers => 0);
+		SELECT pg_read_file('/proc/' || pg_backend_pid() || '/maps', 0, 1000000) ~ '$directory/libblas';},
+		on_error_stop => 0, stdout => \$stdout);
+	skip 'als does not load libblas.so.3', 4 if $stdout !~ /^t$/m;
+	$node->psql('postgres', q{
+		SELECT run FROM als_train('refused', 'ratings', factors => 5, workers => 0);
+		SELECT run FROM als_train('refused', 'ratings', factors => 5, workers => 0);
+		SELECT run FROM als_train('refused', 'ratings', factors => 5, workers => 2);
+		SELECT count(*) FROM pg_class WHERE relname = 'refused'},
+		on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+	is($stdout, '0', 'none of three trainings in a session goes through');
+	my @errors = $stderr =~ /(ERROR: .*)/g;
+	is(scalar @errors, 3, 'each ends with an error');
+	is(scalar(grep { /the BLAS library starts threads of its own/ } @errors), 3, 'which says why');
+	is($node->safe_psql('postgres', q{SELECT count(als_predict('model', user_id, item_id)) > 0 FROM ratings; SELECT threads()}),
+		"t\n1", 'serving goes on without BLAS');
+}
 
 done_testing();

@@ -50,7 +50,7 @@ sub begin_query
 sub end_query
 {
 	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/;
+	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
 	(my $out = $s->{out}) =~ s/done\n//;
 	chomp $out;
 	return $out . $s->{err};
@@ -115,6 +115,16 @@ wait_for_lock('relation');
 ask($trainer, 'COMMIT;');
 is(end_query($reader), $own, 'and the new one if it commits');
 
+# likewise for a part of a transaction, and for tables changed by hand
+is(ask($trainer, qq{BEGIN; SAVEPOINT before; SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 6);
+		SELECT als_predict('model', 3, 5) = ${\ ($own =~ /^([^|]+)/)[0]}::real;
+		ROLLBACK TO before; $score}), "5\nf\n$own", 'a savepoint brings the model back');
+is(ask($trainer, $score . ' COMMIT; ' . $score), "$own\n$own", 'and so it stays');
+is(ask($trainer, q{BEGIN; DELETE FROM model_users WHERE user_id = 3; SELECT als_predict('model', 3, 5) IS NULL;
+		ROLLBACK; } . $score), "t\n$own", 'rows deleted by hand are back after ROLLBACK');
+is(ask($reader, $prepared), $own, 'for a reader nothing has happened');
+is($node->safe_psql('postgres', 'SELECT string_agg(seed::text, chr(32) ORDER BY run) FROM model'), '1 2 3 4', 'nor has it in the table of runs');
+
 # a transaction with an old snapshot gets one model, the newest: never an
 # empty one, nor the old run with new factors
 ask($reader, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
@@ -122,34 +132,111 @@ $node->safe_psql('postgres', q{SELECT run FROM als_train('model', 'ratings', fac
 is(ask($reader, $score), $node->safe_psql('postgres', $score), 'an old snapshot is no hindrance');
 ask($reader, 'COMMIT;');
 
-# readers all the while, with an explicit model, whose mean and factors have
-# to come from the same run: every answer is one of the two
+# readers all the while, of models that alternate between two: the same ratings
+# from two seeds, and explicit ones whose mean has to come from the same run as
+# their factors.  Readers go on until they have seen the models change many
+# times, and trainings until the readers are done, so that neither can miss the
+# other.
 $node->safe_psql('postgres', q{
 CREATE VIEW shifted AS SELECT user_id, item_id, rating + 100 AS rating FROM ratings;
-SELECT run FROM als_train('stars', 'shifted', feedback => 'explicit', factors => 4, regularization => 0.1);});
-my $b = $node->safe_psql('postgres', q{SELECT als_predict('stars', 3, 5)});
-$node->safe_psql('postgres', q{SELECT run FROM als_train('stars', 'ratings', feedback => 'explicit', factors => 4, regularization => 0.1)});
-my $a = $node->safe_psql('postgres', q{SELECT als_predict('stars', 3, 5)});
-cmp_ok(abs($b - $a - 100), '<', 0.01, 'two models far apart');
-my $script = $node->basedir . '/read.sql';
-append_to_file($script, qq{
-SELECT 1 / (als_predict('stars', 3, 5) IN ('$a'::real, '$b'::real))::int;
-SELECT 1 / bool_and(score BETWEEN -10 AND 15 OR score BETWEEN 90 AND 115)::int FROM als_recommend('stars', 3, 20);
-SELECT 1 / (count(DISTINCT round(als_predict('stars', 3, item_id) / 100)) = 1)::int FROM generate_series(1, 100) item_id;
+-- whatever a model answers, as one row; nulls and missing rows show
+CREATE FUNCTION answers(model text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT als_predict(model::regclass, 3, 5) || ' ' ||
+           (SELECT count(score) || ' ' || sum(score) FROM als_recommend(model::regclass, 3, 20)) $$;
+CREATE PROCEDURE read(model text, a text, b text, changes int) LANGUAGE plpgsql AS $$
+DECLARE
+    now text;
+    before text;
+BEGIN
+    WHILE changes > 0 LOOP
+        now := als_predict(model::regclass, 3, 5)::text;
+        IF (now IN (split_part(a, ' ', 1), split_part(b, ' ', 1))) IS NOT TRUE THEN
+            RAISE 'als_predict gives %, not of % or %', now, a, b;
+        END IF;
+        COMMIT;
+        -- a statement takes all it wants from one model: it holds the lock
+        now := answers(model);
+        IF (now IN (a, b)) IS NOT TRUE THEN
+            RAISE 'the answers are %, not % or %', now, a, b;
+        END IF;
+        IF now <> before THEN
+            changes := changes - 1;
+        END IF;
+        before := now;
+        COMMIT;
+    END LOOP;
+END $$;
 });
-my $train = $node->basedir . '/train.sql';
-append_to_file($train, q{
-SELECT run FROM als_train('stars', 'shifted', feedback => 'explicit', factors => 4, regularization => 0.1);
-SELECT run FROM als_train('stars', 'ratings', feedback => 'explicit', factors => 4, regularization => 0.1);
+my %trainings = (
+	seeds => [ map { "SELECT run FROM als_train('seeds', 'ratings', factors => 8, seed => $_)" } 1, 2 ],
+	stars => [ map { "SELECT run FROM als_train('stars', '$_', feedback => 'explicit', factors => 4, regularization => 0.1)" } 'ratings', 'shifted' ]);
+my (%answers, @readers);
+foreach my $model ('seeds', 'stars')
+{
+	foreach my $training (@{ $trainings{$model} })
+	{
+		$node->safe_psql('postgres', $training);
+		push @{ $answers{$model} }, $node->safe_psql('postgres', "SELECT answers('$model')");
+	}
+	like($_, qr/^[\d.]+ 20 [\d.]+$/, "$model: answers") foreach @{ $answers{$model} };
+	isnt($answers{$model}[0], $answers{$model}[1], "$model: two models that differ");
+}
+my ($low) = $answers{stars}[0] =~ /^(\S+)/;
+my ($high) = $answers{stars}[1] =~ /^(\S+)/;
+cmp_ok(abs($high - $low - 100), '<', 0.01, 'stars: a hundred apart');
+
+foreach my $model ('seeds', 'stars', 'seeds', 'stars')
+{
+	my $reader = session();
+	begin_query($reader, "CALL read('$model', '$answers{$model}[0]', '$answers{$model}[1]', 20);");
+	push @readers, $reader;
+}
+# and clients of pgbench, with prepared statements and whole transactions
+my @clients;
+my %bench;
+foreach my $model ('seeds', 'stars')
+{
+	my ($a, $b) = map { "'$_'" } @{ $answers{$model} };
+	my ($score_a, $score_b) = map { /^(\S+)/; "'$1'::real" } @{ $answers{$model} };
+	my $script = $node->basedir . "/read_$model.sql";
+	append_to_file($script, qq{
+SELECT 1 / coalesce(als_predict('$model', 3, 5) IN ($score_a, $score_b), false)::int;
+SELECT 1 / coalesce(answers('$model') IN ($a, $b), false)::int;
+BEGIN;
+SELECT als_predict('$model', 3, 5) AS first \\gset
+SELECT 1 / coalesce(answers('$model') IN ($a, $b), false)::int;
+SELECT 1 / coalesce(als_predict('$model', 3, 5) = (:first)::real, false)::int;
+COMMIT;
 });
-my $readers = IPC::Run::start(
-	[ 'pgbench', '-n', '-M', 'prepared', '-c', '3', '-t', '2000', '-f', $script, $node->connstr('postgres') ],
-	'>', \(my $bench_out = ''), '2>', \(my $bench_err = ''));
-my $trainers = IPC::Run::start(
-	[ 'pgbench', '-n', '-c', '2', '-t', '25', '-f', $train, $node->connstr('postgres') ],
-	'>', \(my $train_out = ''), '2>', \(my $train_err = ''));
-ok($readers->finish, 'every reader got one model or the other') or diag($bench_err);
-ok($trainers->finish, 'and the trainings went through') or diag($train_err);
+	$bench{$model} = { out => '', err => '' };
+	push @clients, IPC::Run::start(
+		[ 'pgbench', '-n', '-M', 'prepared', '-c', '2', '-t', '300', '-f', $script, $node->connstr('postgres') ],
+		'>', \$bench{$model}{out}, '2>', \$bench{$model}{err}, IPC::Run::timeout(600));
+}
+my $rounds = 0;
+my @failed;
+while (grep({ $_->{out} !~ /done\n/ && $_->{run}->pumpable } @readers) || grep { $_->pumpable } @clients)
+{
+	# both models are trained by two sessions each, in turns that vary
+	foreach my $i (0, 1)
+	{
+		begin_query($trainer, "$trainings{seeds}[$i]; $trainings{stars}[$i];");
+		begin_query($other, "$trainings{stars}[1 - $i]; $trainings{seeds}[$i];");
+		push @failed, grep { !/^\d+\n\d+$/ } map { end_query($_) } $trainer, $other;
+	}
+	$rounds++;
+	last if @failed;
+	$_->pump_nb foreach grep { $_->pumpable } @clients, map { $_->{run} } @readers;
+}
+is(join("\n", @failed), '', 'every training went through');
+note("$rounds rounds of trainings");
+is(end_query($_), '', 'a reader saw nothing but the two models, and both') foreach @readers;
+foreach my $model ('seeds', 'stars')
+{
+	my $client = shift @clients;
+	ok($client->finish, "$model: every client of pgbench got one model or the other") or diag($bench{$model}{err});
+	like($bench{$model}{out}, qr{actually processed: 600/600}, "$model: in every transaction");
+}
 
 foreach my $s (@sessions)
 {

@@ -1,4 +1,5 @@
-# Too little shared memory is an error that says what to do, and no more.
+# Too little shared memory is an error that says what to do, and no more: the
+# same training goes through without workers, and the server lives on.
 
 use strict;
 use warnings;
@@ -9,31 +10,72 @@ use Test::More;
 
 plan skip_all => 'needs prlimit of util-linux' if system('prlimit --version >/dev/null 2>&1') != 0;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
+# No file, and with it no segment, of more than 40 MB: WAL segments have 16,
+# and no table below comes near it.
+my $limit = 40 * 1024 * 1024;
+
+foreach my $type ('mmap', 'posix')
+{
+	my $node = PostgreSQL::Test::Cluster->new($type);
+	$node->init;
+	$node->append_conf('postgresql.conf', qq{
 max_worker_processes = 16
 max_parallel_workers = 8
 max_parallel_maintenance_workers = 4
-dynamic_shared_memory_type = mmap
+dynamic_shared_memory_type = $type
 });
-$node->start;
-$node->safe_psql('postgres', q{
+	$node->start;
+	$node->safe_psql('postgres', q{
 CREATE EXTENSION als;
-CREATE TABLE ratings AS SELECT i / 2 AS user_id, i % 997 AS item_id, 1 AS rating FROM generate_series(1, 60000) i;
+CREATE TABLE ratings AS SELECT i / 12 AS user_id, i % 997 AS item_id, 1 AS rating FROM generate_series(1, 60000) i;
+SELECT run FROM als_train('old', 'ratings', factors => 5, workers => 0);
 });
 
-# files, and with them segments, of at most 64 MB: WAL segments have 16
-my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-plan skip_all => 'may not limit the server' if system("prlimit --pid $pid --fsize=67108864:67108864") != 0;
+	my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
+	if (system("prlimit --pid $pid --fsize=$limit:$limit 2>/dev/null") != 0)
+	{
+		plan skip_all => 'may not limit the server' if $type eq 'mmap';
+		last;
+	}
+	# Segments that are files of this server: those of posix have no owner to
+	# tell by.
+	my $segments = sub {
+		my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*');
+		return scalar @files;
+	};
+	my $segments_before = $segments->();
+	my $state = q{SELECT (SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^(old|new)' AND relkind = 'r') || ' '
+		|| (SELECT md5(string_agg(u::text, ',' ORDER BY user_id)) FROM old_users u)};
+	my $state_before = $node->safe_psql('postgres', $state);
+	like($state_before, qr/^old old_items old_users [0-9a-f]{32}$/, "$type: before");
 
-my ($stdout, $stderr);
-$node->psql('postgres', q{SELECT als_train('model', 'ratings', factors => 1000, iterations => 1, workers => 2)}, stderr => \$stderr);
-like($stderr, qr/ERROR:  could not (resize|write to) .*shared memory/, 'it fails');
-like($stderr, qr{HINT:  .*/dev/shm.*dynamic_shared_memory_type}, 'and says what to do');
-like($stderr, qr/CONTEXT:  allocating \d+ kB of shared memory for the factors/, 'and how much it wanted');
-is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'model%'}), '0', 'nothing is left');
-is($node->safe_psql('postgres', q{SELECT workers, users FROM als_train('model', 'ratings', factors => 100, iterations => 1, workers => 2)}),
-	'2|30001', 'what fits works');
+	foreach my $model ('new', 'old')
+	{
+		my ($stdout, $stderr);
+		# the session goes on after its error
+		$node->psql('postgres', qq{
+			\\set VERBOSITY verbose
+			SELECT als_train('$model', 'ratings', factors => 1000, iterations => 1, workers => 2);
+			SELECT 'still here', workers FROM als_train('small', 'ratings', factors => 10, iterations => 1, workers => 2);
+			DROP TABLE small;},
+			on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+		like($stderr, qr/ERROR:  53200: could not (resize|write to|allocate) .*shared memory/, "$type, $model: it fails");
+		like($stderr, qr{HINT:  .*/dev/shm.*dynamic_shared_memory_type.*workers => 0}, "$type, $model: and says what to do");
+		like($stderr, qr/CONTEXT:  allocating \d+ kB of shared memory for the factors/, "$type, $model: and how much it wanted");
+		my ($wanted) = $stderr =~ /allocating (\d+) kB/;
+		cmp_ok($wanted * 1024, '>', $limit, "$type, $model: which is more than there is");
+		is($stdout, 'still here|2', "$type, $model: what fits works, in the same session");
+		is($node->safe_psql('postgres', $state), $state_before, "$type, $model: nothing is left, nothing is lost");
+		is($segments->(), $segments_before, "$type, $model: no segment either");
+	}
+
+	is($node->safe_psql('postgres', q{SELECT workers, users, items FROM als_train('new', 'ratings', factors => 1000, iterations => 1, workers => 0)}),
+		'0|5001|997', "$type: the same without workers");
+	is($node->safe_psql('postgres', q{SELECT count(als_predict('new', user_id, item_id)) FROM ratings}),
+		'60000', "$type: and it serves");
+	is(slurp_file($node->data_dir . '/postmaster.pid') =~ /^$pid\n/ ? 1 : 0, 1, "$type: the server is the same");
+	unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|reinitializing/, "$type: and has never crashed");
+	$node->stop;
+}
 
 done_testing();

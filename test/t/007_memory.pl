@@ -1,4 +1,5 @@
-# The memory of a training does not grow with the number of ratings.
+# Ratings beyond maintenance_work_mem go to temporary files: the memory of a
+# training does not grow with their number, and its result stays the same.
 
 use strict;
 use warnings;
@@ -28,31 +29,53 @@ CREATE FUNCTION peak_kilobytes() RETURNS int LANGUAGE sql AS $$
     SELECT substring(pg_read_file('/proc/' || pg_backend_pid() || '/status', 0, 10000) FROM 'VmHWM:\s*(\d+) kB')::int $$;
 });
 
-# Kilobytes that a backend takes at most for a training of so many ratings.
+# Kilobytes that a backend takes at most, beyond what it took before, for a
+# training of so many ratings.
 sub peak
 {
-	my ($count, $memory) = @_;
-	my $result = $node->safe_psql('postgres', qq{
+	my ($model, $count, $memory, $where) = @_;
+	my ($stdout, $stderr);
+	$node->psql('postgres', qq{
 		SET maintenance_work_mem = '$memory';
 		SELECT peak_kilobytes();
-		SELECT 'trained', ratings FROM als_train('model_$count', 'SELECT * FROM ratings LIMIT $count', factors => 16, iterations => 2, workers => 0);
-		SELECT peak_kilobytes();});
-	my ($before, $trained, $after) = split /\n/, $result;
+		SELECT 'trained', ratings FROM als_train('$model', 'SELECT * FROM ratings LIMIT $count', factors => 16, iterations => 2, workers => 0, verbose => true);
+		SELECT peak_kilobytes();},
+		stdout => \$stdout, stderr => \$stderr, on_error_die => 1);
+	my ($before, $trained, $after) = split /\n/, $stdout;
 
-	is($trained, "trained|$count", "$count ratings with $memory");
+	is($trained, "trained|$count", "$model: $count ratings with $memory");
+	is($stderr =~ /NOTICE:  ratings exceed maintenance_work_mem and spill to temporary files/ ? 'files' : 'memory',
+		$where, "$model: in $where");
 	note("$before kB before, $after kB at most");
 	return $after - $before;
 }
 
-my $few = peak(500000, '1MB');
-my $many = peak(2000000, '1MB');
+my $few = peak('few', 500000, '1MB', 'files');
+my $many = peak('many', 2000000, '1MB', 'files');
+my $in_memory = peak('in_memory', 2000000, '1GB', 'memory');
 # 1.5 million more triplets of 12 bytes would be 18 MB, sorted ones 24 MB more
 cmp_ok($many - $few, '<', 4000, 'four times the ratings take no more memory');
+# or else this measures nothing
+cmp_ok($in_memory - $many, '>', 20000, 'unlike a training that may hold them');
 
 is($node->safe_psql('postgres', q{
-	SET maintenance_work_mem = '1GB';
-	SELECT run FROM als_train('in_memory', 'ratings', factors => 16, iterations => 2);
-	SELECT count(*) FROM in_memory_users a JOIN model_2000000_users b USING (user_id, factors);}),
-	"1\n4000", 'and the factors are those of a training in memory');
+	SELECT count(*) FROM in_memory_users JOIN many_users USING (user_id, factors);
+	SELECT count(*) FROM in_memory_items JOIN many_items USING (item_id, factors);
+	SELECT count(*) FROM in_memory JOIN many USING (losses);}),
+	"4000\n1000\n1", 'and the factors are those of a training in memory');
+
+# a limit is kept to where half the files are written
+my ($stdout, $stderr);
+$node->psql('postgres', qq{
+	\\set VERBOSITY verbose
+	SET maintenance_work_mem = '1MB';
+	SET temp_file_limit = '40MB';
+	SELECT als_train('limited', 'ratings', factors => 16, workers => 0);
+	SELECT count(*) FROM pg_class WHERE relname ~ '^limited';},
+	on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+like($stderr, qr/ERROR:  53400: temporary file size exceeds "?temp_file_limit/, 'temp_file_limit is respected');
+is($stdout, '0', 'the model is not there');
+my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
+is(scalar @files, 0, 'nor are temporary files');
 
 done_testing();
