@@ -186,7 +186,6 @@ def plot_iterations(samples: Samples, path: Path) -> None:
         axis.set_xticks(range(len(groups)), [f"{data}\nrank {rank}\n{processes} proc." for data, rank, processes, *_
                                              in groups], fontsize=7)
         axis.set_title({"cg": "conjugate gradient, 3 steps", "cholesky": "Cholesky"}[solver], fontsize=10)
-        axis.set_yscale("log")
         axis.set_ylabel("seconds per iteration")
         tidy(axis)
     axes[0].legend(frameon=False, fontsize=8)

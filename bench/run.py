@@ -181,7 +181,7 @@ class Bench:
             factors = ours.factors_of("serving", RANK, ratings.shape)
             vectors = serving.Vectors.available(connection)
             if not vectors:
-                self.note(f"{ratings.name}: no pgvector for this server: its scan and HNSW were skipped")
+                self.note("No pgvector for this server: its scan and HNSW were skipped")
             else:
                 search = serving.Vectors(connection, "serving", table, RANK)
             for this in self.rounds(1):
