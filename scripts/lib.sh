@@ -84,7 +84,8 @@ enter_sandbox()
 	done
 
 	bindir=$("$PG_CONFIG" --bindir)
-	sandbox=$(mktemp -d /tmp/als.XXXXXX)
+	# not TMPDIR: the path of a socket has to be short
+	sandbox=$(TMPDIR=/tmp mktemp -d)
 
 	mkdir "$sandbox/tree"
 	tar -cf - --exclude=./.git --exclude=./bench --exclude='*.o' --exclude='*.so' . |
