@@ -538,6 +538,8 @@ cache_bounds(ModelCache *cache, AlsSide which)
 	uint32		rows = idmap_size(side->ids);
 	uint32		sample = Min(rows, BOUNDS_SAMPLE);
 	size_t		bytes = (size_t) rows * ALS_BOUND * sizeof(float);
+	float	   *bounds;
+	float	   *block_lengths;
 	void	   *workspace;
 
 	if (side->bounds != NULL)
@@ -555,22 +557,26 @@ cache_bounds(ModelCache *cache, AlsSide which)
 	als_bounds_basis(chosen_kernels(), cache->stride, sample, side->rows,
 					 side->basis, (void *) TYPEALIGN(ALS_ALIGNMENT, workspace));
 	pfree(workspace);
-	side->bounds = side_floats(side, (size_t) rows * ALS_BOUND);
+	bounds = side_floats(side, (size_t) rows * ALS_BOUND);
+	block_lengths = side_floats(side, rows / CACHE_BLOCK + 1);
 	als_bounds(chosen_kernels(), cache->stride, rows, side->rows, side->basis,
-			   side->bounds);
+			   bounds);
 
-	side->block_lengths = side_floats(side, rows / CACHE_BLOCK + 1);
 	for (uint32 first = 0; first < rows; first += CACHE_BLOCK)
 	{
 		float		longest = 0;
 
 		for (uint32 r = first; r < Min(first + CACHE_BLOCK, rows); r++)
 		{
-			const float *bound = side->bounds + (size_t) r * ALS_BOUND;
+			const float *bound = bounds + (size_t) r * ALS_BOUND;
 
 			longest = Max(longest, chosen_kernels()->dot(ALS_BOUND, bound, bound));
 		}
-		side->block_lengths[first / CACHE_BLOCK] = sqrtf(longest);
+		block_lengths[first / CACHE_BLOCK] = sqrtf(longest);
 	}
+
+	/* all or nothing: an error until here leaves a side without bounds */
+	side->block_lengths = block_lengths;
+	side->bounds = bounds;
 	return true;
 }

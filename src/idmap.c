@@ -197,9 +197,3 @@ idmap_type(const IdMap *map)
 {
 	return &map->type;
 }
-
-size_t
-idmap_memory(const IdMap *map)
-{
-	return MemoryContextMemAllocated(map->context, true);
-}

@@ -34,7 +34,4 @@ extern uint32 idmap_size(const IdMap *map);
 
 extern const IdType *idmap_type(const IdMap *map);
 
-/* Bytes taken. */
-extern size_t idmap_memory(const IdMap *map);
-
 #endif							/* ALS_IDMAP_H */
