@@ -73,6 +73,13 @@ typedef enum AlsSide
 #define ALS_OK 0
 #define ALS_NOT_FINITE (-1)
 
+/* One rating of a row. */
+typedef struct AlsEntry
+{
+	uint32_t	column;			/* row of the other side */
+	float		rating;
+} AlsEntry;
+
 /* The inner loops for one instruction set. */
 typedef struct AlsKernels
 {
@@ -93,18 +100,23 @@ typedef struct AlsKernels
 							 const float *weight, const float *target,
 							 const float *x, float *sum, float *dots);
 
+	/*
+	 * The same where the rows still lie scattered: gathers them on the way,
+	 * gathered[k] = fixed[entries[k].column].  The entries go on up to
+	 * available, for what is fetched ahead.
+	 */
+	void		(*gather_residual) (int stride, size_t nrows, size_t available,
+									const float *fixed,
+									const AlsEntry *entries,
+									const float *weight, const float *target,
+									const float *x, float *gathered,
+									float *sum, float *dots);
+
 	/* lower triangle of a[rank x stride] += weight[k] rows[k] rows[k]' */
 	void		(*weighted_gram) (int rank, int stride, size_t nrows,
 								  const float *rows, const float *weight,
 								  float *a);
 } AlsKernels;
-
-/* One rating of a row. */
-typedef struct AlsEntry
-{
-	uint32_t	column;			/* row of the other side */
-	float		rating;
-} AlsEntry;
 
 /*
  * Whole rows of ratings in compressed sparse row form.  start may count from

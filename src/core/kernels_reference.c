@@ -41,6 +41,21 @@ residual(int stride, size_t nrows, const float *rows, const float *weight,
 	}
 }
 
+/* the same, after gathered[k] = fixed[entries[k].column] */
+static void
+gather_residual(int stride, size_t nrows, size_t available,
+				const float *fixed, const AlsEntry *entries,
+				const float *weight, const float *target, const float *x,
+				float *gathered, float *sum, float *dots)
+{
+	(void) available;
+	for (size_t k = 0; k < nrows; k++)
+		for (int i = 0; i < stride; i++)
+			gathered[k * (size_t) stride + (size_t) i] =
+				fixed[entries[k].column * (size_t) stride + (size_t) i];
+	residual(stride, nrows, gathered, weight, target, x, sum, dots);
+}
+
 /* lower triangle of a += weight[k] rows[k] rows[k]' */
 static void
 weighted_gram(int rank, int stride, size_t nrows, const float *rows,
@@ -61,5 +76,5 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 }
 
 const AlsKernels als_kernels_reference = {
-	"reference", dot, scores, residual, weighted_gram
+	"reference", dot, scores, residual, gather_residual, weighted_gram
 };

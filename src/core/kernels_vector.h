@@ -96,11 +96,11 @@ lanes4(const Vector *v)
 /*
  * Products of count rows, 1 or 4, with x, still to be summed over the lanes.
  * Each is added up in the same order: vectors of even and of odd number apart,
- * then both.
+ * then both.  Rows that are not where they are wanted are copied on the way.
  */
 static inline __attribute__((always_inline)) void
-inner_products(int count, int stride, const float *rows, const float *x,
-			   Vector *sums)
+inner_products(int count, int stride, const float *const *rows,
+			   const float *x, float *copies, Vector *sums)
 {
 	Vector		sum[4][2] = {{{0}}};
 
@@ -114,7 +114,13 @@ inner_products(int count, int stride, const float *rows, const float *x,
 
 			UNROLL
 			for (int row = 0; row < count; row++)
-				sum[row][v % 2] += load(rows + row * stride + at) * vector;
+			{
+				Vector		part = load(rows[row] + at);
+
+				sum[row][v % 2] += part * vector;
+				if (copies != NULL)
+					store(copies + row * stride + at, part);
+			}
 		}
 	}
 	UNROLL
@@ -128,7 +134,7 @@ dot(int stride, const float *a, const float *b)
 {
 	Vector		sum;
 
-	inner_products(1, stride, a, b, &sum);
+	inner_products(1, stride, &a, b, NULL, &sum);
 	return lanes(sum);
 }
 
@@ -136,9 +142,11 @@ dot(int stride, const float *a, const float *b)
 static inline __attribute__((always_inline)) Quarter
 dot4(int stride, const float *rows, const float *x)
 {
+	const float *four[4] = {rows, rows + stride, rows + 2 * stride,
+	rows + 3 * stride};
 	Vector		sums[4];
 
-	inner_products(4, stride, rows, x, sums);
+	inner_products(4, stride, four, x, NULL, sums);
 	return lanes4(sums);
 }
 
@@ -171,15 +179,51 @@ scores(int stride, size_t nrows, const float *rows, const float *x,
 		scores[k] = dot(stride, rows + k * (size_t) stride, x);
 }
 
-/* target - weight rows.x for four rows, the inner products in dots */
+/* Where the factor rows of a pass come from: see AlsKernels */
+typedef struct Rows
+{
+	const float *fixed;			/* NULL: they have been gathered */
+	const AlsEntry *entries;
+	size_t		available;		/* entries, those beyond the pass included */
+	float	   *gathered;
+} Rows;
+
+/* How many rows ahead the next ones are fetched */
+#define PREFETCH 8
+
+/* Row k of a pass, fetching one further on. */
+static inline __attribute__((always_inline)) const float *
+row_at(const Rows *rows, int stride, size_t k)
+{
+	if (rows->fixed == NULL)
+		return rows->gathered + k * (size_t) stride;
+	if (k + PREFETCH < rows->available)
+	{
+		const float *ahead = rows->fixed +
+		rows->entries[k + PREFETCH].column * (size_t) stride;
+
+		for (int i = 0; i < stride; i += 16)
+			__builtin_prefetch(ahead + i);
+	}
+	return rows->fixed + rows->entries[k].column * (size_t) stride;
+}
+
+/* target - weight rows.x for rows k .. k + 3, the inner products in dots */
 static inline __attribute__((always_inline)) Quarter
-coefficients4(int stride, const float *rows, const float *weight,
+coefficients4(int stride, const Rows *rows, size_t k, const float *weight,
 			  const float *target, const float *x, float *dots)
 {
-	Quarter		dot = dot4(stride, rows, x);
+	const float *four[4] = {row_at(rows, stride, k),
+		row_at(rows, stride, k + 1), row_at(rows, stride, k + 2),
+	row_at(rows, stride, k + 3)};
+	Vector		sums[4];
+	Quarter		dot;
 
-	store4(dots, dot);
-	return load4(target) - load4(weight) * dot;
+	inner_products(4, stride, four, x, rows->fixed == NULL ? NULL :
+				   rows->gathered + k * (size_t) stride, sums);
+	dot = lanes4(sums);
+	store4(dots + k, dot);
+	return load4(target + k) - load4(weight + k) * dot;
 }
 
 /* sum += c[k] rows[k] over count rows, 4 or 8 */
@@ -211,42 +255,60 @@ add_rows(int count, int stride, const float *rows, const Quarter *c,
  * sum += (target[k] - weight[k] rows[k].x) rows[k], eight rows at a time: they
  * are still in the nearest cache when they are added up.
  */
-static void
-residual(int stride, size_t nrows, const float *rows, const float *weight,
-		 const float *target, const float *x, float *sum, float *dots)
+static inline __attribute__((always_inline)) void
+residual_pass(int stride, size_t nrows, const Rows *rows,
+			  const float *weight, const float *target, const float *x,
+			  float *sum, float *dots)
 {
 	size_t		k = 0;
 	Quarter		c[2];
 
 	for (; k + 8 <= nrows; k += 8)
 	{
-		const float *first = rows + k * (size_t) stride;
-
-		c[0] = coefficients4(stride, first, weight + k, target + k, x,
-							 dots + k);
-		c[1] = coefficients4(stride, first + 4 * stride, weight + k + 4,
-							 target + k + 4, x, dots + k + 4);
-		add_rows(8, stride, first, c, sum);
+		c[0] = coefficients4(stride, rows, k, weight, target, x, dots);
+		c[1] = coefficients4(stride, rows, k + 4, weight, target, x, dots);
+		add_rows(8, stride, rows->gathered + k * (size_t) stride, c, sum);
 	}
 	if (k + 4 <= nrows)
 	{
-		const float *first = rows + k * (size_t) stride;
-
-		c[0] = coefficients4(stride, first, weight + k, target + k, x,
-							 dots + k);
-		add_rows(4, stride, first, c, sum);
+		c[0] = coefficients4(stride, rows, k, weight, target, x, dots);
+		add_rows(4, stride, rows->gathered + k * (size_t) stride, c, sum);
 		k += 4;
 	}
 	for (; k < nrows; k++)
 	{
-		const float *row = rows + k * (size_t) stride;
+		const float *from = row_at(rows, stride, k);
+		float	   *row = rows->gathered + k * (size_t) stride;
+		Vector		sums;
 		Vector		coefficient;
 
-		dots[k] = dot(stride, row, x);
+		inner_products(1, stride, &from, x, rows->fixed == NULL ? NULL : row,
+					   &sums);
+		dots[k] = lanes(sums);
 		coefficient = broadcast(target[k] - weight[k] * dots[k]);
 		for (int i = 0; i < stride; i += WIDTH)
 			store(sum + i, load(sum + i) + coefficient * load(row + i));
 	}
+}
+
+static void
+residual(int stride, size_t nrows, const float *rows, const float *weight,
+		 const float *target, const float *x, float *sum, float *dots)
+{
+	Rows		gathered = {NULL, NULL, 0, (float *) rows};
+
+	residual_pass(stride, nrows, &gathered, weight, target, x, sum, dots);
+}
+
+static void
+gather_residual(int stride, size_t nrows, size_t available,
+				const float *fixed, const AlsEntry *entries,
+				const float *weight, const float *target, const float *x,
+				float *gathered, float *sum, float *dots)
+{
+	Rows		scattered = {fixed, entries, available, gathered};
+
+	residual_pass(stride, nrows, &scattered, weight, target, x, sum, dots);
 }
 
 /*
@@ -255,19 +317,12 @@ residual(int stride, size_t nrows, const float *rows, const float *weight,
  */
 static inline __attribute__((always_inline)) void
 tile(size_t height, size_t stride, size_t nrows, const float *rows,
-	 const float *weight, size_t i, size_t j, float *a)
+	 const float *weighted, size_t i, size_t j, float *a)
 {
 	Vector		sum[4][3] = {{{0}}};
 
 	a += j * stride + i;
-	for (size_t k = 0; k < nrows; k++, rows += stride)
-	{
-		Vector		w = broadcast(weight[k]);
-		Vector		scaled[3];
-
-		UNROLL
-		for (size_t h = 0; h < height; h++)
-			scaled[h] = w * load(rows + i + h * WIDTH);
+	for (size_t k = 0; k < nrows; k++, rows += stride, weighted += stride)
 		UNROLL
 		for (size_t c = 0; c < 4; c++)
 		{
@@ -275,9 +330,8 @@ tile(size_t height, size_t stride, size_t nrows, const float *rows,
 
 			UNROLL
 			for (size_t h = 0; h < height; h++)
-				sum[c][h] += factor * scaled[h];
+				sum[c][h] += factor * load(weighted + i + h * WIDTH);
 		}
-	}
 	UNROLL
 	for (size_t c = 0; c < 4; c++)
 		UNROLL
@@ -289,6 +343,9 @@ tile(size_t height, size_t stride, size_t nrows, const float *rows,
 		}
 }
 
+/* Floats of rows, and as many weighted ones, that stay in the nearest cache */
+#define GRAM_PART 2048
+
 /*
  * Lower triangle of a += weight[k] rows[k] rows[k]', in tiles of four columns,
  * over parts of the rows that stay in the nearest cache.  A tile that
@@ -299,29 +356,37 @@ static void
 weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 			  const float *weight, float *a)
 {
+	float		weighted[GRAM_PART + 8 * (ALS_MAX_FACTORS + 16)]
+		__attribute__((aligned(ALS_ALIGNMENT)));
 	size_t		d = (size_t) stride;
-	size_t		part = 4096 / d + 8;
+	size_t		part = GRAM_PART / d + 8;
 
 	for (size_t first = 0; first < nrows; first += part)
 	{
 		size_t		count = nrows - first < part ? nrows - first : part;
 		const float *from = rows + first * d;
-		const float *w = weight + first;
 
+		for (size_t k = 0; k < count; k++)
+		{
+			Vector		w = broadcast(weight[first + k]);
+
+			for (size_t i = 0; i < d; i += WIDTH)
+				store(weighted + k * d + i, w * load(from + k * d + i));
+		}
 		for (size_t j = 0; j < (size_t) rank; j += 4)
 		{
 			size_t		i = j / WIDTH * WIDTH;
 
 			for (; i + 3 * WIDTH <= d; i += 3 * WIDTH)
-				tile(3, d, count, from, w, i, j, a);
+				tile(3, d, count, from, weighted, i, j, a);
 			if (i + 2 * WIDTH <= d)
-				tile(2, d, count, from, w, i, j, a);
+				tile(2, d, count, from, weighted, i, j, a);
 			else if (i < d)
-				tile(1, d, count, from, w, i, j, a);
+				tile(1, d, count, from, weighted, i, j, a);
 		}
 	}
 }
 
 const AlsKernels KERNELS = {
-	KERNELS_NAME, dot, scores, residual, weighted_gram
+	KERNELS_NAME, dot, scores, residual, gather_residual, weighted_gram
 };

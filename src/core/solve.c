@@ -93,8 +93,8 @@ gather(const AlsSystem *system, const AlsEntry *entries, size_t n, float *out)
 }
 
 size_t
-als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
-			   const Workspace *workspace)
+als_load_weights(const AlsSystem *system, const Row *row, size_t first,
+				 const Workspace *workspace)
 {
 	const AlsEntry *entries = row->entries + first;
 	size_t		left = row->n - first;
@@ -102,7 +102,6 @@ als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
 
 	if (system->poll != NULL)
 		system->poll();
-	gather(system, entries, n, workspace->gathered);
 	if (system->feedback == ALS_IMPLICIT)
 		for (size_t k = 0; k < n; k++)
 		{
@@ -118,6 +117,16 @@ als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
 			workspace->target[k] = entries[k].rating - system->mean -
 				system->bias[entries[k].column];
 		}
+	return n;
+}
+
+size_t
+als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
+			   const Workspace *workspace)
+{
+	size_t		n = als_load_weights(system, row, first, workspace);
+
+	gather(system, row->entries + first, n, workspace->gathered);
 	return n;
 }
 
@@ -214,7 +223,8 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 		for (uint32_t r = first; r < last; r++)
 		{
 			Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
-			(size_t) (rows->start[r + 1] - rows->start[r])};
+				(size_t) (rows->start[r + 1] - rows->start[r]),
+			(size_t) (rows->start[rows->nrows] - rows->start[r])};
 			float	   *x = solved + r * stride;
 			double		objective = 0;
 			int			result = ALS_OK;

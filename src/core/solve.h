@@ -35,13 +35,17 @@ typedef struct Row
 {
 	const AlsEntry *entries;
 	size_t		n;
+	size_t		available;		/* n and the entries of the rows behind */
 } Row;
 
 /*
- * Loads the chunk of a row's ratings that begins at first, factor rows,
- * weights and targets, unless the row has only one chunk and it is there.
- * Returns the number of ratings.
+ * Loads weights and targets of the chunk of a row's ratings that begins at
+ * first.  Returns the number of ratings.
  */
+extern size_t als_load_weights(const AlsSystem *system, const Row *row,
+							   size_t first, const Workspace *workspace);
+
+/* Loads the whole chunk, factor rows too. */
 extern size_t als_load_chunk(const AlsSystem *system, const Row *row,
 							 size_t first, const Workspace *workspace);
 

@@ -64,17 +64,28 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	memset(sum, 0, (size_t) stride * sizeof(float));
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
+		const float *target = objective != NULL ? workspace->target :
+		workspace->zero;
 		size_t		n = row->n;
+
+		memset(workspace->partial, 0, (size_t) stride * sizeof(float));
 
 		/* the first pass has loaded a row of one chunk for the others too */
 		if (row->n > workspace->chunk || objective != NULL)
-			n = als_load_chunk(system, row, first, workspace);
-		memset(workspace->partial, 0, (size_t) stride * sizeof(float));
-		system->kernels->residual(stride, n, workspace->gathered,
-								  workspace->weight,
-								  objective != NULL ? workspace->target :
-								  workspace->zero,
-								  x, workspace->partial, workspace->dots);
+		{
+			n = als_load_weights(system, row, first, workspace);
+			system->kernels->gather_residual(stride, n, row->available - first,
+											 system->fixed,
+											 row->entries + first,
+											 workspace->weight, target, x,
+											 workspace->gathered,
+											 workspace->partial,
+											 workspace->dots);
+		}
+		else
+			system->kernels->residual(stride, n, workspace->gathered,
+									  workspace->weight, target, x,
+									  workspace->partial, workspace->dots);
 		combine(stride, 1, workspace->partial, 1, sum);
 		if (objective != NULL)
 			*objective += als_chunk_objective(system, workspace, n);

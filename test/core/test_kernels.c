@@ -182,6 +182,61 @@ check_residual(const Case *test)
 	return right;
 }
 
+/* Gathering on the way changes nothing, bit for bit. */
+static int
+check_gather_residual(const Case *test)
+{
+	enum
+	{
+		BEHIND = 11
+	};
+	size_t		stride = (size_t) test->stride;
+	size_t		n = test->nrows;
+	size_t		size = n * stride * sizeof(float);
+	float	   *fixed = allocate_aligned(size + stride * sizeof(float));
+	float	   *gathered = allocate_aligned(size);
+	AlsEntry   *entries = allocate((n + BEHIND) * sizeof(AlsEntry));
+	float	   *sums[2];
+	float	   *dots[2];
+	int			right = 1;
+
+	for (int s = 0; s < 2; s++)
+	{
+		sums[s] = allocate_aligned(stride * sizeof(float));
+		dots[s] = allocate(n * sizeof(float));
+		memcpy(sums[s], test->x, stride * sizeof(float));
+	}
+
+	/* backwards, with entries of other rows behind */
+	for (size_t k = 0; k < n + BEHIND; k++)
+		entries[k].column = (uint32_t) (k < n ? n - 1 - k : 0);
+	for (size_t k = 0; k < n; k++)
+		memcpy(fixed + entries[k].column * stride, test->rows + k * stride,
+			   stride * sizeof(float));
+	test->kernels->residual(test->stride, n, test->rows, test->weight,
+							test->target, test->x, sums[0], dots[0]);
+	for (size_t behind = 0; behind <= BEHIND; behind += BEHIND)
+	{
+		memcpy(sums[1], test->x, stride * sizeof(float));
+		memset(gathered, 0xff, size);
+		test->kernels->gather_residual(test->stride, n, n + behind, fixed,
+									   entries, test->weight, test->target,
+									   test->x, gathered, sums[1], dots[1]);
+		right &= memcmp(gathered, test->rows, size) == 0;
+		right &= memcmp(sums[0], sums[1], stride * sizeof(float)) == 0;
+		right &= memcmp(dots[0], dots[1], n * sizeof(float)) == 0;
+	}
+	for (int s = 0; s < 2; s++)
+	{
+		free(sums[s]);
+		free(dots[s]);
+	}
+	free(fixed);
+	free(gathered);
+	free(entries);
+	return right;
+}
+
 /* One element of the weighted Gram matrix, where one was before. */
 static int
 check_element(const Case *test, size_t i, size_t j, float value)
@@ -234,6 +289,7 @@ test_kernels_of(const AlsKernels *kernels)
 		int			dot = 1;
 		int			scores = 1;
 		int			residual = 1;
+		int			gather = 1;
 		int			gram = 1;
 
 		for (size_t c = 0; c < LENGTH(counts); c++)
@@ -244,12 +300,15 @@ test_kernels_of(const AlsKernels *kernels)
 			dot &= check_dot(&test);
 			scores &= check_scores(&test);
 			residual &= check_residual(&test);
+			gather &= check_gather_residual(&test);
 			gram &= check_weighted_gram(&test);
 			free_case(&test);
 		}
 		ok(dot, "%s: dot at rank %d", kernels->name, ranks[r]);
 		ok(scores, "%s: scores are dot at rank %d", kernels->name, ranks[r]);
 		ok(residual, "%s: residual at rank %d", kernels->name, ranks[r]);
+		ok(gather, "%s: gather_residual is residual at rank %d",
+		   kernels->name, ranks[r]);
 		ok(gram, "%s: weighted_gram at rank %d", kernels->name, ranks[r]);
 	}
 }
