@@ -48,9 +48,6 @@ PG_FUNCTION_INFO_V1(als_changed);
 
 #define FIRST_CAPACITY 64		/* rows */
 
-/* Rows that the directions of bounds are taken from, the most popular ones */
-#define BOUNDS_SAMPLE 4096
-
 static ModelCache *models = NULL;
 static uint64 clock_ticks = 0;
 
@@ -169,9 +166,7 @@ empty_side(ModelCache *cache, SideCache *side)
 	side->capacity = 0;
 	side->complete = false;
 	side->scans = 0;
-	side->basis = NULL;
-	side->bounds = NULL;
-	side->block_lengths = NULL;
+	side->index = NULL;
 	side->misses = 0;
 }
 
@@ -520,63 +515,30 @@ cache_load(ModelCache *cache, AlsSide which)
 	return true;
 }
 
-/* Allocates aligned floats that go with a side. */
-static float *
-side_floats(SideCache *side, size_t count)
+/* Lets the building of an index be cancelled. */
+static void
+poll_interrupts(void)
 {
-	void	   *allocation = MemoryContextAllocHuge(side->context,
-													count * sizeof(float) +
-													ALS_ALIGNMENT);
-
-	return (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+	CHECK_FOR_INTERRUPTS();
 }
 
-bool
-cache_bounds(ModelCache *cache, AlsSide which)
+const AlsIndex *
+cache_index(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
 	uint32		rows = idmap_size(side->ids);
-	uint32		sample = Min(rows, BOUNDS_SAMPLE);
-	size_t		bytes = (size_t) rows * ALS_BOUND * sizeof(float);
-	float	   *bounds;
-	float	   *block_lengths;
-	void	   *workspace;
+	size_t		bytes = als_index_size(cache->stride, rows) + ALS_ALIGNMENT;
+	void	   *allocation;
+	AlsIndex   *index;
 
-	if (side->bounds != NULL)
-		return true;
-
-	/* a session that asks once would only pay for them */
-	if (side->scans++ == 0 || cache->stride < 2 * ALS_BOUND ||
+	/* a session that asks once would only pay for it */
+	if (side->index != NULL || side->scans++ == 0 ||
 		!make_room(cache, bytes))
-		return false;
+		return side->index;
 
-	workspace = MemoryContextAllocHuge(CurrentMemoryContext,
-									   als_bounds_workspace(cache->stride, sample) +
-									   ALS_ALIGNMENT);
-	side->basis = side_floats(side, ALS_BOUND * (size_t) cache->stride);
-	als_bounds_basis(chosen_kernels(), cache->stride, sample, side->rows,
-					 side->basis, (void *) TYPEALIGN(ALS_ALIGNMENT, workspace));
-	pfree(workspace);
-	bounds = side_floats(side, (size_t) rows * ALS_BOUND);
-	block_lengths = side_floats(side, rows / CACHE_BLOCK + 1);
-	als_bounds(chosen_kernels(), cache->stride, rows, side->rows, side->basis,
-			   bounds);
-
-	for (uint32 first = 0; first < rows; first += CACHE_BLOCK)
-	{
-		float		longest = 0;
-
-		for (uint32 r = first; r < Min(first + CACHE_BLOCK, rows); r++)
-		{
-			const float *bound = bounds + (size_t) r * ALS_BOUND;
-
-			longest = Max(longest, chosen_kernels()->dot(ALS_BOUND, bound, bound));
-		}
-		block_lengths[first / CACHE_BLOCK] = sqrtf(longest);
-	}
-
-	/* all or nothing: an error until here leaves a side without bounds */
-	side->block_lengths = block_lengths;
-	side->bounds = bounds;
-	return true;
+	allocation = MemoryContextAllocHuge(side->context, bytes);
+	index = (AlsIndex *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+	als_index_build(cache->stride, rows, side->rows, index, poll_interrupts);
+	side->index = index;
+	return index;
 }

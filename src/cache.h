@@ -25,14 +25,9 @@ typedef struct SideCache
 	uint32		capacity;
 	bool		complete;		/* all of the table is here */
 	uint32		scans;			/* of all its rows, since */
-	float	   *basis;			/* see als_bounds_basis; NULL: not there */
-	float	   *bounds;			/* [rows x ALS_BOUND] */
-	float	   *block_lengths;	/* longest bound of each CACHE_BLOCK rows */
+	AlsIndex   *index;			/* of the rows, once it pays; or NULL */
 	uint64		misses;			/* since a complete load was last tried */
 } SideCache;
-
-/* Rows that a scan can pass over together */
-#define CACHE_BLOCK 256
 
 typedef struct ModelCache
 {
@@ -72,10 +67,10 @@ extern const float *cache_lookup(ModelCache *cache, AlsSide side, Datum id);
 extern bool cache_load(ModelCache *cache, AlsSide side);
 
 /*
- * Bounds on the scores of a side that is kept whole, for a scan of all its
- * rows; false if they are not worth their price (yet).
+ * The index of a side that is kept whole, for a search through all its rows;
+ * NULL if it is not worth its price (yet).
  */
-extern bool cache_bounds(ModelCache *cache, AlsSide side);
+extern const AlsIndex *cache_index(ModelCache *cache, AlsSide side);
 
 /* Reads a side from its table, without keeping it. */
 extern void cache_scan(ModelCache *cache, AlsSide side,

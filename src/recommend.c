@@ -33,8 +33,8 @@ enum
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
 };
 
-/* More than what rounding two lengths can lose */
-#define LENGTH_SLACK 1.00001f
+/* Items that are scored at once where there is no index */
+#define SCORED_TOGETHER 256
 
 /* A recommendation in the making */
 typedef struct Recommendation
@@ -211,58 +211,74 @@ score_candidates(Recommendation *recommendation)
 	}
 }
 
-/*
- * Scores all items, which are kept.  Where there are bounds, only blocks and
- * items whose bound could enter the result; items come roughly by falling
- * popularity, so that most of the best are met early.
- */
+/* Scores one of the items that are kept. */
+static inline void
+offer_kept(Recommendation *recommendation, uint32 item, float score)
+{
+	offer(recommendation,
+		  idmap_id(recommendation->cache->sides[ALS_ITEMS].ids, item), score);
+}
+
+/* Scores all items, which are kept, in blocks. */
 static void
 score_kept(Recommendation *recommendation)
 {
 	ModelCache *cache = recommendation->cache;
-	const AlsKernels *kernels = recommendation->kernels;
 	SideCache  *items = &cache->sides[ALS_ITEMS];
-	bool		bounded = cache_bounds(cache, ALS_ITEMS);
 	uint32		size = idmap_size(items->ids);
-	float		mean = cache->run.mean_rating;
-	float		length = 0;
-	float		scores[CACHE_BLOCK];
-	float		bound[ALS_BOUND] pg_attribute_aligned(ALS_ALIGNMENT);
+	float		scores[SCORED_TOGETHER];
 
-	if (bounded)
+	for (uint32 first = 0; first < size; first += SCORED_TOGETHER)
 	{
-		als_bounds(kernels, cache->stride, 1, recommendation->user,
-				   items->basis, bound);
-		length = sqrtf(kernels->dot(ALS_BOUND, bound, bound)) * LENGTH_SLACK;
-	}
-	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
-	{
-		uint32		count = Min(CACHE_BLOCK, size - first);
-		const float *rows = items->rows + (size_t) first * cache->stride;
+		uint32		count = Min(SCORED_TOGETHER, size - first);
 
 		CHECK_FOR_INTERRUPTS();
-		if (bounded &&
-			!topk_may_enter(recommendation->best, mean + length *
-							items->block_lengths[first / CACHE_BLOCK]))
-			continue;
-		if (bounded)
-			kernels->scores(ALS_BOUND, count,
-							items->bounds + (size_t) first * ALS_BOUND,
-							bound, scores);
-		else
-			kernels->scores(cache->stride, count, rows,
-							recommendation->user, scores);
+		recommendation->kernels->scores(cache->stride, count,
+										items->rows +
+										(size_t) first * cache->stride,
+										recommendation->user, scores);
 		for (uint32 i = 0; i < count; i++)
-		{
-			float		score = scores[i] + mean;
+			offer_kept(recommendation, first + i,
+					   scores[i] + cache->run.mean_rating);
+	}
+}
 
-			if (!topk_may_enter(recommendation->best, score))
+/*
+ * The same by way of an index: scores only items that are long enough and
+ * whose bound could enter the result.
+ */
+static void
+search_kept(Recommendation *recommendation, const AlsIndex *index)
+{
+	ModelCache *cache = recommendation->cache;
+	const AlsKernels *kernels = recommendation->kernels;
+	const float *user = recommendation->user;
+	const float *rows = cache->sides[ALS_ITEMS].rows;
+	float		mean = cache->run.mean_rating;
+	float		length = als_length(cache->stride, user);
+	float		bounds[ALS_INDEX_BLOCK] pg_attribute_aligned(ALS_ALIGNMENT);
+
+	for (size_t block = 0;
+		 block < als_index_blocks(index) &&
+		 topk_may_enter(recommendation->best,
+						als_index_limit(index, block, length) + mean);
+		 block++)
+	{
+		size_t		count = als_index_bounds(index, kernels, block, user,
+											 length, bounds);
+
+		CHECK_FOR_INTERRUPTS();
+		for (size_t i = 0; i < count; i++)
+		{
+			uint32		item;
+
+			if (!topk_may_enter(recommendation->best, bounds[i] + mean))
 				continue;
-			if (bounded)
-				score = mean + kernels->dot(cache->stride,
-											rows + (size_t) i * cache->stride,
-											recommendation->user);
-			offer(recommendation, idmap_id(items->ids, first + i), score);
+			item = als_index_row(index, block, i);
+			offer_kept(recommendation, item, mean +
+					   kernels->dot(cache->stride,
+									rows + (size_t) item * cache->stride,
+									user));
 		}
 	}
 }
@@ -389,7 +405,14 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 			topk_create(&cache->sides[ALS_ITEMS].type,
 						Min((uint64) k, cache_rows_limit(cache, ALS_ITEMS)));
 		if (kept && recommendation.candidates == NULL)
-			score_kept(&recommendation);
+		{
+			const AlsIndex *index = cache_index(cache, ALS_ITEMS);
+
+			if (index != NULL)
+				search_kept(&recommendation, index);
+			else
+				score_kept(&recommendation);
+		}
 		else if (kept)
 			score_candidates(&recommendation);
 		else

@@ -5,17 +5,10 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "lib/binaryheap.h"
 #include "topk.h"
-
-struct TopK
-{
-	const IdType *type;
-	uint32		k;
-	uint32		size;
-	ScoredItem *items;			/* [k] */
-	binaryheap *heap;			/* of pointers into items */
-};
 
 /* Positive if a is the worse one: the heap's top is its greatest element. */
 static int
@@ -37,6 +30,7 @@ topk_create(const IdType *type, uint32 k)
 	topk->type = type;
 	topk->k = k;
 	topk->size = 0;
+	topk->least = INFINITY;
 	topk->items = MemoryContextAllocHuge(CurrentMemoryContext,
 										 Max(k, 1) * sizeof(ScoredItem));
 	topk->heap = binaryheap_allocate(Max(k, 1), compare_worse,
@@ -51,13 +45,6 @@ worst(const TopK *topk)
 	return (ScoredItem *) DatumGetPointer(binaryheap_first(topk->heap));
 }
 
-bool
-topk_may_enter(const TopK *topk, float score)
-{
-	return topk->size < topk->k ||
-		(topk->k > 0 && score >= worst(topk)->score);
-}
-
 void
 topk_add(TopK *topk, Datum id, float score)
 {
@@ -70,6 +57,7 @@ topk_add(TopK *topk, Datum id, float score)
 		slot->score = score;
 		slot->id = id_copy(topk->type, id);
 		binaryheap_add(topk->heap, PointerGetDatum(slot));
+		topk->least = worst(topk)->score;
 		return;
 	}
 	if (topk->k == 0 ||
@@ -83,6 +71,7 @@ topk_add(TopK *topk, Datum id, float score)
 	slot->score = score;
 	slot->id = id_copy(topk->type, id);
 	binaryheap_replace_first(topk->heap, PointerGetDatum(slot));
+	topk->least = worst(topk)->score;
 }
 
 ScoredItem *

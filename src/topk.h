@@ -13,7 +13,15 @@ typedef struct ScoredItem
 	Datum		id;
 } ScoredItem;
 
-typedef struct TopK TopK;
+typedef struct TopK
+{
+	const IdType *type;
+	uint32		k;
+	uint32		size;
+	float		least;			/* score of the worst, once there are k */
+	ScoredItem *items;			/* [k] */
+	struct binaryheap *heap;	/* of pointers into items */
+} TopK;
 
 /*
  * Keeps the k best of what is added, k at most the number of items: higher
@@ -22,7 +30,11 @@ typedef struct TopK TopK;
 extern TopK *topk_create(const IdType *type, uint32 k);
 
 /* Can an item with this score still be among the best? */
-extern bool topk_may_enter(const TopK *topk, float score);
+static inline bool
+topk_may_enter(const TopK *topk, float score)
+{
+	return topk->size < topk->k || score >= topk->least;
+}
 
 /* Adds an item; the id is copied. */
 extern void topk_add(TopK *topk, Datum id, float score);

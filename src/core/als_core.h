@@ -69,6 +69,10 @@ typedef enum AlsSide
 	ALS_ITEMS
 } AlsSide;
 
+/* Rows of a block of an index, and rows whose bytes are interleaved */
+#define ALS_INDEX_BLOCK 256
+#define ALS_INDEX_GROUP 64
+
 /* Results of the solvers; positive values are the 1-based failing pivot. */
 #define ALS_OK 0
 #define ALS_NOT_FINITE (-1)
@@ -116,6 +120,13 @@ typedef struct AlsKernels
 	void		(*weighted_gram) (int rank, int stride, size_t nrows,
 								  const float *rows, const float *weight,
 								  float *a);
+
+	/*
+	 * sums[i] = inner product of stride bytes with x, for the ALS_INDEX_BLOCK
+	 * rows i of a block of an index; see als_index_byte.  No sum overflows.
+	 */
+	void		(*byte_products) (int stride, const int8_t *bytes,
+								  const int16_t *x, int32_t *sums);
 } AlsKernels;
 
 /*
@@ -163,6 +174,17 @@ static inline int
 als_stride(int rank)
 {
 	return (rank + 15) & ~15;
+}
+
+/*
+ * Where byte d of row i of a block lies: the bytes of each group of rows by
+ * pairs of factors.
+ */
+static inline int
+als_index_byte(int stride, int i, int d)
+{
+	return i / ALS_INDEX_GROUP * ALS_INDEX_GROUP * stride +
+		d / 2 * 2 * ALS_INDEX_GROUP + i % ALS_INDEX_GROUP * 2 + d % 2;
 }
 
 /*
@@ -228,20 +250,32 @@ extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
 extern double als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
 						  const float *solved);
 
+/* |x|, whatever the magnitude of x. */
+extern float als_length(int stride, const float *x);
+
 /*
- * Upper bounds on inner products with many rows.  als_bounds_basis finds
- * directions, basis[ALS_BOUND - 1 x stride], from a sample of the rows;
- * workspace: als_bounds_workspace bytes.  als_bounds writes
- * bounds[nrows x ALS_BOUND], such that for any rows x and y, stride at least
- * 32, the inner product of their bounds is not less than what dot returns for
- * x and y.
+ * An index of rows for exact searches of the largest inner products: see
+ * search.c.  It takes als_index_size bytes, aligned, that may lie anywhere and
+ * be moved; the rows are not part of it.  poll is called every few
+ * milliseconds, may leave by longjmp, may be NULL.
+ *
+ * A search goes through the blocks in order.  No row of this block or of a
+ * later one has an inner product above als_index_limit with an x of that
+ * length.  als_index_bounds writes bounds[ALS_INDEX_BLOCK], none of them below
+ * what dot returns for x and the row als_index_row(index, block, i), and
+ * returns the number of rows.  Neither is ever not a number.
  */
-#define ALS_BOUND 16
-extern size_t als_bounds_workspace(int stride, size_t nrows);
-extern void als_bounds_basis(const AlsKernels *kernels, int stride,
-							 size_t nrows, const float *rows, float *basis,
-							 void *workspace);
-extern void als_bounds(const AlsKernels *kernels, int stride, size_t nrows,
-					   const float *rows, const float *basis, float *bounds);
+typedef struct AlsIndex AlsIndex;
+
+extern size_t als_index_size(int stride, size_t nrows);
+extern void als_index_build(int stride, size_t nrows, const float *rows,
+							AlsIndex *index, void (*poll) (void));
+extern size_t als_index_blocks(const AlsIndex *index);
+extern float als_index_limit(const AlsIndex *index, size_t block,
+							 float length);
+extern size_t als_index_bounds(const AlsIndex *index,
+							   const AlsKernels *kernels, size_t block,
+							   const float *x, float length, float *bounds);
+extern uint32_t als_index_row(const AlsIndex *index, size_t block, size_t i);
 
 #endif							/* ALS_CORE_H */

@@ -13,7 +13,8 @@ als_kernels(const char *name)
 	int			count = 0;
 
 #if defined(__x86_64__)
-	if (__builtin_cpu_supports("avx512f"))
+	if (__builtin_cpu_supports("avx512f") &&
+		__builtin_cpu_supports("avx512bw"))
 		available[count++] = &als_kernels_avx512;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 		available[count++] = &als_kernels_avx2;

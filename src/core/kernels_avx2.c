@@ -8,6 +8,11 @@
 #else
 #pragma GCC target("avx2,fma")
 #endif
+#include <immintrin.h>
+
+#define PAIR_PRODUCTS(bytes, pair) _mm256_madd_epi16( \
+	_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (bytes))), \
+	_mm256_set1_epi32(pair))
 #define WIDTH 8
 #define KERNELS als_kernels_avx2
 #define KERNELS_NAME "avx2"

@@ -4,10 +4,15 @@
  */
 #if defined(__x86_64__)
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx2,fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx2,fma"))), apply_to = function)
 #else
-#pragma GCC target("avx512f,avx2,fma")
+#pragma GCC target("avx512f,avx512bw,avx2,fma")
 #endif
+#include <immintrin.h>
+
+#define PAIR_PRODUCTS(bytes, pair) _mm512_madd_epi16( \
+	_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) (bytes))), \
+	_mm512_set1_epi32(pair))
 #define WIDTH 16
 #define KERNELS als_kernels_avx512
 #define KERNELS_NAME "avx512"

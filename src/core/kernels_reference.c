@@ -75,6 +75,19 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 	}
 }
 
+/* sums[i] = sum over pairs p of bytes[p][i].x[p] */
+static void
+byte_products(int stride, const int8_t *bytes, const int16_t *x,
+			  int32_t *sums)
+{
+	for (int i = 0; i < ALS_INDEX_BLOCK; i++)
+	{
+		sums[i] = 0;
+		for (int d = 0; d < stride; d++)
+			sums[i] += x[d] * bytes[als_index_byte(stride, i, d)];
+	}
+}
+
 const AlsKernels als_kernels_reference = {
-	"reference", dot, scores, residual, gather_residual, weighted_gram
+	"reference", dot, scores, residual, gather_residual, weighted_gram, byte_products
 };

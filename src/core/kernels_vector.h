@@ -12,6 +12,7 @@
 
 typedef float Vector __attribute__((vector_size(WIDTH * 4)));
 typedef float Quarter __attribute__((vector_size(16)));
+typedef int32_t Integers __attribute__((vector_size(WIDTH * 4)));
 
 /* Picks four of the eight floats of two quarters. */
 #if defined(__clang__) || __GNUC__ >= 12
@@ -387,6 +388,45 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 	}
 }
 
+/* The inner products of WIDTH pairs of bytes with one pair of factors */
+static inline Integers
+pair_products(const int8_t *bytes, const int16_t *x)
+{
+#ifdef PAIR_PRODUCTS
+	int32_t		pair;
+
+	memcpy(&pair, x, sizeof(pair));
+	return (Integers) PAIR_PRODUCTS(bytes, pair);
+#else
+	Integers	products;
+
+	for (int i = 0; i < WIDTH; i++)
+		products[i] = x[0] * bytes[2 * i] + x[1] * bytes[2 * i + 1];
+	return products;
+#endif
+}
+
+/* sums[i] = sum over pairs p of bytes[p][i].x[p], a group at a time */
+static void
+byte_products(int stride, const int8_t *bytes, const int16_t *x,
+			  int32_t *sums)
+{
+	for (int i = 0; i < ALS_INDEX_BLOCK; i += ALS_INDEX_GROUP)
+	{
+		Integers	sum[ALS_INDEX_GROUP / WIDTH] = {{0}};
+
+		for (int d = 0; d < stride; d += 2)
+		{
+			UNROLL
+			for (int v = 0; v < ALS_INDEX_GROUP / WIDTH; v++)
+				sum[v] += pair_products(bytes + 2 * v * WIDTH, x + d);
+			bytes += 2 * ALS_INDEX_GROUP;
+		}
+		memcpy(sums + i, sum, sizeof(sum));
+	}
+}
+
 const AlsKernels KERNELS = {
-	KERNELS_NAME, dot, scores, residual, gather_residual, weighted_gram
+	KERNELS_NAME, dot, scores, residual, gather_residual, weighted_gram,
+	byte_products
 };

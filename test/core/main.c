@@ -15,7 +15,7 @@ main(void)
 	test_solve();
 	test_loss();
 	test_failures();
-	test_bounds();
+	test_search();
 	test_fuzz();
 	return finish();
 }
