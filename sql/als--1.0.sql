@@ -190,3 +190,21 @@ AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any")
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
+
+--
+-- Measuring
+--
+
+CREATE FUNCTION als_holdout(user_id "any", item_id "any", fraction double precision, seed bigint DEFAULT 0)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout("any", "any", double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
+
+CREATE FUNCTION als_holdout(user_id text, item_id text, fraction double precision, seed bigint DEFAULT 0)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout(text, text, double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
