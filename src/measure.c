@@ -18,7 +18,6 @@
 
 #define BATCH_USERS 64
 #define BATCH_BEST (1024 * 1024)	/* items of top k in a batch, roughly */
-#define BLOCK_ITEMS 256
 
 /* Key of the parallel context's table of contents */
 #define KEY_HANDLES 1
@@ -234,7 +233,7 @@ begin_user(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 
 	ranking->k = measurement->k;
 	ranking->capacity = Min(ranking->k, measurement->nitems);
-	ranking->scores = allocate(ranking->nrelevant, sizeof(float));
+	ranking->scores = allocate((size_t) ranking->nrelevant + 1, sizeof(float));
 	ranking->beating = allocate((size_t) ranking->nrelevant + 1, sizeof(uint32));
 	ranking->best = allocate(ranking->capacity, sizeof(AlsRankedItem));
 	als_ranking_begin(ranking);
@@ -245,7 +244,7 @@ static void
 rank_items(Measurer *me, BatchUser *user, uint32 first, uint32 count)
 {
 	const Measurement *measurement = me->measurement;
-	float		scores[BLOCK_ITEMS];
+	float		scores[ALS_RANKING_PIECE];
 
 	me->kernels->scores(measurement->stride, count,
 						measured_factors(measurement, ALS_ITEMS) +
@@ -273,13 +272,13 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 	for (uint32 u = first; u < last; u++)
 		begin_user(me, &users[u - first], &measured_users(measurement)[u]);
 
-	for (uint32 item = 0; item < measurement->nitems; item += BLOCK_ITEMS)
+	for (uint32 item = 0; item < measurement->nitems; item += ALS_RANKING_PIECE)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 u = 0; u < last - first; u++)
 			if (users[u].ranking.nrelevant > 0)
 				rank_items(me, &users[u], item,
-						   Min(BLOCK_ITEMS, measurement->nitems - item));
+						   Min(ALS_RANKING_PIECE, measurement->nitems - item));
 	}
 
 	for (uint32 u = 0; u < last - first; u++)

@@ -5,7 +5,7 @@
  * A ranking is not sorted: the relevant items are, and every other item only
  * counts how many of them it beats.  That gives all ranks.
  *
- *	  begin		with the relevant items of the test set
+ *	  begin		with the relevant items of the test set, one or more
  *	  add		all others that may be recommended, in any order and pieces
  *	  finish	gives the measures
  *
@@ -29,13 +29,12 @@ typedef struct AlsRanking
 	uint32_t	nrelevant;
 	uint32_t	capacity;		/* of best: k, or as many items as there are */
 	AlsRankedItem *relevant;	/* [nrelevant] begin sorts them, worst first */
-	float	   *scores;			/* [nrelevant] theirs */
+	float	   *scores;			/* [nrelevant + 1] theirs, and infinity */
 	uint32_t   *beating;		/* [nrelevant + 1] others that beat so many */
 	AlsRankedItem *best;		/* [capacity] the top k, a heap, worst first */
 
 	uint32_t	nbest;
-	uint64_t	nothers;
-	uint64_t	beaten_twice;	/* over all others, a tie counting one half */
+	int64_t		ties;			/* what they add to twice the items beaten */
 } AlsRanking;
 
 /* What is measured of a user's ranking; of no meaning without a relevant item */
@@ -53,7 +52,8 @@ typedef struct AlsMeasures
 
 extern void als_ranking_begin(AlsRanking *ranking);
 
-/* Adds n items; those whose score is NaN are left out. */
+/* Adds n items, at most this many; those whose score is NaN are left out. */
+#define ALS_RANKING_PIECE 256
 extern void als_ranking_add(AlsRanking *ranking, uint32_t n,
 							const float *scores, const uint32_t *order);
 

@@ -85,8 +85,7 @@ als_ranking_begin(AlsRanking *ranking)
 	uint32_t	n = ranking->nrelevant;
 
 	ranking->nbest = 0;
-	ranking->nothers = 0;
-	ranking->beaten_twice = 0;
+	ranking->ties = 0;
 	memset(ranking->beating, 0, ((size_t) n + 1) * sizeof(uint32_t));
 	sort_items(ranking->relevant, n);
 	for (uint32_t i = 0; i < n; i++)
@@ -94,24 +93,8 @@ als_ranking_begin(AlsRanking *ranking)
 		ranking->scores[i] = ranking->relevant[i].score;
 		keep_best(ranking, ranking->relevant[i]);
 	}
-}
-
-/* How many of the relevant items score less, without a branch to mispredict */
-static inline uint32_t
-count_less(const float *scores, uint32_t n, float score)
-{
-	const float *base = scores;
-
-	if (n == 0)
-		return 0;
-	while (n > 1)
-	{
-		uint32_t	half = n / 2;
-
-		base += base[half - 1] < score ? half : 0;
-		n -= half;
-	}
-	return (uint32_t) (base - scores) + (*base < score);
+	/* saves asking whether an item beats all before asking for a tie */
+	ranking->scores[n] = INFINITY;
 }
 
 /* Counts an item that ties with the relevant item at first, at least. */
@@ -133,7 +116,6 @@ count_tied(AlsRanking *ranking, AlsRankedItem item, uint32_t first)
 			high = middle;
 	}
 	end = low;
-	ranking->beaten_twice += (uint64_t) first + end;
 
 	/* among them, the end of those whose ids come later */
 	low = first;
@@ -148,29 +130,42 @@ count_tied(AlsRanking *ranking, AlsRankedItem item, uint32_t first)
 			high = middle;
 	}
 	ranking->beating[low]++;
+	/* half of the ties are won, whatever the order of ids */
+	ranking->ties += (int64_t) first + end - 2 * (int64_t) low;
 }
 
 void
 als_ranking_add(AlsRanking *ranking, uint32_t n, const float *scores,
 				const uint32_t *order)
 {
-	uint32_t	nrelevant = ranking->nrelevant;
+	const float *relevant = ranking->scores;
+	uint32_t	beaten[ALS_RANKING_PIECE] = {0};
+	uint32_t	half;
+
+	/*
+	 * Binary searches for the first relevant item that is not worse, all in
+	 * step, so that none waits for another; the mask is a branch that cannot
+	 * be mispredicted.
+	 */
+	for (uint32_t left = ranking->nrelevant; left > 1; left -= half)
+	{
+		half = left / 2;
+		for (uint32_t i = 0; i < n; i++)
+			beaten[i] += half &
+				-(uint32_t) (relevant[beaten[i] + half - 1] < scores[i]);
+	}
 
 	for (uint32_t i = 0; i < n; i++)
 	{
 		AlsRankedItem item = {scores[i], order[i]};
-		uint32_t	beaten = count_less(ranking->scores, nrelevant, item.score);
+		uint32_t	first = beaten[i] + (relevant[beaten[i]] < item.score);
 
 		if (isnan(item.score))
 			continue;
-		ranking->nothers++;
-		if (beaten < nrelevant && ranking->scores[beaten] == item.score)
-			count_tied(ranking, item, beaten);
+		if (relevant[first] == item.score)
+			count_tied(ranking, item, first);
 		else
-		{
-			ranking->beating[beaten]++;
-			ranking->beaten_twice += 2 * (uint64_t) beaten;
-		}
+			ranking->beating[first]++;
 		if (ranking->nbest < ranking->capacity ||
 			item.score >= ranking->best[0].score)
 			keep_best(ranking, item);
@@ -184,6 +179,8 @@ als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures)
 	uint32_t	n = ranking->nrelevant;
 	uint32_t	reachable = n < k ? n : k;
 	uint64_t	others_above = 0;
+	uint64_t	others = 0;
+	int64_t		beaten_twice = ranking->ties;
 	uint32_t	hits = 0;
 	double		precisions = 0;
 	double		gain = 0;
@@ -205,6 +202,11 @@ als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures)
 		precisions += found / (double) rank;
 		gain += 1 / log2(1 + (double) rank);
 	}
+	for (uint32_t i = 0; i <= n; i++)
+	{
+		others += ranking->beating[i];
+		beaten_twice += 2 * (int64_t) i * ranking->beating[i];
+	}
 	for (uint32_t i = 1; i <= reachable; i++)
 		ideal += 1 / log2(1 + (double) i);
 
@@ -214,6 +216,6 @@ als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures)
 	measures->average_precision = precisions / (double) reachable;
 	measures->ndcg = gain / ideal;
 	measures->hit = hits > 0;
-	measures->auc = 1 - (double) ranking->beaten_twice / 2 /
-		((double) n * (double) ranking->nothers);
+	measures->auc = 1 - (double) beaten_twice / 2 /
+		((double) n * (double) others);
 }

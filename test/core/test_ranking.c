@@ -95,7 +95,7 @@ check_ranking(uint32_t k, double values, double relevant_share,
 	float		scores[ITEMS];
 	uint32_t	order[ITEMS];
 	AlsRankedItem relevant[ITEMS];
-	float		relevant_scores[ITEMS];
+	float		relevant_scores[ITEMS + 1];
 	uint32_t	beating[ITEMS + 1];
 	AlsRankedItem best[ITEMS];
 	AlsRanking	ranking = {.k = k,.capacity = k < ITEMS ? k : ITEMS,
