@@ -9,6 +9,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "als_core.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
@@ -167,5 +169,5 @@ als_holdout(PG_FUNCTION_ARGS)
 		hash = add_id(hash, state->forms[i], &state->output[i],
 					  PG_GETARG_DATUM(i));
 	/* 53 bits make a uniform number below 1 */
-	PG_RETURN_BOOL((double) (hash >> 11) * 0x1p-53 < fraction);
+	PG_RETURN_BOOL(ldexp((double) (hash >> 11), -53) < fraction);
 }
