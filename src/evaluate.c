@@ -26,6 +26,7 @@ enum
 /* Columns of type als_evaluation, and of als_evaluate_users */
 #define EVALUATION_COLUMNS 18
 #define USER_COLUMNS 13
+#define FIRST_RANKING_COLUMN 5
 
 /* What als_evaluate_users returns row by row */
 typedef struct UsersResult
@@ -105,78 +106,50 @@ read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 	}
 }
 
-/* A measure as a column of the result; NULL if it has no meaning. */
+/* A measure as a column of the result; NaN becomes null. */
 static void
-set_measure(Datum *values, bool *nulls, int column, bool defined, double value)
+set_measure(Datum *values, bool *nulls, int column, double value)
 {
-	nulls[column] = !defined || isnan(value);
+	nulls[column] = isnan(value);
 	values[column] = Float8GetDatum(value);
+}
+
+/* The measures of a ranking, but for hit and AUC, from column on. */
+static int
+set_ranking(Datum *values, bool *nulls, int column, const AlsMeasures *ranking)
+{
+	set_measure(values, nulls, column++, ranking->precision);
+	set_measure(values, nulls, column++, ranking->recall);
+	set_measure(values, nulls, column++, ranking->recall_capped);
+	set_measure(values, nulls, column++, ranking->average_precision);
+	set_measure(values, nulls, column++, ranking->ndcg);
+	set_measure(values, nulls, column++, ranking->reciprocal_rank);
+	return column;
 }
 
 /* The row that sums up all users. */
 static HeapTuple
-summarize(const Evaluation *evaluation, TupleDesc row_type)
+summary_row(const Evaluation *evaluation, TupleDesc row_type)
 {
-	const Measurement *measurement = evaluation->measurement;
-	const UserMeasures *measures = user_measures(measurement);
-	const bool *recommended = recommended_items(measurement);
-	UserMeasures sum = {0};
-	AlsMeasures *ranking = &sum.ranking;
-	uint64		pairs = 0;
-	uint64		relevant = 0;
-	uint64		users = 0;
-	uint64		auc_users = 0;
-	uint64		coverage = 0;
+	MeasureSummary summary;
 	Datum		values[EVALUATION_COLUMNS];
 	bool		nulls[EVALUATION_COLUMNS] = {false};
 	int			column = 0;
 
-	for (uint32 u = 0; u < measurement->nusers; u++)
-	{
-		const UserMeasures *user = &measures[u];
-
-		pairs += user->pairs;
-		sum.squared_error += user->squared_error;
-		sum.absolute_error += user->absolute_error;
-		if (user->relevant == 0)
-			continue;
-		users++;
-		relevant += user->relevant;
-		ranking->precision += user->ranking.precision;
-		ranking->recall += user->ranking.recall;
-		ranking->recall_capped += user->ranking.recall_capped;
-		ranking->average_precision += user->ranking.average_precision;
-		ranking->ndcg += user->ranking.ndcg;
-		ranking->reciprocal_rank += user->ranking.reciprocal_rank;
-		ranking->hit += user->ranking.hit;
-		if (!isnan(user->ranking.auc))
-		{
-			auc_users++;
-			ranking->auc += user->ranking.auc;
-		}
-	}
-	for (uint32 i = 0; i < measurement->nitems; i++)
-		coverage += recommended[i];
-
-	values[column++] = Int64GetDatum(users);
-	values[column++] = Int64GetDatum(pairs);
-	values[column++] = Int64GetDatum(relevant);
+	measure_summarize(evaluation->measurement, &summary);
+	values[column++] = Int64GetDatum(summary.users);
+	values[column++] = Int64GetDatum(summary.pairs);
+	values[column++] = Int64GetDatum(summary.relevant);
 	values[column++] = Int64GetDatum(evaluation->unknown_users);
 	values[column++] = Int64GetDatum(evaluation->unknown_items);
-	values[column++] = Int64GetDatum(evaluation->test_pairs - pairs);
-	set_measure(values, nulls, column++, pairs > 0, sqrt(sum.squared_error / pairs));
-	set_measure(values, nulls, column++, pairs > 0, sum.absolute_error / pairs);
-	values[column++] = Int32GetDatum(measurement->k);
-	set_measure(values, nulls, column++, users > 0, ranking->precision / users);
-	set_measure(values, nulls, column++, users > 0, ranking->recall / users);
-	set_measure(values, nulls, column++, users > 0, ranking->recall_capped / users);
-	set_measure(values, nulls, column++, users > 0, ranking->average_precision / users);
-	set_measure(values, nulls, column++, users > 0, ranking->ndcg / users);
-	set_measure(values, nulls, column++, users > 0, ranking->reciprocal_rank / users);
-	set_measure(values, nulls, column++, users > 0, ranking->hit / users);
-	set_measure(values, nulls, column++, auc_users > 0, ranking->auc / auc_users);
-	set_measure(values, nulls, column++, users > 0,
-				(double) coverage / measurement->nitems);
+	values[column++] = Int64GetDatum(evaluation->test_pairs - summary.pairs);
+	set_measure(values, nulls, column++, summary.rmse);
+	set_measure(values, nulls, column++, summary.mae);
+	values[column++] = Int32GetDatum(evaluation->options->k);
+	column = set_ranking(values, nulls, column, &summary.ranking);
+	set_measure(values, nulls, column++, summary.ranking.hit);
+	set_measure(values, nulls, column++, summary.ranking.auc);
+	set_measure(values, nulls, column++, summary.coverage);
 	Assert(column == EVALUATION_COLUMNS);
 	return heap_form_tuple(row_type, values, nulls);
 }
@@ -203,7 +176,7 @@ als_evaluate(PG_FUNCTION_ARGS)
 	read_arguments(&options, fcinfo, 0);
 	evaluation = evaluate(&options);
 	MemoryContextSwitchTo(caller);
-	row = summarize(evaluation, row_type);
+	row = summary_row(evaluation, row_type);
 	evaluation_end(evaluation);
 	MemoryContextDelete(context);
 	PG_RETURN_DATUM(HeapTupleGetDatum(row));
@@ -264,6 +237,31 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	return result;
 }
 
+/* The row of a user. */
+static HeapTuple
+user_row(UsersResult *result, uint64 place, TupleDesc row_type)
+{
+	const UserMeasures *user = &result->measures[place];
+	Datum		values[USER_COLUMNS];
+	bool		nulls[USER_COLUMNS] = {false};
+	int			column = 1;
+
+	if (!id_convert(&result->conversion, result->ids[place], &values[0]))
+		elog(ERROR, "user id does not fit the type asked for");
+	values[column++] = Int64GetDatum(user->pairs);
+	values[column++] = Int64GetDatum(user->relevant);
+	set_measure(values, nulls, column++, sqrt(user->squared_error / user->pairs));
+	set_measure(values, nulls, column++, user->absolute_error / user->pairs);
+	column = set_ranking(values, nulls, column, &user->ranking);
+	values[column++] = BoolGetDatum(user->ranking.hit > 0);
+	set_measure(values, nulls, column++, user->ranking.auc);
+	Assert(column == USER_COLUMNS);
+	if (user->relevant == 0)
+		memset(nulls + FIRST_RANKING_COLUMN, true,
+			   (USER_COLUMNS - FIRST_RANKING_COLUMN) * sizeof(bool));
+	return heap_form_tuple(row_type, values, nulls);
+}
+
 /* Returns the users row by row. */
 static Datum
 return_users(FunctionCallInfo fcinfo, int first)
@@ -290,35 +288,10 @@ return_users(FunctionCallInfo fcinfo, int first)
 	result = context->user_fctx;
 	if (context->call_cntr < result->size)
 	{
-		const UserMeasures *user = &result->measures[context->call_cntr];
-		const AlsMeasures *ranking = &user->ranking;
-		bool		ranked = user->relevant > 0;
-		Datum		values[USER_COLUMNS];
-		bool		nulls[USER_COLUMNS] = {false};
-		int			column = 1;
+		HeapTuple	row = user_row(result, context->call_cntr,
+								   context->tuple_desc);
 
-		if (!id_convert(&result->conversion, result->ids[context->call_cntr],
-						&values[0]))
-			elog(ERROR, "user id does not fit the type asked for");
-		values[column++] = Int64GetDatum(user->pairs);
-		values[column++] = Int64GetDatum(user->relevant);
-		set_measure(values, nulls, column++, user->pairs > 0,
-					sqrt(user->squared_error / user->pairs));
-		set_measure(values, nulls, column++, user->pairs > 0,
-					user->absolute_error / user->pairs);
-		set_measure(values, nulls, column++, ranked, ranking->precision);
-		set_measure(values, nulls, column++, ranked, ranking->recall);
-		set_measure(values, nulls, column++, ranked, ranking->recall_capped);
-		set_measure(values, nulls, column++, ranked, ranking->average_precision);
-		set_measure(values, nulls, column++, ranked, ranking->ndcg);
-		set_measure(values, nulls, column++, ranked, ranking->reciprocal_rank);
-		values[column] = BoolGetDatum(ranking->hit > 0);
-		nulls[column++] = !ranked;
-		set_measure(values, nulls, column++, ranked, ranking->auc);
-		Assert(column == USER_COLUMNS);
-		SRF_RETURN_NEXT(context,
-						HeapTupleGetDatum(heap_form_tuple(context->tuple_desc,
-														  values, nulls)));
+		SRF_RETURN_NEXT(context, HeapTupleGetDatum(row));
 	}
 	SRF_RETURN_DONE(context);
 }

@@ -93,22 +93,17 @@ measure_begin(const Measurement *layout, bool shared)
 
 	area = area_create(size, shared, "the evaluation");
 	*(Measurement *) area.address = measurement;
-	memset(recommended_items((Measurement *) area.address), false,
-		   measurement.nitems * sizeof(bool));
 	pg_atomic_init_u32(&((Measurement *) area.address)->next_user, 0);
+	measure_restart((Measurement *) area.address);
 	return area;
 }
 
-/* Sets up what a participant has of its own. */
-static void
-measurer_init(Measurer *me, Area *area, Area *sets[2])
+void
+measure_restart(Measurement *measurement)
 {
-	me->measurement = (Measurement *) area->address;
-	me->kernels = chosen_kernels();
-	for (int set = 0; set < 2; set++)
-		me->readers[set] = sets[set] ? blocks_reader(sets[set], ALS_USERS) : NULL;
-	me->batch = AllocSetContextCreate(CurrentMemoryContext, "als measuring",
-									  ALLOCSET_DEFAULT_SIZES);
+	memset(recommended_items(measurement), false,
+		   measurement->nitems * sizeof(bool));
+	pg_atomic_write_u32(&measurement->next_user, 0);
 }
 
 /* Allocates an array that may be large. */
@@ -296,23 +291,31 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 	MemoryContextReset(me->batch);
 }
 
-/* Measures batches of users until none is left. */
-static void
-measure_users(Measurer *me)
+void
+measure_participate(Area *area, Area *sets[2])
 {
-	Measurement *measurement = me->measurement;
-	uint32		batch = Max(Min(BATCH_BEST / Min(measurement->k, BATCH_BEST),
-								BATCH_USERS), 1);
+	Measurement *measurement = (Measurement *) area->address;
+	uint32		best = Max(Min(measurement->k, measurement->nitems), 1);
+	uint32		batch = Max(Min(BATCH_BEST / best, BATCH_USERS), 1);
+	Measurer	me = {0};
 	uint32		first;
+
+	me.measurement = measurement;
+	me.kernels = chosen_kernels();
+	for (int set = 0; set < 2; set++)
+		if (sets[set] != NULL)
+			me.readers[set] = blocks_reader(sets[set], ALS_USERS);
+	me.batch = AllocSetContextCreate(CurrentMemoryContext, "als measuring",
+									 ALLOCSET_DEFAULT_SIZES);
 
 	while ((first = pg_atomic_fetch_add_u32(&measurement->next_user, batch)) <
 		   measurement->nusers)
-		measure_batch(me, first, Min(first + batch, measurement->nusers));
+		measure_batch(&me, first, Min(first + batch, measurement->nusers));
 
 	for (int set = 0; set < 2; set++)
-		if (me->readers[set] != NULL)
-			blocks_reader_close(me->readers[set]);
-	MemoryContextDelete(me->batch);
+		if (me.readers[set] != NULL)
+			blocks_reader_close(me.readers[set]);
+	MemoryContextDelete(me.batch);
 }
 
 /* Entry point of a worker. */
@@ -323,7 +326,6 @@ als_measure_worker(dsm_segment *segment, shm_toc *toc)
 	Area		area = area_attach(handles->measurement);
 	Area		areas[2];
 	Area	   *sets[2] = {NULL, NULL};
-	Measurer	me;
 
 	for (int set = 0; set < 2; set++)
 		if (handles->sets[set] != DSM_HANDLE_INVALID)
@@ -336,8 +338,7 @@ als_measure_worker(dsm_segment *segment, shm_toc *toc)
 			if (blocks->spilled)
 				SharedFileSetAttach(&blocks->fileset, areas[set].segment);
 		}
-	measurer_init(&me, &area, sets);
-	measure_users(&me);
+	measure_participate(&area, sets);
 	for (int set = 0; set < 2; set++)
 		if (sets[set] != NULL)
 			area_free(sets[set]);
@@ -348,9 +349,7 @@ void
 measure_run(Area *area, Area *sets[2], int nworkers)
 {
 	ParallelContext *context = NULL;
-	Measurer	leader;
 
-	measurer_init(&leader, area, sets);
 	if (nworkers > 0)
 	{
 		MeasureHandles *handles;
@@ -368,11 +367,76 @@ measure_run(Area *area, Area *sets[2], int nworkers)
 		shm_toc_insert(context->toc, KEY_HANDLES, handles);
 		LaunchParallelWorkers(context);
 	}
-	measure_users(&leader);
+	measure_participate(area, sets);
 	if (context != NULL)
 	{
 		WaitForParallelWorkersToFinish(context);
 		DestroyParallelContext(context);
 		ExitParallelMode();
 	}
+}
+
+/* Adds a user's measures to sums. */
+static void
+add_measures(AlsMeasures *sum, const AlsMeasures *user)
+{
+	sum->precision += user->precision;
+	sum->recall += user->recall;
+	sum->recall_capped += user->recall_capped;
+	sum->average_precision += user->average_precision;
+	sum->ndcg += user->ndcg;
+	sum->reciprocal_rank += user->reciprocal_rank;
+	sum->hit += user->hit;
+	if (!isnan(user->auc))
+		sum->auc += user->auc;
+}
+
+/* Makes sums over users means. */
+static void
+divide_measures(AlsMeasures *sum, double users, double auc_users)
+{
+	sum->precision /= users;
+	sum->recall /= users;
+	sum->recall_capped /= users;
+	sum->average_precision /= users;
+	sum->ndcg /= users;
+	sum->reciprocal_rank /= users;
+	sum->hit /= users;
+	sum->auc /= auc_users;
+}
+
+void
+measure_summarize(const Measurement *measurement, MeasureSummary * summary)
+{
+	const UserMeasures *measures = user_measures(measurement);
+	const bool *recommended = recommended_items(measurement);
+	double		squared_error = 0;
+	double		absolute_error = 0;
+	uint64		auc_users = 0;
+	uint64		covered = 0;
+
+	memset(summary, 0, sizeof(*summary));
+	for (uint32 u = 0; u < measurement->nusers; u++)
+	{
+		const UserMeasures *user = &measures[u];
+
+		summary->pairs += user->pairs;
+		squared_error += user->squared_error;
+		absolute_error += user->absolute_error;
+		if (user->relevant == 0)
+			continue;
+		summary->users++;
+		summary->relevant += user->relevant;
+		auc_users += !isnan(user->ranking.auc);
+		add_measures(&summary->ranking, &user->ranking);
+	}
+	for (uint32 i = 0; i < measurement->nitems; i++)
+		covered += recommended[i];
+
+	/* what nobody has is divided by 0, which gives NaN */
+	summary->rmse = sqrt(squared_error / summary->pairs);
+	summary->mae = absolute_error / summary->pairs;
+	divide_measures(&summary->ranking, summary->users, auc_users);
+	summary->coverage = summary->users > 0 ?
+		(double) covered / measurement->nitems : NAN;
 }

@@ -39,6 +39,18 @@ typedef struct UserMeasures
 	AlsMeasures ranking;
 } UserMeasures;
 
+/* All users together; what has no value is NaN */
+typedef struct MeasureSummary
+{
+	uint64		users;			/* with a relevant item */
+	uint64		pairs;
+	uint64		relevant;
+	double		rmse;			/* over the pairs */
+	double		mae;
+	AlsMeasures ranking;		/* means over the users */
+	double		coverage;		/* share of items in anybody's top k */
+}			MeasureSummary;
+
 /* What participants share, at the start of the area; offsets count from here */
 typedef struct Measurement
 {
@@ -106,12 +118,25 @@ recommended_items(const Measurement *measurement)
 }
 
 /*
- * Allocates what the sizes in layout ask for; all but the numbers of layout
- * is the caller's to fill in.
+ * Allocates what the sizes in layout ask for, and copies them; users, factors,
+ * items and order are the caller's to fill in.
  */
 extern Area measure_begin(const Measurement *layout, bool shared);
 
 /* Measures all users; sets are by RatingSet, the training set may be NULL. */
 extern void measure_run(Area *area, Area *sets[2], int nworkers);
+
+/*
+ * What every participant does in measure_run, for those who are participants
+ * already: measures users until none is left.
+ */
+extern void measure_participate(Area *area, Area *sets[2]);
+
+/* Makes ready to measure again, with other factors for example. */
+extern void measure_restart(Measurement *measurement);
+
+/* Sums up what has been measured, in the order of users. */
+extern void measure_summarize(const Measurement *measurement,
+							  MeasureSummary * summary);
 
 #endif							/* ALS_MEASURE_H */
