@@ -190,3 +190,140 @@ AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any")
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
+
+--
+-- Measuring
+--
+
+CREATE FUNCTION als_holdout(user_id "any", item_id "any", fraction double precision, seed bigint DEFAULT 0)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout("any", "any", double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
+
+CREATE FUNCTION als_holdout(user_id text, item_id text, fraction double precision, seed bigint DEFAULT 0)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout(text, text, double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
+
+CREATE TYPE als_evaluation AS (
+    users           bigint,
+    pairs           bigint,
+    relevant        bigint,
+    unknown_users   bigint,
+    unknown_items   bigint,
+    unknown_pairs   bigint,
+    rmse            double precision,
+    mae             double precision,
+    k               integer,
+    precision       double precision,
+    recall          double precision,
+    recall_capped   double precision,
+    map             double precision,
+    ndcg            double precision,
+    mrr             double precision,
+    hit_rate        double precision,
+    auc             double precision,
+    coverage        double precision
+);
+COMMENT ON TYPE als_evaluation IS 'how good a model is on a test set; see als_evaluate';
+COMMENT ON COLUMN als_evaluation.users IS 'users that the ranking is averaged over: known, with a relevant item';
+COMMENT ON COLUMN als_evaluation.pairs IS 'pairs of the test set whose user and item the model knows';
+COMMENT ON COLUMN als_evaluation.relevant IS 'those of them that are relevant';
+COMMENT ON COLUMN als_evaluation.unknown_users IS 'users of the test set that the model does not know';
+COMMENT ON COLUMN als_evaluation.unknown_items IS 'items of the test set that the model does not know';
+COMMENT ON COLUMN als_evaluation.unknown_pairs IS 'pairs left out since user or item are not known';
+COMMENT ON COLUMN als_evaluation.rmse IS 'root mean squared error over the pairs';
+COMMENT ON COLUMN als_evaluation.mae IS 'mean absolute error over the pairs';
+COMMENT ON COLUMN als_evaluation.precision IS 'relevant items in the top k, divided by k';
+COMMENT ON COLUMN als_evaluation.recall IS 'relevant items in the top k, divided by all relevant items of the user';
+COMMENT ON COLUMN als_evaluation.recall_capped IS 'relevant items in the top k, divided by as many as could be there';
+COMMENT ON COLUMN als_evaluation.map IS 'mean average precision at k';
+COMMENT ON COLUMN als_evaluation.ndcg IS 'normalized discounted cumulative gain at k';
+COMMENT ON COLUMN als_evaluation.mrr IS 'mean reciprocal rank of the first relevant item, wherever it is';
+COMMENT ON COLUMN als_evaluation.hit_rate IS 'share of users with a relevant item in the top k';
+COMMENT ON COLUMN als_evaluation.auc IS 'mean share of pairs of a relevant and another item that are in order';
+COMMENT ON COLUMN als_evaluation.coverage IS 'share of all items that are in the top k of one of the users';
+
+CREATE FUNCTION als_evaluate(
+    model           regclass,
+    test            text,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    k               integer DEFAULT 10,
+    training        text DEFAULT NULL,
+    exclude_seen    boolean DEFAULT true,
+    relevant_from   double precision DEFAULT NULL,
+    workers         integer DEFAULT NULL
+) RETURNS als_evaluation
+AS 'MODULE_PATHNAME', 'als_evaluate'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+IS 'measures how good a model is on a relation or query of test ratings';
+
+CREATE FUNCTION als_evaluate_users(
+    model           regclass,
+    test            text,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    k               integer DEFAULT 10,
+    training        text DEFAULT NULL,
+    exclude_seen    boolean DEFAULT true,
+    relevant_from   double precision DEFAULT NULL,
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (
+    user_id         bigint,
+    pairs           bigint,
+    relevant        bigint,
+    rmse            double precision,
+    mae             double precision,
+    "precision"     double precision,
+    recall          double precision,
+    recall_capped   double precision,
+    average_precision double precision,
+    ndcg            double precision,
+    reciprocal_rank double precision,
+    hit             boolean,
+    auc             double precision
+)
+AS 'MODULE_PATHNAME', 'als_evaluate_users'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+COMMENT ON FUNCTION als_evaluate_users(regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+IS 'what als_evaluate averages, for each user; als_evaluate_users_as for ids that are not integers';
+
+CREATE FUNCTION als_evaluate_users_as(
+    user_type       anyelement,
+    model           regclass,
+    test            text,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    k               integer DEFAULT 10,
+    training        text DEFAULT NULL,
+    exclude_seen    boolean DEFAULT true,
+    relevant_from   double precision DEFAULT NULL,
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (
+    user_id         anyelement,
+    pairs           bigint,
+    relevant        bigint,
+    rmse            double precision,
+    mae             double precision,
+    "precision"     double precision,
+    recall          double precision,
+    recall_capped   double precision,
+    average_precision double precision,
+    ndcg            double precision,
+    reciprocal_rank double precision,
+    hit             boolean,
+    auc             double precision
+)
+AS 'MODULE_PATHNAME', 'als_evaluate_users_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
+COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+IS 'what als_evaluate averages, for each user, with ids of the given type: als_evaluate_users_as(NULL::text, ...)';

@@ -20,7 +20,7 @@ area_error_context(void *arg)
 {
 	AreaRequest *request = arg;
 
-	errhint("Enlarge the server's shared memory (in a container, the size of /dev/shm, for example with docker run --shm-size), set dynamic_shared_memory_type to mmap, train with workers => 0, or with fewer factors.");
+	errhint("Enlarge the server's shared memory (in a container, the size of /dev/shm, for example with docker run --shm-size), set dynamic_shared_memory_type to mmap, pass workers => 0, or train with fewer factors.");
 	errcontext("allocating %zu kB of shared memory for %s",
 			   request->size / 1024, request->purpose);
 }

@@ -297,7 +297,7 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 				ereport(ERROR,
 						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 						 errmsg("sum of duplicate ratings is out of range for type real"),
-						 errhint("Train from a SELECT that scales the ratings down.")));
+						 errhint("Use a SELECT that scales the ratings down.")));
 		}
 		entries[merged++] = entry;
 		i = end;
@@ -523,8 +523,13 @@ blocks_reader(Area *area, AlsSide side)
 AlsRows
 blocks_read(BlockReader *reader, uint32 block)
 {
-	uint32		first = reader->first_row[block];
-	uint32		last = reader->first_row[block + 1];
+	return blocks_read_rows(reader, reader->first_row[block],
+							reader->first_row[block + 1]);
+}
+
+AlsRows
+blocks_read_rows(BlockReader *reader, uint32 first, uint32 last)
+{
 	uint64		start = reader->row_start[first];
 	AlsRows		rows;
 

@@ -65,6 +65,10 @@ blocks_first_row(const RatingBlocks *blocks, AlsSide side)
 /* Each participant reads blocks on its own. */
 extern BlockReader *blocks_reader(Area *area, AlsSide side);
 extern AlsRows blocks_read(BlockReader *reader, uint32 block);
+
+/* The rows [first, last), all of one block. */
+extern AlsRows blocks_read_rows(BlockReader *reader, uint32 first,
+								uint32 last);
 extern void blocks_reader_close(BlockReader *reader);
 
 #endif							/* ALS_BLOCKS_H */

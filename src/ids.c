@@ -196,6 +196,22 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 }
 
 bool
+id_result_init(IdConversion *conversion, IdType *result, Oid own,
+			   Oid wanted, const char *what, MemoryContext context)
+{
+	char		category;
+	bool		preferred;
+
+	get_type_category_preferred(wanted, &category, &preferred);
+	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
+						 COERCION_ASSIGNMENT : COERCION_IMPLICIT) ||
+		!id_type_init(result, wanted, -1, get_typcollation(wanted), context))
+		return false;
+	id_conversion_init(conversion, result, own, what, context);
+	return true;
+}
+
+bool
 id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
 	const IdType *target = conversion->target;

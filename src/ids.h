@@ -120,6 +120,14 @@ extern void id_conversion_init(IdConversion *conversion, const IdType *target,
 							   Oid source, const char *what,
 							   MemoryContext context);
 
+/*
+ * Prepares the conversion of ids of type own to the type that a result has;
+ * false if not all ids become such without loss.
+ */
+extern bool id_result_init(IdConversion *conversion, IdType *result, Oid own,
+						   Oid wanted, const char *what,
+						   MemoryContext context);
+
 /* Converts; false if no id can equal the value (an integer out of range). */
 extern bool id_convert(IdConversion *conversion, Datum value, Datum *id);
 

@@ -207,7 +207,7 @@ reject_null_id(const Ratings *ratings, const char *column,
 			 errdetail("It is in a row whose \"%s\" is %s.", other_column,
 					   other_null ? "null too" :
 					   id_to_text(other_type, other)),
-			 errhint("Train from a SELECT that leaves such rows out.")));
+			 errhint("Use a SELECT that leaves such rows out.")));
 }
 
 /* Raises for a rating that is no finite real. */
@@ -227,14 +227,14 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 						column),
 				 errdetail("It is the rating of item %s by user %s.",
 						   item_text, user_text),
-				 errhint("Train from a SELECT that leaves such rows out, or pass rating_column => NULL to count every row as 1.")));
+				 errhint("Use a SELECT that leaves such rows out, or pass rating_column => NULL to count every row as 1.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("column \"%s\" of the ratings contains the value %g",
 					column, rating),
 			 errdetail("It is the rating of item %s by user %s; ratings must be finite and within the range of type real.",
 					   item_text, user_text),
-			 errhint("Train from a SELECT that leaves such rows out.")));
+			 errhint("Use a SELECT that leaves such rows out.")));
 }
 
 /* Appends a triplet and counts its ids. */
@@ -358,9 +358,6 @@ ratings_finish(Ratings *ratings)
 	MemoryContext old;
 
 	append_pending(ratings);
-	if (ratings->count == 0)
-		reject_no_ratings();
-
 	old = MemoryContextSwitchTo(ratings->row_context);
 	rank_ids(&ratings->ranked_users, ratings->users, &ratings->user_counts,
 			 ratings->context);
@@ -368,8 +365,11 @@ ratings_finish(Ratings *ratings)
 			 ratings->context);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ratings->row_context);
-	pfree(ratings->user_counts.counts);
-	pfree(ratings->item_counts.counts);
+	if (ratings->count > 0)
+	{
+		pfree(ratings->user_counts.counts);
+		pfree(ratings->item_counts.counts);
+	}
 
 	if (ratings->file != NULL)
 	{
@@ -479,5 +479,5 @@ reject_unhashable(Oid type, const char *column)
 			 errmsg("column \"%s\" of type %s cannot hold ids", column,
 					format_type_be(type)),
 			 errdetail("The type has no default hash operator class."),
-			 errhint("Train from a SELECT that casts the ids, to text for example.")));
+			 errhint("Use a SELECT that casts the ids, to text for example.")));
 }

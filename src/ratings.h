@@ -51,10 +51,7 @@ extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						Datum item, bool item_null,
 						double rating, bool rating_null);
 
-/*
- * Ends the collection and gives final indices to both sides; raises if there
- * is nothing.
- */
+/* Ends the collection and gives final indices to both sides. */
 extern void ratings_finish(Ratings *ratings);
 
 extern uint64 ratings_count(const Ratings *ratings);

@@ -14,7 +14,6 @@
 #include "cache.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
-#include "parser/parse_coerce.h"
 #include "settings.h"
 #include "source.h"
 #include "topk.h"
@@ -293,14 +292,9 @@ choose_item_type(RecommendResult *result, const ModelCache *cache,
 {
 	Oid			own = cache->sides[ALS_ITEMS].type.type;
 	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
-	char		category;
-	bool		preferred;
 
-	get_type_category_preferred(wanted, &category, &preferred);
-	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
-						 COERCION_ASSIGNMENT : COERCION_IMPLICIT) ||
-		!id_type_init(&result->item_type, wanted, -1,
-					  get_typcollation(wanted), CurrentMemoryContext))
+	if (!id_result_init(&result->conversion, &result->item_type, own, wanted,
+						"item", CurrentMemoryContext))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
 				 errmsg("item ids of model \"%s\" are of type %s, not %s",
@@ -308,8 +302,6 @@ choose_item_type(RecommendResult *result, const ModelCache *cache,
 						format_type_be(wanted)),
 				 errhint("Name the type in the call: als_recommend_as(NULL::%s, '%s', ...).",
 						 format_type_be(own), get_rel_name(cache->model))));
-	id_conversion_init(&result->conversion, &result->item_type, own, "item",
-					   CurrentMemoryContext);
 }
 
 /* Raises for a null where a value is needed. */

@@ -220,7 +220,7 @@ static void
 reading_error_context(void *source)
 {
 	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		errhint("The ratings are read with the privileges of the user who trains the model.");
+		errhint("The ratings are read with the privileges of the user who calls the function.");
 	errcontext("reading ratings from %s", (const char *) source);
 }
 
@@ -280,7 +280,7 @@ source_read(MemoryContext parent, const RatingSource *source,
 					 errmsg("rating column \"%s\" is of type %s, which is not numeric",
 							source->rating_column,
 							format_type_be(column->atttypid)),
-					 errhint("Train from a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
+					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
 		appendStringInfo(&query, ", ratings.%s::pg_catalog.float8",
 						 quote_identifier(source->rating_column));
 	}

@@ -206,6 +206,8 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	if (row_type->natts != MODEL_COLUMNS)
 		elog(ERROR, "type als_model has %d columns, expected %d",
 			 row_type->natts, MODEL_COLUMNS);
+	if (ratings_count(ratings) == 0)
+		reject_no_ratings();
 
 	if (parameters->verbose)
 	{

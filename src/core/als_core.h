@@ -188,6 +188,19 @@ als_index_byte(int stride, int i, int d)
 }
 
 /*
+ * The generator SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) as a hash: a
+ * bijection that scatters all bits.
+ */
+static inline uint64_t
+als_scatter(uint64_t z)
+{
+	z += UINT64_C(0x9e3779b97f4a7c15);
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+/*
  * The kernels called name ("reference", "generic", "avx2", "avx512"), or the
  * best that this machine has for NULL; NULL if the machine lacks them.
  */

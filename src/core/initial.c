@@ -9,16 +9,6 @@
 /* Standard deviation of starting factors; see docs/architecture.md. */
 #define SCALE 0.25f
 
-/* The finalizer of SplitMix64: a bijection that scatters all bits. */
-static uint64_t
-scatter(uint64_t z)
-{
-	z += UINT64_C(0x9e3779b97f4a7c15);
-	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-	return z ^ (z >> 31);
-}
-
 /* Sum of four uniform 16-bit numbers, centred: close to normal, variance 1. */
 static float
 draw(uint64_t bits)
@@ -34,15 +24,15 @@ als_initial_factors(uint64_t seed, AlsSide side, int factors, int rank,
 					size_t first, size_t nrows, float *out)
 {
 	size_t		stride = (size_t) als_stride(rank);
-	uint64_t	base = scatter(scatter(seed) + (uint64_t) side);
+	uint64_t	base = als_scatter(als_scatter(seed) + (uint64_t) side);
 
 	memset(out, 0, nrows * stride * sizeof(float));
 	for (size_t r = 0; r < nrows; r++)
 	{
-		uint64_t	row = scatter(base + first + r);
+		uint64_t	row = als_scatter(base + first + r);
 
 		for (int c = 0; c < factors; c++)
 			out[r * stride + (size_t) c] =
-				SCALE * draw(scatter(row + (uint64_t) c));
+				SCALE * draw(als_scatter(row + (uint64_t) c));
 	}
 }

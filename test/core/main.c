@@ -16,6 +16,7 @@ main(void)
 	test_loss();
 	test_failures();
 	test_search();
+	test_ranking();
 	test_fuzz();
 	return finish();
 }

@@ -107,6 +107,8 @@ $standby->psql('source', q{SELECT als_train('model', 'ratings')}, stderr => \$st
 like($stderr, qr/ERROR:  cannot execute als_train\(\) during recovery.*HINT:  Train on the primary/s, 'a standby does not train');
 $standby->psql('source', q{SELECT als_train_agg('model', user_id, item_id, rating, NULL) FROM ratings}, stderr => \$stderr);
 like($stderr, qr/ERROR:  cannot execute als_train_agg\(\) during recovery/, 'nor does the aggregate');
+my $evaluation = q{SELECT e FROM als_evaluate('model', 'ratings', training => 'SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.3)', workers => 1) e};
+is($standby->safe_psql('source', $evaluation), $primary->safe_psql('source', $evaluation), 'a standby evaluates');
 
 # a session of the standby that stays connected follows a retraining
 my $seed = 1;

@@ -43,4 +43,20 @@ cmp_ok($node->safe_psql('postgres', q{
 	WHERE NOT EXISTS (SELECT FROM ratings r WHERE r.user_id = u.user_id AND r.movie_id = i.movie_id)}), '<', 0.4,
 	'what was not scores far less');
 
+# a fifth of it held out; for some users by way of als_recommend too
+$node->safe_psql('postgres', q{
+CREATE VIEW training AS SELECT * FROM ratings WHERE NOT als_holdout(user_id, movie_id, 0.2);
+CREATE VIEW test AS SELECT * FROM ratings WHERE als_holdout(user_id, movie_id, 0.2);
+CREATE TABLE test_200 AS SELECT * FROM test WHERE user_id <= 200;
+SELECT run FROM als_train('split', 'training', item_column => 'movie_id', factors => 64);
+});
+is($node->safe_psql('postgres', q{
+	SELECT users > 6000, pairs + unknown_pairs = (SELECT count(*) FROM test), auc > 0.9, ndcg > 0.1
+	FROM als_evaluate('split', 'test', item_column => 'movie_id')}), 't|t|t|t', 'what was held out is predicted');
+is($node->safe_psql('postgres', q{
+	SELECT e.users, round(e.precision::numeric, 9) = round((SELECT count(*)
+		FROM (SELECT DISTINCT user_id FROM test_200) u, als_recommend('split', u.user_id) r, test_200 t
+		WHERE t.user_id = u.user_id AND t.movie_id = r.item_id) / 10.0 / e.users, 9)
+	FROM als_evaluate('split', 'test_200', item_column => 'movie_id') e}), '200|t', 'the same from als_recommend');
+
 done_testing();

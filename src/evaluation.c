@@ -1,0 +1,353 @@
+/*
+ * evaluation.c
+ *	  A model and a test set brought together, to be measured.
+ *
+ * Test and training ratings are read as those of a training are, with ids of
+ * their own; those that the model knows are mapped to rows of its factors.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "blocks.h"
+#include "evaluation.h"
+#include "source.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+/* Floats read that make another worker worth its start */
+#define WORK_PER_WORKER (64.0 * 1024 * 1024)
+
+/* Says what to do when the model's source cannot be read. */
+static void
+source_error_context(void *arg)
+{
+	errhint("The source of the model is read with the privileges of the user who evaluates, to leave out of the rankings what users were trained with; training => '...' names another relation or query, exclude_seen => false reads none.");
+}
+
+/* Reads what the model was trained from. */
+static Ratings *
+read_model_source(Oid model, const ModelRun *run, size_t memory)
+{
+	RatingSource source = {run->source, run->user_column, run->item_column, NULL};
+	ErrorContextCallback callback;
+	Ratings    *ratings;
+	char	   *from;
+
+	if (run->source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know what it was trained from",
+						get_rel_name(model)),
+				 errdetail("It was trained by als_train_agg."),
+				 errhint("Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.")));
+
+	callback.callback = source_error_context;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	ratings = source_read(CurrentMemoryContext, &source, memory, &from);
+	error_context_stack = callback.previous;
+	return ratings;
+}
+
+/* Reads the training set that is named, which has the columns of the test set. */
+static Ratings *
+read_training(const EvaluateOptions *options, size_t memory)
+{
+	RatingSource source = options->test;
+	char	   *from;
+
+	source.source = options->training;
+	source.rating_column = NULL;
+	return source_read(CurrentMemoryContext, &source, memory, &from);
+}
+
+/*
+ * The indices in a map of the model's ids that a set's ids have, in the set's
+ * final order; NOT_THERE for ids that it lacks and may not be added.
+ */
+static uint32 *
+map_ids(IdMap *map, const RatedIds *ids, const IdType *type, bool add,
+		const char *what)
+{
+	uint32	   *indices = MemoryContextAllocHuge(CurrentMemoryContext,
+												 Max(ids->size, 1) * sizeof(uint32));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als conversion",
+												  ALLOCSET_SMALL_SIZES);
+	IdConversion conversion;
+
+	id_conversion_init(&conversion, idmap_type(map), type->type, what,
+					   CurrentMemoryContext);
+	for (uint32 i = 0; i < ids->size; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Datum		id;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!id_convert(&conversion, ids->ids[i], &id))
+			indices[i] = NOT_THERE;
+		else if (add)
+			indices[i] = idmap_add(map, id);
+		else if (!idmap_find(map, id, &indices[i]))
+			indices[i] = NOT_THERE;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	return indices;
+}
+
+/* How many indices are NOT_THERE. */
+static uint32
+count_missing(const uint32 *indices, uint32 size)
+{
+	uint32		missing = 0;
+
+	for (uint32 i = 0; i < size; i++)
+		missing += indices[i] == NOT_THERE;
+	return missing;
+}
+
+/* Collects the ids of the model's items. */
+static bool
+add_item(Datum id, const float *row, void *arg)
+{
+	idmap_add(((Evaluation *) arg)->items, id);
+	return true;
+}
+
+/* Copies an item's factors. */
+static bool
+copy_item(Datum id, const float *row, void *arg)
+{
+	Measurement *measurement = ((Evaluation *) arg)->measurement;
+	uint32		index;
+
+	if (idmap_find(((Evaluation *) arg)->items, id, &index))
+		memcpy(measured_factors(measurement, ALS_ITEMS) +
+			   (size_t) index * measurement->stride, row,
+			   measurement->stride * sizeof(float));
+	return true;
+}
+
+/* Copies the factors of a user of the test set. */
+static bool
+copy_user(Datum id, const float *row, void *arg)
+{
+	Evaluation *evaluation = arg;
+	Measurement *measurement = evaluation->measurement;
+	uint32		index;
+
+	if (idmap_find(evaluation->users, id, &index))
+	{
+		memcpy(measured_factors(measurement, ALS_USERS) +
+			   (size_t) index * measurement->stride, row,
+			   measurement->stride * sizeof(float));
+		evaluation->known[index] = true;
+	}
+	return true;
+}
+
+/* Compares items by the order in which ties are broken. */
+static int
+compare_items(const void *a, const void *b, void *arg)
+{
+	const IdMap *items = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	return id_compare(idmap_type(items), idmap_id(items, *(const uint32 *) a),
+					  idmap_id(items, *(const uint32 *) b));
+}
+
+/* Fills in the place of every item in the order of ids. */
+static void
+order_items(uint32 *order, IdMap *items)
+{
+	uint32		size = idmap_size(items);
+	uint32	   *sorted = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(size, 1) * sizeof(uint32));
+
+	for (uint32 i = 0; i < size; i++)
+		sorted[i] = i;
+	qsort_arg(sorted, size, sizeof(uint32), compare_items, items);
+	for (uint32 i = 0; i < size; i++)
+		order[sorted[i]] = i;
+	pfree(sorted);
+}
+
+/* The rating from which on an item is relevant. */
+static float
+choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
+{
+	if (options->has_relevant_from)
+		return (float) options->relevant_from;
+	/* the smallest positive number is what greater than 0 means */
+	return run->feedback == ALS_EXPLICIT ? run->mean_rating : nextafterf(0, 1);
+}
+
+/* How many workers to ask for. */
+static int
+choose_workers(const Evaluation *evaluation)
+{
+	double		work = (double) ratings_users(evaluation->ratings[TEST_SET])->size *
+		idmap_size(evaluation->items) * evaluation->cache->stride;
+
+	if (evaluation->options->workers >= 0)
+		return Min(evaluation->options->workers, max_parallel_maintenance_workers);
+	return (int) Min(work / WORK_PER_WORKER, max_parallel_maintenance_workers);
+}
+
+/* Lists the users to measure: those of the test set that the model knows. */
+static void
+list_users(Evaluation *evaluation, const uint32 *test_users)
+{
+	const RatedIds *ids = ratings_users(evaluation->ratings[TEST_SET]);
+	uint32		nusers = idmap_size(evaluation->users);
+	uint32	   *training_rows = MemoryContextAllocHuge(CurrentMemoryContext,
+													   Max(nusers, 1) * sizeof(uint32));
+	MeasuredUser *measured = measured_users(evaluation->measurement);
+
+	for (uint32 u = 0; u < nusers; u++)
+		training_rows[u] = NOT_THERE;
+	if (evaluation->ratings[TRAINING_SET] != NULL)
+	{
+		Ratings    *training = evaluation->ratings[TRAINING_SET];
+		uint32	   *users = map_ids(evaluation->users, ratings_users(training),
+									idmap_type(ratings_user_map(training)),
+									false, "user");
+
+		for (uint32 row = 0; row < ratings_users(training)->size; row++)
+			if (users[row] != NOT_THERE)
+				training_rows[users[row]] = row;
+		pfree(users);
+	}
+
+	for (uint32 row = 0; row < ids->size; row++)
+	{
+		uint32		user = test_users[row];
+		MeasuredUser *next = &measured[evaluation->measurement->nusers];
+
+		if (user == NOT_THERE || !evaluation->known[user])
+		{
+			evaluation->unknown_users++;
+			continue;
+		}
+		next->factors = user;
+		next->rows[TEST_SET] = row;
+		next->rows[TRAINING_SET] = training_rows[user];
+		evaluation->measurement->nusers++;
+	}
+	pfree(training_rows);
+}
+
+/* Gathers all that is measured, and measures. */
+static void
+measure(Evaluation *evaluation)
+{
+	const EvaluateOptions *options = evaluation->options;
+	ModelCache *cache = evaluation->cache;
+	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
+	Measurement layout = {0};
+	Area	   *sets[2] = {NULL, NULL};
+	uint32	   *users;
+	uint32	   *items[2];
+	int			nworkers;
+
+	evaluation->users = idmap_create(CurrentMemoryContext,
+									 &cache->sides[ALS_USERS].type);
+	evaluation->items = idmap_create(CurrentMemoryContext,
+									 &cache->sides[ALS_ITEMS].type);
+	cache_scan(cache, ALS_ITEMS, add_item, evaluation);
+	nworkers = choose_workers(evaluation);
+
+	/* ids first, since sorting uses the ratings up */
+	users = map_ids(evaluation->users, ratings_users(evaluation->ratings[TEST_SET]),
+					idmap_type(ratings_user_map(evaluation->ratings[TEST_SET])),
+					true, "user");
+	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
+										sizeof(bool),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int set = 0; set < 2; set++)
+	{
+		Ratings    *ratings = evaluation->ratings[set];
+
+		if (ratings == NULL)
+			continue;
+		layout.set_items[set] = ratings_items(ratings)->size;
+		items[set] = map_ids(evaluation->items, ratings_items(ratings),
+							 idmap_type(ratings_item_map(ratings)), false, "item");
+		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
+											 budget, nworkers > 0);
+		sets[set] = &evaluation->sets[set];
+	}
+	evaluation->unknown_items = count_missing(items[TEST_SET],
+											  layout.set_items[TEST_SET]);
+	evaluation->test_pairs =
+		((RatingBlocks *) evaluation->sets[TEST_SET].address)->nratings;
+
+	layout.feedback = cache->run.feedback;
+	layout.stride = cache->stride;
+	layout.mean = cache->run.mean_rating;
+	layout.relevant_from = choose_relevant_from(options, &cache->run);
+	layout.k = options->k;
+	layout.users_limit = ratings_users(evaluation->ratings[TEST_SET])->size;
+	layout.nitems = idmap_size(evaluation->items);
+	evaluation->area = measure_begin(&layout, nworkers > 0);
+	evaluation->measurement = (Measurement *) evaluation->area.address;
+	for (int set = 0; set < 2; set++)
+		if (sets[set] != NULL)
+			memcpy(set_items(evaluation->measurement, set), items[set],
+				   layout.set_items[set] * sizeof(uint32));
+	cache_scan(cache, ALS_ITEMS, copy_item, evaluation);
+	cache_scan(cache, ALS_USERS, copy_user, evaluation);
+	order_items(item_order(evaluation->measurement), evaluation->items);
+	list_users(evaluation, users);
+
+	measure_run(&evaluation->area, sets, nworkers);
+}
+
+Evaluation *
+evaluate(const EvaluateOptions *options)
+{
+	Evaluation *evaluation = palloc0(sizeof(Evaluation));
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 / 2);
+	ModelRun	run;
+	char	   *from;
+
+	PreventCommandIfParallelMode("als_evaluate()");
+	evaluation->options = options;
+
+	/* reading may run anything, so nothing of the model is held meanwhile */
+	run = cache_open(options->model)->run;
+	if (run.user_column == NULL || run.item_column == NULL)
+		run.source = NULL;
+	if (run.source != NULL)
+	{
+		run.source = pstrdup(run.source);
+		run.user_column = pstrdup(run.user_column);
+		run.item_column = pstrdup(run.item_column);
+	}
+	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
+												&options->test, memory, &from);
+	if (options->exclude_seen)
+		evaluation->ratings[TRAINING_SET] = options->training ?
+			read_training(options, memory) :
+			read_model_source(options->model, &run, memory);
+	evaluation->cache = cache_open(options->model);
+
+	measure(evaluation);
+	return evaluation;
+}
+
+void
+evaluation_end(Evaluation *evaluation)
+{
+	area_free(&evaluation->area);
+	for (int set = 0; set < 2; set++)
+		if (evaluation->ratings[set] != NULL)
+			area_free(&evaluation->sets[set]);
+}

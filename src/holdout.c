@@ -1,0 +1,173 @@
+/*
+ * holdout.c
+ *	  als_holdout: a split of ratings into two parts, by their ids alone.
+ *
+ * The hash is written down here rather than taken from the types' hash
+ * functions, which may change between versions and machines: a pair stays on
+ * its side for good.  Integers count as 64 bits, whatever their width; all
+ * else as bytes, in words of 64 bits, the first byte lowest.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "als_core.h"
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/numeric.h"
+#include "utils/uuid.h"
+
+PG_FUNCTION_INFO_V1(als_holdout);
+
+/* What of an id is hashed */
+typedef enum HoldoutForm
+{
+	HOLDOUT_INT2, HOLDOUT_INT4, HOLDOUT_INT8,
+	HOLDOUT_UUID,				/* its bytes */
+	HOLDOUT_BYTES,				/* those of text and bytea */
+	HOLDOUT_BLANK_PADDED,		/* those of char(n), trailing blanks not */
+	HOLDOUT_NUMERIC,			/* text without trailing zeros */
+	HOLDOUT_UNKNOWN,			/* a literal: text */
+	HOLDOUT_TEXT				/* what the output function returns */
+} HoldoutForm;
+
+/* What a call site keeps between rows */
+typedef struct HoldoutState
+{
+	HoldoutForm forms[2];		/* of the user's and the item's id */
+	FmgrInfo	output[2];		/* for HOLDOUT_TEXT */
+} HoldoutState;
+
+/* Decides what of an id is hashed; raises where settings would change it. */
+static HoldoutForm
+choose_form(Oid type, FmgrInfo *output, MemoryContext context)
+{
+	Oid			base = getBaseType(type);
+	Oid			function;
+	bool		varlena;
+
+	switch (base)
+	{
+		case INT2OID:
+			return HOLDOUT_INT2;
+		case INT4OID:
+			return HOLDOUT_INT4;
+		case INT8OID:
+			return HOLDOUT_INT8;
+		case UUIDOID:
+			return HOLDOUT_UUID;
+		case TEXTOID:
+		case VARCHAROID:
+		case BYTEAOID:
+			return HOLDOUT_BYTES;
+		case BPCHAROID:
+			return HOLDOUT_BLANK_PADDED;
+		case NUMERICOID:
+			return HOLDOUT_NUMERIC;
+		case UNKNOWNOID:
+			return HOLDOUT_UNKNOWN;
+	}
+
+	/* extra_float_digits decides how floats look, though PostgreSQL denies it */
+	getTypeOutputInfo(base, &function, &varlena);
+	if (base == FLOAT4OID || base == FLOAT8OID ||
+		func_volatile(function) != PROVOLATILE_IMMUTABLE)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot split by ids of type %s",
+						format_type_be(type)),
+				 errdetail("Their text depends on settings, so the split would too."),
+				 errhint("Cast the id to bigint or text in a way that is the same in all sessions.")));
+	fmgr_info_cxt(function, output, context);
+	return HOLDOUT_TEXT;
+}
+
+/* Mixes bytes into a hash. */
+static uint64
+add_bytes(uint64 hash, const char *bytes, size_t length)
+{
+	for (size_t i = 0; i < length; i += 8)
+	{
+		uint64		word = 0;
+
+		for (size_t j = 0; j < 8 && i + j < length; j++)
+			word |= (uint64) (unsigned char) bytes[i + j] << (8 * j);
+		hash = als_scatter(hash ^ word);
+	}
+	return als_scatter(hash ^ (uint64) length);
+}
+
+/* Mixes an id into a hash. */
+static uint64
+add_id(uint64 hash, HoldoutForm form, FmgrInfo *output, Datum id)
+{
+	text	   *bytes;
+	char	   *string;
+
+	switch (form)
+	{
+		case HOLDOUT_INT2:
+			return als_scatter(hash ^ (uint64) (int64) DatumGetInt16(id));
+		case HOLDOUT_INT4:
+			return als_scatter(hash ^ (uint64) (int64) DatumGetInt32(id));
+		case HOLDOUT_INT8:
+			return als_scatter(hash ^ (uint64) DatumGetInt64(id));
+		case HOLDOUT_UUID:
+			return add_bytes(hash, (char *) DatumGetUUIDP(id)->data, UUID_LEN);
+		case HOLDOUT_BYTES:
+			bytes = DatumGetTextPP(id);
+			return add_bytes(hash, VARDATA_ANY(bytes),
+							 VARSIZE_ANY_EXHDR(bytes));
+		case HOLDOUT_BLANK_PADDED:
+			bytes = DatumGetTextPP(id);
+			return add_bytes(hash, VARDATA_ANY(bytes),
+							 bpchartruelen(VARDATA_ANY(bytes),
+										   VARSIZE_ANY_EXHDR(bytes)));
+		case HOLDOUT_NUMERIC:
+			string = numeric_normalize(DatumGetNumeric(id));
+			break;
+		case HOLDOUT_UNKNOWN:
+			string = DatumGetCString(id);
+			break;
+		case HOLDOUT_TEXT:
+			string = OutputFunctionCall(output, id);
+			break;
+		default:
+			pg_unreachable();
+	}
+	return add_bytes(hash, string, strlen(string));
+}
+
+/* als_holdout(user, item, fraction, seed) */
+Datum
+als_holdout(PG_FUNCTION_ARGS)
+{
+	HoldoutState *state = fcinfo->flinfo->fn_extra;
+	double		fraction = PG_GETARG_FLOAT8(2);
+	uint64		hash = als_scatter((uint64) PG_GETARG_INT64(3));
+
+	if (!(fraction >= 0 && fraction <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("fraction must not be %g", fraction),
+				 errhint("It is the share of the pairs to hold out, between 0 and 1.")));
+	if (state == NULL)
+	{
+		MemoryContext context = fcinfo->flinfo->fn_mcxt;
+
+		state = MemoryContextAllocZero(context, sizeof(HoldoutState));
+		for (int i = 0; i < 2; i++)
+			state->forms[i] = choose_form(get_fn_expr_argtype(fcinfo->flinfo, i),
+										  &state->output[i], context);
+		fcinfo->flinfo->fn_extra = state;
+	}
+
+	for (int i = 0; i < 2; i++)
+		hash = add_id(hash, state->forms[i], &state->output[i],
+					  PG_GETARG_DATUM(i));
+	/* 53 bits make a uniform number below 1 */
+	PG_RETURN_BOOL(ldexp((double) (hash >> 11), -53) < fraction);
+}
