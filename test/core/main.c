@@ -16,6 +16,7 @@ main(void)
 	test_loss();
 	test_failures();
 	test_bounds();
+	test_influence();
 	test_fuzz();
 	return finish();
 }

@@ -13,6 +13,7 @@ extern void test_solve(void);
 extern void test_loss(void);
 extern void test_failures(void);
 extern void test_bounds(void);
+extern void test_influence(void);
 extern void test_fuzz(void);
 
 #endif							/* TESTS_H */
