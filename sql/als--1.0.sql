@@ -327,3 +327,145 @@ AS 'MODULE_PATHNAME', 'als_evaluate_users_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
 COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, integer, text, boolean, double precision, integer)
 IS 'what als_evaluate averages, for each user, with ids of the given type: als_evaluate_users_as(NULL::text, ...)';
+
+--
+-- Neighbours and explanations
+--
+
+CREATE FUNCTION als_similar_items(
+    model           regclass,
+    id              "any",
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items(regclass, "any", integer, text)
+IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_items(
+    model           regclass,
+    id              text,
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items(regclass, text, integer, text)
+IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_items_as(
+    item_type       anyelement,
+    model           regclass,
+    id              "any",
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, "any", integer, text)
+IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_items_as(
+    item_type       anyelement,
+    model           regclass,
+    id              text,
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, text, integer, text)
+IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_users(
+    model           regclass,
+    id              "any",
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (user_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users(regclass, "any", integer, text)
+IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_users(
+    model           regclass,
+    id              text,
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (user_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users(regclass, text, integer, text)
+IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_users_as(
+    user_type       anyelement,
+    model           regclass,
+    id              "any",
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (user_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, "any", integer, text)
+IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_users_as(
+    user_type       anyelement,
+    model           regclass,
+    id              text,
+    k               integer DEFAULT 10,
+    metric          text DEFAULT 'cosine'
+) RETURNS TABLE (user_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, text, integer, text)
+IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
+
+CREATE FUNCTION als_explain(
+    model           regclass,
+    user_id         "any",
+    item            "any",
+    k               integer DEFAULT 10
+) RETURNS TABLE (item_id bigint, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain(regclass, "any", "any", integer)
+IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
+
+CREATE FUNCTION als_explain(
+    model           regclass,
+    user_id         text,
+    item            text,
+    k               integer DEFAULT 10
+) RETURNS TABLE (item_id bigint, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain(regclass, text, text, integer)
+IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
+
+CREATE FUNCTION als_explain_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         "any",
+    item            "any",
+    k               integer DEFAULT 10
+) RETURNS TABLE (item_id anyelement, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", "any", integer)
+IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
+
+CREATE FUNCTION als_explain_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         text,
+    item            text,
+    k               integer DEFAULT 10
+) RETURNS TABLE (item_id anyelement, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, text, integer)
+IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';

@@ -29,6 +29,9 @@ typedef struct SideCache
 	uint64		misses;			/* since a complete load was last tried */
 } SideCache;
 
+/* Rows that are scored at once where there is no index */
+#define CACHE_BLOCK 256
+
 typedef struct ModelCache
 {
 	struct ModelCache *next;

@@ -167,6 +167,11 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 		run->source = run_text(newest, MODEL_SOURCE);
 		run->user_column = run_text(newest, MODEL_USER_COLUMN);
 		run->item_column = run_text(newest, MODEL_ITEM_COLUMN);
+		run->rating_column = run_text(newest, MODEL_RATING_COLUMN);
+		value = slot_getattr(newest, MODEL_REGULARIZATION, &isnull);
+		run->regularization = isnull ? 0 : DatumGetFloat8(value);
+		value = slot_getattr(newest, MODEL_ALPHA, &isnull);
+		run->alpha = isnull ? 0 : DatumGetFloat8(value);
 		value = slot_getattr(newest, MODEL_USERS, &isnull);
 		run->rows[ALS_USERS] = isnull ? 0 : DatumGetInt64(value);
 		value = slot_getattr(newest, MODEL_ITEMS, &isnull);

@@ -57,6 +57,9 @@ typedef struct ModelRun
 	char	   *source;			/* NULL: trained by the aggregate */
 	char	   *user_column;
 	char	   *item_column;
+	char	   *rating_column;	/* NULL: every row counts 1 */
+	double		regularization;
+	double		alpha;			/* 0 if explicit */
 	int64		rows[2];		/* by AlsSide, as trained */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelRun;

@@ -4,8 +4,8 @@
  *
  * Exact: every eligible item is scored, by the same inner product that
  * als_predict returns.  Filters are sets of ids; they are asked only about
- * items whose score could enter the result, except that candidates, if given,
- * are all that is scored.
+ * items whose score could enter the result, except that candidates, if they
+ * are few, are all that is scored.
  */
 #include "compat.h"
 
@@ -13,10 +13,9 @@
 
 #include "cache.h"
 #include "catalog/pg_type.h"
-#include "funcapi.h"
+#include "ranked.h"
 #include "settings.h"
 #include "source.h"
-#include "topk.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -32,9 +31,6 @@ enum
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
 };
 
-/* Items that are scored at once where there is no index */
-#define SCORED_TOGETHER 256
-
 /* A recommendation in the making */
 typedef struct Recommendation
 {
@@ -45,15 +41,6 @@ typedef struct Recommendation
 	IdMap	   *candidates;		/* NULL: all items */
 	TopK	   *best;
 } Recommendation;
-
-/* The result, returned row by row */
-typedef struct RecommendResult
-{
-	ScoredItem *items;
-	uint32		size;
-	IdConversion conversion;	/* to the type that was asked for */
-	IdType		item_type;
-} RecommendResult;
 
 /* Says what to do when the live source cannot be read. */
 static void
@@ -175,6 +162,9 @@ offer(Recommendation *recommendation, Datum id, float score)
 	if (recommendation->excluded != NULL &&
 		idmap_find(recommendation->excluded, id, &index))
 		return;
+	if (recommendation->candidates != NULL &&
+		!idmap_find(recommendation->candidates, id, &index))
+		return;
 	topk_add(recommendation->best, id, score);
 }
 
@@ -184,18 +174,18 @@ score_row(Datum id, const float *row, void *arg)
 {
 	Recommendation *recommendation = arg;
 	ModelCache *cache = recommendation->cache;
-	uint32		index;
 
-	if (recommendation->candidates == NULL ||
-		idmap_find(recommendation->candidates, id, &index))
-		offer(recommendation, id,
-			  recommendation->kernels->dot(cache->stride, row,
-										   recommendation->user) +
-			  cache->run.mean_rating);
+	offer(recommendation, id,
+		  recommendation->kernels->dot(cache->stride, row,
+									   recommendation->user) +
+		  cache->run.mean_rating);
 	return true;
 }
 
-/* Scores the candidates. */
+/*
+ * Scores the candidates alone.  Looking one up costs as much as scoring a
+ * dozen rows in sequence, so this is for few of them.
+ */
 static void
 score_candidates(Recommendation *recommendation)
 {
@@ -225,11 +215,11 @@ score_kept(Recommendation *recommendation)
 	ModelCache *cache = recommendation->cache;
 	SideCache  *items = &cache->sides[ALS_ITEMS];
 	uint32		size = idmap_size(items->ids);
-	float		scores[SCORED_TOGETHER];
+	float		scores[CACHE_BLOCK];
 
-	for (uint32 first = 0; first < size; first += SCORED_TOGETHER)
+	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
 	{
-		uint32		count = Min(SCORED_TOGETHER, size - first);
+		uint32		count = Min(CACHE_BLOCK, size - first);
 
 		CHECK_FOR_INTERRUPTS();
 		recommendation->kernels->scores(cache->stride, count,
@@ -282,46 +272,11 @@ search_kept(Recommendation *recommendation, const AlsIndex *index)
 	}
 }
 
-/*
- * The type that item ids are returned as: the model's own, or one that it
- * becomes without loss.
- */
+/* Computes the whole result. */
 static void
-choose_item_type(RecommendResult *result, const ModelCache *cache,
-				 TupleDesc row_type)
+recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
+		  Ranked *result)
 {
-	Oid			own = cache->sides[ALS_ITEMS].type.type;
-	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
-
-	if (!id_result_init(&result->conversion, &result->item_type, own, wanted,
-						"item", CurrentMemoryContext))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("item ids of model \"%s\" are of type %s, not %s",
-						get_rel_name(cache->model), format_type_be(own),
-						format_type_be(wanted)),
-				 errhint("Name the type in the call: als_recommend_as(NULL::%s, '%s', ...).",
-						 format_type_be(own), get_rel_name(cache->model))));
-}
-
-/* Raises for a null where a value is needed. */
-static void
-check_argument(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
-/*
- * Computes the whole result; first is the place of the model among the
- * arguments.
- */
-static RecommendResult *
-recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
-{
-	RecommendResult *result = palloc0(sizeof(RecommendResult));
 	Recommendation recommendation = {0};
 	Oid			model;
 	ModelCache *cache;
@@ -329,28 +284,23 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	const float *row;
 	float	   *user;
 	Datum		id;
-	int32		k;
+	uint32		k;
 
-	check_argument(fcinfo, first + ARG_MODEL, "model");
-	check_argument(fcinfo, first + ARG_K, "k");
-	check_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	require_argument(fcinfo, first + ARG_K, "k");
+	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	model = PG_GETARG_OID(first + ARG_MODEL);
-	k = PG_GETARG_INT32(first + ARG_K);
-	if (k < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("k must not be negative"),
-				 errhint("It is the number of items to return.")));
+	k = ranked_k(fcinfo, first + ARG_K);
 
 	cache = cache_open(model);
-	choose_item_type(result, cache, row_type);
+	ranked_choose_type(result, cache, ALS_ITEMS, row_type, "als_recommend_as");
 	if (PG_ARGISNULL(first + ARG_USER))
-		return result;
+		return;
 	id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_USER), "user",
 					   CurrentMemoryContext);
 	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_USER), &id))
-		return result;
+		return;
 
 	recommendation.excluded = idmap_create(CurrentMemoryContext,
 										   &cache->sides[ALS_ITEMS].type);
@@ -372,7 +322,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 
 	row = cache_lookup(cache, ALS_USERS, id);
 	if (row == NULL)
-		return result;
+		return;
 	user = palloc(cache->stride * sizeof(float) + ALS_ALIGNMENT);
 	user = (float *) TYPEALIGN(ALS_ALIGNMENT, user);
 	memcpy(user, row, cache->stride * sizeof(float));
@@ -386,7 +336,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	{
 		recommendation.best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min((uint32) k, idmap_size(recommendation.candidates)));
+						Min(k, idmap_size(recommendation.candidates)));
 		score_candidates(&recommendation);
 	}
 	else
@@ -395,8 +345,8 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 
 		recommendation.best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min((uint64) k, cache_rows_limit(cache, ALS_ITEMS)));
-		if (kept && recommendation.candidates == NULL)
+						Min(k, cache_rows_limit(cache, ALS_ITEMS)));
+		if (kept)
 		{
 			const AlsIndex *index = cache_index(cache, ALS_ITEMS);
 
@@ -405,65 +355,22 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 			else
 				score_kept(&recommendation);
 		}
-		else if (kept)
-			score_candidates(&recommendation);
 		else
 			cache_scan(cache, ALS_ITEMS, score_row, &recommendation);
 	}
 	result->items = topk_finish(recommendation.best, &result->size);
-	return result;
-}
-
-/* Returns the result row by row. */
-static Datum
-return_recommendations(FunctionCallInfo fcinfo, int first)
-{
-	FuncCallContext *context;
-	RecommendResult *result;
-
-	if (SRF_IS_FIRSTCALL())
-	{
-		MemoryContext old;
-		TupleDesc	row_type;
-
-		context = SRF_FIRSTCALL_INIT();
-		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
-		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
-			elog(ERROR, "return type must be a row type");
-		context->tuple_desc = BlessTupleDesc(row_type);
-		context->user_fctx = recommend(fcinfo, first,
-									   context->tuple_desc);
-		MemoryContextSwitchTo(old);
-	}
-
-	context = SRF_PERCALL_SETUP();
-	result = context->user_fctx;
-	if (context->call_cntr < result->size)
-	{
-		ScoredItem *item = &result->items[context->call_cntr];
-		Datum		values[2];
-		bool		nulls[2] = {false, false};
-
-		if (!id_convert(&result->conversion, item->id, &values[0]))
-			elog(ERROR, "item id does not fit the type asked for");
-		values[1] = Float4GetDatum(item->score);
-		SRF_RETURN_NEXT(context,
-						HeapTupleGetDatum(heap_form_tuple(context->tuple_desc,
-														  values, nulls)));
-	}
-	SRF_RETURN_DONE(context);
 }
 
 /* als_recommend(model, user, k, exclude_seen, exclude, candidates) */
 Datum
 als_recommend(PG_FUNCTION_ARGS)
 {
-	return return_recommendations(fcinfo, 0);
+	return ranked_rows(fcinfo, 0, recommend);
 }
 
 /* als_recommend_as(item_type, model, user, k, exclude_seen, ...) */
 Datum
 als_recommend_as(PG_FUNCTION_ARGS)
 {
-	return return_recommendations(fcinfo, 1);
+	return ranked_rows(fcinfo, 1, recommend);
 }

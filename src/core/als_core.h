@@ -263,6 +263,18 @@ extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
 extern double als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
 						  const float *solved);
 
+/*
+ * The normal equations of one row, turned to one row f of the other side: the
+ * score f.x is the sum of t_k z.f_k over the row's ratings, where z is the
+ * solution of (B + sum_k w_k f_k f_k') z = f (Hu, Koren and Volinsky 2008,
+ * section 5).  a[rank x rank]: in B's lower triangle, column-major, destroyed;
+ * z[rank]: in f, out z; weight[nrows]: w.  rows [nrows x stride], of which the
+ * first rank floats count.  In double.  Returns 0 or the failing pivot.
+ */
+extern int	als_influence(const AlsBlas *blas, int rank, int stride,
+						  size_t nrows, const float *rows,
+						  const double *weight, double *a, double *z);
+
 /* |x|, whatever the magnitude of x. */
 extern float als_length(int stride, const float *x);
 

@@ -17,6 +17,7 @@ main(void)
 	test_failures();
 	test_search();
 	test_ranking();
+	test_influence();
 	test_fuzz();
 	return finish();
 }

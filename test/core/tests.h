@@ -14,6 +14,7 @@ extern void test_loss(void);
 extern void test_failures(void);
 extern void test_search(void);
 extern void test_ranking(void);
+extern void test_influence(void);
 extern void test_fuzz(void);
 
 #endif							/* TESTS_H */
