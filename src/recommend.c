@@ -202,11 +202,11 @@ score_kept(Recommendation *recommendation)
 
 /*
  * The type that item ids are returned as: the model's own, or one that it
- * becomes without loss.
+ * becomes without loss.  An error says that the function typed takes any.
  */
 static void
 choose_item_type(RecommendResult *result, const ModelCache *cache,
-				 TupleDesc row_type)
+				 TupleDesc row_type, const char *typed)
 {
 	Oid			own = cache->sides[ALS_ITEMS].type.type;
 	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
@@ -223,8 +223,8 @@ choose_item_type(RecommendResult *result, const ModelCache *cache,
 				 errmsg("item ids of model \"%s\" are of type %s, not %s",
 						get_rel_name(cache->model), format_type_be(own),
 						format_type_be(wanted)),
-				 errhint("Name the type in the call: als_recommend_as(NULL::%s, '%s', ...).",
-						 format_type_be(own), get_rel_name(cache->model))));
+				 errhint("Name the type in the call: %s(NULL::%s, '%s', ...).",
+						 typed, format_type_be(own), get_rel_name(cache->model))));
 	id_conversion_init(&result->conversion, &result->item_type, own, "item",
 					   CurrentMemoryContext);
 }
@@ -428,7 +428,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	k = k_argument(fcinfo, first + ARG_K);
 	cold_start = cold_start_argument(fcinfo, first + ARG_COLD_START);
 	cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
-	choose_item_type(result, cache, row_type);
+	choose_item_type(result, cache, row_type, "als_recommend_as");
 	if (!id_null)
 	{
 		id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
@@ -472,7 +472,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	check_argument(fcinfo, first + FOR_EXCLUDE_SEEN, "exclude_seen");
 	k = k_argument(fcinfo, first + FOR_K);
 	cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
-	choose_item_type(result, cache, row_type);
+	choose_item_type(result, cache, row_type, "als_recommend_for_as");
 	if (PG_ARGISNULL(first + FOR_ITEMS))
 		return;
 	row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
