@@ -203,10 +203,11 @@ foreach my $end ('COMMIT', 'ROLLBACK')
 	rate($user, 1, 5);
 	ask($a, qq{BEGIN; INSERT INTO ratings VALUES ($user, 2, 4);});
 	is(ask($a, qq{SELECT als_refresh_user('model', $user);}), 't', 'a new user, not committed');
+	rate($user, 3, 5);
 	begin_query($b, qq{SELECT als_refresh_user('model', $user);});
 	wait_for_lock('transactionid');
 	ask($a, "$end;");
-	is(end_query($b), 't', 'and the same from another session');
+	is(end_query($b), 't', 'and the same from another session, with a rating more');
 	is(current($user), '1 true', "after $end");
 }
 # a row that somebody deletes meanwhile
