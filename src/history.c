@@ -56,14 +56,19 @@ end_reading(Reading *reading)
 	error_context_stack = reading->callback.previous;
 }
 
-/* The column of the source with a side's ids, quoted. */
+/* The name of the column of the source with a side's ids. */
+static const char *
+id_column_name(const ModelCache *cache, AlsSide side)
+{
+	return side == ALS_USERS ? cache->run.user_column : cache->run.item_column;
+}
+
+/* The same as an expression. */
 static char *
 id_column(const ModelCache *cache, AlsSide side)
 {
 	return psprintf("ratings.%s",
-					quote_identifier(side == ALS_USERS ?
-									 cache->run.user_column :
-									 cache->run.item_column));
+					quote_identifier(id_column_name(cache, side)));
 }
 
 /* The type of a side's ids, as text. */
@@ -89,28 +94,30 @@ equals_parameter(const char *column, const IdType *type)
 	return clause.data;
 }
 
-/* Raises for a row that a training would not take. */
+/* Raises for a row of the given id that a training would not take. */
 static void
-reject_row(const ModelCache *cache, AlsSide side, Datum id, bool id_null,
+reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
 		   bool rating_null, double rating)
 {
 	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
 	const char *rating_column = cache->run.rating_column;
+	char	   *id_text = id_to_text(&cache->sides[side].type, id);
 
-	if (id_null || rating_null)
+	if (other_null || rating_null)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("column \"%s\" of the ratings contains a null value",
-						!id_null ? rating_column : other == ALS_USERS ?
-						cache->run.user_column : cache->run.item_column),
+						other_null ? id_column_name(cache, other) :
+						rating_column),
+				 errdetail("It is in a row whose \"%s\" is %s.",
+						   id_column_name(cache, side), id_text),
 				 errhint("Train from a SELECT that leaves such rows out.")));
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("column \"%s\" of the ratings contains the value %g",
 					rating_column, rating),
-			 errdetail("It is in a row whose %s is %s; ratings must be finite and within the range of type real.",
-					   other == ALS_USERS ? "user" : "item",
-					   id_to_text(&cache->sides[other].type, id)),
+			 errdetail("It is in a row whose \"%s\" is %s; ratings must be finite and within the range of type real.",
+					   id_column_name(cache, side), id_text),
 			 errhint("Train from a SELECT that leaves such rows out.")));
 }
 
@@ -156,7 +163,7 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 
 		CHECK_FOR_INTERRUPTS();
 		if (id_null || rating_null || !rating_is_real(rating))
-			reject_row(cache, side, other_id, id_null, rating_null, rating);
+			reject_row(cache, side, id, id_null, rating_null, rating);
 		row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
 						rating);
 	}
