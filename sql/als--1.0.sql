@@ -143,11 +143,12 @@ CREATE FUNCTION als_recommend(
     k               integer DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", integer, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend(regclass, "any", integer, boolean, "any", "any", text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -156,11 +157,12 @@ CREATE FUNCTION als_recommend(
     k               integer DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, integer, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend(regclass, text, integer, boolean, "any", "any", text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -170,11 +172,12 @@ CREATE FUNCTION als_recommend_as(
     k               integer DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", integer, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", integer, boolean, "any", "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -184,11 +187,12 @@ CREATE FUNCTION als_recommend_as(
     k               integer DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 --
@@ -469,3 +473,73 @@ AS 'MODULE_PATHNAME', 'als_explain_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
 COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, text, integer)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
+CREATE FUNCTION als_recommend_for(
+    model           regclass,
+    items           "any",
+    ratings         double precision[] DEFAULT NULL,
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], integer, boolean, "any", "any")
+IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_for_as(
+    item_type       anyelement,
+    model           regclass,
+    items           "any",
+    ratings         double precision[] DEFAULT NULL,
+    k               integer DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for_as'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], integer, boolean, "any", "any")
+IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
+
+--
+-- New and changed users and items
+--
+
+CREATE FUNCTION als_fold_in(
+    model           regclass,
+    items           "any",
+    ratings         double precision[] DEFAULT NULL
+) RETURNS real[]
+AS 'MODULE_PATHNAME', 'als_fold_in'
+LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+COMMENT ON FUNCTION als_fold_in(regclass, "any", double precision[])
+IS 'factors of somebody who has these items, and the bias behind them if the model is explicit; null if no item is known';
+
+CREATE FUNCTION als_refresh_user(model regclass, user_id "any")
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_refresh_user'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_refresh_user(regclass, "any")
+IS 'solves a user anew from all his ratings of now, and stores that; whether the model knows him after it';
+
+CREATE FUNCTION als_refresh_user(model regclass, user_id text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_refresh_user'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_refresh_user(regclass, text)
+IS 'solves a user anew from all his ratings of now, and stores that; whether the model knows him after it';
+
+CREATE FUNCTION als_refresh_item(model regclass, item_id "any")
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_refresh_item'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_refresh_item(regclass, "any")
+IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';
+
+CREATE FUNCTION als_refresh_item(model regclass, item_id text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_refresh_item'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_refresh_item(regclass, text)
+IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';

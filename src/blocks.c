@@ -269,12 +269,7 @@ load_partition(Partition *partition, AlsSide side, const uint64 *row_start,
 	pfree(cursors);
 }
 
-/*
- * Merges duplicates in a sorted row, in place; returns what is left.  Equal
- * columns are sorted by rating, so that sums do not depend on the order in
- * which the ratings came.
- */
-static uint64
+uint64
 merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 {
 	uint64		merged = 0;
@@ -297,7 +292,7 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 				ereport(ERROR,
 						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 						 errmsg("sum of duplicate ratings is out of range for type real"),
-						 errhint("Use a SELECT that scales the ratings down.")));
+						 errhint("Scale the ratings down.")));
 		}
 		entries[merged++] = entry;
 		i = end;

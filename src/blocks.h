@@ -48,6 +48,14 @@ extern size_t blocks_triplet_memory(size_t budget);
 extern Area blocks_build(Ratings *ratings, AlsFeedback feedback,
 						 size_t budget, bool shared);
 
+/*
+ * Merges duplicates in a sorted row, in place; returns what is left.  Equal
+ * columns are sorted by rating, so that sums do not depend on the order in
+ * which the ratings came.
+ */
+extern uint64 merge_duplicates(AlsEntry *entries, uint64 size,
+							   AlsFeedback feedback);
+
 static inline const uint64 *
 blocks_row_start(const RatingBlocks *blocks, AlsSide side)
 {

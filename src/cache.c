@@ -13,9 +13,11 @@
  * statement's snapshot is older than a retraining that has swapped the
  * factors.  Whatever changes one of the tables sends a relcache invalidation:
  * a retraining by swapping heaps, DDL as always, and DML by the trigger that
- * each of the tables has.  The callback only clears a flag; the next
- * cache_open reads anew.  Entries are never freed, so that a statement may
- * hold on to one and compare generations.
+ * each of the tables has.  The callback only sets flags; the next cache_open
+ * reads anew what has changed: one side, if it was its table alone, so that
+ * refreshing users does not make every session read the items again.  Entries
+ * are never freed, so that a statement may hold on to one and compare
+ * generations.
  */
 #include "compat.h"
 
@@ -56,13 +58,19 @@ static void
 invalidate(Datum arg, Oid relation)
 {
 	for (ModelCache *cache = models; cache != NULL; cache = cache->next)
-		if (relation == InvalidOid || relation == cache->model ||
-			relation == cache->run.factor_tables[ALS_USERS] ||
-			relation == cache->run.factor_tables[ALS_ITEMS])
+	{
+		if (relation == InvalidOid || relation == cache->model)
 		{
 			cache->valid = false;
 			cache->changed = true;
 		}
+		for (int s = 0; s < 2; s++)
+			if (relation == cache->run.factor_tables[s])
+			{
+				cache->valid = false;
+				cache->side_changed[s] = true;
+			}
+	}
 }
 
 void
@@ -91,9 +99,11 @@ static void
 forget(ModelCache *cache)
 {
 	cache->valid = false;
+	cache->loaded = false;
 	if (cache->seen_plan != NULL)
 		SPI_freeplan(cache->seen_plan);
 	cache->seen_plan = NULL;
+	cache->popular = NULL;
 	if (cache->context != NULL)
 		MemoryContextDelete(cache->context);
 	cache->context = NULL;
@@ -134,6 +144,15 @@ make_room(ModelCache *keep, size_t size)
 		forget(oldest);
 	}
 	return true;
+}
+
+MemoryContext
+cache_keep(ModelCache *cache, size_t size, const char *name)
+{
+	if (!make_room(cache, size))
+		return NULL;
+	return AllocSetContextCreateInternal(cache->context, name,
+										 ALLOCSET_SMALL_SIZES);
 }
 
 /* The entry of a model, perhaps an empty one. */
@@ -180,6 +199,7 @@ load_header(ModelCache *cache)
 
 	forget(cache);
 	cache->changed = false;
+	memset(cache->side_changed, false, sizeof(cache->side_changed));
 	cache->context = AllocSetContextCreate(CacheMemoryContext, "als model",
 										   ALLOCSET_SMALL_SIZES);
 	cache->generation++;
@@ -209,9 +229,55 @@ load_header(ModelCache *cache)
 	}
 	MemoryContextSwitchTo(old);
 	table_close(model, NoLock);
+	cache->loaded = true;
+}
+
+/*
+ * Empties a side whose table has changed, while all that is known of the
+ * other side and of the run stays.
+ */
+static void
+reload_side(ModelCache *cache, AlsSide which)
+{
+	SideCache  *side = &cache->sides[which];
+	Relation	model;
+	Relation	table;
+	Form_pg_attribute id;
+
+	/* an error leaves all to be loaded anew */
+	cache->loaded = false;
+	cache->side_changed[which] = false;
+	model = table_open(cache->model, AccessShareLock);
+	table = factor_table_open(model, &cache->run, which, AccessShareLock,
+							  &side->columns);
+	if (side->base_context != NULL)
+		MemoryContextDelete(side->base_context);
+	side->base_context = NULL;
+	side->base = NULL;
+	empty_side(cache, side);
+
+	/* other ids, and it is another model */
+	id = TupleDescAttr(RelationGetDescr(table), side->columns.id - 1);
+	cache->loaded = id->atttypid == side->type.type &&
+		id->atttypmod == side->type.typmod &&
+		id->attcollation == side->type.collation;
+	table_close(table, NoLock);
+	table_close(model, NoLock);
+}
+
+/* Brings what is kept of a model up to date, or some of it. */
+static void
+load(ModelCache *cache)
+{
+	if (!cache->loaded || cache->changed)
+		load_header(cache);
+	for (int s = 0; s < 2; s++)
+		if (cache->loaded && cache->side_changed[s])
+			reload_side(cache, s);
 
 	/* locking the tables may have brought word of a retraining */
-	cache->valid = !cache->changed;
+	cache->valid = cache->loaded && !cache->changed &&
+		!cache->side_changed[ALS_USERS] && !cache->side_changed[ALS_ITEMS];
 }
 
 ModelCache *
@@ -227,11 +293,11 @@ cache_open(Oid model)
 	cache->last_use = ++clock_ticks;
 
 	/* locking may bring word of a retraining */
-	if (cache->valid)
+	if (cache->loaded && !cache->changed)
 		for (int s = 0; s < 2; s++)
 			LockRelationOid(cache->run.factor_tables[s], AccessShareLock);
 	while (!cache->valid)
-		load_header(cache);
+		load(cache);
 	return cache;
 }
 

@@ -8,6 +8,7 @@
 #include "executor/spi.h"
 #include "idmap.h"
 #include "model.h"
+#include "topk.h"
 
 /*
  * One side's factors, as serving wants them: [factors, padding], or for an
@@ -26,6 +27,8 @@ typedef struct SideCache
 	bool		complete;		/* all of the table is here */
 	uint32		scans;			/* of all its rows, since */
 	AlsIndex   *index;			/* of the rows, once it pays; or NULL */
+	MemoryContext base_context; /* of base */
+	float	   *base;			/* see fold_in; NULL: not there */
 	uint64		misses;			/* since a complete load was last tried */
 } SideCache;
 
@@ -37,7 +40,9 @@ typedef struct ModelCache
 	struct ModelCache *next;
 	Oid			model;
 	bool		valid;			/* all below is current */
+	bool		loaded;			/* all but what the following say is */
 	bool		changed;		/* set by relcache invalidation */
+	bool		side_changed[2];	/* likewise, of a factor table alone */
 	uint64		generation;		/* counts (re)loads of the header */
 	uint64		last_use;
 	MemoryContext context;		/* all that hangs on this struct */
@@ -45,6 +50,8 @@ typedef struct ModelCache
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
 	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
+	ScoredItem *popular;		/* see history_popular; NULL: not there */
+	uint64		popular_size;
 } ModelCache;
 
 /* Called once for every tuple of a factor table; false ends the scan. */
@@ -78,6 +85,13 @@ extern const AlsIndex *cache_index(ModelCache *cache, AlsSide side);
 /* Reads a side from its table, without keeping it. */
 extern void cache_scan(ModelCache *cache, AlsSide side,
 					   FactorVisitor visitor, void *arg);
+
+/*
+ * A memory context for size bytes more to be kept of a model; NULL if
+ * als.cache_size does not allow that.
+ */
+extern MemoryContext cache_keep(ModelCache *cache, size_t size,
+								const char *name);
 
 /* No side has more rows than this. */
 extern uint64 cache_rows_limit(ModelCache *cache, AlsSide side);

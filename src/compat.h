@@ -15,6 +15,7 @@
 #include "commands/cluster.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
+#include "storage/lock.h"
 #include "storage/sharedfileset.h"
 #include "utils/acl.h"
 #include "utils/guc.h"
@@ -120,6 +121,23 @@ index_scan_begin(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 #else
 	return index_beginscan(heap, index, snapshot, nkeys, 0);
 #endif
+}
+
+/* Has this transaction locked the relation, in whatever mode? */
+static inline bool
+holds_relation_lock(Oid relation)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
+	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
+#if PG_VERSION_NUM >= 170000
+		if (LockHeldByMe(&tag, mode, false))
+#else
+		if (LockHeldByMe(&tag, mode))
+#endif
+			return true;
+	return false;
 }
 
 /* Makes unknown settings that begin with prefix an error or a warning. */

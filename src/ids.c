@@ -7,6 +7,7 @@
 #include "catalog/pg_type.h"
 #include "ids.h"
 #include "parser/parse_coerce.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/lsyscache.h"
@@ -261,4 +262,42 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 			return true;
 	}
 	pg_unreachable();
+}
+
+void
+id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
+				  const IdType *type, IdArray *array)
+{
+	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, argument);
+	Datum		value = PG_GETARG_DATUM(argument);
+	Oid			element_type;
+	int16		length;
+	bool		byval;
+	char		alignment;
+
+	if (array_type == UNKNOWNOID)
+	{
+		Oid			input;
+		Oid			ioparam;
+
+		array_type = get_array_type(type->type);
+		getTypeInputInfo(array_type, &input, &ioparam);
+		value = OidInputFunctionCall(input, DatumGetCString(value), ioparam,
+									 type->typmod);
+	}
+	element_type = get_base_element_type(array_type);
+	if (!OidIsValid(element_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s must be an array of item ids, not %s", name,
+						format_type_be(array_type)),
+				 errhint("For example %s => ARRAY[...] or %s => ARRAY(SELECT ...).",
+						 name, name)));
+
+	id_conversion_init(&array->conversion, type, element_type, "item",
+					   CurrentMemoryContext);
+	get_typlenbyvalalign(element_type, &length, &byval, &alignment);
+	deconstruct_array(DatumGetArrayTypeP(value), element_type, length, byval,
+					  alignment, &array->elements, &array->nulls,
+					  &array->size);
 }

@@ -131,4 +131,21 @@ extern bool id_result_init(IdConversion *conversion, IdType *result, Oid own,
 /* Converts; false if no id can equal the value (an integer out of range). */
 extern bool id_convert(IdConversion *conversion, Datum value, Datum *id);
 
+/* An array argument, of type "any" */
+typedef struct IdArray
+{
+	int			size;
+	Datum	   *elements;
+	bool	   *nulls;
+	IdConversion conversion;	/* of an element to an id */
+} IdArray;
+
+/*
+ * Takes apart an argument that is an array of item ids or an untyped literal
+ * of one, and not null; an error for anything else.
+ */
+extern void id_array_argument(FunctionCallInfo fcinfo, int argument,
+							  const char *name, const IdType *type,
+							  IdArray *array);
+
 #endif							/* ALS_IDS_H */

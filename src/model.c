@@ -159,6 +159,19 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 		if (run->factors < 1 || run->factors > ALS_MAX_FACTORS)
 			reject_run(model, "factors");
 
+		value = slot_getattr(newest, MODEL_REGULARIZATION, &isnull);
+		run->regularization = isnull ? -1 : DatumGetFloat8(value);
+		if (!isfinite(run->regularization) || run->regularization < 0)
+			reject_run(model, "regularization");
+
+		value = slot_getattr(newest, MODEL_ALPHA, &isnull);
+		if (run->feedback == ALS_IMPLICIT)
+		{
+			run->alpha = isnull ? -1 : DatumGetFloat8(value);
+			if (!isfinite(run->alpha) || run->alpha < 0)
+				reject_run(model, "alpha");
+		}
+
 		value = slot_getattr(newest, MODEL_MEAN_RATING, &isnull);
 		if (run->feedback == ALS_EXPLICIT && isnull)
 			reject_run(model, "mean_rating");
@@ -168,10 +181,6 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 		run->user_column = run_text(newest, MODEL_USER_COLUMN);
 		run->item_column = run_text(newest, MODEL_ITEM_COLUMN);
 		run->rating_column = run_text(newest, MODEL_RATING_COLUMN);
-		value = slot_getattr(newest, MODEL_REGULARIZATION, &isnull);
-		run->regularization = isnull ? 0 : DatumGetFloat8(value);
-		value = slot_getattr(newest, MODEL_ALPHA, &isnull);
-		run->alpha = isnull ? 0 : DatumGetFloat8(value);
 		value = slot_getattr(newest, MODEL_USERS, &isnull);
 		run->rows[ALS_USERS] = isnull ? 0 : DatumGetInt64(value);
 		value = slot_getattr(newest, MODEL_ITEMS, &isnull);

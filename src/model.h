@@ -53,13 +53,13 @@ typedef struct ModelRun
 	int32		run;			/* 0: the model has never been trained */
 	AlsFeedback feedback;
 	int			factors;
+	double		regularization;
+	double		alpha;			/* 0 if explicit */
 	float		mean_rating;
 	char	   *source;			/* NULL: trained by the aggregate */
 	char	   *user_column;
 	char	   *item_column;
 	char	   *rating_column;	/* NULL: every row counts 1 */
-	double		regularization;
-	double		alpha;			/* 0 if explicit */
 	int64		rows[2];		/* by AlsSide, as trained */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelRun;

@@ -10,8 +10,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "ratings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -283,8 +281,7 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 		reject_null_id(ratings, ratings->names.item_column,
 					   ratings->names.user_column, idmap_type(ratings->users),
 					   user, user_null);
-	if (unlikely(rating_null || !isfinite(value) ||
-				 (value == 0 && rating != 0)))
+	if (unlikely(rating_null || !rating_is_real(rating)))
 		reject_rating(ratings, user, item, rating, rating_null);
 
 	if (ratings->integers)

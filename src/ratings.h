@@ -6,6 +6,8 @@
 #ifndef ALS_RATINGS_H
 #define ALS_RATINGS_H
 
+#include <math.h>
+
 #include "executor/tuptable.h"
 #include "idmap.h"
 
@@ -27,6 +29,15 @@ typedef struct RatedIds
 } RatedIds;
 
 typedef struct Ratings Ratings;
+
+/* Is a rating finite, and so its value of type real, which is 0 only for 0? */
+static inline bool
+rating_is_real(double rating)
+{
+	float4		value = (float4) rating;
+
+	return isfinite(value) && (value != 0 || rating == 0);
+}
 
 /* Where ratings come from; column names are not quoted */
 typedef struct RatingSource

@@ -1,11 +1,12 @@
 /*
  * recommend.c
- *	  als_recommend: the k best items for a user.
+ *	  als_recommend and als_recommend_for: the k best items for a user, or
+ *	  for somebody who has some items.
  *
  * Exact: every eligible item is scored, by the same inner product that
  * als_predict returns.  Filters are sets of ids; they are asked only about
- * items whose score could enter the result, except that candidates, if they
- * are few, are all that is scored.
+ * items whose score could enter the result, except that candidates, if given,
+ * are all that is scored.
  */
 #include "compat.h"
 
@@ -13,10 +14,10 @@
 
 #include "cache.h"
 #include "catalog/pg_type.h"
+#include "foldin.h"
+#include "history.h"
 #include "ranked.h"
 #include "settings.h"
-#include "source.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -24,131 +25,60 @@
 
 PG_FUNCTION_INFO_V1(als_recommend);
 PG_FUNCTION_INFO_V1(als_recommend_as);
+PG_FUNCTION_INFO_V1(als_recommend_for);
+PG_FUNCTION_INFO_V1(als_recommend_for_as);
 
 /* The arguments' places, or behind item_type one further to the right */
 enum
 {
-	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
+	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
+	ARG_COLD_START
 };
+
+/* Those of als_recommend_for, likewise */
+enum
+{
+	FOR_MODEL, FOR_ITEMS, FOR_RATINGS, FOR_K, FOR_EXCLUDE_SEEN, FOR_EXCLUDE,
+	FOR_CANDIDATES
+};
+
+/* What to do for a user of whom nothing is known */
+typedef enum ColdStart
+{
+	COLD_START_NONE,
+	COLD_START_POPULAR,
+	COLD_START_ERROR
+} ColdStart;
+
+static const char *const cold_start_names[] = {"none", "popular", "error"};
 
 /* A recommendation in the making */
 typedef struct Recommendation
 {
 	ModelCache *cache;
 	const AlsKernels *kernels;
-	const float *user;			/* [stride] */
+	float	   *user;			/* [stride] */
 	IdMap	   *excluded;		/* NULL: none */
 	IdMap	   *candidates;		/* NULL: all items */
 	TopK	   *best;
 } Recommendation;
-
-/* Says what to do when the live source cannot be read. */
-static void
-seen_error_context(void *arg)
-{
-	errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
-	errcontext("finding items already seen in %s",
-			   ((ModelCache *) arg)->run.source);
-}
-
-/* Prepares the query for what a user has in the live source. */
-static SPIPlanPtr
-prepare_seen(ModelCache *cache)
-{
-	const IdType *item_type = &cache->sides[ALS_ITEMS].type;
-	Oid			argument = cache->sides[ALS_USERS].type.type;
-	char	   *canonical;
-	char	   *from = source_from_clause(cache->run.source, &canonical);
-	SPIPlanPtr	plan;
-
-	plan = SPI_prepare(psprintf("SELECT ratings.%s::%s FROM %s WHERE ratings.%s = $1",
-								quote_identifier(cache->run.item_column),
-								format_type_extended(item_type->type,
-													 item_type->typmod,
-													 FORMAT_TYPE_TYPEMOD_GIVEN |
-													 FORMAT_TYPE_FORCE_QUALIFY),
-								from,
-								quote_identifier(cache->run.user_column)),
-					   1, &argument);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
-}
-
-/* Adds to a set the items that the user has in the live source. */
-static void
-add_seen(ModelCache *cache, Datum user, IdMap *items)
-{
-	ErrorContextCallback callback;
-
-	callback.callback = seen_error_context;
-	callback.arg = cache;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (cache->seen_plan == NULL)
-		cache->seen_plan = prepare_seen(cache);
-	if (SPI_execute_plan(cache->seen_plan, &user, NULL, true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_plan failed");
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
-										 SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-			idmap_add(items, item);
-	}
-	SPI_finish();
-	error_context_stack = callback.previous;
-}
 
 /* Adds to a set the elements of an array argument; nulls do not count. */
 static void
 add_array(FunctionCallInfo fcinfo, int argument, const char *name,
 		  IdMap *items)
 {
-	const IdType *type = idmap_type(items);
-	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, argument);
-	Datum		value = PG_GETARG_DATUM(argument);
-	IdConversion conversion;
-	ArrayIterator iterator;
-	Datum		element;
-	bool		isnull;
+	IdArray		array;
 
-	if (array_type == UNKNOWNOID)
-	{
-		Oid			input;
-		Oid			ioparam;
-
-		array_type = get_array_type(type->type);
-		getTypeInputInfo(array_type, &input, &ioparam);
-		value = OidInputFunctionCall(input, DatumGetCString(value), ioparam,
-									 type->typmod);
-	}
-	if (!OidIsValid(get_base_element_type(array_type)))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s must be an array of item ids, not %s", name,
-						format_type_be(array_type)),
-				 errhint("For example %s => ARRAY[...] or %s => ARRAY(SELECT ...).",
-						 name, name)));
-
-	id_conversion_init(&conversion, type, get_base_element_type(array_type),
-					   "item", CurrentMemoryContext);
-	iterator = array_create_iterator(DatumGetArrayTypeP(value), 0, NULL);
-	while (array_iterate(iterator, &element, &isnull))
+	id_array_argument(fcinfo, argument, name, idmap_type(items), &array);
+	for (int i = 0; i < array.size; i++)
 	{
 		Datum		id;
 
-		if (!isnull && id_convert(&conversion, element, &id))
+		if (!array.nulls[i] &&
+			id_convert(&array.conversion, array.elements[i], &id))
 			idmap_add(items, id);
 	}
-	array_free_iterator(iterator);
 }
 
 /* Offers an item that has been scored. */
@@ -272,78 +202,61 @@ search_kept(Recommendation *recommendation, const AlsIndex *index)
 	}
 }
 
-/* Computes the whole result. */
-static void
-recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
-		  Ranked *result)
+/* The argument cold_start, checked. */
+static ColdStart
+cold_start_argument(FunctionCallInfo fcinfo, int argument)
 {
-	Recommendation recommendation = {0};
-	Oid			model;
-	ModelCache *cache;
-	IdConversion conversion;
-	const float *row;
-	float	   *user;
-	Datum		id;
-	uint32		k;
+	char	   *name;
 
-	require_argument(fcinfo, first + ARG_MODEL, "model");
-	require_argument(fcinfo, first + ARG_K, "k");
-	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
-	model = PG_GETARG_OID(first + ARG_MODEL);
-	k = ranked_k(fcinfo, first + ARG_K);
+	require_argument(fcinfo, argument, "cold_start");
+	name = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	for (size_t i = 0; i < lengthof(cold_start_names); i++)
+		if (strcmp(name, cold_start_names[i]) == 0)
+			return i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown cold_start \"%s\"", name),
+			 errhint("It is \"none\", \"popular\" or \"error\".")));
+}
 
-	cache = cache_open(model);
-	ranked_choose_type(result, cache, ALS_ITEMS, row_type, "als_recommend_as");
-	if (PG_ARGISNULL(first + ARG_USER))
-		return;
-	id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
-					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_USER), "user",
-					   CurrentMemoryContext);
-	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_USER), &id))
-		return;
+/* The filters that the arguments exclude and candidates are. */
+static void
+add_filters(FunctionCallInfo fcinfo, int exclude, int candidates,
+			Recommendation *recommendation)
+{
+	const IdType *type = &recommendation->cache->sides[ALS_ITEMS].type;
 
-	recommendation.excluded = idmap_create(CurrentMemoryContext,
-										   &cache->sides[ALS_ITEMS].type);
-	if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) && cache->run.source != NULL)
+	if (!PG_ARGISNULL(exclude))
+		add_array(fcinfo, exclude, "exclude", recommendation->excluded);
+	if (!PG_ARGISNULL(candidates))
 	{
-		add_seen(cache, id, recommendation.excluded);
-		/* the source may be a view that uses models itself */
-		cache = cache_open(model);
+		recommendation->candidates = idmap_create(CurrentMemoryContext, type);
+		add_array(fcinfo, candidates, "candidates",
+				  recommendation->candidates);
 	}
-	if (!PG_ARGISNULL(first + ARG_EXCLUDE))
-		add_array(fcinfo, first + ARG_EXCLUDE, "exclude", recommendation.excluded);
-	if (!PG_ARGISNULL(first + ARG_CANDIDATES))
-	{
-		recommendation.candidates = idmap_create(CurrentMemoryContext,
-												 &cache->sides[ALS_ITEMS].type);
-		add_array(fcinfo, first + ARG_CANDIDATES, "candidates",
-				  recommendation.candidates);
-	}
+}
 
-	row = cache_lookup(cache, ALS_USERS, id);
-	if (row == NULL)
-		return;
-	user = palloc(cache->stride * sizeof(float) + ALS_ALIGNMENT);
-	user = (float *) TYPEALIGN(ALS_ALIGNMENT, user);
-	memcpy(user, row, cache->stride * sizeof(float));
+/* Finds the k best for recommendation->user. */
+static void
+find_best(Recommendation *recommendation, uint32 k, Ranked *result)
+{
+	ModelCache *cache = recommendation->cache;
 
-	recommendation.cache = cache;
-	recommendation.kernels = chosen_kernels();
-	recommendation.user = user;
-	if (recommendation.candidates != NULL &&
-		idmap_size(recommendation.candidates) <
+	recommendation->kernels = chosen_kernels();
+	if (recommendation->candidates != NULL &&
+		idmap_size(recommendation->candidates) <
 		cache_rows_limit(cache, ALS_ITEMS) / 16)
 	{
-		recommendation.best =
+		recommendation->best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min(k, idmap_size(recommendation.candidates)));
-		score_candidates(&recommendation);
+						Min(k, idmap_size(recommendation->candidates)));
+		score_candidates(recommendation);
 	}
 	else
 	{
 		bool		kept = cache_load(cache, ALS_ITEMS);
 
-		recommendation.best =
+		recommendation->best =
 			topk_create(&cache->sides[ALS_ITEMS].type,
 						Min(k, cache_rows_limit(cache, ALS_ITEMS)));
 		if (kept)
@@ -351,17 +264,192 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			const AlsIndex *index = cache_index(cache, ALS_ITEMS);
 
 			if (index != NULL)
-				search_kept(&recommendation, index);
+				search_kept(recommendation, index);
 			else
-				score_kept(&recommendation);
+				score_kept(recommendation);
 		}
 		else
-			cache_scan(cache, ALS_ITEMS, score_row, &recommendation);
+			cache_scan(cache, ALS_ITEMS, score_row, recommendation);
 	}
-	result->items = topk_finish(recommendation.best, &result->size);
+	result->items = topk_finish(recommendation->best, &result->size);
 }
 
-/* als_recommend(model, user, k, exclude_seen, exclude, candidates) */
+/* The k items with the most ratings that the filters let through. */
+static void
+find_popular(Recommendation *recommendation, uint32 k, Ranked *result)
+{
+	ModelCache *cache = recommendation->cache;
+	const ScoredItem *popular;
+	uint64		size;
+
+	if (cache->run.source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot tell which items of model \"%s\" are popular",
+						get_rel_name(cache->model)),
+				 errdetail("It was trained by als_train_agg, whose ratings are gone."),
+				 errhint("Train it with als_train, or pass cold_start => 'none'.")));
+	popular = history_popular(cache, "als_recommend", &size);
+	recommendation->cache = cache = cache_open(cache->model);
+	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
+										   Max(Min(k, size), 1) *
+										   sizeof(ScoredItem));
+	for (uint64 i = 0; i < size && result->size < k; i++)
+	{
+		uint32		index;
+
+		CHECK_FOR_INTERRUPTS();
+		if (idmap_find(recommendation->excluded, popular[i].id, &index) ||
+			(recommendation->candidates != NULL &&
+			 !idmap_find(recommendation->candidates, popular[i].id, &index)) ||
+			cache_lookup(cache, ALS_ITEMS, popular[i].id) == NULL)
+			continue;
+		result->items[result->size].score = popular[i].score;
+		result->items[result->size].id =
+			id_copy(&cache->sides[ALS_ITEMS].type, popular[i].id);
+		result->size++;
+	}
+}
+
+/* Raises for a user of whom nothing is known. */
+static void
+reject_cold_user(const ModelCache *cache, Datum id, bool isnull)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NO_DATA_FOUND),
+			 errmsg("nothing is known of user %s", isnull ? "null" :
+					id_to_text(&cache->sides[ALS_USERS].type, id)),
+			 errdetail("Neither has model \"%s\" been trained with the user, nor are there ratings of items that it knows.",
+					   get_rel_name(cache->model)),
+			 errhint("Pass cold_start => 'popular' for the items with the most ratings, or 'none' for no rows.")));
+}
+
+/*
+ * Finds the factors of a user, stored or folded in from the live source, and
+ * leaves out what he has there.  No factors if there is nothing to go by.
+ */
+static void
+find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
+{
+	ModelCache *cache = recommendation->cache;
+	Oid			model = cache->model;
+	const float *row = cache_lookup(cache, ALS_USERS, id);
+
+	/* the source may be a view that uses models itself: hence cache_open */
+	if (row != NULL)
+	{
+		size_t		bytes = cache->stride * sizeof(float);
+		void	   *allocation = palloc(bytes + ALS_ALIGNMENT);
+
+		recommendation->user = (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+		memcpy(recommendation->user, row, bytes);
+		if (exclude_seen && cache->run.source != NULL)
+			history_add_seen(cache, id, recommendation->excluded);
+		recommendation->cache = cache_open(model);
+	}
+	else if (cache->run.source != NULL)
+	{
+		RowRatings	ratings;
+
+		history_read(cache, ALS_USERS, id, true, "als_recommend", &ratings);
+		recommendation->cache = cache_open(model);
+		if (exclude_seen)
+			for (uint64 i = 0; i < ratings.size; i++)
+				idmap_add(recommendation->excluded, ratings.ratings[i].id);
+		recommendation->user = fold_in(recommendation->cache, ALS_USERS,
+									   &ratings);
+	}
+}
+
+/*
+ * Computes als_recommend's result; first is the place of the model among the
+ * arguments.
+ */
+static void
+recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
+		  Ranked *result)
+{
+	Recommendation recommendation = {0};
+	ColdStart	cold_start;
+	ModelCache *cache;
+	IdConversion conversion;
+	Datum		id = (Datum) 0;
+	bool		id_null = PG_ARGISNULL(first + ARG_USER);
+	bool		possible = false;
+	uint32		k;
+
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	require_argument(fcinfo, first + ARG_K, "k");
+	k = ranked_k(fcinfo, first + ARG_K);
+	cold_start = cold_start_argument(fcinfo, first + ARG_COLD_START);
+	cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
+	ranked_choose_type(result, cache, ALS_ITEMS, row_type,
+					   "als_recommend_as");
+	if (!id_null)
+	{
+		id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
+						   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_USER),
+						   "user", CurrentMemoryContext);
+		possible = id_convert(&conversion,
+							  PG_GETARG_DATUM(first + ARG_USER), &id);
+	}
+
+	recommendation.cache = cache;
+	recommendation.excluded = idmap_create(CurrentMemoryContext,
+										   &cache->sides[ALS_ITEMS].type);
+	if (possible)
+		find_user(&recommendation, id,
+				  PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN));
+	add_filters(fcinfo, first + ARG_EXCLUDE, first + ARG_CANDIDATES,
+				&recommendation);
+
+	if (recommendation.user != NULL)
+		find_best(&recommendation, k, result);
+	else if (cold_start == COLD_START_POPULAR)
+		find_popular(&recommendation, k, result);
+	else if (cold_start == COLD_START_ERROR)
+		reject_cold_user(recommendation.cache, id, !possible);
+}
+
+/*
+ * Computes als_recommend_for's result; first is the place of the model among
+ * the arguments.
+ */
+static void
+recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
+			  Ranked *result)
+{
+	Recommendation recommendation = {0};
+	ModelCache *cache;
+	RowRatings	ratings;
+	uint32		k;
+
+	require_argument(fcinfo, first + FOR_MODEL, "model");
+	require_argument(fcinfo, first + FOR_EXCLUDE_SEEN, "exclude_seen");
+	require_argument(fcinfo, first + FOR_K, "k");
+	k = ranked_k(fcinfo, first + FOR_K);
+	cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
+	ranked_choose_type(result, cache, ALS_ITEMS, row_type,
+					   "als_recommend_for_as");
+	if (PG_ARGISNULL(first + FOR_ITEMS))
+		return;
+	row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
+						  &cache->sides[ALS_ITEMS].type, &ratings);
+	recommendation.cache = cache;
+	recommendation.excluded = idmap_create(CurrentMemoryContext,
+										   &cache->sides[ALS_ITEMS].type);
+	if (PG_GETARG_BOOL(first + FOR_EXCLUDE_SEEN))
+		for (uint64 i = 0; i < ratings.size; i++)
+			idmap_add(recommendation.excluded, ratings.ratings[i].id);
+	add_filters(fcinfo, first + FOR_EXCLUDE, first + FOR_CANDIDATES,
+				&recommendation);
+	recommendation.user = fold_in(cache, ALS_USERS, &ratings);
+	if (recommendation.user != NULL)
+		find_best(&recommendation, k, result);
+}
+
+/* als_recommend(model, user, k, exclude_seen, exclude, ...) */
 Datum
 als_recommend(PG_FUNCTION_ARGS)
 {
@@ -373,4 +461,18 @@ Datum
 als_recommend_as(PG_FUNCTION_ARGS)
 {
 	return ranked_rows(fcinfo, 1, recommend);
+}
+
+/* als_recommend_for(model, items, ratings, k, exclude_seen, ...) */
+Datum
+als_recommend_for(PG_FUNCTION_ARGS)
+{
+	return ranked_rows(fcinfo, 0, recommend_for);
+}
+
+/* als_recommend_for_as(item_type, model, items, ratings, k, ...) */
+Datum
+als_recommend_for_as(PG_FUNCTION_ARGS)
+{
+	return ranked_rows(fcinfo, 1, recommend_for);
 }

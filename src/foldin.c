@@ -1,0 +1,425 @@
+/*
+ * foldin.c
+ *	  Factors of one user or item from ratings alone, against the stored
+ *	  factors of the other side.
+ *
+ * This is half an iteration for a single row, with the regularization and
+ * alpha that the model was trained with, solved exactly.  What makes it cheap
+ * for implicit feedback is that the Gram matrix of all rows of the other side
+ * is kept between calls, until one of these rows changes.
+ */
+#include "compat.h"
+
+#include "blas.h"
+#include "blocks.h"
+#include "catalog/pg_type.h"
+#include "foldin.h"
+#include "settings.h"
+#include "utils/array.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(als_fold_in);
+
+/* Rows added to a Gram matrix at a time */
+#define GRAM_ROWS 512
+
+/* A Gram matrix in the making */
+typedef struct GramSum
+{
+	const AlsBlas *blas;
+	int			rank;
+	size_t		stride;
+	double	   *sum;			/* [rank x rank] */
+	double	   *partial;		/* likewise, of the rows added last */
+	void	   *workspace;
+	float	   *rows;			/* [GRAM_ROWS x stride] not added yet */
+	int			pending;
+} GramSum;
+
+/* Allocates aligned floats in the current memory context. */
+static float *
+aligned_floats(size_t count)
+{
+	void	   *allocation = MemoryContextAllocHuge(CurrentMemoryContext,
+													count * sizeof(float) +
+													ALS_ALIGNMENT);
+
+	return (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+}
+
+/* Lets a long computation be cancelled. */
+static void
+poll_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
+void
+row_ratings_init(RowRatings *row, uint64 capacity)
+{
+	row->size = 0;
+	row->capacity = capacity;
+	row->ratings = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(capacity, 1) * sizeof(IdRating));
+}
+
+void
+row_ratings_add(RowRatings *row, Datum id, double rating)
+{
+	Assert(row->size < row->capacity);
+	row->ratings[row->size].id = id;
+	row->ratings[row->size].rating = (float4) rating;
+	row->size++;
+}
+
+/* Adds the rows that wait to the Gram matrix. */
+static void
+add_pending(GramSum *gram)
+{
+	size_t		square = (size_t) gram->rank * gram->rank;
+
+	CHECK_FOR_INTERRUPTS();
+	als_gram(gram->blas, gram->rank, gram->pending, gram->rows,
+			 gram->partial, gram->workspace);
+	for (size_t i = 0; i < square; i++)
+		gram->sum[i] += gram->partial[i];
+	gram->pending = 0;
+}
+
+/* Takes one more row. */
+static bool
+gram_row(Datum id, const float *row, void *arg)
+{
+	GramSum    *gram = arg;
+
+	memcpy(gram->rows + gram->pending * gram->stride, row,
+		   gram->stride * sizeof(float));
+	if (++gram->pending == GRAM_ROWS)
+		add_pending(gram);
+	return true;
+}
+
+/* Raises for rows whose Gram matrix has no inverse. */
+static void
+reject_gram(const ModelCache *cache, AlsSide side)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("the normal equations are singular"),
+			 errdetail("The Gram matrix of the %ss is singular to single precision.",
+					   side == ALS_USERS ? "user" : "item"),
+			 errhint("Train the model with a regularization above %g.",
+					 cache->run.regularization)));
+}
+
+/*
+ * G + lambda I over all rows of a side of an implicit model: kept, or
+ * computed and kept if als.cache_size allows.
+ */
+static const float *
+gram_base(ModelCache *cache, AlsSide which)
+{
+	SideCache  *side = &cache->sides[which];
+	size_t		stride = cache->stride;
+	size_t		square = stride * stride;
+	GramSum		gram = {0};
+	MemoryContext keep;
+	float	   *base;
+
+	if (side->base != NULL)
+		return side->base;
+
+	gram.blas = blas_load();
+	gram.rank = cache->run.factors;
+	gram.stride = stride;
+	gram.sum = palloc0(square * sizeof(double));
+	gram.partial = palloc(square * sizeof(double));
+	gram.workspace = aligned_floats(als_gram_workspace(gram.rank) /
+									sizeof(float));
+	gram.rows = aligned_floats(GRAM_ROWS * stride);
+	if (cache_load(cache, which))
+		for (uint32 r = 0; r < idmap_size(side->ids); r++)
+			gram_row((Datum) 0, side->rows + r * stride, &gram);
+	else
+		cache_scan(cache, which, gram_row, &gram);
+	add_pending(&gram);
+
+	base = aligned_floats(square);
+	if (als_gram_finish(gram.blas, gram.rank, 1, gram.sum,
+						cache->run.regularization, base,
+						aligned_floats(square)) != 0)
+		reject_gram(cache, which);
+
+	keep = cache_keep(cache, square * sizeof(float), "als Gram matrix");
+	if (keep != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(keep);
+		float	   *kept = aligned_floats(square);
+
+		MemoryContextSwitchTo(old);
+		memcpy(kept, base, square * sizeof(float));
+		side->base_context = keep;
+		side->base = kept;
+	}
+	return base;
+}
+
+/* Orders ratings by id, and those of one id by value. */
+static int
+compare_ratings(const void *a, const void *b, void *type)
+{
+	const IdRating *rating_a = a;
+	const IdRating *rating_b = b;
+	int			order = id_compare(type, rating_a->id, rating_b->id);
+
+	if (order != 0)
+		return order;
+	return rating_a->rating < rating_b->rating ? -1 :
+		rating_a->rating > rating_b->rating ? 1 : 0;
+}
+
+/*
+ * Finds the factors of the ratings' ids.  Fills in entries, and the rows that
+ * they refer to as the solver wants them; returns the number of entries.
+ */
+static uint64
+gather_known(ModelCache *cache, AlsSide other, const RowRatings *row,
+			 AlsEntry *entries, float *fixed, float *bias, size_t stride)
+{
+	const IdType *type = &cache->sides[other].type;
+	int			factors = cache->run.factors;
+	const float *factors_row = NULL;
+	uint32		columns = 0;
+	uint64		known = 0;
+
+	for (uint64 i = 0; i < row->size; i++)
+	{
+		Datum		id = row->ratings[i].id;
+
+		if (i == 0 || !id_equal(type, row->ratings[i - 1].id, id))
+		{
+			CHECK_FOR_INTERRUPTS();
+			factors_row = cache_lookup(cache, other, id);
+			if (factors_row != NULL)
+			{
+				float	   *to = fixed + columns * stride;
+
+				memset(to, 0, stride * sizeof(float));
+				memcpy(to, factors_row, factors * sizeof(float));
+				if (bias != NULL)
+				{
+					to[factors] = 1;
+					bias[columns] = factors_row[bias_position(cache, other)];
+				}
+				columns++;
+			}
+		}
+		if (factors_row != NULL)
+		{
+			entries[known].column = columns - 1;
+			entries[known].rating = row->ratings[i].rating;
+			known++;
+		}
+	}
+	return known;
+}
+
+/* Raises for a row that could not be solved. */
+static void
+reject_row(const ModelCache *cache, int result)
+{
+	if (result == ALS_NOT_FINITE)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the factors of these ratings are out of the range of type real"),
+				 errhint("Scale the ratings down.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("the normal equations are singular"),
+			 errdetail("Those of the given ratings are singular to single precision."),
+			 errhint("Train the model with a regularization above %g.",
+					 cache->run.regularization)));
+}
+
+/* Solves the row, in the current memory context; NULL if nothing is known. */
+static const float *
+solve(ModelCache *cache, AlsSide side, RowRatings *row)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
+	AlsSystem	system = {0};
+	AlsEntry   *entries;
+	AlsRows		rows;
+	uint64		start[2] = {0, 0};
+	size_t		stride;
+	float	   *fixed;
+	float	   *bias = NULL;
+	float	   *solved;
+	double		loss = 0;
+	uint32_t	failed;
+	int			result;
+
+	if (row->size == 0)
+		return NULL;
+
+	/* reads the whole other side, if it can be kept, and so goes first */
+	if (!explicit)
+		system.base = gram_base(cache, other);
+	system.rank = cache->run.factors + (explicit ? 1 : 0);
+	stride = als_stride(system.rank);
+	qsort_arg(row->ratings, row->size, sizeof(IdRating), compare_ratings,
+			  &cache->sides[other].type);
+	entries = MemoryContextAllocHuge(CurrentMemoryContext,
+									 row->size * sizeof(AlsEntry));
+	fixed = aligned_floats(row->size * stride);
+	if (explicit)
+		bias = aligned_floats(row->size);
+	start[1] = gather_known(cache, other, row, entries, fixed, bias, stride);
+	if (start[1] == 0)
+		return NULL;
+	start[1] = merge_duplicates(entries, start[1], cache->run.feedback);
+
+	system.kernels = chosen_kernels();
+	system.blas = blas_load();
+	system.feedback = cache->run.feedback;
+	system.solver = ALS_CHOLESKY;
+	system.alpha = (float) cache->run.alpha;
+	system.regularization = (float) cache->run.regularization;
+	system.mean = cache->run.mean_rating;
+	system.fixed = fixed;
+	system.bias = bias;
+	system.poll = poll_interrupts;
+
+	rows.nrows = 1;
+	rows.start = start;
+	rows.entries = entries;
+	solved = aligned_floats(stride);
+	memset(solved, 0, stride * sizeof(float));
+	result = als_solve_rows(&system, &rows, solved,
+							aligned_floats(als_solve_workspace(&system) /
+										   sizeof(float)),
+							&loss, &failed);
+	if (result != ALS_OK)
+		reject_row(cache, result);
+	return solved;
+}
+
+float *
+fold_in(ModelCache *cache, AlsSide side, RowRatings *row)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als fold-in",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext caller = MemoryContextSwitchTo(context);
+	int			factors = cache->run.factors;
+	const float *solved = solve(cache, side, row);
+	float	   *result = NULL;
+
+	MemoryContextSwitchTo(caller);
+	if (solved != NULL)
+	{
+		result = aligned_floats(cache->stride);
+		memset(result, 0, cache->stride * sizeof(float));
+		memcpy(result, solved, factors * sizeof(float));
+		if (cache->run.feedback == ALS_EXPLICIT)
+		{
+			result[factors] = result[factors + 1] = 1;
+			result[bias_position(cache, side)] = solved[factors];
+		}
+	}
+	MemoryContextDelete(context);
+	return result;
+}
+
+Datum
+reals_datum(const float *values, int size)
+{
+	Datum	   *elements = palloc(size * sizeof(Datum));
+
+	for (int i = 0; i < size; i++)
+		elements[i] = Float4GetDatum(values[i]);
+	return PointerGetDatum(construct_array(elements, size, FLOAT4OID,
+										   sizeof(float4), true,
+										   TYPALIGN_INT));
+}
+
+/* The elements of the argument ratings; an error unless there are size. */
+static double *
+ratings_argument(ArrayType *array, int size)
+{
+	double	   *ratings = palloc(Max(size, 1) * sizeof(double));
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+
+	deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &elements, &nulls, &count);
+	if (count != size)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("items and ratings must have the same number of elements"),
+				 errdetail("There are %d items and %d ratings.", size, count),
+				 errhint("Give one rating for each item, or none at all: then each counts 1.")));
+	for (int i = 0; i < size; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("ratings must not contain null values"),
+					 errdetail("Element %d is null.", i + 1),
+					 errhint("Leave out items without a rating, or give no ratings at all: then each counts 1.")));
+		ratings[i] = DatumGetFloat8(elements[i]);
+		if (!rating_is_real(ratings[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("ratings must not contain the value %g",
+							ratings[i]),
+					 errdetail("Ratings must be finite and within the range of type real; element %d is not.",
+							   i + 1),
+					 errhint("Leave out the item, or scale the ratings.")));
+	}
+	return ratings;
+}
+
+void
+row_ratings_arguments(FunctionCallInfo fcinfo, int items, int ratings,
+					  const IdType *type, RowRatings *row)
+{
+	double	   *values = NULL;
+	IdArray		array;
+
+	id_array_argument(fcinfo, items, "items", type, &array);
+	if (!PG_ARGISNULL(ratings))
+		values = ratings_argument(PG_GETARG_ARRAYTYPE_P(ratings), array.size);
+	row_ratings_init(row, array.size);
+	for (int i = 0; i < array.size; i++)
+	{
+		Datum		id;
+
+		if (!array.nulls[i] &&
+			id_convert(&array.conversion, array.elements[i], &id))
+			row_ratings_add(row, id, values != NULL ? values[i] : 1);
+	}
+}
+
+/* als_fold_in(model, items, ratings) */
+Datum
+als_fold_in(PG_FUNCTION_ARGS)
+{
+	ModelCache *cache;
+	RowRatings	row;
+	const float *solved;
+
+	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
+		PG_RETURN_NULL();
+	cache = cache_open(PG_GETARG_OID(0));
+	row_ratings_arguments(fcinfo, 1, 2, &cache->sides[ALS_ITEMS].type, &row);
+	solved = fold_in(cache, ALS_USERS, &row);
+	if (solved == NULL)
+		PG_RETURN_NULL();
+
+	/* a user's bias lies behind the factors */
+	PG_RETURN_DATUM(reals_datum(solved, cache->run.factors +
+								(cache->run.feedback == ALS_EXPLICIT ? 1 : 0)));
+}

@@ -1,0 +1,325 @@
+/*
+ * history.c
+ *	  What users and items have in the ratings that a model was trained from,
+ *	  as of now.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "history.h"
+#include "lib/stringinfo.h"
+#include "source.h"
+#include "utils/builtins.h"
+#include "utils/datum.h"
+#include "utils/memutils.h"
+#include "utils/typcache.h"
+
+/* For messages about reading a model's ratings */
+typedef struct Reading
+{
+	const char *function;
+	const char *source;
+	ErrorContextCallback callback;
+} Reading;
+
+/* Says what was going on when reading failed. */
+static void
+reading_error_context(void *arg)
+{
+	Reading    *reading = arg;
+
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("%s reads the model's ratings with the privileges of the user who calls it.",
+				reading->function);
+	errcontext("reading ratings from %s", reading->source);
+}
+
+/* Connects to SPI, with what to say if something fails. */
+static void
+begin_reading(Reading *reading, const ModelCache *cache, const char *function)
+{
+	reading->function = function;
+	reading->source = pstrdup(cache->run.source);
+	reading->callback.callback = reading_error_context;
+	reading->callback.arg = reading;
+	reading->callback.previous = error_context_stack;
+	error_context_stack = &reading->callback;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+}
+
+static void
+end_reading(Reading *reading)
+{
+	SPI_finish();
+	error_context_stack = reading->callback.previous;
+}
+
+/* The name of the column of the source with a side's ids. */
+static const char *
+id_column_name(const ModelCache *cache, AlsSide side)
+{
+	return side == ALS_USERS ? cache->run.user_column : cache->run.item_column;
+}
+
+/* The same as an expression. */
+static char *
+id_column(const ModelCache *cache, AlsSide side)
+{
+	return psprintf("ratings.%s",
+					quote_identifier(id_column_name(cache, side)));
+}
+
+/* The type of a side's ids, as text. */
+static char *
+id_type_name(const ModelCache *cache, AlsSide side)
+{
+	const IdType *type = &cache->sides[side].type;
+
+	return format_type_extended(type->type, type->typmod,
+								FORMAT_TYPE_TYPEMOD_GIVEN |
+								FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+char *
+equals_parameter(const char *column, const IdType *type)
+{
+	TypeCacheEntry *cache = lookup_type_cache(type->type, TYPECACHE_EQ_OPR);
+	StringInfoData clause;
+
+	initStringInfo(&clause);
+	generate_operator_clause(&clause, column, type->type, cache->eq_opr,
+							 "$1", type->type);
+	return clause.data;
+}
+
+/* Raises for a row of the given id that a training would not take. */
+static void
+reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
+		   bool rating_null, double rating)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	const char *rating_column = cache->run.rating_column;
+	char	   *id_text = id_to_text(&cache->sides[side].type, id);
+
+	if (other_null || rating_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("column \"%s\" of the ratings contains a null value",
+						other_null ? id_column_name(cache, other) :
+						rating_column),
+				 errdetail("It is in a row whose \"%s\" is %s.",
+						   id_column_name(cache, side), id_text),
+				 errhint("Train from a SELECT that leaves such rows out.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("column \"%s\" of the ratings contains the value %g",
+					rating_column, rating),
+			 errdetail("It is in a row whose \"%s\" is %s; ratings must be finite and within the range of type real.",
+					   id_column_name(cache, side), id_text),
+			 errhint("Train from a SELECT that leaves such rows out.")));
+}
+
+void
+history_read(ModelCache *cache, AlsSide side, Datum id,
+			 bool with_active_snapshot, const char *function, RowRatings *row)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			argument = cache->sides[side].type.type;
+	const char *rating_column = cache->run.rating_column;
+	char	   *canonical;
+	char	   *query;
+	Reading		reading;
+
+	begin_reading(&reading, cache, function);
+	query = psprintf("SELECT %s::%s, %s::pg_catalog.float8 FROM %s WHERE %s",
+					 id_column(cache, other), id_type_name(cache, other),
+					 rating_column == NULL ? "1" :
+					 psprintf("ratings.%s", quote_identifier(rating_column)),
+					 source_from_clause(cache->run.source, &canonical),
+					 equals_parameter(id_column(cache, side),
+									  &cache->sides[side].type));
+	if (SPI_execute_with_args(query, 1, &argument, &id, NULL,
+							  with_active_snapshot, 0) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_with_args failed");
+
+	/* the source may be a view that uses models itself */
+	cache = cache_open(cache->model);
+	MemoryContextSwitchTo(caller);
+	row_ratings_init(row, SPI_processed);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		id_null;
+		bool		rating_null;
+		Datum		other_id = SPI_getbinval(SPI_tuptable->vals[i],
+											 SPI_tuptable->tupdesc, 1,
+											 &id_null);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 2,
+										  &rating_null);
+		double		rating = rating_null ? 0 : DatumGetFloat8(value);
+
+		CHECK_FOR_INTERRUPTS();
+		if (id_null || rating_null || !rating_is_real(rating))
+			reject_row(cache, side, id, id_null, rating_null, rating);
+		row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
+						rating);
+	}
+	end_reading(&reading);
+}
+
+/* Says what to do when the live source cannot be read. */
+static void
+seen_error_context(void *arg)
+{
+	errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
+	errcontext("finding items already seen in %s",
+			   ((ModelCache *) arg)->run.source);
+}
+
+/* Prepares the query for what a user has in the live source. */
+static SPIPlanPtr
+prepare_seen(ModelCache *cache)
+{
+	const IdType *item_type = &cache->sides[ALS_ITEMS].type;
+	Oid			argument = cache->sides[ALS_USERS].type.type;
+	char	   *canonical;
+	char	   *from = source_from_clause(cache->run.source, &canonical);
+	SPIPlanPtr	plan;
+
+	plan = SPI_prepare(psprintf("SELECT ratings.%s::%s FROM %s WHERE ratings.%s = $1",
+								quote_identifier(cache->run.item_column),
+								format_type_extended(item_type->type,
+													 item_type->typmod,
+													 FORMAT_TYPE_TYPEMOD_GIVEN |
+													 FORMAT_TYPE_FORCE_QUALIFY),
+								from,
+								quote_identifier(cache->run.user_column)),
+					   1, &argument);
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	SPI_keepplan(plan);
+	return plan;
+}
+
+void
+history_add_seen(ModelCache *cache, Datum user, IdMap *items)
+{
+	ErrorContextCallback callback;
+
+	callback.callback = seen_error_context;
+	callback.arg = cache;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (cache->seen_plan == NULL)
+		cache->seen_plan = prepare_seen(cache);
+	if (SPI_execute_plan(cache->seen_plan, &user, NULL, true, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute_plan failed");
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
+										 SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			idmap_add(items, item);
+	}
+	SPI_finish();
+	error_context_stack = callback.previous;
+}
+
+/* Orders items by falling score, equal ones by id. */
+static int
+compare_popular(const void *a, const void *b, void *type)
+{
+	const ScoredItem *item_a = a;
+	const ScoredItem *item_b = b;
+
+	if (item_a->score != item_b->score)
+		return item_a->score > item_b->score ? -1 : 1;
+	return id_compare(type, item_a->id, item_b->id);
+}
+
+/* Counts the rows of each item, in the current memory context. */
+static ScoredItem *
+count_items(ModelCache *cache, const char *function, uint64 *size)
+{
+	IdType	   *type = &cache->sides[ALS_ITEMS].type;
+	MemoryContext caller = CurrentMemoryContext;
+	ScoredItem *items;
+	char	   *canonical;
+	char	   *query;
+	Reading		reading;
+
+	begin_reading(&reading, cache, function);
+	query = psprintf("SELECT %s::%s, pg_catalog.count(*) FROM %s WHERE %s IS NOT NULL GROUP BY 1",
+					 id_column(cache, ALS_ITEMS),
+					 id_type_name(cache, ALS_ITEMS),
+					 source_from_clause(cache->run.source, &canonical),
+					 id_column(cache, ALS_ITEMS));
+	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed");
+
+	/* the source may be a view that uses models itself */
+	cache = cache_open(cache->model);
+	MemoryContextSwitchTo(caller);
+	*size = SPI_processed;
+	items = MemoryContextAllocHuge(caller, Max(*size, 1) * sizeof(ScoredItem));
+	for (uint64 i = 0; i < *size; i++)
+	{
+		bool		isnull;
+
+		items[i].id = id_copy(type, SPI_getbinval(SPI_tuptable->vals[i],
+												  SPI_tuptable->tupdesc, 1,
+												  &isnull));
+		items[i].score = (float)
+			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+										SPI_tuptable->tupdesc, 2, &isnull));
+	}
+	end_reading(&reading);
+	qsort_arg(items, *size, sizeof(ScoredItem), compare_popular, type);
+	return items;
+}
+
+const ScoredItem *
+history_popular(ModelCache *cache, const char *function, uint64 *size)
+{
+	const IdType *type = &cache->sides[ALS_ITEMS].type;
+	ScoredItem *items;
+	MemoryContext keep;
+	size_t		bytes = 0;
+
+	if (cache->popular != NULL)
+	{
+		*size = cache->popular_size;
+		return cache->popular;
+	}
+	items = count_items(cache, function, size);
+	for (uint64 i = 0; i < *size; i++)
+		bytes += sizeof(ScoredItem) + (type->typbyval ? 0 :
+									   datumGetSize(items[i].id, false,
+													type->typlen));
+	keep = cache_keep(cache, bytes, "als popular items");
+	if (keep != NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(keep);
+		ScoredItem *kept = MemoryContextAllocHuge(keep, Max(*size, 1) *
+												  sizeof(ScoredItem));
+
+		for (uint64 i = 0; i < *size; i++)
+		{
+			kept[i].score = items[i].score;
+			kept[i].id = id_copy(type, items[i].id);
+		}
+		MemoryContextSwitchTo(old);
+		cache->popular = kept;
+		cache->popular_size = *size;
+	}
+	return items;
+}
