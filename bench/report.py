@@ -136,18 +136,18 @@ def serving(samples: Samples) -> str:
     for key, programs in samples.groups["serving"].items():
         for program, rounds in list(programs.items()):
             first = median_and_best(rounds, "first") if program == "als" else ""
-            rows.append([key[0] + samples.star("serving", key), program, median_and_best(rounds),
+            rows.append([key[0] + samples.star("serving", key), str(key[1]), program, median_and_best(rounds),
                          show(statistics.median(seconds(rounds, "p99"))), first,
                          "" if program == "als" else ratio(programs["als"], [rounds]),
                          "10" if key[0] == "items_1m" and program == "implicit" else ""])
-    return table(["data", "program", "median (best round's)", "p99", "first in a connection", "ratio", "goal"], rows)
+    return table(["data", "rank", "program", "median (best round's)", "p99", "first in a connection", "ratio", "goal"], rows)
 
 
 def predict(samples: Samples) -> str:
-    rows = [[key[0] + samples.star("predict", key), median_and_best(programs["als"]),
+    rows = [[key[0] + samples.star("predict", key), str(key[1]), median_and_best(programs["als"]),
              median_and_best(programs["als"], "first"), "about 1 s"]
             for key, programs in samples.groups["predict"].items()]
-    return table(["data", "a million predictions", "first in a connection", "goal"], rows)
+    return table(["data", "rank", "a million predictions", "first in a connection", "goal"], rows)
 
 
 def reading(samples: Samples) -> str:

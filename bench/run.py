@@ -169,23 +169,23 @@ class Bench:
 
     # Serving
 
-    def serving(self, ratings: Ratings, parts: list[str]) -> None:
+    def serving(self, ratings: Ratings, rank: int, parts: list[str]) -> None:
         table, count = ratings.name.replace("-", "_"), self.options.calls
-        ours.train(self.connection, "serving", table, factors=RANK, regularization=REGULARIZATION, alpha=ALPHA,
+        ours.train(self.connection, "serving", table, factors=rank, regularization=REGULARIZATION, alpha=ALPHA,
                    solver="cg", iterations=ITERATIONS if ratings.shape[1] < 500_000 else 5,
                    processes=os.cpu_count() or 1)
         connection = self.connection
         connection.execute("VACUUM (ANALYZE) serving_users, serving_items")
-        about = {"data": ratings.name, "rank": RANK}
+        about = {"data": ratings.name, "rank": rank}
         if "serving" in parts:
-            factors = ours.factors_of("serving", RANK, ratings.shape)
+            factors = ours.factors_of("serving", rank, ratings.shape)
             vectors = serving.Vectors.available(connection)
             if not vectors:
                 self.note("No pgvector for this server: its scan and HNSW were skipped")
             else:
-                search = serving.Vectors(connection, "serving", table, RANK)
+                search = serving.Vectors(connection, "serving", table, rank)
             for this in self.rounds(1):
-                self.say(f"serving: {ratings.name}, round {this['round'] + 1}")
+                self.say(f"serving: {ratings.name}, rank {rank}, round {this['round'] + 1}")
                 users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
                 first, calls = serving.als_calls("serving", users)
                 self.add("serving", "als", **serving.sample(calls), first=first, **about, **this)
@@ -202,7 +202,7 @@ class Bench:
         if "predict" in parts:
             serving.make_pairs(connection, ratings, 1_000_000)
             for this in self.rounds(1):
-                self.say(f"predictions: {ratings.name}, round {this['round'] + 1}")
+                self.say(f"predictions: {ratings.name}, rank {rank}, round {this['round'] + 1}")
                 first, calls = serving.predict_calls("serving", 3)
                 self.add("predict", "als", min(calls), first=first, **about, **this)
 
@@ -260,11 +260,13 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
                 bench.job(ratings, count)
     if {"serving", "predict"} & set(parts):
         for ratings in list(datasets.values()):
-            bench.serving(ratings, parts)
+            for rank in (64, 128):
+                bench.serving(ratings, rank, parts)
         many = generate("items_1m", "a million items", scaled(20_000), scaled(1_000_000), scaled(3_000_000))
         datasets[many.name] = many
         load(bench.connection, many, many.name)
-        bench.serving(many, parts)
+        for rank in (64, 128):
+            bench.serving(many, rank, parts)
     if "loss" in parts and "S" in datasets:
         rounds, options.rounds = options.rounds, 1 if options.quick else min(3, options.rounds)
         for alpha in (40.0, 1.0):
