@@ -55,6 +55,7 @@ BLAS_LIB = als_blas$(DLSUFFIX)
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) \
 	-Isrc -Isrc/core
 PG_CFLAGS = -Wall -Wextra
+SHLIB_LINK = -lm
 EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))

@@ -15,7 +15,9 @@ CREATE TYPE als_model AS (
     feedback        text,
     factors         integer,
     regularization  double precision,
+    regularization_scaling double precision,
     alpha           double precision,
+    nonnegative     boolean,
     iterations      integer,
     solver          text,
     cg_steps        integer,
@@ -37,6 +39,8 @@ COMMENT ON TYPE als_model IS 'a training run of an als model; a model is a table
 COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
 COMMENT ON COLUMN als_model.trained_at IS 'start of the transaction that trained';
 COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg';
+COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
+COMMENT ON COLUMN als_model.nonnegative IS 'factors are not below zero; then solver and cg_steps are null';
 COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one element per iteration done';
 COMMENT ON COLUMN als_model.workers IS 'parallel workers that took part beside the leader';
 COMMENT ON COLUMN als_model.ratings IS 'pairs of user and item, duplicates merged';
@@ -72,7 +76,9 @@ CREATE FUNCTION als_train(
     feedback        text DEFAULT 'implicit',
     factors         integer DEFAULT 100,
     regularization  double precision DEFAULT 0.01,
+    regularization_scaling double precision DEFAULT NULL,
     alpha           double precision DEFAULT 40,
+    nonnegative     boolean DEFAULT false,
     iterations      integer DEFAULT 15,
     solver          text DEFAULT 'cg',
     cg_steps        integer DEFAULT 3,
@@ -84,7 +90,7 @@ CREATE FUNCTION als_train(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, integer, text, integer, double precision, bigint, integer, boolean, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)

@@ -45,7 +45,9 @@ static const Option options_table[] = {
 	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false},
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false},
 	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true},
 	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false},
+	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false},
 	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false},
 	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false},
 	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false},
@@ -67,6 +69,7 @@ static const TrainOptions defaults = {
 		.iterations = 15,
 		.cg_steps = 3,
 		.regularization = 0.01,
+		.regularization_scaling = -1,	/* as the feedback has it */
 		.alpha = 40,
 		.seed = 42,
 	},
@@ -82,7 +85,7 @@ feedback_name(AlsFeedback feedback)
 const char *
 solver_name(AlsSolver solver)
 {
-	return solver_names[solver];
+	return solver == ALS_NONNEGATIVE ? NULL : solver_names[solver];
 }
 
 static inline void *
@@ -155,6 +158,19 @@ check_null(const Option *option)
 				 errhint("Leave it out for its default.")));
 }
 
+/* Settles what depends on more than one option. */
+static void
+settle(TrainOptions *options)
+{
+	TrainingParameters *parameters = &options->parameters;
+
+	if (parameters->regularization_scaling < 0)
+		parameters->regularization_scaling =
+			parameters->feedback == ALS_EXPLICIT ? 1 : 0;
+	if (options->nonnegative)
+		parameters->solver = ALS_NONNEGATIVE;
+}
+
 void
 options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo)
 {
@@ -192,6 +208,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo)
 				break;
 		}
 	}
+	settle(options);
 }
 
 /* The options that a query's training has, for hints. */
@@ -281,7 +298,10 @@ options_from_jsonb(TrainOptions *options, Jsonb *jsonb)
 	options->source.item_column = "item_id";
 	options->source.rating_column = "rating";
 	if (jsonb == NULL)
+	{
+		settle(options);
 		return;
+	}
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -309,4 +329,5 @@ options_from_jsonb(TrainOptions *options, Jsonb *jsonb)
 		JsonbIteratorNext(&iterator, &value, true);
 		set_json(options, option, &value);
 	}
+	settle(options);
 }

@@ -15,6 +15,7 @@ typedef struct TrainOptions
 	RatingSource source;
 	TrainingParameters parameters;
 	int			workers;		/* -1: as the server's settings allow */
+	bool		nonnegative;	/* then parameters.solver is ALS_NONNEGATIVE */
 	bool		warm_start;
 } TrainOptions;
 
@@ -32,6 +33,8 @@ extern void options_from_arguments(TrainOptions *options,
 extern void options_from_jsonb(TrainOptions *options, Jsonb *jsonb);
 
 extern const char *feedback_name(AlsFeedback feedback);
+
+/* NULL for the nonnegative one, which is not to be chosen. */
 extern const char *solver_name(AlsSolver solver);
 
 #endif							/* ALS_OPTIONS_H */

@@ -8,7 +8,7 @@
  *	  for each side:
  *		1. Gram matrix of the other side, by ranges of rows	 (implicit)
  *		2. the leader adds the ranges up and factors the sum
- *		3. the other side's rows, prepared for the solver	 (not Cholesky's)
+ *		3. the other side's rows, prepared for the solver	 (explicit or CG)
  *		4. the side's rows solved, by blocks
  *	  the leader adds up the loss and decides whether to go on
  *
@@ -69,6 +69,7 @@ participant_init(Participant *me, TrainingShared *shared, Area *ratings,
 	system->cg_steps = parameters->cg_steps;
 	system->alpha = (float) parameters->alpha;
 	system->regularization = (float) parameters->regularization;
+	system->regularization_scaling = parameters->regularization_scaling;
 	system->mean = (float) shared->mean;
 	if (parameters->feedback == ALS_EXPLICIT)
 		system->bias = shared_at(shared, shared->bias_offset);
@@ -76,10 +77,12 @@ participant_init(Participant *me, TrainingShared *shared, Area *ratings,
 	{
 		system->base = shared_at(shared, shared->base_offset);
 		system->base_factor = shared_at(shared, shared->base_factor_offset);
+		system->spectrum = shared_at(shared, shared->spectrum_offset);
 	}
 	system->poll = poll_interrupts;
 
 	size = Max(als_solve_workspace(system), als_gram_workspace(shared->rank));
+	size = Max(size, als_gram_finish_workspace(system));
 	me->workspace = MemoryContextAllocHuge(CurrentMemoryContext,
 										   size + ALS_ALIGNMENT);
 	me->workspace = (void *) TYPEALIGN(ALS_ALIGNMENT, me->workspace);
@@ -148,11 +151,12 @@ finish_gram(Participant *me, AlsSide side)
 		note_failure(shared, (int) nrows + 1, side, -1);
 		return;
 	}
-	pivot = als_gram_finish(me->system.blas, shared->rank, ranges,
-							shared_at(shared, shared->grams_offset),
-							shared->parameters.regularization,
+	pivot = als_gram_finish(&me->system, shared->parameters.regularization,
+							ranges, shared_at(shared, shared->grams_offset),
 							shared_at(shared, shared->base_offset),
-							shared_at(shared, shared->base_factor_offset));
+							shared_at(shared, shared->base_factor_offset),
+							shared_at(shared, shared->spectrum_offset),
+							me->workspace);
 	if (pivot != 0)
 		note_failure(shared, pivot, side, -1);
 }
@@ -214,8 +218,7 @@ solve_rows(Participant *me, AlsSide side)
 			return;
 		}
 		if (side == ALS_USERS)
-			penalties[block] = als_penalty(shared->parameters.feedback,
-										   shared->rank, &rows, solved);
+			penalties[block] = als_penalty(&me->system, &rows, solved);
 		else
 			losses[block] = loss;
 	}
@@ -228,6 +231,7 @@ solve_side(Participant *me, AlsSide side)
 	TrainingShared *shared = me->shared;
 	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
 
+	me->system.nfixed = me->blocks->sides[other].nrows;
 	if (shared->parameters.feedback == ALS_IMPLICIT)
 		sum_gram(me, other);
 	end_phase(me);

@@ -32,7 +32,7 @@ typedef struct TrainingShared
 	pg_atomic_uint32 next_solve;
 
 	/* why a system could not be solved, the first row of those that failed */
-	int			failure;		/* ALS_OK, ALS_NOT_FINITE or a pivot */
+	int			failure;		/* result of the core, ALS_OK if none */
 	AlsSide		failed_side;
 	int64		failed_row;		/* -1: the Gram matrix itself */
 
@@ -46,6 +46,7 @@ typedef struct TrainingShared
 	size_t		bias_offset;	/* float [rows], explicit */
 	size_t		base_offset;	/* float [stride x stride], implicit */
 	size_t		base_factor_offset;
+	size_t		spectrum_offset;	/* float [stride], implicit */
 	size_t		grams_offset;	/* double [ranges x rank x rank], implicit */
 	size_t		block_losses_offset;	/* double [blocks], either side */
 	size_t		block_penalties_offset;

@@ -110,6 +110,9 @@ load_starting_factors(const ModelTarget *target, const TrainOptions *options,
 		if (isnull || !idmap_find(map, id, &arrival))
 			continue;
 		factor_table_row(table, &columns, slot, factors, row);
+		if (options->nonnegative)
+			for (int i = 0; i < factors; i++)
+				row[i] = Max(row[i], 0);
 		memcpy(training_factors(training, side) + ids->order[arrival] * stride,
 			   row, training_rank(training) * sizeof(float));
 	}
@@ -169,8 +172,11 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 				 feedback_name(parameters->feedback));
 	values[MODEL_FACTORS - 1] = Int32GetDatum(parameters->factors);
 	values[MODEL_REGULARIZATION - 1] = Float8GetDatum(parameters->regularization);
+	values[MODEL_REGULARIZATION_SCALING - 1] =
+		Float8GetDatum(parameters->regularization_scaling);
 	values[MODEL_ALPHA - 1] = Float8GetDatum(parameters->alpha);
 	nulls[MODEL_ALPHA - 1] = explicit;
+	values[MODEL_NONNEGATIVE - 1] = BoolGetDatum(options->nonnegative);
 	values[MODEL_ITERATIONS - 1] = Int32GetDatum(parameters->iterations);
 	set_run_text(values, nulls, MODEL_SOLVER, solver_name(parameters->solver));
 	values[MODEL_CG_STEPS - 1] = Int32GetDatum(parameters->cg_steps);

@@ -10,6 +10,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "access/parallel.h"
 #include "access/xact.h"
 #include "participant.h"
@@ -86,6 +88,7 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 
 		layout.base_offset = reserve(&size, stride * stride * sizeof(float));
 		layout.base_factor_offset = reserve(&size, stride * stride * sizeof(float));
+		layout.spectrum_offset = reserve(&size, stride * sizeof(float));
 		layout.grams_offset = reserve(&size, (size_t) ranges * rank * rank *
 									  sizeof(double));
 	}
@@ -109,6 +112,10 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	als_initial_factors((uint64) parameters->seed, ALS_ITEMS,
 						parameters->factors, rank, 0, nrows[ALS_ITEMS],
 						side_factors(shared, ALS_ITEMS));
+	if (parameters->solver == ALS_NONNEGATIVE)
+		for (size_t i = 0; i < nrows[ALS_ITEMS] * stride; i++)
+			side_factors(shared, ALS_ITEMS)[i] =
+				fabsf(side_factors(shared, ALS_ITEMS)[i]);
 	return training;
 }
 
@@ -171,6 +178,14 @@ report_failure(const TrainingShared *shared)
 				 errdetail("The factors of a %s are out of the range of type real.",
 						   side),
 				 errhint("Scale the ratings down, lower alpha or raise regularization.")));
+	if (shared->failure == ALS_NOT_OPTIMAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("training does not find nonnegative factors"),
+				 errdetail("The normal equations of a %s are too close to singular.",
+						   side),
+				 errhint("Raise regularization above %g.",
+						 shared->parameters.regularization)));
 	if (shared->failed_row < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),

@@ -17,6 +17,7 @@ typedef struct TrainingParameters
 	int			iterations;
 	int			cg_steps;
 	double		regularization;
+	double		regularization_scaling;
 	double		alpha;
 	double		tolerance;
 	int64		seed;

@@ -9,6 +9,10 @@
 extern void ssyrk_(const char *, const char *, const int *, const int *,
 				   const float *, const float *, const int *,
 				   const float *, float *, const int *, size_t, size_t);
+extern void sgemm_(const char *, const char *, const int *, const int *,
+				   const int *, const float *, const float *, const int *,
+				   const float *, const int *, const float *, float *,
+				   const int *, size_t, size_t);
 extern void strsm_(const char *, const char *, const char *, const char *,
 				   const int *, const int *, const float *, const float *,
 				   const int *, float *, const int *,
@@ -23,7 +27,12 @@ extern void dpotrf_(const char *, const int *, double *, const int *, int *,
 					size_t);
 extern void spotrs_(const char *, const int *, const int *, const float *,
 					const int *, float *, const int *, int *, size_t);
+extern void dpotrs_(const char *, const int *, const int *, const double *,
+					const int *, double *, const int *, int *, size_t);
+extern void dsyevd_(const char *, const char *, const int *, double *,
+					const int *, double *, double *, const int *, int *,
+					const int *, int *, size_t, size_t);
 
 const AlsBlas als_blas = {
-	ssyrk_, strsm_, strmm_, spotrf_, dpotrf_, spotrs_
+	ssyrk_, sgemm_, strsm_, strmm_, spotrf_, dpotrf_, spotrs_, dpotrs_, dsyevd_
 };

@@ -21,6 +21,14 @@ typedef struct AlsBlas
 						  const float *beta, float *c, const int *ldc,
 						  size_t uplo_length, size_t trans_length);
 
+	/* C = alpha op(A) op(B) + beta C */
+	void		(*sgemm) (const char *transa, const char *transb,
+						  const int *m, const int *n, const int *k,
+						  const float *alpha, const float *a, const int *lda,
+						  const float *b, const int *ldb,
+						  const float *beta, float *c, const int *ldc,
+						  size_t transa_length, size_t transb_length);
+
 	/* B = alpha op(A)^-1 B, A triangular */
 	void		(*strsm) (const char *side, const char *uplo,
 						  const char *transa, const char *diag,
@@ -52,6 +60,17 @@ typedef struct AlsBlas
 						   const float *a, const int *lda,
 						   float *b, const int *ldb, int *info,
 						   size_t uplo_length);
+	void		(*dpotrs) (const char *uplo, const int *n, const int *nrhs,
+						   const double *a, const int *lda,
+						   double *b, const int *ldb, int *info,
+						   size_t uplo_length);
+
+	/* A = Q diag(w) Q', w ascending, Q in place of A */
+	void		(*dsyevd) (const char *jobz, const char *uplo, const int *n,
+						   double *a, const int *lda, double *w,
+						   double *work, const int *lwork,
+						   int *iwork, const int *liwork, int *info,
+						   size_t jobz_length, size_t uplo_length);
 } AlsBlas;
 
 /* The table of the BLAS and LAPACK that als_blas.c was linked with. */

@@ -19,11 +19,21 @@
  *			+ lambda (sum |x_u|^2 + sum |y_i|^2)
  *
  * Explicit feedback fits mean + b_u + b_i + x_u.y_i to the ratings that
- * exist, lambda scaled by the number n of a row's ratings (ALS-WR: Zhou,
- * Wilkinson, Schreiber and Pan, AAIM 2008, equation 2, with biases):
+ * exist (Zhou, Wilkinson, Schreiber and Pan, AAIM 2008, equation 2, with
+ * biases):
  *
  *	  min	sum over observed of (r_ui - mean - b_u - b_i - x_u.y_i)^2
- *			+ lambda (sum n_u (|x_u|^2 + b_u^2) + sum n_i (|y_i|^2 + b_i^2))
+ *			+ lambda (sum |x_u|^2 + b_u^2 + sum |y_i|^2 + b_i^2)
+ *
+ * In both, lambda is multiplied by s_u for the row of a user and by s_i for
+ * that of an item, which grow with what the row has rated: for n ratings and N
+ * rows of the other side, with nu = regularization_scaling,
+ *
+ *	  implicit:  s = (N + alpha n)^nu	explicit:  s = n^nu
+ *
+ * nu = 0 leaves lambda alone.  Explicit with nu = 1 is ALS-WR, implicit is the
+ * frequency scaling of Rendle, Krichene, Zhang and Koren, "Revisiting the
+ * Performance of iALS on Item Recommendation Benchmarks", RecSys 2022.
  *
  * The bias is a factor like any other, stored right behind the others, so
  * explicit models have rank = factors + 1: solving a user, every item's row
@@ -35,10 +45,12 @@
  *
  * over its own ratings k, where f_k is the other side's row and
  *
- *	  implicit:  B = G + lambda I,  w = alpha |r|,  t = (1 + alpha |r|) p
- *	  explicit:  B = lambda n I,    w = 1,  t = r - mean - other side's bias
+ *	  implicit:  B = G + lambda s I,  w = alpha |r|,  t = (1 + alpha |r|) p
+ *	  explicit:  B = lambda s I,      w = 1,  t = r - mean - other side's bias
  *
- * with the Gram matrix G = sum of f f' over all rows of the other side.
+ * with the Gram matrix G = sum of f f' over all rows of the other side.  A
+ * nonnegative model has the same objectives, over factors that are not below
+ * zero; biases may be of any sign.
  */
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
@@ -60,7 +72,8 @@ typedef enum AlsFeedback
 typedef enum AlsSolver
 {
 	ALS_CG,						/* conjugate gradient, warm-started */
-	ALS_CHOLESKY				/* exact */
+	ALS_CHOLESKY,				/* exact */
+	ALS_NONNEGATIVE				/* exact, with factors not below zero */
 } AlsSolver;
 
 typedef enum AlsSide
@@ -76,6 +89,7 @@ typedef enum AlsSide
 /* Results of the solvers; positive values are the 1-based failing pivot. */
 #define ALS_OK 0
 #define ALS_NOT_FINITE (-1)
+#define ALS_NOT_OPTIMAL (-2)	/* the search for nonnegative factors failed */
 
 /* One rating of a row. */
 typedef struct AlsEntry
@@ -151,19 +165,21 @@ typedef struct AlsSystem
 	int			rank;			/* factors, one more for the bias if explicit */
 	int			cg_steps;
 	float		alpha;
-	float		regularization;
+	float		regularization; /* lambda */
+	double		regularization_scaling; /* nu; 0 if all rows have the same */
 	float		mean;			/* of all ratings; 0 if implicit */
+
+	/* rows of the other side, N: all of them, as Gram matrix and s count */
+	uint32_t	nfixed;
 
 	/* als_prepare_rows' output: [rows of the other side x stride] */
 	const float *fixed;
 	const float *bias;			/* explicit: the other side's biases */
 
-	/*
-	 * als_gram_finish's output, column-major [stride x stride], implicit
-	 * only: G + lambda I and its lower Cholesky factor.
-	 */
+	/* als_gram_finish's output, implicit only */
 	const float *base;
 	const float *base_factor;
+	const float *spectrum;		/* used if als_diagonalizes */
 
 	/* called every few milliseconds; may leave by longjmp; may be NULL */
 	void		(*poll) (void);
@@ -225,29 +241,52 @@ extern void als_gram(const AlsBlas *blas, int rank, size_t nrows,
 					 const float *rows, double *gram, void *workspace);
 
 /*
- * Adds up npartials Gram matrices in order (partials[0] is overwritten) and
- * writes base = G + lambda I and base_factor = L with L L' = base, both
- * column-major [stride x stride] float, factored in double.  Returns 0, or
- * the pivot at which base is singular to single precision.
+ * s for a row of n ratings: what lambda is multiplied by.
  */
-extern int	als_gram_finish(const AlsBlas *blas, int rank, int npartials,
-							double *partials, double regularization,
-							float *base, float *base_factor);
+extern double als_regularization_scale(const AlsSystem *system, uint64_t n);
 
 /*
- * The other side's rows as the solver wants them: whitened by L (out = L^-1
- * f) for implicit CG, with the bias replaced by 1 and moved to bias[] for
- * explicit; implicit Cholesky reads the factors as they are and needs none of
- * this.  rows and out [nrows x stride].
+ * Whether rows differ in lambda s and are solved by a method that wants the
+ * Gram matrix diagonal, so that B is diagonal for each of them: implicit CG.
+ */
+static inline int
+als_diagonalizes(const AlsSystem *system)
+{
+	return system->feedback == ALS_IMPLICIT && system->solver == ALS_CG &&
+		system->regularization > 0 && system->regularization_scaling > 0;
+}
+
+/*
+ * Adds up npartials Gram matrices in order (partials[0] is overwritten) and
+ * writes what rows are solved against, computed in double.  base = G + lambda
+ * s I, with the s of a row without ratings, and base_factor = L with L L' =
+ * base, both column-major [stride x stride].  If als_diagonalizes, base_factor
+ * is Q and spectrum D [stride] instead, with G = Q D Q'; otherwise spectrum and
+ * workspace are not used.  regularization is lambda in double.  Returns 0, or
+ * the pivot at which base is singular to single precision.  workspace:
+ * als_gram_finish_workspace bytes.
+ */
+extern size_t als_gram_finish_workspace(const AlsSystem *system);
+extern int	als_gram_finish(const AlsSystem *system, double regularization,
+							int npartials, double *partials,
+							float *base, float *base_factor, float *spectrum,
+							void *workspace);
+
+/*
+ * The other side's rows as the solver wants them: for implicit CG whitened by
+ * L (out = L^-1 f) or turned by Q (out = Q' f), with the bias replaced by 1 and
+ * moved to bias[] for explicit; the other solvers of implicit feedback read the
+ * factors as they are.  rows and out [nrows x stride].
  */
 extern void als_prepare_rows(const AlsSystem *system, size_t nrows,
 							 const float *rows, float *out, float *bias);
 
 /*
  * Solves rows->nrows rows, solved[nrows x stride] in and out (CG starts from
- * what is there).  Adds to *loss each row's part of the objective at the
- * solution: everything but the other side's regularization.  Returns ALS_OK,
- * ALS_NOT_FINITE or the failing pivot, with *failed the row (0-based) that
+ * what is there, the nonnegative solver from what of it is positive).  Adds to
+ * *loss each row's part of the objective at the solution: everything but the
+ * other side's regularization.  Returns ALS_OK, ALS_NOT_FINITE,
+ * ALS_NOT_OPTIMAL or the failing pivot, with *failed the row (0-based) that
  * did.  workspace: als_solve_workspace bytes, aligned.
  */
 extern size_t als_solve_workspace(const AlsSystem *system);
@@ -256,11 +295,10 @@ extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
 						   double *loss, uint32_t *failed);
 
 /*
- * Sum of weight |x|^2 over solved rows, the weight 1 for implicit feedback and
- * the row's number of ratings for explicit: what lambda multiplies in the
- * objective.  solved [rows->nrows x stride].
+ * Sum of s |x|^2 over solved rows: what lambda multiplies in the objective.
+ * solved [rows->nrows x stride].
  */
-extern double als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
+extern double als_penalty(const AlsSystem *system, const AlsRows *rows,
 						  const float *solved);
 
 /*

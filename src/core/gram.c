@@ -41,14 +41,72 @@ als_gram(const AlsBlas *blas, int rank, size_t nrows, const float *rows,
 	}
 }
 
-int
-als_gram_finish(const AlsBlas *blas, int rank, int npartials,
-				double *partials, double regularization,
-				float *base, float *base_factor)
+/* Doubles and integers that dsyevd works in */
+static int
+eigen_doubles(int rank)
 {
+	return 1 + 6 * rank + 2 * rank * rank;
+}
+
+static int
+eigen_integers(int rank)
+{
+	return 3 + 5 * rank;
+}
+
+size_t
+als_gram_finish_workspace(const AlsSystem *system)
+{
+	int			rank = system->rank;
+
+	if (!als_diagonalizes(system))
+		return 0;
+	return (size_t) (eigen_doubles(rank) + rank) * sizeof(double) +
+		(size_t) eigen_integers(rank) * sizeof(int);
+}
+
+/* Writes Q and D of the Gram matrix, which is overwritten; 0 or an error. */
+static int
+diagonalize(const AlsSystem *system, double *gram, float *rotation,
+			float *spectrum, void *workspace)
+{
+	size_t		n = (size_t) system->rank;
+	size_t		stride = (size_t) als_stride(system->rank);
+	int			ndoubles = eigen_doubles(system->rank);
+	int			nintegers = eigen_integers(system->rank);
+	double	   *work = workspace;
+	double	   *values = work + ndoubles;
+	int		   *integers = (int *) (values + n);
+	int			info;
+
+	system->blas->dsyevd("V", "L", &system->rank, gram, &system->rank, values,
+						 work, &ndoubles, integers, &nintegers, &info, 1, 1);
+	if (info != 0)
+		return info;
+	memset(rotation, 0, stride * stride * sizeof(float));
+	memset(spectrum, 0, stride * sizeof(float));
+	for (size_t j = 0; j < n; j++)
+	{
+		/* rounding may carry one that is zero below it */
+		spectrum[j] = values[j] > 0 ? (float) values[j] : 0;
+		for (size_t i = 0; i < n; i++)
+			rotation[j * stride + i] = (float) gram[j * n + i];
+	}
+	return 0;
+}
+
+int
+als_gram_finish(const AlsSystem *system, double regularization,
+				int npartials, double *partials,
+				float *base, float *base_factor, float *spectrum,
+				void *workspace)
+{
+	int			rank = system->rank;
 	size_t		n = (size_t) rank;
 	size_t		stride = (size_t) als_stride(rank);
+	double		shift = regularization * als_regularization_scale(system, 0);
 	double	   *gram = partials;
+	double	   *factored = gram;
 	int			info;
 
 	memset(base, 0, stride * stride * sizeof(float));
@@ -56,26 +114,33 @@ als_gram_finish(const AlsBlas *blas, int rank, int npartials,
 	for (int p = 1; p < npartials; p++)
 		for (size_t i = 0; i < n * n; i++)
 			gram[i] += partials[(size_t) p * n * n + i];
+	if (als_diagonalizes(system))
+	{
+		factored = workspace;
+		memcpy(factored, gram, n * n * sizeof(double));
+	}
 	for (size_t j = 0; j < n; j++)
 	{
-		gram[j * n + j] += regularization;
+		factored[j * n + j] += shift;
 		for (size_t i = j; i < n; i++)
-			base[j * stride + i] = (float) gram[j * n + i];
+			base[j * stride + i] = (float) factored[j * n + i];
 	}
 
-	blas->dpotrf("L", &rank, gram, &rank, &info, 1);
+	system->blas->dpotrf("L", &rank, factored, &rank, &info, 1);
 	if (info != 0)
 		return info;
 	for (size_t j = 0; j < n; j++)
 	{
-		double		pivot = gram[j * n + j];
+		double		pivot = factored[j * n + j];
 
 		/* below this, rounding the factors to float has decided it */
 		if (!(pivot * pivot > 4 * (double) FLT_EPSILON *
 			  (double) base[j * stride + j]))
 			return (int) j + 1;
 		for (size_t i = j; i < n; i++)
-			base_factor[j * stride + i] = (float) gram[j * n + i];
+			base_factor[j * stride + i] = (float) factored[j * n + i];
 	}
+	if (als_diagonalizes(system))
+		return diagonalize(system, gram, base_factor, spectrum, workspace);
 	return 0;
 }

@@ -27,6 +27,25 @@ whiten(const AlsSystem *system, size_t nrows, float *out)
 	}
 }
 
+/* Implicit, diagonalized: out = Q' f, so that the Gram matrix is diagonal. */
+static void
+rotate(const AlsSystem *system, size_t nrows, const float *rows, float *out)
+{
+	int			stride = als_stride(system->rank);
+	const float one = 1;
+	const float zero = 0;
+
+	for (size_t first = 0; first < nrows; first += BATCH)
+	{
+		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
+
+		system->blas->sgemm("T", "N", &system->rank, &count, &system->rank,
+							&one, system->base_factor, &stride,
+							rows + first * (size_t) stride, &stride, &zero,
+							out + first * (size_t) stride, &stride, 1, 1);
+	}
+}
+
 void
 als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
 				 float *out, float *bias)
@@ -36,7 +55,10 @@ als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
 	memcpy(out, rows, nrows * stride * sizeof(float));
 	if (system->feedback == ALS_IMPLICIT)
 	{
-		whiten(system, nrows, out);
+		if (als_diagonalizes(system))
+			rotate(system, nrows, rows, out);
+		else
+			whiten(system, nrows, out);
 		return;
 	}
 	for (size_t r = 0; r < nrows; r++)

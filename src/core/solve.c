@@ -27,48 +27,66 @@ chunk_size(int stride)
 	return rows < GATHER_ROWS ? rows : GATHER_ROWS;
 }
 
-/* Takes count floats off the workspace. */
-static float *
-take(float **next, size_t count)
+/* Takes count elements off the workspace; NULL if only sizes are added up. */
+static void *
+take(char *memory, size_t *size, size_t count, size_t element)
 {
-	float	   *taken = *next;
+	size_t		at = *size;
 
-	*next += count;
-	return taken;
+	*size += (count * element + ALS_ALIGNMENT - 1) / ALS_ALIGNMENT *
+		ALS_ALIGNMENT;
+	return memory == NULL ? NULL : memory + at;
 }
 
-/* Cuts the workspace up. */
-static void
+/*
+ * Cuts the workspace up, what the solver does not use being empty, and returns
+ * its size; memory may be NULL for the size alone.
+ */
+static size_t
 cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	size_t		chunk = chunk_size((int) stride);
-	size_t		square = system->solver == ALS_CHOLESKY ? stride * stride : 0;
-	float	   *next = memory;
+	size_t		rotated = als_diagonalizes(system) ? stride : 0;
+	size_t		dense = system->solver != ALS_CG ? stride : 0;
+	size_t		bounded = system->solver == ALS_NONNEGATIVE ? stride : 0;
+	size_t		size = 0;
+
+#define TAKE(field, count) \
+	(workspace->field = take(memory, &size, count, sizeof(*workspace->field)))
 
 	workspace->chunk = chunk;
-	workspace->gathered = take(&next, chunk * stride);
-	workspace->a = take(&next, square);
-	workspace->a_partial = take(&next, square);
-	workspace->r = take(&next, stride);
-	workspace->p = take(&next, stride);
-	workspace->q = take(&next, stride);
-	workspace->partial = take(&next, stride);
-	workspace->weight = take(&next, chunk);
-	workspace->target = take(&next, chunk);
-	workspace->zero = take(&next, chunk);
-	workspace->dots = take(&next, chunk);
+	TAKE(gathered, chunk * stride);
+	TAKE(a, dense * stride);
+	TAKE(a_partial, dense * stride);
+	TAKE(r, stride);
+	TAKE(p, stride);
+	TAKE(q, stride);
+	TAKE(partial, stride);
+	TAKE(weight, chunk);
+	TAKE(target, chunk);
+	TAKE(zero, chunk);
+	TAKE(dots, chunk);
+	TAKE(scale, rotated);
+	TAKE(scaled, rotated);
+	TAKE(rotated, BATCH * rotated);
+	TAKE(factor, bounded * stride);
+	TAKE(solution, bounded);
+	TAKE(passive_solution, bounded);
+	TAKE(passive, bounded);
+	TAKE(is_passive, bounded);
+	TAKE(is_infeasible, bounded);
+#undef TAKE
+
+	return size;
 }
 
-/* The sum of what cut_workspace takes */
 size_t
 als_solve_workspace(const AlsSystem *system)
 {
-	size_t		stride = (size_t) als_stride(system->rank);
-	size_t		chunk = chunk_size((int) stride);
-	size_t		square = system->solver == ALS_CHOLESKY ? stride * stride : 0;
+	Workspace	workspace;
 
-	return (chunk * (stride + 4) + 2 * square + 4 * stride) * sizeof(float);
+	return cut_workspace(system, NULL, &workspace);
 }
 
 /* Copies the factor rows of n ratings side by side. */
@@ -177,6 +195,35 @@ als_squared_norm(int rank, const float *x)
 	return sum;
 }
 
+double
+als_regularization_scale(const AlsSystem *system, uint64_t n)
+{
+	double		size = (double) n;
+
+	if (system->regularization_scaling == 0)
+		return 1;
+	if (system->feedback == ALS_IMPLICIT)
+		size = (double) system->nfixed + (double) system->alpha * size;
+	return system->regularization_scaling == 1 ? size :
+		pow(size, system->regularization_scaling);
+}
+
+/* Turns a batch of rows by Q or, with "T", by Q' = Q^-1. */
+static void
+rotate(const AlsSystem *system, const char *transposed, int count,
+	   float *rows, float *rotated)
+{
+	int			stride = als_stride(system->rank);
+	const float one = 1;
+	const float zero = 0;
+
+	memcpy(rotated, rows,
+		   (size_t) count * (size_t) stride * sizeof(float));
+	system->blas->sgemm(transposed, "N", &system->rank, &count, &system->rank,
+						&one, system->base_factor, &stride, rotated, &stride,
+						&zero, rows, &stride, 1, 1);
+}
+
 /* x^ = L' x for a batch of rows ("N": x = L^-T x^, the way back) */
 static void
 to_whitened(const AlsSystem *system, int count, float *rows)
@@ -200,12 +247,57 @@ from_whitened(const AlsSystem *system, int count, float *rows)
 						1, 1, 1, 1);
 }
 
+/* Where conjugate gradient works on a batch of implicit rows, and back */
+static void
+to_solver(const AlsSystem *system, const Workspace *workspace, int count,
+		  float *rows)
+{
+	if (als_diagonalizes(system))
+		rotate(system, "T", count, rows, workspace->rotated);
+	else
+		to_whitened(system, count, rows);
+}
+
+static void
+from_solver(const AlsSystem *system, const Workspace *workspace, int count,
+			float *rows)
+{
+	if (als_diagonalizes(system))
+		rotate(system, "N", count, rows, workspace->rotated);
+	else
+		from_whitened(system, count, rows);
+}
+
+/* Solves one row, which may have no ratings: that is zero. */
+static int
+solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
+		  float *x, double *objective)
+{
+	if (row->n == 0)
+	{
+		memset(x, 0, (size_t) als_stride(system->rank) * sizeof(float));
+		return ALS_OK;
+	}
+	switch (system->solver)
+	{
+		case ALS_CG:
+			return als_solve_row_cg(system, row, workspace, x, objective);
+		case ALS_CHOLESKY:
+			return als_solve_row_cholesky(system, row, workspace, x,
+										  objective);
+		case ALS_NONNEGATIVE:
+			return als_solve_row_nonnegative(system, row, workspace, x,
+											 objective);
+	}
+	return ALS_NOT_FINITE;
+}
+
 int
 als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			   void *memory, double *loss, uint32_t *failed)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
-	int			whitened = system->feedback == ALS_IMPLICIT &&
+	int			transformed = system->feedback == ALS_IMPLICIT &&
 	system->solver == ALS_CG;
 	Workspace	workspace;
 
@@ -218,8 +310,8 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 		first + BATCH;
 		float	   *batch = solved + first * stride;
 
-		if (whitened)
-			to_whitened(system, (int) (last - first), batch);
+		if (transformed)
+			to_solver(system, &workspace, (int) (last - first), batch);
 		for (uint32_t r = first; r < last; r++)
 		{
 			Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
@@ -227,16 +319,9 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			(size_t) (rows->start[rows->nrows] - rows->start[r])};
 			float	   *x = solved + r * stride;
 			double		objective = 0;
-			int			result = ALS_OK;
+			int			result;
 
-			if (row.n == 0)
-				memset(x, 0, stride * sizeof(float));
-			else if (system->solver == ALS_CG)
-				result = als_solve_row_cg(system, &row, &workspace, x,
-										  &objective);
-			else
-				result = als_solve_row_cholesky(system, &row, &workspace, x,
-												&objective);
+			result = solve_row(system, &row, &workspace, x, &objective);
 			if (result == ALS_OK && !isfinite(objective))
 				result = ALS_NOT_FINITE;
 			if (result != ALS_OK)
@@ -246,8 +331,8 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			}
 			*loss += objective;
 		}
-		if (whitened)
-			from_whitened(system, (int) (last - first), batch);
+		if (transformed)
+			from_solver(system, &workspace, (int) (last - first), batch);
 		for (uint32_t r = first; r < last; r++)
 			if (!is_finite(system->rank, solved + r * stride))
 			{
@@ -259,18 +344,14 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 }
 
 double
-als_penalty(AlsFeedback feedback, int rank, const AlsRows *rows,
-			const float *solved)
+als_penalty(const AlsSystem *system, const AlsRows *rows, const float *solved)
 {
-	size_t		stride = (size_t) als_stride(rank);
+	size_t		stride = (size_t) als_stride(system->rank);
 	double		penalty = 0;
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
-	{
-		double		norm = als_squared_norm(rank, solved + r * stride);
-
-		penalty += feedback == ALS_IMPLICIT ? norm :
-			norm * (double) (rows->start[r + 1] - rows->start[r]);
-	}
+		penalty += als_squared_norm(system->rank, solved + r * stride) *
+			als_regularization_scale(system,
+									 rows->start[r + 1] - rows->start[r]);
 	return penalty;
 }

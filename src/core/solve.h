@@ -26,8 +26,23 @@ typedef struct Workspace
 	float	   *p;				/* [stride] direction; diagonal of A */
 	float	   *q;				/* [stride] A p; zeros */
 	float	   *partial;		/* [stride] what one chunk adds */
-	float	   *a;				/* [stride x stride], Cholesky */
-	float	   *a_partial;		/* [stride x stride], Cholesky */
+
+	/* CG on a diagonal Gram matrix */
+	float	   *scale;			/* [stride] B^-1/2 */
+	float	   *scaled;			/* [stride] a vector times that */
+	float	   *rotated;		/* [BATCH x stride] rows turned by Q */
+
+	/* Cholesky and nonnegative */
+	float	   *a;				/* [stride x stride] */
+	float	   *a_partial;		/* [stride x stride] */
+
+	/* nonnegative */
+	double	   *factor;			/* [stride x stride] of A's passive part */
+	double	   *solution;		/* [stride] x */
+	double	   *passive_solution;	/* [stride] x's passive part */
+	int		   *passive;		/* [stride] columns that are not held at 0 */
+	int		   *is_passive;		/* [stride] which they are */
+	int		   *is_infeasible;	/* [stride] columns with a wrong sign */
 } Workspace;
 
 /* The ratings of one row */
@@ -61,9 +76,21 @@ extern double als_chunk_objective(const AlsSystem *system,
 								  const Workspace *workspace, size_t n);
 
 /*
+ * The normal equations of a row, in float: lower triangle of A = B + sum w f f'
+ * in workspace->a, b = sum t f in workspace->r.  Returns ALS_OK,
+ * ALS_NOT_FINITE, or a pivot if A is singular whatever rounding makes of it.
+ */
+extern int	als_normal_equations(const AlsSystem *system, const Row *row,
+								 const Workspace *workspace);
+
+/* The objective of a row at x, after als_normal_equations. */
+extern double als_objective_at(const AlsSystem *system, const Row *row,
+							   const Workspace *workspace, const float *x);
+
+/*
  * x := solution for one row with ratings, with the objective there in
- * *objective.  Returns ALS_OK, ALS_NOT_FINITE or the failing pivot; the caller
- * checks that x and *objective are finite.
+ * *objective.  Returns ALS_OK, ALS_NOT_FINITE, ALS_NOT_OPTIMAL or the failing
+ * pivot; the caller checks that x and *objective are finite.
  */
 extern int	als_solve_row_cg(const AlsSystem *system, const Row *row,
 							 const Workspace *workspace, float *x,
@@ -71,5 +98,8 @@ extern int	als_solve_row_cg(const AlsSystem *system, const Row *row,
 extern int	als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 								   const Workspace *workspace, float *x,
 								   double *objective);
+extern int	als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
+									  const Workspace *workspace, float *x,
+									  double *objective);
 
 #endif							/* ALS_SOLVE_H */

@@ -2,11 +2,16 @@
  * solve_cg.c
  *	  Conjugate gradient for one row, from where the row stands.
  *
- * The matrix is A = s I + sum w f f', with s = 1 in whitened coordinates
- * (implicit) or s = lambda n (explicit), so a product with it is one pass over
- * the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0) follows for
- * free: at the start from the inner products that the first residual needs,
- * and every step lowers it by step * |r|^2.
+ * The matrix is A = shift I + sum w f f', with shift = 1 in whitened
+ * coordinates (implicit) or lambda s (explicit), so a product with it is one
+ * pass over the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0)
+ * follows for free: at the start from the inner products that the first
+ * residual needs, and every step lowers it by step * |r|^2.
+ *
+ * Where implicit rows differ in lambda s, no whitening of the fixed rows suits
+ * all of them.  Then these are turned such that the Gram matrix is a diagonal
+ * D, B = D + lambda s I is diagonal for every row, and each row is whitened on
+ * its own by B^-1/2: x^ = B^1/2 x, A^ = I + B^-1/2 (sum w f f') B^-1/2.
  */
 #include <math.h>
 #include <string.h>
@@ -50,17 +55,35 @@ magnitude(int stride, const float *x)
 	return power;
 }
 
+/* y := a o x, element by element */
+static void
+multiply(int stride, const float *a, const float *x, float *y)
+{
+	const Block *factor = (const Block *) a;
+	const Block *from = (const Block *) x;
+	Block	   *to = (Block *) y;
+
+	for (int i = 0; i < stride / 16; i++)
+		to[i] = factor[i] * from[i];
+}
+
 /*
  * sum := sum over the row of (target - weight f.x) f, with the real targets or
  * with zeros.  With the real ones also adds to *objective what the ratings
- * contribute.  Chunks are summed apart, then added up.
+ * contribute.  Chunks are summed apart, then added up.  scaled: the row is
+ * whitened by workspace->scale.
  */
 static void
 pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
-	 const float *x, float *sum, double *objective)
+	 int scaled, const float *x, float *sum, double *objective)
 {
 	int			stride = als_stride(system->rank);
 
+	if (scaled)
+	{
+		multiply(stride, workspace->scale, x, workspace->scaled);
+		x = workspace->scaled;
+	}
 	memset(sum, 0, (size_t) stride * sizeof(float));
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
@@ -90,16 +113,17 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		if (objective != NULL)
 			*objective += als_chunk_objective(system, workspace, n);
 	}
+	if (scaled)
+		multiply(stride, workspace->scale, sum, sum);
 }
 
-int
-als_solve_row_cg(const AlsSystem *system, const Row *row,
-				 const Workspace *workspace, float *x, double *objective)
+/* Descends from x, both in the coordinates that the row is solved in. */
+static int
+descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
+		float shift, int scaled, float *x, double *objective)
 {
 	const AlsKernels *kernels = system->kernels;
 	int			stride = als_stride(system->rank);
-	float		shift = system->feedback == ALS_IMPLICIT ? 1 :
-	system->regularization * (float) row->n;
 	float	   *r = workspace->r;
 	float	   *p = workspace->p;
 	float	   *q = workspace->q;
@@ -109,7 +133,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 
 	/* r = b - A x */
 	*objective = (double) shift * als_squared_norm(system->rank, x);
-	pass(system, row, workspace, x, r, objective);
+	pass(system, row, workspace, scaled, x, r, objective);
 	combine(stride, -shift, x, 1, r);
 
 	/*
@@ -133,7 +157,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 		float		next;
 
 		/* q = -A p */
-		pass(system, row, workspace, p, q, NULL);
+		pass(system, row, workspace, scaled, p, q, NULL);
 		combine(stride, -shift, p, 1, q);
 		pq = -kernels->dot(stride, p, q);
 		if (!isfinite(pq))
@@ -152,4 +176,30 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 		rr = next;
 	}
 	return ALS_OK;
+}
+
+int
+als_solve_row_cg(const AlsSystem *system, const Row *row,
+				 const Workspace *workspace, float *x, double *objective)
+{
+	int			stride = als_stride(system->rank);
+	double		lambda = (double) system->regularization *
+	als_regularization_scale(system, row->n);
+	int			result;
+
+	if (!als_diagonalizes(system))
+		return descend(system, row, workspace,
+					   system->feedback == ALS_IMPLICIT ? 1 : (float) lambda,
+					   0, x, objective);
+
+	for (int i = 0; i < stride; i++)
+	{
+		float		root = sqrtf(system->spectrum[i] + (float) lambda);
+
+		workspace->scale[i] = 1 / root;
+		x[i] *= root;
+	}
+	result = descend(system, row, workspace, 1, 1, x, objective);
+	multiply(stride, workspace->scale, x, x);
+	return result;
 }

@@ -143,8 +143,14 @@ make_problem(const Shape *shape, Random *random)
 		memset(problem->factors[side], 0, nrows * stride * sizeof(float));
 		for (size_t r = 0; r < nrows; r++)
 			for (int c = 0; c < problem->rank; c++)
-				problem->factors[side][r * stride + (size_t) c] =
-					(float) (random_normal(random) / sqrt(problem->rank));
+			{
+				float		factor = (float) (random_normal(random) /
+											  sqrt(problem->rank));
+
+				if (shape->solver == ALS_NONNEGATIVE && c < shape->factors)
+					factor = fabsf(factor);
+				problem->factors[side][r * stride + (size_t) c] = factor;
+			}
 	}
 
 	for (uint32_t u = 0; u < shape->nrows[ALS_USERS]; u++)
@@ -194,6 +200,28 @@ problem_rows(const Problem *problem, AlsSide side)
 	return rows;
 }
 
+AlsSystem
+problem_system(const Problem *problem, AlsSide side)
+{
+	const Shape *shape = &problem->shape;
+	AlsSystem	system = {
+		.kernels = problem->kernels,
+		.blas = &als_blas,
+		.feedback = shape->feedback,
+		.solver = shape->solver,
+		.rank = problem->rank,
+		.cg_steps = shape->cg_steps,
+		.alpha = shape->alpha,
+		.regularization = shape->regularization,
+		.regularization_scaling = shape->scaling,
+		.mean = problem->mean,
+		.nfixed = shape->nrows[1 - side],
+		.fixed = problem->factors[1 - side],
+	};
+
+	return system;
+}
+
 /* The only state that a callback without arguments can reach */
 static Problem *polled;
 
@@ -203,28 +231,31 @@ count_poll(void)
 	polled->polls++;
 }
 
-/* base and base_factor; returns the failing pivot */
+/* base, base_factor and spectrum; returns the failing pivot */
 static int
-make_base(AlsSystem *system, size_t nrows, const float *rows,
-		  float *base, float *base_factor)
+make_base(AlsSystem *system, const float *rows,
+		  float *base, float *base_factor, float *spectrum)
 {
+	size_t		nrows = system->nfixed;
 	size_t		rank = (size_t) system->rank;
 	size_t		half = nrows / 2;
 	double	   *partials = allocate(2 * rank * rank * sizeof(double));
 	void	   *workspace = allocate_aligned(als_gram_workspace(system->rank));
+	void	   *finish = allocate_aligned(als_gram_finish_workspace(system));
 	int			result;
 
 	als_gram(system->blas, system->rank, half, rows, partials, workspace);
 	als_gram(system->blas, system->rank, nrows - half,
 			 rows + half * (size_t) als_stride(system->rank),
 			 partials + rank * rank, workspace);
-	result = als_gram_finish(system->blas, system->rank, 2, partials,
-							 (double) system->regularization,
-							 base, base_factor);
+	result = als_gram_finish(system, (double) system->regularization, 2,
+							 partials, base, base_factor, spectrum, finish);
 	system->base = base;
 	system->base_factor = base_factor;
+	system->spectrum = spectrum;
 	free(partials);
 	free(workspace);
+	free(finish);
 	return result;
 }
 
@@ -241,18 +272,17 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 	float	   *bias = allocate(nfixed * sizeof(float));
 	float	   *base = allocate_aligned(stride * stride * sizeof(float));
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
-	AlsSystem	system = {
-		problem->kernels, &als_blas, shape->feedback, shape->solver,
-		problem->rank, shape->cg_steps, shape->alpha, shape->regularization,
-		problem->mean, fixed, bias, NULL, NULL, count_poll
-	};
+	float	   *spectrum = allocate_aligned(stride * sizeof(float));
+	AlsSystem	system = problem_system(problem, side);
 	int			result = ALS_OK;
 
+	system.bias = bias;
+	system.poll = count_poll;
 	polled = problem;
 	*loss = 0;
 	*failed = UINT32_MAX;
 	if (shape->feedback == ALS_IMPLICIT)
-		result = make_base(&system, nfixed, fixed, base, base_factor);
+		result = make_base(&system, fixed, base, base_factor, spectrum);
 	if (result == ALS_OK)
 	{
 		void	   *workspace = allocate_aligned(als_solve_workspace(&system));
@@ -285,6 +315,7 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 	free(bias);
 	free(base);
 	free(base_factor);
+	free(spectrum);
 	return result;
 }
 

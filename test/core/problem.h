@@ -33,6 +33,7 @@ typedef struct Shape
 	int			cg_steps;
 	float		alpha;
 	float		regularization;
+	double		scaling;		/* nu */
 	float		largest;		/* rating, in size */
 } Shape;
 
@@ -51,7 +52,8 @@ typedef struct Problem
 
 /*
  * Ratings at random pairs: implicit ones of 0.5 to largest with a few zero or
- * negative, explicit ones of 1 to largest.  Factors are normal.
+ * negative, explicit ones of 1 to largest.  Factors are normal, or their sizes
+ * if they are not to be negative.
  */
 extern Problem *make_problem(const Shape *shape, Random *random);
 extern void free_problem(Problem *problem);
@@ -67,7 +69,8 @@ extern int	half_iteration_in_calls(Problem *problem, AlsSide side,
 									uint32_t *failed);
 extern int	half_iteration(Problem *problem, AlsSide side, double *loss);
 
-/* The rows of a side for als_core.h. */
+/* The rows of a side for als_core.h, and what they are solved against. */
 extern AlsRows problem_rows(const Problem *problem, AlsSide side);
+extern AlsSystem problem_system(const Problem *problem, AlsSide side);
 
 #endif							/* PROBLEM_H */

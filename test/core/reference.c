@@ -56,12 +56,11 @@ equations_of_row(Equations *equations, uint32_t row)
 	const Shape *shape = &problem->shape;
 	size_t		rank = equations->rank;
 	const uint64_t *start = problem->start[equations->side];
-	double		shift = (double) shape->regularization;
+	double		shift = (double) shape->regularization *
+	reference_scale(problem, equations->side, row);
 	double	   *f = allocate(rank * sizeof(double));
 	double	   *sizes = allocate(rank * sizeof(double));
 
-	if (shape->feedback == ALS_EXPLICIT)
-		shift *= (double) (start[row + 1] - start[row]);
 	memcpy(equations->a, equations->gram, rank * rank * sizeof(double));
 	memset(equations->b, 0, rank * sizeof(double));
 	memset(sizes, 0, rank * sizeof(double));
@@ -165,6 +164,9 @@ equations_residual(const Equations *equations, const float *x, double start)
 		}
 		norm_a = fmax(norm_a, row);
 		norm_x = fmax(norm_x, fabs((double) x[i]));
+		if (equations->problem->shape.solver == ALS_NONNEGATIVE &&
+			i < (size_t) equations->problem->shape.factors && !(x[i] > 0))
+			left = x[i] == 0 ? fmax(left, 0) : INFINITY;
 		/* fmax would drop NaN */
 		if (!(fabs(left) <= residual))
 			residual = fabs(left);
@@ -231,16 +233,26 @@ reference_objective(const Problem *problem)
 }
 
 double
+reference_scale(const Problem *problem, AlsSide side, uint32_t row)
+{
+	const Shape *shape = &problem->shape;
+	double		n = (double) (problem->start[side][row + 1] -
+							  problem->start[side][row]);
+
+	return pow(shape->feedback == ALS_EXPLICIT ? n :
+			   shape->nrows[1 - side] + (double) shape->alpha * n,
+			   shape->scaling);
+}
+
+double
 reference_penalty(const Problem *problem, AlsSide side)
 {
 	size_t		stride = (size_t) als_stride(problem->rank);
-	const uint64_t *start = problem->start[side];
 	double		sum = 0;
 
 	for (uint32_t r = 0; r < problem->shape.nrows[side]; r++)
 	{
-		double		weight = problem->shape.feedback == ALS_EXPLICIT ?
-		(double) (start[r + 1] - start[r]) : 1;
+		double		weight = reference_scale(problem, side, r);
 
 		for (size_t c = 0; c < (size_t) problem->rank; c++)
 		{

@@ -33,10 +33,16 @@ extern void equations_solve(Equations *equations, double *x);
 /*
  * |b - A x| / (|A| |x| + |b|) in the maximum norm, where b counts as large as
  * what it sums up, and x as no smaller than start, where a solution began:
- * what rounding may have lost.
+ * what rounding may have lost.  Of nonnegative factors, the violation of the
+ * conditions of Karush, Kuhn and Tucker instead: b - A x may be negative where
+ * x is zero, and x may not; infinite if it is.
  */
 extern double equations_residual(const Equations *equations, const float *x,
 								 double start);
+
+/* What lambda is multiplied by for a row of a side. */
+extern double reference_scale(const Problem *problem, AlsSide side,
+							  uint32_t row);
 
 /* The objective at the present factors: a loop over all pairs. */
 extern double reference_objective(const Problem *problem);

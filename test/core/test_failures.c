@@ -12,7 +12,7 @@
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
-static const char *const solvers[] = {"cg", "cholesky"};
+static const char *const solvers[] = {"cg", "cholesky", "nonnegative"};
 
 /* Without lambda, fewer rows than factors have a singular Gram matrix. */
 static void
@@ -24,7 +24,7 @@ test_singular_gram(void)
 	for (size_t i = 0; i < LENGTH(nitems); i++)
 	{
 		Shape		shape = {
-			ALS_IMPLICIT, ALS_CG, 20, {30, nitems[i]}, 0.5, 3, 1, 0, 5
+			ALS_IMPLICIT, ALS_CG, 20, {30, nitems[i]}, 0.5, 3, 1, 0, 0, 5
 		};
 		Problem    *problem = make_problem(&shape, &random);
 		double		loss;
@@ -44,7 +44,7 @@ test_singular_row(void)
 {
 	Random		random = {7};
 	Shape		shape = {
-		ALS_EXPLICIT, ALS_CHOLESKY, 20, {30, 200}, 1, 3, 1, 0, 5
+		ALS_EXPLICIT, ALS_CHOLESKY, 20, {30, 200}, 1, 3, 1, 0, 1, 5
 	};
 	Problem    *problem = make_problem(&shape, &random);
 	double		loss;
@@ -105,17 +105,17 @@ test_large_ratings(void)
 		1e3f, 1e6f, 1e9f, 1e12f, 1e15f, 1e18f, 1e21f, 1e27f, 1e33f, 1e38f
 	};
 
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < 6; kind++)
 		for (size_t i = 0; i < LENGTH(sizes); i++)
 		{
 			Random		random = {8};
 			Shape		shape = {
-				kind / 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
-				kind % 2 ? ALS_CHOLESKY : ALS_CG,
-				16, {100, 300}, 0.3, 20, 40, 0.1f, sizes[i]
+				kind / 3 ? ALS_EXPLICIT : ALS_IMPLICIT,
+				(AlsSolver) (kind % 3),
+				16, {100, 300}, 0.3, 20, 40, 0.1f, kind / 3 ? 1 : 0, sizes[i]
 			};
 			Problem    *problem = make_problem(&shape, &random);
-			const char *feedback = kind / 2 ? "explicit" : "implicit";
+			const char *feedback = kind / 3 ? "explicit" : "implicit";
 			double		start = objective_without(problem, ALS_USERS);
 			double		loss;
 			int			result = half_iteration(problem, ALS_USERS, &loss);
@@ -123,14 +123,14 @@ test_large_ratings(void)
 			ok(result != ALS_OK ||
 			   (isfinite(loss) && is_finite_side(problem, ALS_USERS)),
 			   "%s %s: ratings up to %g: finite, or an error",
-			   feedback, solvers[kind % 2], (double) sizes[i]);
+			   feedback, solvers[kind % 3], (double) sizes[i]);
 			ok(result != ALS_OK ||
 			   reference_objective(problem) < start * 0.999,
 			   "%s %s: ratings up to %g: nearer, or an error",
-			   feedback, solvers[kind % 2], (double) sizes[i]);
+			   feedback, solvers[kind % 3], (double) sizes[i]);
 			if (sizes[i] < 1e16f)
 				ok(result == ALS_OK, "%s %s: ratings up to %g: a solution",
-				   feedback, solvers[kind % 2], (double) sizes[i]);
+				   feedback, solvers[kind % 3], (double) sizes[i]);
 			free_problem(problem);
 		}
 }
@@ -141,14 +141,14 @@ test_not_finite(void)
 {
 	static const float values[] = {NAN, INFINITY, -INFINITY};
 
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < 6; kind++)
 		for (size_t i = 0; i < LENGTH(values); i++)
 		{
 			Random		random = {9};
 			Shape		shape = {
-				kind / 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
-				kind % 2 ? ALS_CHOLESKY : ALS_CG,
-				8, {70, 30}, 0.5, 3, 40, 0.1f, 5
+				kind / 3 ? ALS_EXPLICIT : ALS_IMPLICIT,
+				(AlsSolver) (kind % 3),
+				8, {70, 30}, 0.5, 3, 40, 0.1f, kind / 3 ? 1 : 0, 5
 			};
 			Problem    *problem = make_problem(&shape, &random);
 			double		loss;
@@ -161,7 +161,7 @@ test_not_finite(void)
 											 &failed);
 			ok(result == ALS_NOT_FINITE && failed == 66,
 			   "%s %s: a rating of %g is not finite",
-			   kind / 2 ? "explicit" : "implicit", solvers[kind % 2],
+			   kind / 3 ? "explicit" : "implicit", solvers[kind % 3],
 			   (double) values[i]);
 			if (result != ALS_NOT_FINITE || failed != 66)
 				note("result %d, row %u", result, failed);
@@ -173,15 +173,15 @@ test_not_finite(void)
 static void
 test_empty(void)
 {
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < 6; kind++)
 	{
 		Random		random = {10};
 		Shape		shape = {
-			kind / 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
-			kind % 2 ? ALS_CHOLESKY : ALS_CG,
-			8, {70, 30}, 0, 3, 40, 0.1f, 5
+			kind / 3 ? ALS_EXPLICIT : ALS_IMPLICIT,
+			(AlsSolver) (kind % 3),
+			8, {70, 30}, 0, 3, 40, 0.1f, kind / 3 ? 1 : 0, 5
 		};
-		const char *feedback = kind / 2 ? "explicit" : "implicit";
+		const char *feedback = kind / 3 ? "explicit" : "implicit";
 		Problem    *problem = make_problem(&shape, &random);
 		double		loss;
 		int			result = half_iteration(problem, ALS_USERS, &loss);
@@ -189,14 +189,14 @@ test_empty(void)
 		ok(result == ALS_OK && loss == 0 &&
 		   reference_penalty(problem, ALS_USERS) == 0,
 		   "%s %s: rows without ratings are zero", feedback,
-		   solvers[kind % 2]);
+		   solvers[kind % 3]);
 		free_problem(problem);
 
 		shape.nrows[ALS_USERS] = 0;
 		problem = make_problem(&shape, &random);
 		result = half_iteration(problem, ALS_USERS, &loss);
 		ok(result == ALS_OK && loss == 0, "%s %s: no rows at all", feedback,
-		   solvers[kind % 2]);
+		   solvers[kind % 3]);
 		free_problem(problem);
 	}
 }

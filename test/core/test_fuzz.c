@@ -11,17 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CASES 400
+#define CASES 600
 
 /* A random shape, small ones most often */
 static void
 random_shape(Random *random, Shape *shape)
 {
 	static const double densities[] = {0.02, 0.1, 0.5, 1};
+	static const double scalings[] = {0, 0.5, 1};
 
 	shape->feedback = random_between(random, 0, 1) ? ALS_EXPLICIT :
 		ALS_IMPLICIT;
-	shape->solver = random_between(random, 0, 1) ? ALS_CHOLESKY : ALS_CG;
+	shape->solver = (AlsSolver) random_between(random, 0, 2);
 	shape->factors = 1 + (int) (pow(random_uniform(random), 3) * 99);
 	for (int side = 0; side < 2; side++)
 		shape->nrows[side] = (uint32_t) random_between(random, 1, 150);
@@ -29,6 +30,7 @@ random_shape(Random *random, Shape *shape)
 	shape->cg_steps = 1000;
 	shape->alpha = (float) pow(10, random_uniform(random) * 5 - 2);
 	shape->regularization = (float) pow(10, random_uniform(random) * 5 - 3);
+	shape->scaling = scalings[random_between(random, 0, 2)];
 	shape->largest = (float) pow(10, random_uniform(random) * 2);
 }
 
@@ -88,7 +90,7 @@ test_fuzz(void)
 {
 	static const char *const kernels[] = {"reference", "generic", NULL};
 	Random		random = {12};
-	double		worst[2] = {0, 0};
+	double		worst[3] = {0, 0, 0};
 	int			bad = 0;
 
 	for (int i = 0; i < CASES; i++)
@@ -110,17 +112,18 @@ test_fuzz(void)
 		worst[shape.solver] = fmax(worst[shape.solver], residual);
 		if (result != ALS_OK || !(residual < 2e-6))
 		{
-			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g largest %g",
+			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g scaling %g largest %g",
 				 i, result, residual, shape.feedback, shape.solver,
 				 shape.factors, shape.nrows[0], shape.nrows[1],
 				 shape.density, (double) shape.alpha,
-				 (double) shape.regularization, (double) shape.largest);
+				 (double) shape.regularization, shape.scaling,
+				 (double) shape.largest);
 			bad++;
 		}
 		free(start);
 		free_problem(problem);
 	}
-	note("largest residuals: cg %g, cholesky %g", worst[ALS_CG],
-		 worst[ALS_CHOLESKY]);
+	note("largest residuals: cg %g, cholesky %g, nonnegative %g",
+		 worst[ALS_CG], worst[ALS_CHOLESKY], worst[ALS_NONNEGATIVE]);
 	ok(bad == 0, "normal equations of %d random problems are solved", CASES);
 }

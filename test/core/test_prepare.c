@@ -163,6 +163,10 @@ test_gram_of(Random *random, int rank, size_t nrows)
 	float	   *base = allocate_aligned(stride * stride * sizeof(float));
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
 	void	   *workspace = allocate_aligned(als_gram_workspace(rank));
+	AlsSystem	system = {
+		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
+		.rank = rank, .regularization = 5
+	};
 	int			right = 1;
 	int			clean = 1;
 	int			result;
@@ -177,7 +181,8 @@ test_gram_of(Random *random, int rank, size_t nrows)
 		diagonal[i] = gram[i * n + i];
 	memset(base, 0xff, stride * stride * sizeof(float));
 	memset(base_factor, 0xff, stride * stride * sizeof(float));
-	result = als_gram_finish(&als_blas, rank, 3, gram, 5, base, base_factor);
+	result = als_gram_finish(&system, 5, 3, gram, base, base_factor, NULL,
+							 NULL);
 	for (size_t i = 0; i < n; i++)
 		right &= fabs(3 * diagonal[i] + 5 - (double) base[i * stride + i]) <=
 			1e-6 * (double) base[i * stride + i];
@@ -205,12 +210,84 @@ test_nearly_singular(double difference, int expected)
 	double		gram[4] = {1, 1, 0, 1 + difference};
 	float	   *base = allocate_aligned(16 * 16 * sizeof(float));
 	float	   *base_factor = allocate_aligned(16 * 16 * sizeof(float));
+	AlsSystem	system = {
+		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
+		.rank = 2
+	};
 
-	ok(als_gram_finish(&als_blas, 2, 1, gram, 0, base, base_factor) ==
+	ok(als_gram_finish(&system, 0, 1, gram, base, base_factor, NULL, NULL) ==
 	   expected, "a pivot of %g %s", difference,
 	   expected == 0 ? "will do" : "fails");
 	free(base);
 	free(base_factor);
+}
+
+/*
+ * Rows that differ in regularization: the rows are turned such that their Gram
+ * matrix is the spectrum, which is that of the rows as they were.
+ */
+static void
+test_diagonal(Random *random, int rank, size_t nrows)
+{
+	size_t		n = (size_t) rank;
+	size_t		stride = (size_t) als_stride(rank);
+	float	   *rows = random_rows(random, nrows, rank);
+	float	   *out = allocate_aligned(nrows * stride * sizeof(float));
+	float	   *base = allocate_aligned(stride * stride * sizeof(float));
+	float	   *rotation = allocate_aligned(stride * stride * sizeof(float));
+	float	   *spectrum = allocate_aligned(stride * sizeof(float));
+	double	   *gram = allocate(n * n * sizeof(double));
+	AlsSystem	system = {
+		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
+		.rank = rank, .regularization = 0.5f, .regularization_scaling = 0.5,
+		.alpha = 3, .nfixed = (uint32_t) nrows, .base_factor = rotation
+	};
+	void	   *workspace = allocate_aligned(als_gram_workspace(rank));
+	void	   *finish = allocate_aligned(als_gram_finish_workspace(&system));
+	double		scale = sqrt((double) nrows);
+	double		error = 0;
+	int			clean = 1;
+	int			result;
+
+	als_gram(&als_blas, rank, nrows, rows, gram, workspace);
+	memset(spectrum, 0xff, stride * sizeof(float));
+	memset(rotation, 0xff, stride * stride * sizeof(float));
+	result = als_gram_finish(&system, 0.5, 1, gram, base, rotation, spectrum,
+							 finish);
+	als_prepare_rows(&system, nrows, rows, out, NULL);
+	for (size_t j = 0; j < n; j++)
+		for (size_t i = j; i < n; i++)
+		{
+			double		turned = i == j ? -(double) spectrum[i] : 0;
+			double		kept = i == j ? 0.5 * scale : 0;
+
+			for (size_t r = 0; r < nrows; r++)
+			{
+				turned += (double) out[r * stride + i] *
+					(double) out[r * stride + j];
+				kept += (double) rows[r * stride + i] *
+					(double) rows[r * stride + j];
+			}
+			error = fmax(error, fabs(turned));
+			error = fmax(error, fabs(kept - (double) base[j * stride + i]));
+		}
+	for (size_t r = 0; r < nrows; r++)
+		for (size_t i = n; i < stride; i++)
+			clean &= out[r * stride + i] == 0;
+	ok(result == 0 && error < 2e-6 * (double) (nrows + n),
+	   "the Gram matrix of %d rows is made diagonal at rank %d",
+	   (int) nrows, rank);
+	if (!(error < 2e-6 * (double) (nrows + n)))
+		note("result %d, error %g", result, error);
+	ok(clean, "turned rows are padded with zeros at rank %d", rank);
+	free(rows);
+	free(out);
+	free(base);
+	free(rotation);
+	free(spectrum);
+	free(gram);
+	free(workspace);
+	free(finish);
 }
 
 void
@@ -227,6 +304,10 @@ test_gram(void)
 	test_gram_of(&random, 64, 3001);
 	test_gram_of(&random, 100, 777);
 	test_gram_of(&random, 130, 0);
+	test_diagonal(&random, 1, 3);
+	test_diagonal(&random, 17, 500);
+	test_diagonal(&random, 64, 40);
+	test_diagonal(&random, 130, 300);
 }
 
 /* Largest difference between L out and rows, against the rows */
@@ -259,8 +340,8 @@ test_whitening(Random *random, int rank, size_t nrows)
 	float	   *split = allocate_aligned(nrows * stride * sizeof(float));
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
 	AlsSystem	system = {
-		als_kernels(NULL), &als_blas, ALS_IMPLICIT, ALS_CG, rank, 3, 1, 1, 0,
-		NULL, NULL, NULL, base_factor, NULL
+		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
+		.rank = rank, .base_factor = base_factor
 	};
 
 	memset(base_factor, 0, stride * stride * sizeof(float));
@@ -292,8 +373,8 @@ test_biases(Random *random, int rank, size_t nrows)
 	float	   *out = allocate_aligned(nrows * stride * sizeof(float));
 	float	   *bias = allocate(nrows * sizeof(float));
 	AlsSystem	system = {
-		als_kernels(NULL), &als_blas, ALS_EXPLICIT, ALS_CG, rank, 3, 1, 1, 0,
-		NULL, NULL, NULL, NULL, NULL
+		.blas = &als_blas, .feedback = ALS_EXPLICIT, .solver = ALS_CG,
+		.rank = rank
 	};
 	int			right = 1;
 

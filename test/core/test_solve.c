@@ -64,12 +64,18 @@ solution_error(const Problem *problem, AlsSide side)
 static const char *
 describe(const Shape *shape)
 {
-	if (shape->feedback == ALS_IMPLICIT)
-		return shape->solver == ALS_CG ? "implicit cg" : "implicit cholesky";
-	return shape->solver == ALS_CG ? "explicit cg" : "explicit cholesky";
+	static const char *const names[2][3] = {
+		{"implicit cg", "implicit cholesky", "implicit nonnegative"},
+		{"explicit cg", "explicit cholesky", "explicit nonnegative"}
+	};
+
+	return names[shape->feedback][shape->solver];
 }
 
-/* One half-iteration per side gives the closed form. */
+/*
+ * One half-iteration per side gives the closed form; nonnegative factors, which
+ * have none, are those of test_nonnegative.
+ */
 static void
 test_closed_form(const Shape *shape, Random *random)
 {
@@ -82,9 +88,9 @@ test_closed_form(const Shape *shape, Random *random)
 		uint32_t	nrows = shape->nrows[side];
 
 		ok(result == ALS_OK && error < 1e-4,
-		   "%s: %s are the closed form, rank %d, %u rows against %u",
+		   "%s: %s are the closed form, rank %d, %u rows against %u, nu %g",
 		   describe(shape), side == ALS_USERS ? "users" : "items",
-		   problem->rank, nrows, shape->nrows[1 - side]);
+		   problem->rank, nrows, shape->nrows[1 - side], shape->scaling);
 		if (!(error < 1e-4))
 			note("result %d, relative error %g", result, error);
 		free_problem(problem);
@@ -109,8 +115,9 @@ test_split(const Shape *shape)
 	half_iteration_in_calls(split, ALS_USERS, 64, &split_loss, &failed);
 	ok(memcmp(whole->factors[ALS_USERS], split->factors[ALS_USERS],
 			  size) == 0 && loss == split_loss,
-	   "%s: the same bits in calls of 64 rows", describe(shape));
-	ok(whole->polls > 0, "%s: polls", describe(shape));
+	   "%s: the same bits in calls of 64 rows, nu %g", describe(shape),
+	   shape->scaling);
+	ok(whole->polls > 0, "%s: polls, nu %g", describe(shape), shape->scaling);
 	free_problem(whole);
 	free_problem(split);
 }
@@ -146,23 +153,34 @@ test_solve(void)
 				kind / 2 ? ALS_CHOLESKY : ALS_CG,
 				shapes[i].factors,
 				{shapes[i].nrows[0], shapes[i].nrows[1]},
-				shapes[i].density, 300, 2, 0.5f, 5
+				shapes[i].density, 300, 2, 0.5f, 0, 5
 			};
 
 			/* nothing is left to scale it: lambda n is */
 			if (shape.feedback == ALS_EXPLICIT)
+			{
 				shape.regularization = 0.05f;
+				shape.scaling = 1;
+			}
 			/* the largest rank there is, the bias included or not */
 			if (shape.feedback == ALS_IMPLICIT && shape.factors == 1023)
 				shape.factors = 1024;
 			test_closed_form(&shape, &random);
+
+			/* rows that differ in regularization, and explicit ones not */
+			shape.regularization = 0.2f;
+			shape.scaling = 0.5;
+			test_closed_form(&shape, &random);
+			shape.regularization = shape.feedback == ALS_EXPLICIT ? 2 : 0.1f;
+			shape.scaling = shape.feedback == ALS_EXPLICIT ? 0 : 1;
+			test_closed_form(&shape, &random);
 		}
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < 12; kind++)
 	{
 		Shape		shape = {
 			kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
-			kind / 2 ? ALS_CHOLESKY : ALS_CG,
-			20, {200, 100}, 0.1, 3, 40, 0.1f, 5
+			(AlsSolver) (kind / 2 % 3),
+			20, {200, 100}, 0.1, 3, 40, 0.1f, kind / 6 ? 0.5 : kind % 2, 5
 		};
 
 		test_split(&shape);
@@ -184,6 +202,7 @@ test_loss_of(const Shape *shape, Random *random)
 	{
 		AlsSide		side = half % 2 ? ALS_ITEMS : ALS_USERS;
 		AlsRows		rows = problem_rows(problem, side);
+		AlsSystem	system = problem_system(problem, side);
 		double		loss;
 		double		objective;
 		double		penalty;
@@ -193,8 +212,7 @@ test_loss_of(const Shape *shape, Random *random)
 		loss += reference_penalty(problem, 1 - side);
 		worst = fmax(worst, fabs(loss - objective) / objective);
 
-		penalty = als_penalty(shape->feedback, problem->rank, &rows,
-							  problem->factors[side]);
+		penalty = als_penalty(&system, &rows, problem->factors[side]);
 		penalty_error = fmax(penalty_error,
 							 fabs((double) shape->regularization * penalty -
 								  reference_penalty(problem, side)));
@@ -204,34 +222,39 @@ test_loss_of(const Shape *shape, Random *random)
 		before = loss;
 	}
 	ok(result == ALS_OK && worst < 1e-5,
-	   "%s: the loss is the objective, rank %d, lambda %g",
-	   describe(shape), problem->rank, (double) shape->regularization);
+	   "%s: the loss is the objective, rank %d, lambda %g, nu %g",
+	   describe(shape), problem->rank, (double) shape->regularization,
+	   shape->scaling);
 	if (!(worst < 1e-5))
 		note("result %d, relative error %g", result, worst);
-	ok(falls, "%s: the loss falls, rank %d, lambda %g",
-	   describe(shape), problem->rank, (double) shape->regularization);
-	ok(penalty_error <= 1e-9 * before, "%s: penalty, rank %d, lambda %g",
-	   describe(shape), problem->rank, (double) shape->regularization);
+	ok(falls, "%s: the loss falls, rank %d, lambda %g, nu %g",
+	   describe(shape), problem->rank, (double) shape->regularization,
+	   shape->scaling);
+	ok(penalty_error <= 1e-9 * before, "%s: penalty, rank %d, lambda %g, nu %g",
+	   describe(shape), problem->rank, (double) shape->regularization,
+	   shape->scaling);
 	free_problem(problem);
 }
 
 void
 test_loss(void)
 {
-	static const float lambdas[] = {0.01f, 1, 100};
+	static const float lambdas[] = {0.01f, 1, 100, 0.1f, 0.01f};
+	static const double scalings[] = {0, 0, 0, 0.5, 1};
 	Random		random = {5};
 
-	for (int kind = 0; kind < 4; kind++)
+	for (int kind = 0; kind < 6; kind++)
 	{
 		Shape		shape = {
 			kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
-			kind / 2 ? ALS_CHOLESKY : ALS_CG,
-			32, {150, 120}, 0.15, 3, 40, 0, 5
+			(AlsSolver) (kind / 2),
+			32, {150, 120}, 0.15, 3, 40, 0, 0, 5
 		};
 
 		for (size_t i = 0; i < LENGTH(lambdas); i++)
 		{
 			shape.regularization = lambdas[i];
+			shape.scaling = scalings[i];
 			test_loss_of(&shape, &random);
 		}
 		/* in several chunks */

@@ -144,7 +144,24 @@ foreach my $feedback ('implicit', 'explicit')
 		}
 	}
 }
-is(scalar keys %fingerprints, 16, 'other parameters give other factors');
+# rows that differ in regularization, and factors that are not below zero
+foreach my $feedback ('implicit', 'explicit')
+{
+	foreach my $parameters ('regularization_scaling => 0.5', 'nonnegative => true',
+		'regularization_scaling => 0.5, nonnegative => true')
+	{
+		my $name = "$feedback, $parameters";
+		my $sql = "feedback => '$feedback', $parameters, factors => 33, regularization => 0.1";
+
+		my ($where, $expected) = train('ratings', "$sql, workers => 0", '');
+		$fingerprints{$expected} = 1;
+		same($name, '4 workers, memory', $expected,
+			train('by_item', "$sql, workers => 4", ''));
+		same($name, '1 workers, files', $expected,
+			train('shuffled', "$sql, workers => 1", $little_memory));
+	}
+}
+is(scalar keys %fingerprints, 22, 'other parameters give other factors');
 my (undef, $seed_7) = train('ratings', 'factors => 16, seed => 7, workers => 0', '');
 ok(!$fingerprints{$seed_7}, 'so does another seed');
 
@@ -180,9 +197,10 @@ foreach my $kernels ('reference', 'generic', 'avx2', 'avx512')
 	}
 	foreach my $feedback ('implicit', 'explicit')
 	{
-		foreach my $solver ('cg', 'cholesky')
+		foreach my $solver ("solver => 'cg'", "solver => 'cholesky'", 'nonnegative => true',
+			"solver => 'cg', regularization_scaling => 0.5")
 		{
-			my $parameters = "feedback => '$feedback', solver => '$solver', factors => 20, regularization => 0.1";
+			my $parameters = "feedback => '$feedback', $solver, factors => 20, regularization => 0.1";
 			my ($where, $expected) = train('ratings', "$parameters, workers => 0", $set);
 			same("kernels $kernels, $feedback, $solver", '2 workers, memory', $expected,
 				train('ratings', "$parameters, workers => 2", $set));

@@ -1,0 +1,125 @@
+/*
+ * equations.c
+ *	  The normal equations of one row written out, for solvers that need them,
+ *	  and the objective at their solution.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "solve.h"
+
+/* y += x over count floats */
+static void
+add(size_t count, const float *x, float *y)
+{
+	for (size_t i = 0; i < count; i++)
+		y[i] += x[i];
+}
+
+/* lambda s of a row; implicit: beyond what base has of it already */
+static double
+regularization(const AlsSystem *system, const Row *row)
+{
+	double		scale = als_regularization_scale(system, row->n);
+
+	if (system->feedback == ALS_IMPLICIT)
+		scale -= als_regularization_scale(system, 0);
+	return (double) system->regularization * scale;
+}
+
+/*
+ * A row of several chunks adds each up on its own first, so that long rows lose
+ * no precision.
+ */
+int
+als_normal_equations(const AlsSystem *system, const Row *row,
+					 const Workspace *workspace)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+	size_t		square = stride * stride;
+	float		shift = (float) regularization(system, row);
+	float	   *a = workspace->a;
+	float	   *b = workspace->r;
+
+	/* singular whatever rounding makes of it: fewer ratings than factors */
+	if (system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
+		row->n < (size_t) system->rank)
+		return (int) row->n + 1;
+
+	if (system->feedback == ALS_IMPLICIT)
+		memcpy(a, system->base, square * sizeof(float));
+	else
+		memset(a, 0, square * sizeof(float));
+	if (shift > 0)
+		for (size_t i = 0; i < (size_t) system->rank; i++)
+			a[i * stride + i] += shift;
+	memset(b, 0, stride * sizeof(float));
+	memset(workspace->q, 0, stride * sizeof(float));
+
+	for (size_t first = 0; first < row->n; first += workspace->chunk)
+	{
+		size_t		n = als_load_chunk(system, row, first, workspace);
+		float	   *to = row->n > workspace->chunk ? workspace->a_partial : a;
+
+		if (to != a)
+			memset(to, 0, square * sizeof(float));
+		system->kernels->weighted_gram(system->rank, (int) stride, n,
+									   workspace->gathered,
+									   workspace->weight, to);
+		if (to != a)
+			add(square, to, a);
+
+		memset(workspace->partial, 0, stride * sizeof(float));
+		system->kernels->residual((int) stride, n, workspace->gathered,
+								  workspace->weight, workspace->target,
+								  workspace->q, workspace->partial,
+								  workspace->dots);
+		add(stride, workspace->partial, b);
+	}
+	for (size_t i = 0; i < (size_t) system->rank; i++)
+		if (!isfinite(a[i * stride + i]))
+			return ALS_NOT_FINITE;
+	return ALS_OK;
+}
+
+/* x'Bx, from the lower triangle of B */
+static double
+base_norm(const AlsSystem *system, const Row *row, const float *x)
+{
+	size_t		stride = (size_t) als_stride(system->rank);
+	double		sum = regularization(system, row) *
+	als_squared_norm(system->rank, x);
+
+	if (system->feedback == ALS_EXPLICIT)
+		return sum;
+	for (size_t j = 0; j < (size_t) system->rank; j++)
+	{
+		const float *column = system->base + j * stride;
+
+		sum += (double) x[j] *
+			(2 * (double) system->kernels->dot((int) stride, column, x) -
+			 (double) column[j] * (double) x[j]);
+	}
+	return sum;
+}
+
+/* x'Bx and what the ratings add */
+double
+als_objective_at(const AlsSystem *system, const Row *row,
+				 const Workspace *workspace, const float *x)
+{
+	int			stride = als_stride(system->rank);
+	double		sum = base_norm(system, row, x);
+
+	for (size_t first = 0; first < row->n; first += workspace->chunk)
+	{
+		size_t		n = row->n;
+
+		if (row->n > workspace->chunk)
+			n = als_load_chunk(system, row, first, workspace);
+		system->kernels->scores(stride, n, workspace->gathered, x,
+								workspace->dots);
+		sum += als_chunk_objective(system, workspace, n);
+	}
+	return sum;
+}
