@@ -246,11 +246,12 @@ rank_contributions(ModelCache *cache, const History *history,
 	if (known == 0)
 		return;
 
-	diagonal = cache->run.regularization;
+	/* lambda s, with the s of als_core.h */
+	diagonal = cache->run.regularization *
+		pow(implicit ? cache->run.rows[ALS_ITEMS] + cache->run.alpha * known :
+			known, cache->run.regularization_scaling);
 	if (implicit)
 		item_gram(cache, a);
-	else
-		diagonal *= known;
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
 	if (als_influence(blas_load(), rank, cache->stride, known, rows, weights,
@@ -292,6 +293,13 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, Ranked *result)
 
 	cache = cache_open(model);
 	ranked_choose_type(result, cache, ALS_ITEMS, row_type, "als_explain_as");
+	if (cache->run.nonnegative)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot explain the scores of a nonnegative model"),
+				 errdetail("With factors that are not below zero, a score is not a sum over the user's ratings."),
+				 errhint("Train model \"%s\" without nonnegative.",
+						 get_rel_name(model))));
 	if (cache->run.source == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -114,11 +114,11 @@ reject_gram(const ModelCache *cache, AlsSide side)
 }
 
 /*
- * G + lambda I over all rows of a side of an implicit model: kept, or
- * computed and kept if als.cache_size allows.
+ * What als_gram_finish makes of all rows of a side of an implicit model, for
+ * the system: kept, or computed and kept if als.cache_size allows.
  */
 static const float *
-gram_base(ModelCache *cache, AlsSide which)
+gram_base(ModelCache *cache, AlsSide which, const AlsSystem *system)
 {
 	SideCache  *side = &cache->sides[which];
 	size_t		stride = cache->stride;
@@ -146,9 +146,8 @@ gram_base(ModelCache *cache, AlsSide which)
 	add_pending(&gram);
 
 	base = aligned_floats(square);
-	if (als_gram_finish(gram.blas, gram.rank, 1, gram.sum,
-						cache->run.regularization, base,
-						aligned_floats(square)) != 0)
+	if (als_gram_finish(system, cache->run.regularization, 1, gram.sum, base,
+						aligned_floats(square), NULL, NULL) != 0)
 		reject_gram(cache, which);
 
 	keep = cache_keep(cache, square * sizeof(float), "als Gram matrix");
@@ -234,6 +233,12 @@ reject_row(const ModelCache *cache, int result)
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the factors of these ratings are out of the range of type real"),
 				 errhint("Scale the ratings down.")));
+	if (result == ALS_NOT_OPTIMAL)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("no nonnegative factors fit these ratings to single precision"),
+				 errhint("Train the model with a regularization above %g.",
+						 cache->run.regularization)));
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("the normal equations are singular"),
@@ -263,10 +268,21 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	if (row->size == 0)
 		return NULL;
 
+	system.kernels = chosen_kernels();
+	system.blas = blas_load();
+	system.feedback = cache->run.feedback;
+	system.solver = cache->run.nonnegative ? ALS_NONNEGATIVE : ALS_CHOLESKY;
+	system.rank = cache->run.factors + (explicit ? 1 : 0);
+	system.alpha = (float) cache->run.alpha;
+	system.regularization = (float) cache->run.regularization;
+	system.regularization_scaling = cache->run.regularization_scaling;
+	system.mean = cache->run.mean_rating;
+	system.nfixed = (uint32) cache->run.rows[other];
+	system.poll = poll_interrupts;
+
 	/* reads the whole other side, if it can be kept, and so goes first */
 	if (!explicit)
-		system.base = gram_base(cache, other);
-	system.rank = cache->run.factors + (explicit ? 1 : 0);
+		system.base = gram_base(cache, other, &system);
 	stride = als_stride(system.rank);
 	qsort_arg(row->ratings, row->size, sizeof(IdRating), compare_ratings,
 			  &cache->sides[other].type);
@@ -280,16 +296,8 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 		return NULL;
 	start[1] = merge_duplicates(entries, start[1], cache->run.feedback);
 
-	system.kernels = chosen_kernels();
-	system.blas = blas_load();
-	system.feedback = cache->run.feedback;
-	system.solver = ALS_CHOLESKY;
-	system.alpha = (float) cache->run.alpha;
-	system.regularization = (float) cache->run.regularization;
-	system.mean = cache->run.mean_rating;
 	system.fixed = fixed;
 	system.bias = bias;
-	system.poll = poll_interrupts;
 
 	rows.nrows = 1;
 	rows.start = start;

@@ -164,6 +164,14 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 		if (!isfinite(run->regularization) || run->regularization < 0)
 			reject_run(model, "regularization");
 
+		value = slot_getattr(newest, MODEL_REGULARIZATION_SCALING, &isnull);
+		run->regularization_scaling = isnull ? -1 : DatumGetFloat8(value);
+		if (!isfinite(run->regularization_scaling) ||
+			run->regularization_scaling < 0)
+			reject_run(model, "regularization_scaling");
+		value = slot_getattr(newest, MODEL_NONNEGATIVE, &isnull);
+		run->nonnegative = !isnull && DatumGetBool(value);
+
 		value = slot_getattr(newest, MODEL_ALPHA, &isnull);
 		if (run->feedback == ALS_IMPLICIT)
 		{

@@ -56,6 +56,8 @@ typedef struct ModelRun
 	AlsFeedback feedback;
 	int			factors;
 	double		regularization;
+	double		regularization_scaling; /* nu */
+	bool		nonnegative;
 	double		alpha;			/* 0 if explicit */
 	float		mean_rating;
 	char	   *source;			/* NULL: trained by the aggregate */

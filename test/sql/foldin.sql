@@ -398,6 +398,35 @@ RESET ROLE;
 SELECT als_refresh_user('implicit', 500);
 \x off
 
+-- Regularization that grows with n ratings is one of lambda (N + alpha n)^nu
+-- (implicit) or lambda n^nu (explicit) for all, as far as one row is concerned.
+\x off
+SELECT als_train(feedback || '_scaled', 'ratings', feedback => feedback, factors => 5, regularization => 0.3,
+                 regularization_scaling => 0.5, alpha => 2, iterations => 4) IS NOT NULL AS trained
+FROM (VALUES ('implicit'), ('explicit')) v(feedback);
+CREATE TABLE scaled AS
+    SELECT als_fold_in('implicit_scaled', ARRAY[1, 2, 3]) AS implicit, als_fold_in('explicit_scaled', ARRAY[1, 2, 3], ARRAY[1, 2, 5]) AS explicit,
+           (SELECT sum(contribution) FROM als_explain('implicit_scaled', 1, 5, NULL)) AS implicit_sum,
+           (SELECT sum(contribution) FROM als_explain('explicit_scaled', 1, 5, NULL)) AS explicit_sum;
+UPDATE implicit_scaled SET regularization = 0.3 * sqrt(items + 2 * 3), regularization_scaling = 0;
+UPDATE explicit_scaled SET regularization = 0.3 * sqrt(3), regularization_scaling = 0;
+SELECT (SELECT max(abs(a - b)) FROM unnest(implicit, als_fold_in('implicit_scaled', ARRAY[1, 2, 3])) f(a, b)) < 1e-5 AS implicit,
+       (SELECT max(abs(a - b)) FROM unnest(explicit, als_fold_in('explicit_scaled', ARRAY[1, 2, 3], ARRAY[1, 2, 5])) f(a, b)) < 1e-5 AS explicit
+FROM scaled;
+UPDATE implicit_scaled SET regularization = 0.3 * sqrt(items + 2 * n) FROM (SELECT count(DISTINCT item_id) AS n FROM ratings WHERE user_id = 1) r;
+UPDATE explicit_scaled SET regularization = 0.3 * sqrt(n) FROM (SELECT count(DISTINCT item_id) AS n FROM ratings WHERE user_id = 1) r;
+SELECT abs(implicit_sum - (SELECT sum(contribution) FROM als_explain('implicit_scaled', 1, 5, NULL))) < 1e-5 AS implicit,
+       abs(explicit_sum - (SELECT sum(contribution) FROM als_explain('explicit_scaled', 1, 5, NULL))) < 1e-5 AS explicit
+FROM scaled;
+
+-- a nonnegative model folds in factors that are not below zero
+SELECT als_train('positive', 'ratings', factors => 5, regularization => 0.3, alpha => 2, iterations => 4, nonnegative => true) IS NOT NULL AS trained;
+SELECT min(f) >= 0 AS nonnegative, count(*) FROM unnest(als_fold_in('positive', ARRAY[1, 2, 3])) f;
+SELECT als_refresh_user('positive', 1), min(f) >= 0 AS nonnegative FROM positive_users, unnest(factors) f WHERE user_id = 1 GROUP BY 1;
+\x on
+SELECT * FROM try($$SELECT als_explain('positive', 1, 5)$$);
+\x off
+
 SET client_min_messages = error;
 DROP SCHEMA foldin CASCADE;
 DROP ROLE als_reader;
