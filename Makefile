@@ -74,7 +74,7 @@ $(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/core/*.h)
 
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter
-$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -Wconversion $(WERROR)
+$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -ffp-contract=off -Wconversion $(WERROR)
 # PostgreSQL 16 and later build modules with -fvisibility=hidden.
 $(BLAS_OBJS): override CFLAGS += -fvisibility=default
 

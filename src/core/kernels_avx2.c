@@ -10,6 +10,7 @@
 #endif
 #include <immintrin.h>
 
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
 #define PAIR_PRODUCTS(bytes, pair) _mm256_madd_epi16( \
 	_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (bytes))), \
 	_mm256_set1_epi32(pair))

@@ -10,6 +10,7 @@
 #endif
 #include <immintrin.h>
 
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
 #define PAIR_PRODUCTS(bytes, pair) _mm512_madd_epi16( \
 	_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) (bytes))), \
 	_mm512_set1_epi32(pair))

@@ -54,6 +54,20 @@ broadcast(float value)
 #endif
 }
 
+/*
+ * a b + c, rounded once where the machine can.  Said, not left to the compiler
+ * (-ffp-contract=off), which would round differently from place to place.
+ */
+static inline Vector
+multiply_add(Vector a, Vector b, Vector c)
+{
+#ifdef MULTIPLY_ADD
+	return MULTIPLY_ADD(a, b, c);
+#else
+	return a * b + c;
+#endif
+}
+
 /* Sum of a vector's quarters. */
 static inline Quarter
 quarters(Vector v)
@@ -118,7 +132,7 @@ inner_products(int count, int stride, const float *const *rows,
 			{
 				Vector		part = load(rows[row] + at);
 
-				sum[row][v % 2] += part * vector;
+				sum[row][v % 2] = multiply_add(part, vector, sum[row][v % 2]);
 				if (copies != NULL)
 					store(copies + row * stride + at, part);
 			}
@@ -245,8 +259,10 @@ add_rows(int count, int stride, const float *rows, const Quarter *c,
 		UNROLL
 		for (int row = 0; row < count; row += 2)
 		{
-			even += coefficient[row] * load(rows + row * stride + i);
-			odd += coefficient[row + 1] * load(rows + (row + 1) * stride + i);
+			even = multiply_add(coefficient[row],
+								load(rows + row * stride + i), even);
+			odd = multiply_add(coefficient[row + 1],
+							   load(rows + (row + 1) * stride + i), odd);
 		}
 		store(sum + i, even + odd);
 	}
@@ -288,7 +304,8 @@ residual_pass(int stride, size_t nrows, const Rows *rows,
 		dots[k] = lanes(sums);
 		coefficient = broadcast(target[k] - weight[k] * dots[k]);
 		for (int i = 0; i < stride; i += WIDTH)
-			store(sum + i, load(sum + i) + coefficient * load(row + i));
+			store(sum + i, multiply_add(coefficient, load(row + i),
+										load(sum + i)));
 	}
 }
 
@@ -331,7 +348,8 @@ tile(size_t height, size_t stride, size_t nrows, const float *rows,
 
 			UNROLL
 			for (size_t h = 0; h < height; h++)
-				sum[c][h] += factor * load(weighted + i + h * WIDTH);
+				sum[c][h] = multiply_add(factor, load(weighted + i + h * WIDTH),
+										 sum[c][h]);
 		}
 	UNROLL
 	for (size_t c = 0; c < 4; c++)
