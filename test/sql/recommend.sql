@@ -125,15 +125,16 @@ SET als.cache_size = '1MB';
 SELECT count(als_predict('wide', 1, item_id)), count(als_predict('model', 3, item_id)) FROM model_items;
 RESET als.cache_size;
 
--- the kernels of every instruction set that the machine has agree
+-- the kernels of every instruction set that the machine has agree, as long as
+-- the iterations have not amplified their rounding
 CREATE FUNCTION loss_with(kernels text) RETURNS float8 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM set_config('als.kernels', kernels, true);
-    RETURN (als_train('kernel_model', 'recommend.ratings', factors => 20, regularization => 0.1)).loss;
+    RETURN (als_train('kernel_model', 'recommend.ratings', factors => 20, iterations => 3)).loss;
 EXCEPTION WHEN invalid_parameter_value THEN
     RETURN NULL;                -- not on this machine
 END $$;
-SELECT kernels, coalesce(abs(loss_with(kernels) / loss_with('reference') - 1) < 1e-3, true) AS agree
+SELECT kernels, coalesce(abs(loss_with(kernels) / loss_with('reference') - 1) < 1e-4, true) AS agree
 FROM unnest(ARRAY['auto', 'generic', 'avx2', 'avx512']) kernels;
 
 SET client_min_messages = error;
