@@ -7,14 +7,15 @@
  * ratings of each row alone, so that training does the same arithmetic in the
  * same order wherever the ratings are kept.
  *
- * In memory: triplets are scattered to their users' rows, every row is sorted
- * by item and its duplicates are merged; scattering the result once more, in
- * order of users, gives the items' rows, already sorted.
+ * In memory this is a counting sort in three passes: triplets are scattered to
+ * their items' rows; these, in order of items, to the users' rows, which comes
+ * out sorted by item, and duplicates are merged; the result, in order of users,
+ * to the items' rows, which comes out sorted by user.
  *
- * Beyond the budget the same happens by partitions, ranges of blocks that fit:
- * triplets go to a temporary file per partition of users; each is loaded,
- * scattered and sorted as above, appended to the users' file and passed on to
- * a temporary file per partition of items; those are scattered in turn.
+ * Beyond the budget it goes by partitions, ranges of blocks that fit: triplets
+ * go to a temporary file per partition of users; each is loaded, scattered to
+ * its rows, which are sorted one by one, appended to the users' file and passed
+ * on to a temporary file per partition of items; those are scattered in turn.
  */
 #include "compat.h"
 
@@ -281,10 +282,14 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 
 		if (end < size && entries[end].column == entry.column)
 		{
-			double		sum = entry.rating;
+			double		sum = 0;
 
-			for (; end < size && entries[end].column == entry.column; end++)
-				sum += entries[end].rating;
+			while (end < size && entries[end].column == entry.column)
+				end++;
+			/* so that the order in which they came does not show */
+			sort_entries(&entries[i], end - i);
+			for (uint64 k = i; k < end; k++)
+				sum += entries[k].rating;
 			if (feedback == ALS_EXPLICIT)
 				sum /= (double) (end - i);
 			entry.rating = (float) sum;
@@ -301,14 +306,14 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 }
 
 /*
- * Sorts the rows [first, last) of users and merges their duplicates.  On
+ * Merges duplicates in the rows [first, last) of users, which are sorted.  On
  * entry row_start[first .. last] counts triplets, and row_start[first] lies
  * at entries[0]; on return the rows lie there side by side without
  * duplicates, and row_start counts entries from base.  Returns their number.
  */
 static uint64
-sort_user_rows(AlsEntry *entries, uint64 *row_start, uint32 first,
-			   uint32 last, uint64 base, AlsFeedback feedback, double *sum)
+merge_user_rows(AlsEntry *entries, uint64 *row_start, uint32 first,
+				uint32 last, uint64 base, AlsFeedback feedback, double *sum)
 {
 	uint64		origin = row_start[first];
 	uint64		begin = origin;
@@ -323,12 +328,12 @@ sort_user_rows(AlsEntry *entries, uint64 *row_start, uint32 first,
 
 		if (r % 256 == 0)
 			CHECK_FOR_INTERRUPTS();
-		sort_entries(row, end - begin);
 		size = merge_duplicates(row, end - begin, feedback);
 		for (uint64 i = 0; i < size; i++)
 			row_sum += row[i].rating;
 		*sum += row_sum;
-		memmove(entries + filled, row, size * sizeof(AlsEntry));
+		if (row != entries + filled)
+			memmove(entries + filled, row, size * sizeof(AlsEntry));
 		row_start[r] = base + filled;
 		filled += size;
 		begin = end;
@@ -345,6 +350,26 @@ accumulate(uint64 *row_start, uint32 nrows)
 		row_start[r + 1] += row_start[r];
 }
 
+/*
+ * Scatters a side's entries, in order of its rows, to the rows of the other
+ * side, which come out sorted.
+ */
+static void
+transpose(uint32 nrows, const uint64 *row_start, const AlsEntry *entries,
+		  uint32 other_nrows, const uint64 *other_start, AlsEntry *other)
+{
+	uint64	   *cursors = row_cursors(other_start, other_nrows);
+
+	for (uint32 r = 0; r < nrows; r++)
+	{
+		if (r % 256 == 0)
+			CHECK_FOR_INTERRUPTS();
+		for (uint64 i = row_start[r]; i < row_start[r + 1]; i++)
+			scatter(other, cursors, entries[i].column, r, entries[i].rating);
+	}
+	pfree(cursors);
+}
+
 /* Builds both sides in memory. */
 static void
 build_in_memory(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
@@ -358,34 +383,30 @@ build_in_memory(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 										blocks->sides[ALS_USERS].entries_offset);
 	AlsEntry   *by_item = (AlsEntry *) ((char *) blocks +
 										blocks->sides[ALS_ITEMS].entries_offset);
-	uint64	   *cursors = row_cursors(user_start, nusers);
+	uint64	   *cursors = row_cursors(item_start, nitems);
+	uint64		ntriplets = user_start[nusers];
 	Rating	   *batch;
 	size_t		size;
 
 	while ((batch = ratings_next(ratings, &size)) != NULL)
 		for (size_t i = 0; i < size; i++)
-			scatter(by_user, cursors, batch[i].user, batch[i].item,
+			scatter(by_item, cursors, batch[i].item, batch[i].user,
 					batch[i].rating);
 	pfree(cursors);
 
-	blocks->nratings = sort_user_rows(by_user, user_start, 0, nusers, 0,
-									  feedback, sum);
+	transpose(nitems, item_start, by_item, nusers, user_start, by_user);
+	blocks->nratings = merge_user_rows(by_user, user_start, 0, nusers, 0,
+									   feedback, sum);
 	user_start[nusers] = blocks->nratings;
 
-	memset(item_start, 0, ((size_t) nitems + 1) * sizeof(uint64));
-	for (uint64 i = 0; i < blocks->nratings; i++)
-		item_start[by_user[i].column + 1]++;
-	accumulate(item_start, nitems);
-	cursors = row_cursors(item_start, nitems);
-	for (uint32 u = 0; u < nusers; u++)
+	if (blocks->nratings < ntriplets)
 	{
-		if (u % 256 == 0)
-			CHECK_FOR_INTERRUPTS();
-		for (uint64 i = user_start[u]; i < user_start[u + 1]; i++)
-			scatter(by_item, cursors, by_user[i].column, u,
-					by_user[i].rating);
+		memset(item_start, 0, ((size_t) nitems + 1) * sizeof(uint64));
+		for (uint64 i = 0; i < blocks->nratings; i++)
+			item_start[by_user[i].column + 1]++;
+		accumulate(item_start, nitems);
 	}
-	pfree(cursors);
+	transpose(nusers, user_start, by_user, nitems, item_start, by_item);
 }
 
 /* Room for the entries of the largest partition. */
@@ -398,6 +419,21 @@ partition_buffer(const Partitions *partitions)
 		largest = Max(largest, partitions->partitions[p].size);
 	return MemoryContextAllocHuge(CurrentMemoryContext,
 								  Max(largest, 1) * sizeof(AlsEntry));
+}
+
+/* Sorts a loaded partition's rows of users by item. */
+static void
+sort_user_rows(AlsEntry *entries, const uint64 *row_start,
+			   const Partition *partition)
+{
+	uint64		origin = row_start[partition->first_row];
+
+	for (uint32 r = partition->first_row; r < partition->last_row; r++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		sort_entries(entries + (row_start[r] - origin),
+					 row_start[r + 1] - row_start[r]);
+	}
 }
 
 /* Builds both sides in temporary files. */
@@ -432,9 +468,10 @@ build_in_files(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 		uint64		filled;
 
 		load_partition(partition, ALS_USERS, user_start, entries);
-		filled = sort_user_rows(entries, user_start, partition->first_row,
-								partition->last_row, blocks->nratings,
-								feedback, sum);
+		sort_user_rows(entries, user_start, partition);
+		filled = merge_user_rows(entries, user_start, partition->first_row,
+								 partition->last_row, blocks->nratings,
+								 feedback, sum);
 		BufFileWrite(file, entries, filled * sizeof(AlsEntry));
 
 		for (uint32 u = partition->first_row; u < partition->last_row; u++)

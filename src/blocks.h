@@ -49,9 +49,8 @@ extern Area blocks_build(Ratings *ratings, AlsFeedback feedback,
 						 size_t budget, bool shared);
 
 /*
- * Merges duplicates in a sorted row, in place; returns what is left.  Equal
- * columns are sorted by rating, so that sums do not depend on the order in
- * which the ratings came.
+ * Merges duplicates in a row that is sorted by column, in place; returns what
+ * is left.
  */
 extern uint64 merge_duplicates(AlsEntry *entries, uint64 size,
 							   AlsFeedback feedback);

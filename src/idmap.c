@@ -2,8 +2,9 @@
  * idmap.c
  *	  A map from ids of any hashable type to dense indices and back.
  *
- * Integers have a table of their own, small and without calls; all other types
- * share one that goes through the type's functions.  Where a type has values
+ * Integers have a table of their own, small and without calls, and those that
+ * are small for their number an array in front of it; all other types share a
+ * table that goes through the type's functions.  Where a type has values
  * that are equal but not identical (numeric 1.0 and 1.00, text under a
  * nondeterministic collation), the one whose bytes come first is kept, so that
  * the order in which they arrive does not show.
@@ -11,6 +12,10 @@
 #include "compat.h"
 
 #include "idmap.h"
+
+/* The array in front of the integers' table has this many places per id. */
+#define DIRECT_SHARE 8
+#define NO_INDEX PG_UINT32_MAX
 
 typedef struct IntegerEntry
 {
@@ -59,6 +64,9 @@ struct IdMap
 	IdType		type;
 	integerhash_hash *integers; /* one of these two is NULL */
 	idhash_hash *hash;
+	uint32	   *direct;			/* [direct_size] indices of the integers from
+								 * 0, NO_INDEX if not there */
+	uint32		direct_size;
 	Datum	   *ids;			/* [size], by index */
 	uint32		size;
 	uint32		capacity;
@@ -108,24 +116,77 @@ next_index(IdMap *map, Datum id)
 	return map->size++;
 }
 
+/* Lengthens the array until it has a place for id, and fills it in anew. */
+static void
+grow_direct(IdMap *map, int64 id)
+{
+	uint32		size = Max(1024, map->direct_size);
+
+	while (size <= id)
+		size *= 2;
+	if (map->direct != NULL)
+		pfree(map->direct);
+	map->direct = MemoryContextAllocHuge(map->context, size * sizeof(uint32));
+	memset(map->direct, -1, size * sizeof(uint32));
+	map->direct_size = size;
+	for (uint32 i = 0; i < map->size; i++)
+	{
+		int64		known = id_integer(&map->type, map->ids[i]);
+
+		if (known >= 0 && known < size)
+			map->direct[known] = i;
+	}
+}
+
 /* idmap_add for integers */
 static inline uint32
 add_integer(IdMap *map, int64 id)
 {
 	bool		found;
-	IntegerEntry *entry = integerhash_insert(map->integers, id, &found);
+	IntegerEntry *entry;
 
+	if (id >= 0 && id < map->direct_size)
+	{
+		if (unlikely(map->direct[id] == NO_INDEX))
+			map->direct[id] = next_index(map, id_from_integer(&map->type, id));
+		return map->direct[id];
+	}
+	entry = integerhash_insert(map->integers, id, &found);
 	if (!found)
+	{
 		entry->index = next_index(map, id_from_integer(&map->type, id));
+		if (id >= 0 && id < (int64) DIRECT_SHARE * map->size)
+		{
+			uint32		index = entry->index;
+
+			grow_direct(map, id);
+			return index;
+		}
+	}
 	return entry->index;
+}
+
+/* The index of an integer, or NO_INDEX */
+static inline uint32
+find_integer(IdMap *map, int64 id)
+{
+	IntegerEntry *entry;
+
+	if (id >= 0 && id < map->direct_size)
+		return map->direct[id];
+	entry = integerhash_lookup(map->integers, id);
+	return entry != NULL ? entry->index : NO_INDEX;
 }
 
 void
 idmap_add_integers(IdMap *map, const int64 *ids, int count, uint32 *indices)
 {
 	for (int i = 0; i < count; i++)
-		__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(ids[i]) &
-												map->integers->sizemask]);
+		if (ids[i] >= 0 && ids[i] < map->direct_size)
+			__builtin_prefetch(&map->direct[ids[i]]);
+		else
+			__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(ids[i]) &
+													map->integers->sizemask]);
 	for (int i = 0; i < count; i++)
 		indices[i] = add_integer(map, ids[i]);
 }
@@ -163,12 +224,8 @@ idmap_find(IdMap *map, Datum id, uint32 *index)
 {
 	if (map->integers != NULL)
 	{
-		IntegerEntry *entry = integerhash_lookup(map->integers,
-												 id_integer(&map->type, id));
-
-		if (entry != NULL)
-			*index = entry->index;
-		return entry != NULL;
+		*index = find_integer(map, id_integer(&map->type, id));
+		return *index != NO_INDEX;
 	}
 	else
 	{

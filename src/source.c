@@ -28,7 +28,7 @@ typedef struct RatingsReceiver
 {
 	DestReceiver pub;
 	Ratings    *ratings;
-	bool		counted;		/* no rating column: every row counts 1 */
+	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
 } RatingsReceiver;
 
 /* Skips white space and comments. */
@@ -191,17 +191,62 @@ source_column(TupleDesc columns, const char *column, const char *option)
 			 errhint("Name the column with %s => '...'.", option)));
 }
 
+/*
+ * The type in which to ask for a column of ratings.  A cast in the query would
+ * cost as much as reading a row does, so that the usual types are taken as they
+ * are.
+ */
+static Oid
+received_type(Oid type)
+{
+	switch (type)
+	{
+		case FLOAT4OID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return type;
+		default:
+			return FLOAT8OID;
+	}
+}
+
+/* A rating of one of these types. */
+static inline double
+rating_value(Oid type, Datum value)
+{
+	switch (type)
+	{
+		case FLOAT4OID:
+			return DatumGetFloat4(value);
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return (double) DatumGetInt64(value);
+		default:
+			return DatumGetFloat8(value);
+	}
+}
+
 /* The receiver's callbacks: rows of (user, item[, rating]). */
 static bool
 receive_rating(TupleTableSlot *slot, DestReceiver *self)
 {
 	RatingsReceiver *receiver = (RatingsReceiver *) self;
+	double		rating = 1;
+	bool		isnull = false;
 
 	slot_getallattrs(slot);
+	if (OidIsValid(receiver->rating_type))
+	{
+		isnull = slot->tts_isnull[2];
+		if (!isnull)
+			rating = rating_value(receiver->rating_type, slot->tts_values[2]);
+	}
 	ratings_add(receiver->ratings, slot->tts_values[0], slot->tts_isnull[0],
-				slot->tts_values[1], slot->tts_isnull[1],
-				receiver->counted ? 1 : DatumGetFloat8(slot->tts_values[2]),
-				!receiver->counted && slot->tts_isnull[2]);
+				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
 	return true;
 }
 
@@ -281,8 +326,11 @@ source_read(MemoryContext parent, const RatingSource *source,
 							source->rating_column,
 							format_type_be(column->atttypid)),
 					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
-		appendStringInfo(&query, ", ratings.%s::pg_catalog.float8",
+		receiver.rating_type = received_type(column->atttypid);
+		appendStringInfo(&query, ", ratings.%s",
 						 quote_identifier(source->rating_column));
+		if (receiver.rating_type != column->atttypid)
+			appendStringInfoString(&query, "::pg_catalog.float8");
 	}
 	appendStringInfo(&query, " FROM %s", from_clause);
 
@@ -293,7 +341,6 @@ source_read(MemoryContext parent, const RatingSource *source,
 	receiver.pub.mydest = DestNone;
 	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
 									 memory);
-	receiver.counted = source->rating_column == NULL;
 
 	options.dest = &receiver.pub;
 	if (SPI_execute_extended(query.data, &options) < 0)

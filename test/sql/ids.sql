@@ -85,6 +85,25 @@ SELECT users, items FROM als_train('moods', 'SELECT m AS user_id, i AS item_id, 
 SELECT als_predict('moods', 'glad', 2) IS NOT NULL AS known;
 SELECT als_predict('moods', 'glad'::mood, 2) IS NOT NULL AS known;
 
+-- integers: dense and sparse, negative, in any order; an id is one id
+CREATE TABLE integers AS
+    SELECT id AS user_id, -id AS item_id, (1 + id % 3)::real AS rating
+    FROM (SELECT * FROM generate_series(3000, 1, -1) id
+          UNION ALL SELECT id * 1000003 FROM generate_series(-50, 50) id
+          UNION ALL SELECT * FROM generate_series(-7, 5000) id
+          UNION ALL SELECT 9223372036854775807 - id FROM generate_series(0, 9) id) ids(id);
+SELECT users = (SELECT count(DISTINCT user_id) FROM integers) AS users,
+       items = (SELECT count(DISTINCT item_id) FROM integers) AS items,
+       ratings = (SELECT count(DISTINCT (user_id, item_id)) FROM integers) AS ratings
+FROM als_train('integers_model', 'integers', factors => 2, iterations => 1);
+SELECT count(*) FROM (SELECT user_id FROM integers EXCEPT SELECT user_id FROM integers_model_users) missing;
+SELECT count(*) FROM (SELECT item_id FROM integers EXCEPT SELECT item_id FROM integers_model_items) missing;
+
+-- ratings of any numeric type are the same ratings
+SELECT count(DISTINCT (als_train('typed', format(
+    'SELECT user_id, item_id, rating::%s FROM integers', type), factors => 2, iterations => 2)).loss)
+FROM unnest(ARRAY['smallint', 'integer', 'bigint', 'real', 'double precision', 'numeric(5,1)']) type;
+
 -- types of results
 SELECT pg_typeof(item_id) FROM als_recommend('smallint_int', 1, 1);
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::text, 'uuid', md5('1'), 1);
