@@ -75,18 +75,19 @@ def generate(name: str, title: str, users: int, items: int, count: int, seed: in
                    item_order[chosen % items].astype(np.int32), values.astype(np.float32))
 
 
-def movielens(project: Path) -> Ratings | None:
-    """MovieLens-1M where it is at hand; it may not be copied into the project."""
+def movielens(project: Path, name: str = "ml-1m") -> Ratings | None:
+    """MovieLens-1M or 100K where it is at hand; it may not be copied into the project."""
+    file, separator, title = {"ml-1m": ("ratings.dat.gz", b"::", "MovieLens-1M"),
+                              "ml-100k": ("u.data.gz", b"\t", "MovieLens-100K")}[name]
     shared = os.environ.get("ALS_SHARED")
-    for root in [Path(shared)] if shared else [project.parent / "shared"]:
-        path = root / "data" / "ml-1m" / "ratings.dat.gz"
-        if path.is_file():
-            with gzip.open(path, "rb") as file:
-                table = np.array(file.read().replace(b"::", b" ").split(), dtype=np.int64).reshape(-1, 4)
-            users = np.unique(table[:, 0], return_inverse=True)[1].astype(np.int32)
-            items = np.unique(table[:, 1], return_inverse=True)[1].astype(np.int32)
-            return Ratings("ml-1m", "MovieLens-1M", users, items, table[:, 2].astype(np.float32))
-    return None
+    path = (Path(shared) if shared else project.parent / "shared") / "data" / name / file
+    if not path.is_file():
+        return None
+    with gzip.open(path, "rb") as stream:
+        table = np.array(stream.read().replace(separator, b" ").split(), dtype=np.int64).reshape(-1, 4)
+    users = np.unique(table[:, 0], return_inverse=True)[1].astype(np.int32)
+    items = np.unique(table[:, 1], return_inverse=True)[1].astype(np.int32)
+    return Ratings(name, title, users, items, table[:, 2].astype(np.float32))
 
 
 # Binary COPY.  All our columns are of fixed width, so that a table is one

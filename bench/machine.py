@@ -17,12 +17,16 @@ import threadpoolctl
 SLOWER = 1.10  # than the best calibration: not counted
 
 
+SIZE, PRODUCTS = 1024, 4  # of a calibration's matrices
+FLOPS = 2 * PRODUCTS * SIZE ** 3
+
+
 class Calibration:
     """A matrix product in as many threads as there will be processes."""
 
-    def __init__(self, size: int = 1024):
+    def __init__(self) -> None:
         rng = np.random.default_rng(0)
-        self.matrix = rng.random((size, size), dtype=np.float32)
+        self.matrix = rng.random((SIZE, SIZE), dtype=np.float32)
         self.best: dict[int, float] = {}
 
     def measure(self, processes: int) -> float:
@@ -31,7 +35,7 @@ class Calibration:
         def work(number: int) -> None:
             out = np.empty_like(self.matrix)
             start = time.perf_counter()
-            for _ in range(4):
+            for _ in range(PRODUCTS):
                 np.matmul(self.matrix, self.matrix, out=out)
             seconds[number] = time.perf_counter() - start
 
@@ -52,6 +56,17 @@ class Calibration:
             if result <= SLOWER * self.best[processes] or time.monotonic() > until:
                 return result
             time.sleep(1)
+
+
+def bandwidth(size: int = 1 << 28) -> float:
+    """Bytes a second, read and written, of copying far more than the caches hold."""
+    source, target = np.ones(size // 8), np.zeros(size // 8)
+    best = float("inf")
+    for _ in range(5):
+        start = time.perf_counter()
+        np.copyto(target, source)
+        best = min(best, time.perf_counter() - start)
+    return 2 * size / best
 
 
 def describe(connection: psycopg.Connection) -> dict[str, str]:

@@ -16,6 +16,9 @@ from data import copy_in, copy_out
 Factors = tuple[np.ndarray, np.ndarray]
 
 
+SCALE = 0.25  # standard deviation of the factors that als starts from
+
+
 class Enough(Exception):
     """Raised by a watcher to end a training."""
 
@@ -30,10 +33,13 @@ def confidences(ratings: sp.csr_matrix, alpha: float) -> sp.csr_matrix:
 def implicit_fit(matrix: sp.csr_matrix, *, factors: int, regularization: float, solver: str, iterations: int,
                  processes: int, watch: Callable[[Factors, list[float]], None] | None = None
                  ) -> tuple[AlternatingLeastSquares, list[float]]:
-    """The model, and the seconds of each iteration as implicit counts them."""
+    """The model, and the seconds of each iteration as implicit counts them.
+    It starts from factors of the same scale as als'."""
     model = AlternatingLeastSquares(factors=factors, regularization=regularization, alpha=1.0, dtype=np.float32,
                                     use_cg=solver == "cg", iterations=iterations, num_threads=processes,
                                     random_state=42)
+    model.user_factors = np.zeros((matrix.shape[0], factors), np.float32)
+    model.item_factors = np.random.default_rng(42).normal(0, SCALE, (matrix.shape[1], factors)).astype(np.float32)
     seconds: list[float] = []
 
     def callback(iteration: int, elapsed: float, _loss: object) -> None:
@@ -90,8 +96,8 @@ def implicit_job(connection: psycopg.Connection, table: str, *, factors: int, re
     return time.perf_counter() - start
 
 
-def implicit_serving(factors: Factors) -> AlternatingLeastSquares:
+def implicit_serving(factors: Factors, processes: int = 1) -> AlternatingLeastSquares:
     """implicit with someone else's factors, so that all serve the same model."""
-    model = AlternatingLeastSquares(factors=factors[0].shape[1], num_threads=1)
+    model = AlternatingLeastSquares(factors=factors[0].shape[1], num_threads=processes)
     model.user_factors, model.item_factors = factors
     return model

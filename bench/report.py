@@ -14,7 +14,7 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from machine import SLOWER  # noqa: E402
+from machine import FLOPS, SLOWER  # noqa: E402
 
 COLORS = {"als": "#2b6cb0", "implicit": "#dd8452", "cmfrec": "#7a9e5a", "pgvector": "#8172b3"}
 Rounds = dict[int, dict]
@@ -26,6 +26,10 @@ class Samples:
 
     def __init__(self, result: dict):
         self.data = result["data"]
+        self.shapes = {name: [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) (?:users|items|ratings)", what)]
+                       for name, what in result["data"].items()}
+        self.peak = {int(key): FLOPS / value for key, value in result["best calibration"].items()}
+        self.bandwidth = result["bandwidth"]
         best = {int(key): value for key, value in result["best calibration"].items()}
         self.groups: dict[str, dict[tuple, dict[str, Rounds]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(dict)))
@@ -66,17 +70,20 @@ def median_and_best(rounds: Rounds, field: str = "seconds") -> str:
 
 
 def ratio(ours: Rounds, theirs: list[Rounds]) -> str:
-    """Of the best of theirs to ours, round by round."""
-    ratios = []
+    """Of the best of theirs to ours, round by round; those that were stopped
+    would have taken longer than they did."""
+    ratios, open_end = [], False
     for number in ours:
-        others = [peer[number]["seconds"] for peer in theirs if number in peer]
-        others = [value for value in others if not math.isnan(value)]
+        others = [(sample["longest"], True) if math.isnan(sample["seconds"]) else (sample["seconds"], False)
+                  for sample in (peer[number] for peer in theirs if number in peer)]
         if others and not math.isnan(ours[number]["seconds"]):
-            ratios.append(min(others) / ours[number]["seconds"])
+            best, stopped = min(others)
+            ratios.append(best / ours[number]["seconds"])
+            open_end |= stopped
     if not ratios:
         return "–"
     spread = f" ({min(ratios):.1f}..{max(ratios):.1f})" if len(ratios) > 1 else ""
-    return f"**{statistics.median(ratios):.1f}**{spread}"
+    return f"{'> ' if open_end else ''}**{statistics.median(ratios):.1f}**{spread}"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -93,7 +100,9 @@ def iterations(samples: Samples) -> str:
             ours = programs[f"als {solver}"]
             for peer, goal in peers:
                 named = [peer] if peer != "the better" else ["implicit", "cmfrec"]
-                theirs = [programs[f"{name} {solver}"] for name in named]
+                theirs = [programs[f"{name} {solver}"] for name in named if programs[f"{name} {solver}"]]
+                if not theirs:
+                    continue
                 rows.append([data + samples.star("iterations", key), str(rank), str(processes), solver,
                              median_and_best(ours), peer, median_and_best(theirs[0]) if len(theirs) == 1 else "",
                              ratio(ours, theirs), goal])
@@ -114,7 +123,10 @@ def loss(samples: Samples) -> str:
                 return "not measured"
             values = seconds(rounds)
             reached = next(iter(rounds.values()))["reached"]
-            return f"{show(statistics.median(values))} ({reached})" if values else "not in 30"
+            if values:
+                return f"{show(statistics.median(values))} ({reached})"
+            last = next(iter(rounds.values()))
+            return f"> {show(last['longest'])} ({last['curve'][-1][2]})"
 
         theirs = [programs[name] for name in LOSS_PROGRAMS if not name.startswith("als")]
         rows.append([data + samples.star("loss", key), f"{regularization:g}", f"{alpha:g}",
@@ -135,12 +147,47 @@ def serving(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["serving"].items():
         for program, rounds in list(programs.items()):
-            first = median_and_best(rounds, "first") if program == "als" else ""
+            first = [median_and_best(rounds, field) if program == "als" else "" for field in ("loading", "first")]
             rows.append([key[0] + samples.star("serving", key), str(key[1]), program, median_and_best(rounds),
-                         show(statistics.median(seconds(rounds, "p99"))), first,
+                         show(statistics.median(seconds(rounds, "p99"))), *first,
                          "" if program == "als" else ratio(programs["als"], [rounds]),
-                         "10" if key[0] == "items_1m" and program == "implicit" else ""])
-    return table(["data", "rank", "program", "median (best round's)", "p99", "first in a connection", "ratio", "goal"], rows)
+                         {"implicit": "10", "pgvector": "10", "pgvector HNSW": "1"}.get(program, "")
+                         if key[0] == "items_1m" else ""])
+    return table(["data", "rank", "program", "median (best round's)", "p99", "first of all", "first in a connection",
+                  "ratio", "goal"], rows)
+
+
+def everyone(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["everyone"].items():
+        users = samples.shapes[key[0]][0]
+        speed = [f"{users / statistics.median(seconds(programs[name])):,.0f}" for name in ("als", "implicit")]
+        rows.append([key[0] + samples.star("everyone", key), str(key[1]), str(key[2]), *speed,
+                     ratio(programs["als"], [programs["implicit"]]), "3" if key[0] == "M" else ""])
+    return table(["data", "rank", "processes", "als, users/s", "implicit, users/s", "ratio", "goal"], rows)
+
+
+def use(samples: Samples) -> str:
+    """Of one core.  An iteration's operations: per rating and side 4 rank for
+    each pass of conjugate gradient, of which there are 1 + 3, or rank^2 for a
+    Gram matrix; per row 4 rank^2 for Gram matrix, whitening there and back, or
+    rank^2 + rank^3 / 3.  Its bytes: each rating's entry and factors, once."""
+    rows = []
+    for key, programs in samples.groups["iterations"].items():
+        if key[2] != 1:
+            continue
+        users, items, ratings = samples.shapes[key[0]]
+        rank = key[1]
+        for solver, operations in (("cg", 2 * ratings * 16 * rank + 4 * (users + items) * rank ** 2),
+                                   ("cholesky", 2 * ratings * rank ** 2 + (users + items) * (rank ** 2 + rank ** 3 / 3))):
+            best = min(seconds(programs[f"als {solver}"]))
+            rows.append([key[0] + samples.star("iterations", key), str(rank), solver, show(best),
+                         f"{operations / best / 1e9:.0f} GFLOP/s", f"**{operations / best / samples.peak[1]:.0%}**",
+                         f"{2 * ratings * (4 * rank + 8) / best / 1e9:.1f} GB/s",
+                         f"{2 * ratings * (4 * rank + 8) / best / samples.bandwidth:.0%}"])
+    return table(["data", "rank", "solver", "best iteration", "operations", "of sgemm's", "bytes gathered",
+                  "of a copy's"], rows) + (f"\nsgemm: {samples.peak[1] / 1e9:.0f} GFLOP/s in one thread; a copy of 256 MiB: "
+                                           f"{samples.bandwidth / 1e9:.1f} GB/s read and written.\n")
 
 
 def predict(samples: Samples) -> str:
@@ -159,6 +206,19 @@ def reading(samples: Samples) -> str:
                      f"**{(phases[0] + phases[1]) / one:.1f}**"])
     return table(["data", "rank", "processes", "reading", "sorting", "writing", "one iteration (cg)",
                   "reading and sorting, in iterations"], rows)
+
+
+def quality(result: dict) -> str:
+    rows = []
+    for entry in result["quality"]:
+        figures = [entry["measures"].get(name) for name in ("ndcg", "recall", "precision", "rmse")]
+        explicit = "explicit" in entry["program"]
+        rows.append([entry["data"], entry["program"],
+                     ", ".join(f"{name} {value:g}" for name, value in entry["setting"].items()
+                               if isinstance(value, (int, float)) and name in ("factors", "regularization", "alpha")),
+                     *(f"{value:.4f}" if value is not None and explicit == (place == 3) else ""
+                       for place, value in enumerate(figures))])
+    return table(["data", "program", "best setting", "NDCG@10", "recall@10", "precision@10", "RMSE"], rows)
 
 
 def tidy(axes: plt.Axes) -> None:
@@ -224,6 +284,7 @@ SECTIONS = (
     ("loss", "Seconds to a loss, and iterations to it", loss),
     ("job", "The whole job: from the ratings table to factor tables, 15 iterations", job),
     ("serving", "Ten recommendations for one user", serving),
+    ("everyone", "Ten recommendations for every user", everyone),
     ("predict", "A million predictions in one query", predict),
     ("reading", "Reading and sorting against one iteration", reading),
 )
@@ -247,10 +308,14 @@ def write(results: Path, readme: Path | None = None) -> None:
         if not samples.groups[part]:
             continue
         parts.append(f"### {title}\n\n{section(samples)}")
+        if part == "iterations":
+            parts.append(f"#### How much of the machine\n\n{use(samples)}")
         if part in PLOTS:
             name, plot = PLOTS[part]
             plot(samples, results / name)
             parts.append(f"![{title}](results/{name})\n")
+    if result.get("quality"):
+        parts.append(f"### What the recommendations are worth\n\n{quality(result)}")
     text = "\n".join(parts)
     (results / "table.md").write_text(text.replace("(results/", "("), encoding="utf-8")
     if readme:

@@ -14,6 +14,7 @@ import loss as objective
 import machine
 import ours
 import peers
+import quality
 import report
 import serving
 from data import Ratings, generate, load, movielens
@@ -21,7 +22,17 @@ from data import Ratings, generate, load, movielens
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
 LONGEST = 30
-PARTS = ("iterations", "loss", "job", "serving", "predict")
+PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality")
+
+# Iterations of als, implicit and cmfrec, by solver: few where they take long.
+# The first does not count for als and implicit, as factors and caches are cold
+# then; implicit's Cholesky solver on M takes minutes for one.
+COUNTS = {"cg": (8, 4, 4), "cholesky": (5, 3, 2)}
+COUNTS_LARGE = {"cg": (4, 3, 2), "cholesky": (3, 0, 1)}
+LARGE = 10_000_000
+
+# A peer that has not reached the loss in so many times als' seconds is stopped.
+HOPELESS = 12
 
 
 class Bench:
@@ -31,6 +42,7 @@ class Bench:
         self.connection.execute("CREATE EXTENSION IF NOT EXISTS als")
         self.calibration = machine.Calibration()
         self.samples: list[dict] = []
+        self.worth: list[dict] = []
         self.notes: list[str] = []
 
     def say(self, text: str) -> None:
@@ -46,9 +58,9 @@ class Bench:
     def settle(self, processes: int) -> float:
         return self.calibration.settle(processes, self.options.patience)
 
-    def rounds(self, processes: int):
+    def rounds(self, processes: int, most: int | None = None):
         """Numbers of rounds with their calibration."""
-        for number in range(self.options.rounds):
+        for number in range(min(self.options.rounds, most or self.options.rounds)):
             yield {"round": number, "calibration": self.settle(processes), "processes": processes}
 
     # Seconds per iteration; of reading and sorting
@@ -57,10 +69,11 @@ class Bench:
         coo = ratings.csr().tocoo()
         matrix = peers.confidences(ratings.csr(), ALPHA)
         settings = {"factors": rank, "regularization": REGULARIZATION, "processes": processes}
-        for this in self.rounds(processes):
+        large = len(ratings.values) > LARGE
+        for this in self.rounds(processes, 2 if large else None):
             self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": rank, **this}
-            for solver, counts in (("cg", (8, 4, 4)), ("cholesky", (5, 3, 2))):
+            for solver, counts in (COUNTS_LARGE if large else COUNTS).items():
                 run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
                                  solver=solver, iterations=counts[0], **settings)
                 self.add("iterations", f"als {solver}", run.per_iteration, **about)
@@ -71,8 +84,9 @@ class Bench:
                     self.add("reading", "als sorting", run.sort, **about)
                     self.add("reading", "als writing", run.write, **about)
                     self.add("reading", "als iteration", run.per_iteration, **about)
-                _, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
-                self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])), **about)
+                if counts[1]:
+                    _, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
+                    self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])), **about)
                 _, total = peers.cmfrec_fit(coo, alpha=ALPHA, solver=solver, iterations=counts[2], **settings)
                 self.add("iterations", f"cmfrec {solver}", total / counts[2], **about)
 
@@ -101,11 +115,16 @@ class Bench:
             about = {"data": ratings.name, "rank": RANK, "regularization": regularization, "alpha": alpha,
                      "target": target, **this}
 
-            def add(program: str, losses: dict[int, float], seconds: dict[int, float]) -> None:
+            limit = float("inf")
+
+            def add(program: str, losses: dict[int, float], seconds: dict[int, float]) -> float:
+                """The seconds, and a limit for those that come after."""
                 reached = [number for number in sorted(losses) if losses[number] <= target]
-                self.add("loss", program, seconds[reached[0]] if reached else float("nan"),
-                         reached=reached[0] if reached else None, **about,
+                taken = seconds[reached[0]] if reached else float("nan")
+                self.add("loss", program, taken, reached=reached[0] if reached else None, **about,
+                         longest=max(seconds[number] for number in losses),
                          curve=[[seconds[number], losses[number], number] for number in sorted(losses)])
+                return taken * HOPELESS if reached else float("inf")
 
             for solver in ("cg", "cholesky"):
                 # the seconds of one long training; the factors of one that
@@ -121,21 +140,18 @@ class Bench:
                                   f"(lambda {regularization:g}, alpha {alpha:g}, {solver}, iteration {number})")
                     if losses[number] <= target:
                         break
-                add(f"als {solver}", losses, dict(enumerate(map(float, seconds), 1)))
+                limit = min(limit, add(f"als {solver}", losses, dict(enumerate(map(float, seconds), 1))))
 
+            for solver in ("cg", "cholesky"):
                 losses = {}
 
                 def watch(factors: peers.Factors, seconds: list[float]) -> None:
                     losses[len(seconds)] = judge(factors)
-                    if losses[len(seconds)] <= target:
+                    if losses[len(seconds)] <= target or sum(seconds) > limit:
                         raise peers.Enough
 
                 _, each = peers.implicit_fit(matrix, solver=solver, iterations=LONGEST, watch=watch, **settings)
                 add(f"implicit {solver}", losses, dict(enumerate(map(float, np.cumsum(each)), 1)))
-
-                # its conjugate gradient minimizes something else
-                if self.options.quick and solver == "cg":
-                    continue
 
                 # no callback: trained anew with ever more iterations
                 losses, times = {}, {}
@@ -147,7 +163,7 @@ class Bench:
                     return losses[iterations] <= target
 
                 low, high = 0, 2
-                while not attempt(high) and high < LONGEST:
+                while not attempt(high) and high < LONGEST and times[high] < limit:
                     low, high = high, min(2 * high, LONGEST)
                 while losses[high] <= target and high - low > 1:
                     middle = (low + high) // 2
@@ -160,7 +176,7 @@ class Bench:
         table = ratings.name.replace("-", "_")
         settings = {"factors": RANK, "regularization": REGULARIZATION, "alpha": ALPHA, "iterations": ITERATIONS,
                     "processes": processes}
-        for this in self.rounds(processes):
+        for this in self.rounds(processes, 2 if len(ratings.values) > LARGE else None):
             self.say(f"whole job: {ratings.name}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": RANK, **this}
             run = ours.train(self.connection, "bench_model", table, solver="cg", **settings)
@@ -187,8 +203,8 @@ class Bench:
             for this in self.rounds(1):
                 self.say(f"serving: {ratings.name}, rank {rank}, round {this['round'] + 1}")
                 users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
-                first, calls = serving.als_calls("serving", users)
-                self.add("serving", "als", **serving.sample(calls), first=first, **about, **this)
+                loading, first, calls = serving.als_calls("serving", users)
+                self.add("serving", "als", **serving.sample(calls), loading=loading, first=first, **about, **this)
                 calls = serving.implicit_calls(factors, ratings, users)
                 self.add("serving", "implicit", **serving.sample(calls), **about, **this)
                 if vectors:
@@ -199,6 +215,14 @@ class Bench:
                 for this in self.rounds(1):
                     users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
                     self.add("serving", "pgvector HNSW", **serving.sample(search.calls(users)), **about, **this)
+        if "everyone" in parts and ratings.shape[1] < 500_000:
+            factors = ours.factors_of("serving", rank, ratings.shape)
+            for processes in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
+                for this in self.rounds(processes, 3):
+                    self.say(f"everyone: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
+                    self.add("everyone", "als", serving.als_everyone(connection, "serving", processes), **about, **this)
+                    self.add("everyone", "implicit", serving.implicit_everyone(factors, ratings, processes),
+                             **about, **this)
         if "predict" in parts:
             serving.make_pairs(connection, ratings, 1_000_000)
             for this in self.rounds(1):
@@ -206,10 +230,18 @@ class Bench:
                 first, calls = serving.predict_calls("serving", 3)
                 self.add("predict", "als", min(calls), first=first, **about, **this)
 
+    # What the recommendations are worth
+
+    def quality(self, ratings: Ratings) -> None:
+        load(self.connection, ratings, ratings.name.replace("-", "_"))
+        for name, setting, measures in quality.Quality(self.connection, ratings, os.cpu_count() or 1).run():
+            self.say(f"quality: {ratings.name}, {name}: {measures}, {setting}")
+            self.worth.append({"data": ratings.name, "program": name, "setting": setting, "measures": measures})
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
-    parser.add_argument("--quick", action="store_true", help="a few minutes: without M, time to a loss in one round")
+    parser.add_argument("--quick", action="store_true", help="without M, time to a loss in one round, no HNSW")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
     parser.add_argument("--data", default="", help="of S,M,ml-1m")
     parser.add_argument("--rounds", type=int, default=0, help="default 5, quick 3")
@@ -258,10 +290,11 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
         if "job" in parts:
             for count in processes:
                 bench.job(ratings, count)
-    if {"serving", "predict"} & set(parts):
+    if {"serving", "everyone", "predict"} & set(parts):
         for ratings in list(datasets.values()):
             for rank in (64, 128):
                 bench.serving(ratings, rank, parts)
+    if {"serving", "predict"} & set(parts):
         many = generate("items_1m", "a million items", scaled(20_000), scaled(1_000_000), scaled(3_000_000))
         datasets[many.name] = many
         load(bench.connection, many, many.name)
@@ -273,6 +306,14 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
             for regularization in (0.01, 1.0, 10.0, 100.0):
                 bench.time_to_loss(datasets["S"], regularization, alpha, 1)
         options.rounds = rounds
+    if "quality" in parts:
+        for name in ("ml-100k", "ml-1m"):
+            ratings = movielens(HERE.parent, name)
+            if ratings is None:
+                bench.note(f"{name} is not here: nothing was tuned")
+            else:
+                datasets[name] = ratings
+                bench.quality(ratings)
 
 
 def main() -> None:
@@ -287,7 +328,7 @@ def main() -> None:
         raise
     finally:
         # also of what was measured until something failed or was cancelled
-        if bench.samples:
+        if bench.samples or bench.worth:
             finish(bench, datasets, (time.time() - started) / 60)
 
 
@@ -300,8 +341,8 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += [f"--data {options.data}"] if options.data else []
     result = {"machine": machine.describe(bench.connection), "command": " ".join(command), "minutes": minutes,
               "rounds": options.rounds, "data": {name: ratings.describe() for name, ratings in datasets.items()},
-              "best calibration": bench.calibration.best, "notes": list(dict.fromkeys(bench.notes)),
-              "samples": bench.samples}
+              "best calibration": bench.calibration.best, "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
+              "samples": bench.samples, "quality": bench.worth}
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / "samples.json", "w", encoding="utf-8") as file:
         json.dump(result, file, separators=(",", ":"))

@@ -24,16 +24,23 @@ def sample(seconds: list[float]) -> dict:
     return {"seconds": float(np.median(seconds)), "p99": float(np.percentile(seconds, 99))}
 
 
-def als_calls(model: str, users: np.ndarray) -> tuple[float, list[float]]:
-    """The first call of a new connection, and each of the next ones."""
-    with ours.connect() as connection:
-        def recommend(user: int) -> None:
-            connection.execute(RECOMMEND, (model, int(user) + 1), prepare=True).fetchall()
+def als_calls(model: str, users: np.ndarray) -> tuple[float, float, list[float]]:
+    """The first call after a change of the model, when it has to be read; the
+    first one of the next connection; and each of this connection's later ones."""
+    def recommend(connection: psycopg.Connection, user: int) -> None:
+        connection.execute(RECOMMEND, (model, int(user) + 1), prepare=True).fetchall()
 
-        first = clock(recommend, users[0])
+    with ours.connect() as connection:
+        # changes no row, but makes everybody forget what is kept
+        connection.execute(f"UPDATE {model}_items SET factors = factors WHERE false")
+    with ours.connect() as loader, ours.connect() as connection:
+        loading = clock(recommend, loader, users[0])
         for user in users[:10]:
-            recommend(user)
-        return first, [clock(recommend, user) for user in users]
+            recommend(loader, user)
+        first = clock(recommend, connection, users[0])
+        for user in users[:10]:
+            recommend(connection, user)
+        return loading, first, [clock(recommend, connection, user) for user in users]
 
 
 def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) -> list[float]:
@@ -45,6 +52,17 @@ def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) 
     for user in users[:10]:
         recommend(user)
     return [clock(recommend, user) for user in users]
+
+
+def als_everyone(connection: psycopg.Connection, model: str, processes: int) -> float:
+    connection.execute("DROP TABLE IF EXISTS everyone")
+    return clock(connection.execute, "CREATE TABLE everyone AS SELECT * FROM als_recommend_all(%s, 10, workers => %s)"
+                 % (f"'{model}'", processes - 1))
+
+
+def implicit_everyone(factors: peers.Factors, ratings: Ratings, processes: int) -> float:
+    model, matrix = peers.implicit_serving(factors, processes), ratings.csr()
+    return clock(lambda: model.recommend(np.arange(matrix.shape[0]), matrix, N=10, filter_already_liked_items=True))
 
 
 class Vectors:
