@@ -111,6 +111,40 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
+CREATE FUNCTION als_tune(
+    model           text,
+    ratings         text,
+    grid            jsonb,
+    trials          integer DEFAULT NULL,
+    refit           boolean DEFAULT false,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    feedback        text DEFAULT 'implicit',
+    validation      text DEFAULT NULL,
+    validation_fraction double precision DEFAULT NULL,
+    validation_metric text DEFAULT NULL,
+    validation_k    integer DEFAULT 10,
+    patience        integer DEFAULT NULL,
+    seed            bigint DEFAULT 42,
+    workers         integer DEFAULT NULL,
+    verbose         boolean DEFAULT false
+) RETURNS TABLE (
+    rank            integer,
+    trial           integer,
+    parameters      jsonb,
+    metric          double precision,
+    best_iteration  integer,
+    iterations      integer,
+    loss            double precision,
+    seconds         double precision,
+    error           text
+)
+AS 'MODULE_PATHNAME', 'als_tune'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, text, double precision, text, integer, integer, bigint, integer, boolean)
+IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
+
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
 RETURNS internal
 AS 'MODULE_PATHNAME', 'als_train_agg_transfn'

@@ -267,27 +267,34 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 									 blocks_triplet_memory(other), &from);
 		data->validation_from = from;
 	}
+}
+
+void
+train_prepare(ModelTarget *target, const TrainOptions *options,
+			  const TrainingData *data)
+{
+	if (ratings_count(data->ratings) == 0)
+		reject_no_ratings();
 	if (data->held_out != NULL && ratings_count(data->held_out) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("there are no ratings to validate on"),
-				 validation->source != NULL ?
+				 options->validation.source != NULL ?
 				 errhint("Check that the relation or query of validation returns rows.") :
 				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
-						 validation->fraction)));
+						 options->validation.fraction)));
+	model_prepare_tables(target, options->parameters.feedback,
+						 idmap_type(ratings_user_map(data->ratings)),
+						 idmap_type(ratings_item_map(data->ratings)));
 }
 
 void
-train_sort(ModelTarget *target, const TrainOptions *options,
-		   TrainingData *data, bool shared)
+train_sort(const TrainOptions *options, TrainingData *data, bool shared)
 {
 	const TrainingParameters *parameters = &options->parameters;
 	Ratings    *ratings = data->ratings;
 	size_t		other = validation_budget(data->held_out != NULL);
 	instr_time	phase;
-
-	if (ratings_count(ratings) == 0)
-		reject_no_ratings();
 
 	if (parameters->verbose)
 	{
@@ -304,10 +311,6 @@ train_sort(ModelTarget *target, const TrainOptions *options,
 			ereport(NOTICE,
 					(errmsg("ratings exceed maintenance_work_mem and spill to temporary files")));
 	}
-	model_prepare_tables(target, parameters->feedback,
-						 idmap_type(ratings_user_map(ratings)),
-						 idmap_type(ratings_item_map(ratings)));
-
 	INSTR_TIME_SET_CURRENT(phase);
 	data->blocks = blocks_build(ratings, parameters->feedback,
 								(size_t) maintenance_work_mem * 1024 - other,
@@ -367,7 +370,8 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	Training   *training;
 	Datum		row;
 
-	train_sort(target, options, data, nworkers > 0);
+	train_prepare(target, options, data);
+	train_sort(options, data, nworkers > 0);
 	training = training_begin(&options->parameters, &data->blocks,
 							  data->validation, nworkers);
 	if (options->warm_start && target->last.run > 0)

@@ -42,11 +42,15 @@ extern int	train_workers(const TrainOptions *options,
 						  const TrainingData *data);
 
 /*
- * Creates or checks the model's tables and sorts what was read, for trainings
- * with or without workers.
+ * Raises if there is nothing to train from or to validate on; creates or checks
+ * the model's tables, for ids of the types that were read.
  */
-extern void train_sort(ModelTarget *target, const TrainOptions *options,
-					   TrainingData *data, bool shared);
+extern void train_prepare(ModelTarget *target, const TrainOptions *options,
+						  const TrainingData *data);
+
+/* Sorts what was read, for trainings with or without workers. */
+extern void train_sort(const TrainOptions *options, TrainingData *data,
+					   bool shared);
 
 /* Writes what was trained; returns the new row of the model's table. */
 extern Datum train_store(const ModelTarget *target,

@@ -1,4 +1,4 @@
-# A validation has the same curve, and the model the same factors, bit for bit,
+# A validation has the same curve, als_tune the same trials, and the model the same factors, bit for bit,
 # whatever the number of workers, the order of the rows and the memory; and a
 # training that is cancelled while it validates leaves nothing behind.
 
@@ -99,10 +99,37 @@ foreach my $feedback ('implicit', 'explicit')
 		"$feedback: als_evaluate says the same");
 }
 
+# als_tune: the same trials and the same model, and memory given back.
+sub tune
+{
+	my ($source, $arguments, $settings) = @_;
+	my $result = $node->safe_psql('postgres', qq{
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS model;
+		$settings
+		SELECT rank, trial, parameters, metric, best_iteration, iterations, loss, error
+		FROM als_tune('model', '$source', '{"factors": [4, 12, 20], "regularization": [0.1, 1]}', patience => 2, $arguments);
+		SELECT fingerprint('model')});
+	my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
+	return ($result, scalar @segments);
+}
+foreach my $refit ('false', 'true')
+{
+	my $how = "validation_fraction => 0.3, refit => $refit";
+	my ($expected, $segments) = tune('ratings', "$how, workers => 0", '');
+	like($expected, qr/^1\|.*\n6\|.*\n[0-9a-f]{32}/s, "tuned, refit $refit");
+	foreach my $setting ('', $little_memory)
+	{
+		my ($result, $left) = tune('shuffled', "$how, workers => 2", $setting);
+		is($result, $expected, "tuned by workers, refit $refit, $setting: the same");
+		is($left, $segments, "tuned by workers, refit $refit, $setting: no shared memory is left");
+	}
+}
+
 # Nothing to measure is an error of the leader's, with workers waiting for it.
 my ($stdout, $stderr);
 isnt($node->psql('postgres', q{
-	SELECT als_train('model', 'ratings', feedback => 'explicit', workers => 2, validation => 'SELECT -1 AS user_id, 1 AS item_id, 1 AS rating')},
+	SELECT als_train('nothing', 'ratings', feedback => 'explicit', workers => 2, validation => 'SELECT -1 AS user_id, 1 AS item_id, 1 AS rating')},
 	stdout => \$stdout, stderr => \$stderr), 0, 'nothing to measure: an error');
 like($stderr, qr/rmse has no value on the validation set/, 'nothing to measure: it says so');
 
