@@ -45,17 +45,30 @@ CREATE TABLE trials AS
     UNION ALL SELECT 'explicit', 'rmse', t.* FROM als_tune('tuned_explicit', 'ratings',
         '{"factors": [3, 6], "regularization": [0.05, 0.5], "solver": ["cg", "cholesky"], "nonnegative": [false, true], "regularization_scaling": [null, 0]}',
         feedback => 'explicit', validation_fraction => 0.2, patience => 2) t;
-SELECT feedback, count(*), count(error) AS failed, count(DISTINCT parameters) AS different,
-       bool_and(metric = evaluated('plain_' || feedback, 'held_out', metric_name)) AS metric, bool_and(loss = p.loss_of) AS loss,
-       bool_and(rank > 1 OR factors_of('tuned_' || feedback) = factors_of('plain_' || feedback)) AS best_is_stored
-FROM trials t, LATERAL (SELECT (train('plain_' || feedback, 'training', parameters - 'iterations', format('feedback => %L, iterations => %s', feedback, best_iteration))).loss AS loss_of) p
-GROUP BY feedback ORDER BY feedback;
-SELECT t.feedback, bool_and(t.metric = v.validation_curve[v.best_iteration]) AS metric, bool_and(t.best_iteration = v.best_iteration) AS best_iteration,
-       bool_and(t.iterations = array_length(v.losses, 1)) AS iterations, bool_and(rank > 1 OR factors_of('tuned_' || t.feedback) = factors_of('validated_' || t.feedback)) AS best_is_stored
-FROM trials t, LATERAL
-    train('validated_' || t.feedback, 'ratings', parameters, format('feedback => %L, validation_fraction => 0.2, patience => %s', t.feedback,
-          CASE t.feedback WHEN 'explicit' THEN '2' ELSE 'NULL' END)) v
-GROUP BY t.feedback ORDER BY t.feedback;
+CREATE TABLE checks (feedback text, trial int, metric boolean, loss boolean, best_is_stored boolean,
+    validated_metric boolean, validated_best boolean, validated_iterations boolean, validated_is_stored boolean);
+DO $$
+DECLARE
+    t trials;
+    plain als_model;
+    validated als_model;
+BEGIN
+    FOR t IN SELECT * FROM trials LOOP
+        plain := train('plain', 'training', t.parameters - 'iterations', format('feedback => %L, iterations => %s', t.feedback, t.best_iteration));
+        validated := train('validated', 'ratings', t.parameters, format('feedback => %L, validation_fraction => 0.2, patience => %s', t.feedback,
+                           CASE t.feedback WHEN 'explicit' THEN '2' ELSE 'NULL' END));
+        INSERT INTO checks VALUES (t.feedback, t.trial, t.metric = evaluated('plain', 'held_out', t.metric_name), t.loss = plain.loss,
+            factors_of('tuned_' || t.feedback) = factors_of('plain'), t.metric = validated.validation_curve[validated.best_iteration],
+            t.best_iteration = validated.best_iteration, t.iterations = array_length(validated.losses, 1),
+            factors_of('tuned_' || t.feedback) = factors_of('validated'));
+        DROP TABLE plain, validated;
+    END LOOP;
+END $$;
+-- the factors that are stored are those of the best trial, and of no other
+SELECT t.feedback, count(*), count(t.error) AS failed, count(DISTINCT parameters) AS different, bool_and(c.metric) AS metric, bool_and(c.loss) AS loss,
+       bool_and(best_is_stored = (rank = 1)) AS best_is_stored, bool_and(validated_metric) AS validated_metric, bool_and(validated_best) AS validated_best,
+       bool_and(validated_iterations) AS validated_iterations, bool_and(validated_is_stored = (rank = 1)) AS validated_is_stored
+FROM trials t JOIN checks c USING (feedback, trial) GROUP BY t.feedback ORDER BY t.feedback;
 -- best first, and trials count in the order of the grid, the last parameter fastest
 SELECT feedback, bool_and(rank = by_metric) AS ranked, min(rank), max(rank) FROM (
     SELECT *, row_number() OVER (PARTITION BY feedback ORDER BY CASE feedback WHEN 'explicit' THEN metric ELSE -metric END, trial) AS by_metric FROM trials) t
@@ -71,15 +84,15 @@ SELECT rank, parameters FROM als_tune('tuned_implicit', 'ratings', '{}') WHERE r
 SELECT run, validation_fraction FROM tuned_implicit ORDER BY run;
 
 -- The split is that of the call's seed, whatever seeds the grid has.
-SELECT t.trial, t.metric = evaluated('plain_seed', 'held_out', 'ndcg') AS metric
+SELECT t.trial, t.metric = evaluated('plain_seed_' || t.trial, 'held_out', 'ndcg') AS metric
 FROM als_tune('tuned_seed', 'ratings', '{"factors": 3, "iterations": 3, "seed": [1, 2]}', validation_fraction => 0.2) t,
-     LATERAL train('plain_seed', 'training', t.parameters - 'iterations', format('iterations => %s', t.best_iteration)) p WHERE p.run > 0 ORDER BY trial;
-SELECT seed, validation_seed FROM tuned_seed;
+     LATERAL train('plain_seed_' || t.trial, 'training', t.parameters - 'iterations', format('iterations => %s', t.best_iteration)) p WHERE p.run > 0 ORDER BY trial;
+SELECT seed IN (1, 2) AS one_of_both, validation_seed FROM tuned_seed;
 
 -- A relation to validate on, another metric, and text ids.
-SELECT bool_and(t.metric = evaluated('plain_seed', 'held_out', 'auc')) AS metric
+SELECT bool_and(t.metric = evaluated('plain_auc_' || t.trial, 'held_out', 'auc')) AS metric
 FROM als_tune('tuned_relation', 'training', '{"factors": [2, 3]}', validation => 'held_out', validation_metric => 'auc') t,
-     LATERAL train('plain_seed', 'training', t.parameters, format('iterations => %s', t.best_iteration)) p;
+     LATERAL train('plain_auc_' || t.trial, 'training', t.parameters, format('iterations => %s', t.best_iteration)) p WHERE p.run > 0;
 SELECT count(*) FROM als_tune('tuned_text', 'text_ratings', '{"factors": [2, 3]}', validation_fraction => 0.2);
 SELECT users, validation_curve[best_iteration] = evaluated('tuned_text', 'SELECT * FROM text_ratings WHERE als_holdout(user_id, item_id, 0.2, 42)', 'ndcg') AS metric FROM tuned_text;
 
@@ -110,7 +123,7 @@ SELECT count(*) AS combinations, min(n) > 3 AND max(n) < 32 AS even FROM (SELECT
 -- A trial that fails is a row; the others go on.
 SELECT trial, rank IS NULL AS unranked, parameters, metric IS NULL AS no_metric, loss IS NULL AS no_loss, error
 FROM als_tune('some_fail', 'ratings', '{"factors": [60, 3], "regularization": [0, 0.1], "iterations": 2, "solver": "cholesky"}') ORDER BY trial;
-SELECT factors, regularization > 0 OR factors = 3 AS one_that_worked FROM some_fail;
+SELECT regularization > 0 OR factors = 3 AS one_that_worked FROM some_fail;
 SELECT array_agg(rank ORDER BY rank) AS ranks, array_agg(error IS NULL) AS failures_last FROM als_tune('some_fail', 'ratings', '{"factors": [60, 3], "regularization": 0, "iterations": 2, "solver": "cholesky"}');
 
 -- bad input
