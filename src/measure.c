@@ -238,6 +238,8 @@ begin_user(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	user->factors = measured_factors(measurement, ALS_USERS) +
 		(size_t) measured->factors * measurement->stride;
 	test_items = read_test_row(me, user, measured->rows[TEST_SET], &ntest_items);
+	if (measurement->errors_only)
+		ranking->nrelevant = 0;
 	if (ranking->nrelevant == 0)
 		return;
 	if (measured->rows[TRAINING_SET] != NOT_THERE)

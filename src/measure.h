@@ -72,6 +72,7 @@ typedef struct Measurement
 	int			stride;
 	float		mean;			/* part of every score */
 	float		relevant_from;	/* the rating that makes an item relevant */
+	bool		errors_only;	/* nothing is ranked: rankings mean nothing */
 	uint32		k;
 	uint32		nusers;			/* those to measure, at most users_limit */
 	uint32		users_limit;	/* room for this many */
@@ -155,11 +156,18 @@ extern void measure_summarize(const Measurement *measurement,
 
 extern double metric_value(const MeasureSummary * summary, Metric metric);
 
+/* Is the metric one of errors, not of rankings? */
+static inline bool
+metric_is_error(Metric metric)
+{
+	return metric <= METRIC_MAE;
+}
+
 /* Is a value of the metric strictly better than another? */
 static inline bool
 metric_better(Metric metric, double value, double than)
 {
-	return metric <= METRIC_MAE ? value < than : value > than;
+	return metric_is_error(metric) ? value < than : value > than;
 }
 
 /* The rating from which on an item is relevant, unless something else is said. */

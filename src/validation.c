@@ -89,6 +89,7 @@ validation_area(const Validation *validation, int factors, bool shared)
 	layout.mean = validation->mean;
 	layout.relevant_from = usual_relevant_from(validation->feedback,
 											   validation->mean);
+	layout.errors_only = metric_is_error(validation->metric);
 	layout.k = validation->k;
 	layout.nusers = layout.users_limit = validation->nusers;
 	layout.nitems = validation->nitems;
