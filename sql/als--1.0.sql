@@ -22,6 +22,12 @@ CREATE TYPE als_model AS (
     solver          text,
     cg_steps        integer,
     tolerance       double precision,
+    validation      text,
+    validation_fraction double precision,
+    validation_seed bigint,
+    validation_metric text,
+    validation_k    integer,
+    patience        integer,
     seed            bigint,
     warm_start      boolean,
     workers         integer,
@@ -31,6 +37,8 @@ CREATE TYPE als_model AS (
     mean_rating     double precision,
     loss            double precision,
     losses          double precision[],
+    validation_curve double precision[],
+    best_iteration  integer,
     seconds         double precision,
     user_factors    regclass,
     item_factors    regclass
@@ -45,8 +53,13 @@ COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one 
 COMMENT ON COLUMN als_model.workers IS 'parallel workers that took part beside the leader';
 COMMENT ON COLUMN als_model.ratings IS 'pairs of user and item, duplicates merged';
 COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every explicit prediction; null if implicit';
-COMMENT ON COLUMN als_model.loss IS 'the objective after the last iteration';
+COMMENT ON COLUMN als_model.loss IS 'the objective of the factors that are kept';
 COMMENT ON COLUMN als_model.losses IS 'the objective after each iteration';
+COMMENT ON COLUMN als_model.validation IS 'relation or query that was validated on; null if it was set aside from the ratings';
+COMMENT ON COLUMN als_model.validation_fraction IS 'share of the ratings that was set aside: als_holdout(user, item, validation_fraction, validation_seed)';
+COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a column of als_evaluation; null without validation';
+COMMENT ON COLUMN als_model.validation_curve IS 'validation_metric after each iteration';
+COMMENT ON COLUMN als_model.best_iteration IS 'the iteration whose factors are kept: the best by validation_curve, without one the last';
 COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last one written';
 COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users';
 COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items';
@@ -83,6 +96,11 @@ CREATE FUNCTION als_train(
     solver          text DEFAULT 'cg',
     cg_steps        integer DEFAULT 3,
     tolerance       double precision DEFAULT 0,
+    validation      text DEFAULT NULL,
+    validation_fraction double precision DEFAULT NULL,
+    validation_metric text DEFAULT NULL,
+    validation_k    integer DEFAULT 10,
+    patience        integer DEFAULT NULL,
     seed            bigint DEFAULT 42,
     workers         integer DEFAULT NULL,
     warm_start      boolean DEFAULT false,
@@ -90,8 +108,42 @@ CREATE FUNCTION als_train(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, bigint, integer, boolean, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
+
+CREATE FUNCTION als_tune(
+    model           text,
+    ratings         text,
+    grid            jsonb,
+    trials          integer DEFAULT NULL,
+    refit           boolean DEFAULT false,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    feedback        text DEFAULT 'implicit',
+    validation      text DEFAULT NULL,
+    validation_fraction double precision DEFAULT NULL,
+    validation_metric text DEFAULT NULL,
+    validation_k    integer DEFAULT 10,
+    patience        integer DEFAULT NULL,
+    seed            bigint DEFAULT 42,
+    workers         integer DEFAULT NULL,
+    verbose         boolean DEFAULT false
+) RETURNS TABLE (
+    rank            integer,
+    trial           integer,
+    parameters      jsonb,
+    metric          double precision,
+    best_iteration  integer,
+    iterations      integer,
+    loss            double precision,
+    seconds         double precision,
+    error           text
+)
+AS 'MODULE_PATHNAME', 'als_tune'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, text, double precision, text, integer, integer, bigint, integer, boolean)
+IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
 RETURNS internal

@@ -30,8 +30,7 @@ typedef struct TrainState
 	char	   *model;
 	Jsonb	   *json;			/* options as given, NULL for none */
 	TrainOptions options;
-	Ratings    *ratings;
-	instr_time	started;
+	TrainingData data;
 } TrainState;
 
 /* The id type of an argument, with the column's own typmod and collation. */
@@ -68,16 +67,16 @@ begin_state(FunctionCallInfo fcinfo, MemoryContext context)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("model must not be null"),
 				 errhint("Give the model a name.")));
-	INSTR_TIME_SET_CURRENT(state->started);
+	INSTR_TIME_SET_CURRENT(state->data.started);
 	state->model = text_to_cstring(PG_GETARG_TEXT_PP(1 + AGG_MODEL));
 	if (!PG_ARGISNULL(1 + AGG_OPTIONS))
 		state->json = PG_GETARG_JSONB_P_COPY(1 + AGG_OPTIONS);
 	options_from_jsonb(&state->options, state->json);
 	argument_id_type(fcinfo, AGG_USER, "user_id", &user_type);
 	argument_id_type(fcinfo, AGG_ITEM, "item_id", &item_type);
-	state->ratings = ratings_begin(context, &user_type, &item_type,
-								   &state->options.source,
-								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024));
+	state->data.ratings = ratings_begin(context, &user_type, &item_type,
+										&state->options.source,
+										blocks_triplet_memory((size_t) maintenance_work_mem * 1024));
 	return state;
 }
 
@@ -135,7 +134,7 @@ als_train_agg_transfn(PG_FUNCTION_ARGS)
 		check_same_training(fcinfo, state);
 	}
 
-	ratings_add(state->ratings,
+	ratings_add(state->data.ratings,
 				PG_GETARG_DATUM(1 + AGG_USER), PG_ARGISNULL(1 + AGG_USER),
 				PG_GETARG_DATUM(1 + AGG_ITEM), PG_ARGISNULL(1 + AGG_ITEM),
 				PG_ARGISNULL(1 + AGG_RATING) ? 0 :
@@ -161,7 +160,7 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 
 	state = (TrainState *) PG_GETARG_POINTER(0);
 	model_begin_training(state->model, row_type->tdtypeid, &target);
-	ratings_finish(state->ratings);
-	PG_RETURN_DATUM(train_model(&target, &state->options, state->ratings,
-								NULL, state->started, row_type));
+	ratings_finish(state->data.ratings);
+	PG_RETURN_DATUM(train_model(&target, &state->options, &state->data,
+								row_type));
 }

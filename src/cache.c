@@ -212,8 +212,7 @@ load_header(ModelCache *cache)
 						RelationGetRelationName(model)),
 				 errhint("Train it with als_train.")));
 	UnregisterSnapshot(snapshot);
-	cache->stride = als_stride(cache->run.factors +
-							   (cache->run.feedback == ALS_EXPLICIT ? 2 : 0));
+	cache->stride = serving_stride(cache->run.feedback, cache->run.factors);
 
 	for (int s = 0; s < 2; s++)
 	{
@@ -311,12 +310,7 @@ read_row(const ModelCache *cache, AlsSide side, Relation table,
 	memset(row, 0, cache->stride * sizeof(float));
 	factor_table_row(table, &cache->sides[side].columns, slot, factors, row);
 	if (cache->run.feedback == ALS_EXPLICIT)
-	{
-		float		bias = row[factors];
-
-		row[factors] = side == ALS_USERS ? bias : 1;
-		row[factors + 1] = side == ALS_USERS ? 1 : bias;
-	}
+		serve_bias(row, factors, side);
 }
 
 /* Moves a side's rows to where there is room for capacity of them. */

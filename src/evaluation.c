@@ -65,42 +65,6 @@ read_training(const EvaluateOptions *options, size_t memory)
 	return source_read(CurrentMemoryContext, &source, memory, &from);
 }
 
-/*
- * The indices in a map of the model's ids that a set's ids have, in the set's
- * final order; NOT_THERE for ids that it lacks and may not be added.
- */
-static uint32 *
-map_ids(IdMap *map, const RatedIds *ids, const IdType *type, bool add,
-		const char *what)
-{
-	uint32	   *indices = MemoryContextAllocHuge(CurrentMemoryContext,
-												 Max(ids->size, 1) * sizeof(uint32));
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "als conversion",
-												  ALLOCSET_SMALL_SIZES);
-	IdConversion conversion;
-
-	id_conversion_init(&conversion, idmap_type(map), type->type, what,
-					   CurrentMemoryContext);
-	for (uint32 i = 0; i < ids->size; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		Datum		id;
-
-		CHECK_FOR_INTERRUPTS();
-		if (!id_convert(&conversion, ids->ids[i], &id))
-			indices[i] = NOT_THERE;
-		else if (add)
-			indices[i] = idmap_add(map, id);
-		else if (!idmap_find(map, id, &indices[i]))
-			indices[i] = NOT_THERE;
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-	}
-	MemoryContextDelete(context);
-	return indices;
-}
-
 /* How many indices are NOT_THERE. */
 static uint32
 count_missing(const uint32 *indices, uint32 size)
@@ -152,31 +116,18 @@ copy_user(Datum id, const float *row, void *arg)
 	return true;
 }
 
-/* Compares items by the order in which ties are broken. */
-static int
-compare_items(const void *a, const void *b, void *arg)
-{
-	const IdMap *items = arg;
-
-	CHECK_FOR_INTERRUPTS();
-	return id_compare(idmap_type(items), idmap_id(items, *(const uint32 *) a),
-					  idmap_id(items, *(const uint32 *) b));
-}
-
 /* Fills in the place of every item in the order of ids. */
 static void
 order_items(uint32 *order, IdMap *items)
 {
 	uint32		size = idmap_size(items);
-	uint32	   *sorted = MemoryContextAllocHuge(CurrentMemoryContext,
-												Max(size, 1) * sizeof(uint32));
+	Datum	   *ids = MemoryContextAllocHuge(CurrentMemoryContext,
+											 Max(size, 1) * sizeof(Datum));
 
 	for (uint32 i = 0; i < size; i++)
-		sorted[i] = i;
-	qsort_arg(sorted, size, sizeof(uint32), compare_items, items);
-	for (uint32 i = 0; i < size; i++)
-		order[sorted[i]] = i;
-	pfree(sorted);
+		ids[i] = idmap_id(items, i);
+	id_places(idmap_type(items), ids, size, order);
+	pfree(ids);
 }
 
 /* The rating from which on an item is relevant. */
@@ -185,8 +136,7 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
 {
 	if (options->has_relevant_from)
 		return (float) options->relevant_from;
-	/* the smallest positive number is what greater than 0 means */
-	return run->feedback == ALS_EXPLICIT ? run->mean_rating : nextafterf(0, 1);
+	return usual_relevant_from(run->feedback, run->mean_rating);
 }
 
 /* How many workers to ask for. */

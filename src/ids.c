@@ -114,6 +114,39 @@ id_compare(const IdType *id, Datum a, Datum b)
 	return id_compare_image(id, a, b);
 }
 
+/* What compare_indices compares by */
+typedef struct IdOrder
+{
+	const IdType *type;
+	const Datum *ids;
+} IdOrder;
+
+/* Compares indices of ids by the order in which ties are broken. */
+static int
+compare_indices(const void *a, const void *b, void *arg)
+{
+	const IdOrder *order = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	return id_compare(order->type, order->ids[*(const uint32 *) a],
+					  order->ids[*(const uint32 *) b]);
+}
+
+void
+id_places(const IdType *id, const Datum *ids, uint32 size, uint32 *places)
+{
+	IdOrder		order = {id, ids};
+	uint32	   *sorted = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(size, 1) * sizeof(uint32));
+
+	for (uint32 i = 0; i < size; i++)
+		sorted[i] = i;
+	qsort_arg(sorted, size, sizeof(uint32), compare_indices, &order);
+	for (uint32 i = 0; i < size; i++)
+		places[sorted[i]] = i;
+	pfree(sorted);
+}
+
 Datum
 id_copy(const IdType *id, Datum value)
 {

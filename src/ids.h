@@ -106,6 +106,10 @@ extern int	id_compare(const IdType *id, Datum a, Datum b);
 /* Compares the bytes of two values: an order that every type has. */
 extern int	id_compare_image(const IdType *id, Datum a, Datum b);
 
+/* Fills in the place that each of the ids has in that order. */
+extern void id_places(const IdType *id, const Datum *ids, uint32 size,
+					  uint32 *places);
+
 /* Copy in the current memory context, detoasted and not packed. */
 extern Datum id_copy(const IdType *id, Datum value);
 

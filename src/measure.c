@@ -49,6 +49,25 @@ typedef struct Measurer
 	MemoryContext batch;		/* reset for every one */
 } Measurer;
 
+const char *const metric_names[METRICS] = {
+	"rmse", "mae", "precision", "recall", "recall_capped", "map", "ndcg", "mrr",
+	"hit_rate", "auc"
+};
+
+/* Where they are, by Metric */
+static const size_t metric_offsets[METRICS] = {
+	offsetof(MeasureSummary, rmse),
+	offsetof(MeasureSummary, mae),
+	offsetof(MeasureSummary, ranking.precision),
+	offsetof(MeasureSummary, ranking.recall),
+	offsetof(MeasureSummary, ranking.recall_capped),
+	offsetof(MeasureSummary, ranking.average_precision),
+	offsetof(MeasureSummary, ranking.ndcg),
+	offsetof(MeasureSummary, ranking.reciprocal_rank),
+	offsetof(MeasureSummary, ranking.hit),
+	offsetof(MeasureSummary, ranking.auc)
+};
+
 PGDLLEXPORT void als_measure_worker(dsm_segment *segment, shm_toc *toc);
 
 #define ST_SORT sort_items
@@ -219,6 +238,8 @@ begin_user(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	user->factors = measured_factors(measurement, ALS_USERS) +
 		(size_t) measured->factors * measurement->stride;
 	test_items = read_test_row(me, user, measured->rows[TEST_SET], &ntest_items);
+	if (measurement->errors_only)
+		ranking->nrelevant = 0;
 	if (ranking->nrelevant == 0)
 		return;
 	if (measured->rows[TRAINING_SET] != NOT_THERE)
@@ -439,4 +460,10 @@ measure_summarize(const Measurement *measurement, MeasureSummary * summary)
 	divide_measures(&summary->ranking, summary->users, auc_users);
 	summary->coverage = summary->users > 0 ?
 		(double) covered / measurement->nitems : NAN;
+}
+
+double
+metric_value(const MeasureSummary * summary, Metric metric)
+{
+	return *(const double *) ((const char *) summary + metric_offsets[metric]);
 }

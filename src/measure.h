@@ -8,10 +8,13 @@
 #ifndef ALS_MEASURE_H
 #define ALS_MEASURE_H
 
+#include <math.h>
+
 #include "als_core.h"
 #include "als_ranking.h"
 #include "area.h"
 #include "port/atomics.h"
+#include "ratings.h"
 
 /* Both are what blocks_build returns, with ids of their own. */
 typedef enum RatingSet
@@ -19,8 +22,6 @@ typedef enum RatingSet
 	TEST_SET,
 	TRAINING_SET				/* left out of rankings, save what is in test */
 } RatingSet;
-
-#define NOT_THERE PG_UINT32_MAX
 
 /* A user of the test set whom the model knows */
 typedef struct MeasuredUser
@@ -38,6 +39,19 @@ typedef struct UserMeasures
 	double		absolute_error;
 	AlsMeasures ranking;
 } UserMeasures;
+
+/* One number that says how good factors are */
+typedef enum Metric
+{
+	METRIC_RMSE, METRIC_MAE,	/* lower is better */
+	METRIC_PRECISION, METRIC_RECALL, METRIC_RECALL_CAPPED, METRIC_MAP,
+	METRIC_NDCG, METRIC_MRR, METRIC_HIT_RATE, METRIC_AUC
+} Metric;
+
+#define METRICS (METRIC_AUC + 1)
+
+/* As the columns of als_evaluation are called */
+extern const char *const metric_names[METRICS];
 
 /* All users together; what has no value is NaN */
 typedef struct MeasureSummary
@@ -58,6 +72,7 @@ typedef struct Measurement
 	int			stride;
 	float		mean;			/* part of every score */
 	float		relevant_from;	/* the rating that makes an item relevant */
+	bool		errors_only;	/* nothing is ranked: rankings mean nothing */
 	uint32		k;
 	uint32		nusers;			/* those to measure, at most users_limit */
 	uint32		users_limit;	/* room for this many */
@@ -138,5 +153,29 @@ extern void measure_restart(Measurement *measurement);
 /* Sums up what has been measured, in the order of users. */
 extern void measure_summarize(const Measurement *measurement,
 							  MeasureSummary * summary);
+
+extern double metric_value(const MeasureSummary * summary, Metric metric);
+
+/* Is the metric one of errors, not of rankings? */
+static inline bool
+metric_is_error(Metric metric)
+{
+	return metric <= METRIC_MAE;
+}
+
+/* Is a value of the metric strictly better than another? */
+static inline bool
+metric_better(Metric metric, double value, double than)
+{
+	return metric_is_error(metric) ? value < than : value > than;
+}
+
+/* The rating from which on an item is relevant, unless something else is said. */
+static inline float
+usual_relevant_from(AlsFeedback feedback, float mean)
+{
+	/* the smallest positive number is what greater than 0 means */
+	return feedback == ALS_EXPLICIT ? mean : nextafterf(0, 1);
+}
 
 #endif							/* ALS_MEASURE_H */

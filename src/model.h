@@ -33,6 +33,12 @@ typedef enum ModelColumn
 	MODEL_SOLVER,
 	MODEL_CG_STEPS,
 	MODEL_TOLERANCE,
+	MODEL_VALIDATION,
+	MODEL_VALIDATION_FRACTION,
+	MODEL_VALIDATION_SEED,
+	MODEL_VALIDATION_METRIC,
+	MODEL_VALIDATION_K,
+	MODEL_PATIENCE,
 	MODEL_SEED,
 	MODEL_WARM_START,
 	MODEL_WORKERS,
@@ -42,6 +48,8 @@ typedef enum ModelColumn
 	MODEL_MEAN_RATING,
 	MODEL_LOSS,
 	MODEL_LOSSES,
+	MODEL_VALIDATION_CURVE,
+	MODEL_BEST_ITERATION,
 	MODEL_SECONDS,
 	MODEL_USER_FACTORS,
 	MODEL_ITEM_FACTORS
@@ -86,6 +94,27 @@ typedef struct ModelTarget
 	ModelRun	last;			/* the run before; run is 0 for the first */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelTarget;
+
+/*
+ * Puts a bias, which stands behind the factors of an explicit row, where
+ * serving wants it: [x_u, b_u, 1] and [y_i, 1, b_i], so that the score is an
+ * inner product.
+ */
+static inline void
+serve_bias(float *row, int factors, AlsSide side)
+{
+	float		bias = row[factors];
+
+	row[factors] = side == ALS_USERS ? bias : 1;
+	row[factors + 1] = side == ALS_USERS ? 1 : bias;
+}
+
+/* The length of a row that serving wants. */
+static inline int
+serving_stride(AlsFeedback feedback, int factors)
+{
+	return als_stride(factors + (feedback == ALS_EXPLICIT ? 2 : 0));
+}
 
 /* Is the relation a model, a table OF als_model? */
 extern bool is_model(Oid relation);

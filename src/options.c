@@ -17,9 +17,10 @@
 
 typedef enum OptionType
 {
-	OPTION_COLUMN,				/* char *: of the source, not of a query */
+	OPTION_TEXT,
 	OPTION_FEEDBACK,
 	OPTION_SOLVER,
+	OPTION_METRIC,
 	OPTION_INTEGER,
 	OPTION_SEED,
 	OPTION_REAL,
@@ -34,28 +35,38 @@ typedef struct Option
 	double		minimum;
 	double		maximum;
 	bool		nullable;
+	int			uses;			/* OptionUse */
 } Option;
 
 #define AT(field) offsetof(TrainOptions, field)
 
+#define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
+#define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
+#define READING (USE_TRAIN | USE_TUNE)
+
 static const Option options_table[] = {
-	{"user_column", OPTION_COLUMN, AT(source.user_column), 0, 0, false},
-	{"item_column", OPTION_COLUMN, AT(source.item_column), 0, 0, false},
-	{"rating_column", OPTION_COLUMN, AT(source.rating_column), 0, 0, true},
-	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false},
-	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false},
-	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false},
-	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true},
-	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false},
-	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false},
-	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false},
-	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false},
-	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false},
-	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, false},
-	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, false},
-	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, true},
-	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, false},
-	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, false},
+	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, false, READING},
+	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, false, READING},
+	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, true, READING},
+	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false, EVERYWHERE},
+	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false, PARAMETER},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false, PARAMETER},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true, PARAMETER},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false, PARAMETER},
+	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false, PARAMETER},
+	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false, PARAMETER},
+	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false, PARAMETER},
+	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false, PARAMETER},
+	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, false, PARAMETER},
+	{"validation", OPTION_TEXT, AT(validation.source), 0, 0, true, READING},
+	{"validation_fraction", OPTION_REAL, AT(validation.fraction), 0, 1, true, READING},
+	{"validation_metric", OPTION_METRIC, AT(validation.metric), 0, 0, true, READING},
+	{"validation_k", OPTION_INTEGER, AT(validation.k), 1, PG_INT32_MAX, false, READING},
+	{"patience", OPTION_INTEGER, AT(validation.patience), 1, 100000, true, READING},
+	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, false, EVERYWHERE | USE_GRID},
+	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, true, EVERYWHERE},
+	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, false, USE_TRAIN | USE_AGGREGATE},
+	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, false, EVERYWHERE},
 };
 
 static const char *const feedback_names[] = {"implicit", "explicit"};
@@ -72,6 +83,11 @@ static const TrainOptions defaults = {
 		.regularization_scaling = -1,	/* as the feedback has it */
 		.alpha = 40,
 		.seed = 42,
+	},
+	.validation = {
+		.fraction = -1,
+		.metric = -1,
+		.k = 10,
 	},
 	.workers = -1,
 };
@@ -94,17 +110,26 @@ option_field(TrainOptions *options, const Option *option)
 	return (char *) options + option->offset;
 }
 
-/* Sets an option that has a choice of two words. */
+/* The place of one of the words that an option may be. */
 static int
-choose(const Option *option, const char *value, const char *const *names)
+choose(const Option *option, const char *value, const char *const *names,
+	   int count)
 {
-	for (int i = 0; i < 2; i++)
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (int i = 0; i < count; i++)
+	{
 		if (strcmp(value, names[i]) == 0)
 			return i;
+		appendStringInfo(&known, "%s\"%s\"", i == 0 ? "" :
+						 i < count - 1 ? ", " : " or ", names[i]);
+	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown %s \"%s\"", option->name, value),
-			 errhint("It is either \"%s\" or \"%s\".", names[0], names[1])));
+			 errhint(count == 2 ? "It is either %s." : "It is one of %s.",
+					 known.data)));
 }
 
 static void
@@ -113,9 +138,13 @@ set_text(TrainOptions *options, const Option *option, char *value)
 	void	   *field = option_field(options, option);
 
 	if (option->type == OPTION_FEEDBACK)
-		*(AlsFeedback *) field = choose(option, value, feedback_names);
+		*(AlsFeedback *) field = choose(option, value, feedback_names,
+										lengthof(feedback_names));
 	else if (option->type == OPTION_SOLVER)
-		*(AlsSolver *) field = choose(option, value, solver_names);
+		*(AlsSolver *) field = choose(option, value, solver_names,
+									  lengthof(solver_names));
+	else if (option->type == OPTION_METRIC)
+		*(int *) field = choose(option, value, metric_names, METRICS);
 	else
 		*(char **) field = value;
 }
@@ -158,11 +187,33 @@ check_null(const Option *option)
 				 errhint("Leave it out for its default.")));
 }
 
-/* Settles what depends on more than one option. */
+/* Raises for what the options of a validation say of each other. */
 static void
-settle(TrainOptions *options)
+check_validation(const ValidationOptions *validation, bool validate)
+{
+	if (validation->source != NULL && validation->fraction >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("validation and validation_fraction exclude each other"),
+				 errhint("Name a relation or query to validate on, or the share of the ratings to set aside for that.")));
+	if (!validate && (validation->patience > 0 || validation->metric >= 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has no meaning without something to validate on",
+						validation->patience > 0 ? "patience" :
+						"validation_metric"),
+				 errhint("Pass validation => '...', a relation or query, or validation_fraction => 0.1, the share of the ratings to set aside.")));
+}
+
+void
+options_settle(TrainOptions *options)
 {
 	TrainingParameters *parameters = &options->parameters;
+
+	check_validation(&options->validation, options_validate(options));
+	if (options->validation.metric < 0)
+		options->validation.metric =
+			parameters->feedback == ALS_EXPLICIT ? METRIC_RMSE : METRIC_NDCG;
 
 	if (parameters->regularization_scaling < 0)
 		parameters->regularization_scaling =
@@ -172,14 +223,20 @@ settle(TrainOptions *options)
 }
 
 void
-options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo)
+options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
+					   int first, OptionUse use)
 {
+	int			next = first;
+
 	*options = defaults;
 	for (size_t i = 0; i < lengthof(options_table); i++)
 	{
 		const Option *option = &options_table[i];
-		int			argument = (int) i + 2;
+		int			argument;
 
+		if ((option->uses & use) == 0)
+			continue;
+		argument = next++;
 		if (PG_ARGISNULL(argument))
 		{
 			check_null(option);
@@ -187,9 +244,10 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo)
 		}
 		switch (option->type)
 		{
-			case OPTION_COLUMN:
+			case OPTION_TEXT:
 			case OPTION_FEEDBACK:
 			case OPTION_SOLVER:
+			case OPTION_METRIC:
 				set_text(options, option,
 						 text_to_cstring(PG_GETARG_TEXT_PP(argument)));
 				break;
@@ -208,18 +266,17 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo)
 				break;
 		}
 	}
-	settle(options);
 }
 
-/* The options that a query's training has, for hints. */
+/* The options that have a use, for hints. */
 static char *
-known_options(void)
+known_options(OptionUse use)
 {
 	StringInfoData known;
 
 	initStringInfo(&known);
 	for (size_t i = 0; i < lengthof(options_table); i++)
-		if (options_table[i].type != OPTION_COLUMN)
+		if (options_table[i].uses & use)
 			appendStringInfo(&known, "%s%s", known.len > 0 ? ", " : "",
 							 options_table[i].name);
 	return known.data;
@@ -227,18 +284,32 @@ known_options(void)
 
 /* Raises for a value of the wrong JSON type. */
 static void
-reject_option_type(const Option *option, const char *expected)
+reject_option_type(const Option *option, OptionUse use, const char *expected)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%s\" must be %s", option->name, expected),
-			 errhint("The options are %s.", known_options())));
+			 errhint("The options are %s.", known_options(use))));
 }
 
-/* Sets one option from a JSON value. */
-static void
-set_json(TrainOptions *options, const Option *option, JsonbValue *value)
+int
+options_find(const char *name, OptionUse use, const char *what)
 {
+	for (size_t i = 0; i < lengthof(options_table); i++)
+		if ((options_table[i].uses & use) &&
+			strcmp(options_table[i].name, name) == 0)
+			return (int) i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown %s \"%s\"", what, name),
+			 errhint("The options are %s.", known_options(use))));
+}
+
+void
+options_set(TrainOptions *options, int place, OptionUse use,
+			JsonbValue *value)
+{
+	const Option *option = &options_table[place];
 	Datum		numeric = value->type == jbvNumeric ?
 		NumericGetDatum(value->val.numeric) : (Datum) 0;
 	double		number = 0;
@@ -253,34 +324,35 @@ set_json(TrainOptions *options, const Option *option, JsonbValue *value)
 	}
 	switch (option->type)
 	{
-		case OPTION_COLUMN:
+		case OPTION_TEXT:
 		case OPTION_FEEDBACK:
 		case OPTION_SOLVER:
+		case OPTION_METRIC:
 			if (value->type != jbvString)
-				reject_option_type(option, "a string");
+				reject_option_type(option, use, "a string");
 			set_text(options, option, pnstrdup(value->val.string.val,
 											   value->val.string.len));
 			break;
 		case OPTION_INTEGER:
 			if (value->type != jbvNumeric || number != floor(number))
-				reject_option_type(option, "a whole number");
+				reject_option_type(option, use, "a whole number");
 			set_number(options, option, number);
 			break;
 		case OPTION_SEED:
 			if (value->type != jbvNumeric || number != floor(number) ||
 				fabs(number) > 9e18)
-				reject_option_type(option, "a whole number of type bigint");
+				reject_option_type(option, use, "a whole number of type bigint");
 			options->parameters.seed =
 				DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
 			break;
 		case OPTION_REAL:
 			if (value->type != jbvNumeric)
-				reject_option_type(option, "a number");
+				reject_option_type(option, use, "a number");
 			set_number(options, option, number);
 			break;
 		case OPTION_BOOLEAN:
 			if (value->type != jbvBool)
-				reject_option_type(option, "true or false");
+				reject_option_type(option, use, "true or false");
 			*(bool *) option_field(options, option) = value->val.boolean;
 			break;
 	}
@@ -299,7 +371,7 @@ options_from_jsonb(TrainOptions *options, Jsonb *jsonb)
 	options->source.rating_column = "rating";
 	if (jsonb == NULL)
 	{
-		settle(options);
+		options_settle(options);
 		return;
 	}
 	if (!JB_ROOT_IS_OBJECT(jsonb))
@@ -311,23 +383,15 @@ options_from_jsonb(TrainOptions *options, Jsonb *jsonb)
 	iterator = JsonbIteratorInit(&jsonb->root);
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
-		const Option *option = NULL;
-		char	   *name;
+		int			place;
 
 		if (token != WJB_KEY)
 			continue;
-		name = pnstrdup(value.val.string.val, value.val.string.len);
-		for (size_t i = 0; i < lengthof(options_table); i++)
-			if (options_table[i].type != OPTION_COLUMN &&
-				strcmp(options_table[i].name, name) == 0)
-				option = &options_table[i];
-		if (option == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("unknown option \"%s\"", name),
-					 errhint("The options are %s.", known_options())));
+		place = options_find(pnstrdup(value.val.string.val,
+									  value.val.string.len),
+							 USE_AGGREGATE, "option");
 		JsonbIteratorNext(&iterator, &value, true);
-		set_json(options, option, &value);
+		options_set(options, place, USE_AGGREGATE, &value);
 	}
-	settle(options);
+	options_settle(options);
 }

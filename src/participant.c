@@ -11,6 +11,8 @@
  *		3. the other side's rows, prepared for the solver	 (explicit or CG)
  *		4. the side's rows solved, by blocks
  *	  the leader adds up the loss and decides whether to go on
+ *	  5. the factors measured, by batches of users			 (validation)
+ *	  the leader sums that up, keeps the best and decides likewise
  *
  * Pieces of work depend on the data alone, and results are added up in the
  * order of pieces, so that any number of participants gives the same bits.
@@ -24,6 +26,7 @@
 #include "pgstat.h"
 #include "settings.h"
 #include "utils/memutils.h"
+#include "validation.h"
 
 #define GRAM_RANGES 16			/* at most */
 #define GRAM_ROWS 2048			/* at least, in a range */
@@ -47,19 +50,20 @@ poll_interrupts(void)
 }
 
 void
-participant_init(Participant *me, TrainingShared *shared, Area *ratings,
-				 bool leader)
+participant_init(Participant *me, TrainingAreas *areas, bool leader)
 {
+	TrainingShared *shared = (TrainingShared *) areas->shared.address;
 	const TrainingParameters *parameters = &shared->parameters;
 	AlsSystem  *system = &me->system;
 	size_t		size;
 
 	memset(me, 0, sizeof(*me));
 	me->shared = shared;
-	me->blocks = (RatingBlocks *) ratings->address;
+	me->areas = areas;
+	me->blocks = (RatingBlocks *) areas->ratings.address;
 	me->leader = leader;
 	for (int side = 0; side < 2; side++)
-		me->readers[side] = blocks_reader(ratings, side);
+		me->readers[side] = blocks_reader(&areas->ratings, side);
 
 	system->kernels = chosen_kernels();
 	system->blas = blas_load();
@@ -305,17 +309,105 @@ finish_iteration(Participant *me)
 	}
 }
 
+/* The leader's beginning of phase 5: what is to be measured. */
+static void
+take_factors(Participant *me)
+{
+	TrainingShared *shared = me->shared;
+	float	   *factors[2] = {side_factors(shared, ALS_USERS),
+	side_factors(shared, ALS_ITEMS)};
+
+	validation_take((Measurement *) me->areas->measurement.address, factors,
+					shared->rank);
+}
+
+/* Phase 5: the factors measured on what was set aside. */
+static void
+measure_factors(Participant *me)
+{
+	Area	   *sets[2] = {[TEST_SET] = &me->areas->held_out,
+	[TRAINING_SET] = &me->areas->ratings};
+
+	measure_participate(&me->areas->measurement, sets);
+}
+
+/* Keeps the factors as the best. */
+static void
+keep_factors(Participant *me)
+{
+	TrainingShared *shared = me->shared;
+	size_t		stride = als_stride(shared->rank);
+
+	for (int side = 0; side < 2; side++)
+		memcpy(best_factors(shared, side), side_factors(shared, side),
+			   me->blocks->sides[side].nrows * stride * sizeof(float));
+}
+
+/* The leader's end of phase 5: sums up, and compares with the best so far. */
+static void
+judge_factors(Participant *me)
+{
+	TrainingShared *shared = me->shared;
+	Measurement *measurement = (Measurement *) me->areas->measurement.address;
+	double	   *curve = shared_at(shared, shared->curve_offset);
+	int			done = shared->iterations;
+	MeasureSummary summary;
+	double		value;
+
+	measure_summarize(measurement, &summary);
+	measure_restart(measurement);
+	value = metric_value(&summary, shared->metric);
+	if (isnan(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("%s has no value on the validation set",
+						metric_names[shared->metric]),
+				 errdetail("Ratings in it whose user and item are trained: " UINT64_FORMAT ", of them relevant: " UINT64_FORMAT ".",
+						   summary.pairs, summary.relevant),
+				 errhint("Validate on more ratings, of users and items that have others to train from.")));
+
+	curve[done - 1] = value;
+	if (shared->best_iteration == 0 ||
+		metric_better(shared->metric, value, curve[shared->best_iteration - 1]))
+	{
+		shared->best_iteration = done;
+		keep_factors(me);
+	}
+	else if (shared->patience > 0 &&
+			 done - shared->best_iteration >= shared->patience)
+		shared->stop = true;
+	if (shared->parameters.verbose)
+		ereport(NOTICE,
+				(errmsg("validation: %s %.6g, best of iteration %d",
+						metric_names[shared->metric], value,
+						shared->best_iteration)));
+}
+
 void
 participant_run(Participant *me)
 {
+	bool		validating = me->shared->validating;
+
 	do
 	{
 		INSTR_TIME_SET_CURRENT(me->iteration_start);
 		if (!solve_side(me, ALS_USERS) || !solve_side(me, ALS_ITEMS))
 			break;
 		if (me->leader)
+		{
 			finish_iteration(me);
+			if (validating)
+				take_factors(me);
+		}
 		end_phase(me);
+		if (validating && me->shared->failure == ALS_OK)
+		{
+			measure_factors(me);
+			end_phase(me);
+			if (me->leader)
+				judge_factors(me);
+			end_phase(me);
+		}
 	} while (!me->shared->stop);
 
 	for (int side = 0; side < 2; side++)

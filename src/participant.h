@@ -7,6 +7,7 @@
 #define ALS_PARTICIPANT_H
 
 #include "blocks.h"
+#include "measure.h"
 #include "portability/instr_time.h"
 #include "storage/barrier.h"
 #include "storage/condition_variable.h"
@@ -50,12 +51,30 @@ typedef struct TrainingShared
 	size_t		grams_offset;	/* double [ranges x rank x rank], implicit */
 	size_t		block_losses_offset;	/* double [blocks], either side */
 	size_t		block_penalties_offset;
+
+	/* what validation measures, and the best so far; see validation.h */
+	bool		validating;
+	Metric		metric;
+	int			patience;		/* 0: go on until the end */
+	int			best_iteration; /* from 1 */
+	size_t		curve_offset;	/* double [iterations] */
+	size_t		best_offset[2]; /* float [rows x stride], by side */
 } TrainingShared;
+
+/* The areas that participants share */
+typedef struct TrainingAreas
+{
+	Area		ratings;
+	Area		shared;
+	Area		held_out;		/* what is validated on; its address is NULL if */
+	Area		measurement;	/* nothing is, and that of the measurement too */
+} TrainingAreas;
 
 /* One participant's view */
 typedef struct Participant
 {
 	TrainingShared *shared;
+	TrainingAreas *areas;
 	RatingBlocks *blocks;
 	BlockReader *readers[2];
 	AlsSystem	system;
@@ -76,6 +95,13 @@ side_factors(const TrainingShared *shared, AlsSide side)
 	return shared_at(shared, shared->factors_offset[side]);
 }
 
+/* The best factors of a side that validation has seen. */
+static inline float *
+best_factors(const TrainingShared *shared, AlsSide side)
+{
+	return shared_at(shared, shared->best_offset[side]);
+}
+
 /* Does the solver want the other side's rows prepared? */
 static inline bool
 needs_preparation(const TrainingParameters *parameters)
@@ -88,8 +114,8 @@ needs_preparation(const TrainingParameters *parameters)
 extern uint32 gram_ranges(uint32 nrows, int stride, uint32 *length);
 
 /* Sets up what a participant has of its own. */
-extern void participant_init(Participant *me, TrainingShared *shared,
-							 Area *ratings, bool leader);
+extern void participant_init(Participant *me, TrainingAreas *areas,
+							 bool leader);
 
 /* Runs all iterations, once all participants are known. */
 extern void participant_run(Participant *me);

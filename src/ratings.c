@@ -468,6 +468,38 @@ ratings_item_map(const Ratings *ratings)
 	return ratings->items;
 }
 
+uint32 *
+map_ids(IdMap *map, const RatedIds *ids, const IdType *type, bool add,
+		const char *what)
+{
+	uint32	   *indices = MemoryContextAllocHuge(CurrentMemoryContext,
+												 Max(ids->size, 1) * sizeof(uint32));
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als conversion",
+												  ALLOCSET_SMALL_SIZES);
+	IdConversion conversion;
+
+	id_conversion_init(&conversion, idmap_type(map), type->type, what,
+					   CurrentMemoryContext);
+	for (uint32 i = 0; i < ids->size; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Datum		id;
+
+		CHECK_FOR_INTERRUPTS();
+		if (!id_convert(&conversion, ids->ids[i], &id))
+			indices[i] = NOT_THERE;
+		else if (add)
+			indices[i] = idmap_add(map, id);
+		else if (!idmap_find(map, id, &indices[i]))
+			indices[i] = NOT_THERE;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	return indices;
+}
+
 void
 reject_unhashable(Oid type, const char *column)
 {

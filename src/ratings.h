@@ -78,6 +78,14 @@ extern IdMap *ratings_item_map(const Ratings *ratings);
  */
 extern Rating *ratings_next(Ratings *ratings, size_t *size);
 
+/*
+ * The indices in a map that a side's ids have, converted from their type, in
+ * final order; NOT_THERE for ids that it lacks and may not be added.
+ */
+#define NOT_THERE PG_UINT32_MAX
+extern uint32 *map_ids(IdMap *map, const RatedIds *ids, const IdType *type,
+					   bool add, const char *what);
+
 /* Raises that there is nothing to train from. */
 extern void reject_no_ratings(void);
 

@@ -28,6 +28,7 @@ typedef struct RatingsReceiver
 {
 	DestReceiver pub;
 	Ratings    *ratings;
+	Ratings    *held_out;		/* NULL: nothing is set aside */
 	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
 } RatingsReceiver;
 
@@ -230,11 +231,12 @@ rating_value(Oid type, Datum value)
 	}
 }
 
-/* The receiver's callbacks: rows of (user, item[, rating]). */
+/* The receiver's callbacks: rows of (user, item[, rating][, set aside]). */
 static bool
 receive_rating(TupleTableSlot *slot, DestReceiver *self)
 {
 	RatingsReceiver *receiver = (RatingsReceiver *) self;
+	Ratings    *ratings = receiver->ratings;
 	double		rating = 1;
 	bool		isnull = false;
 
@@ -245,7 +247,15 @@ receive_rating(TupleTableSlot *slot, DestReceiver *self)
 		if (!isnull)
 			rating = rating_value(receiver->rating_type, slot->tts_values[2]);
 	}
-	ratings_add(receiver->ratings, slot->tts_values[0], slot->tts_isnull[0],
+	if (receiver->held_out != NULL)
+	{
+		int			last = slot->tts_tupleDescriptor->natts - 1;
+
+		/* null for ids that are, which ratings_add rejects */
+		if (!slot->tts_isnull[last] && DatumGetBool(slot->tts_values[last]))
+			ratings = receiver->held_out;
+	}
+	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
 				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
 	return true;
 }
@@ -279,8 +289,8 @@ column_id_type(IdType *type, Form_pg_attribute column)
 }
 
 Ratings *
-source_read(MemoryContext parent, const RatingSource *source,
-			size_t memory, char **from)
+source_read_split(MemoryContext parent, const RatingSource *source,
+				  size_t memory, SourceSplit *split, char **from)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ErrorContextCallback callback;
@@ -332,6 +342,12 @@ source_read(MemoryContext parent, const RatingSource *source,
 		if (receiver.rating_type != column->atttypid)
 			appendStringInfoString(&query, "::pg_catalog.float8");
 	}
+	if (split != NULL)
+		appendStringInfo(&query, ", %s.als_holdout(ratings.%s, ratings.%s, '%.17g'::pg_catalog.float8, '" INT64_FORMAT "'::pg_catalog.int8)",
+						 quote_identifier(split->schema),
+						 quote_identifier(source->user_column),
+						 quote_identifier(source->item_column),
+						 split->fraction, split->seed);
 	appendStringInfo(&query, " FROM %s", from_clause);
 
 	receiver.pub.receiveSlot = receive_rating;
@@ -341,6 +357,9 @@ source_read(MemoryContext parent, const RatingSource *source,
 	receiver.pub.mydest = DestNone;
 	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
 									 memory);
+	if (split != NULL)
+		receiver.held_out = ratings_begin(parent, &user_type, &item_type,
+										  source, split->memory);
 
 	options.dest = &receiver.pub;
 	if (SPI_execute_extended(query.data, &options) < 0)
@@ -349,5 +368,17 @@ source_read(MemoryContext parent, const RatingSource *source,
 
 	error_context_stack = callback.previous;
 	ratings_finish(receiver.ratings);
+	if (split != NULL)
+	{
+		ratings_finish(receiver.held_out);
+		split->held_out = receiver.held_out;
+	}
 	return receiver.ratings;
+}
+
+Ratings *
+source_read(MemoryContext parent, const RatingSource *source,
+			size_t memory, char **from)
+{
+	return source_read_split(parent, source, memory, NULL, from);
 }

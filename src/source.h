@@ -21,4 +21,19 @@ extern char *source_from_clause(const char *source, char **canonical);
 extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
 							size_t memory, char **canonical);
 
+/* A share of the rows to set aside, by als_holdout */
+typedef struct SourceSplit
+{
+	const char *schema;			/* of als_holdout */
+	double		fraction;
+	int64		seed;
+	size_t		memory;			/* for what is set aside */
+	Ratings    *held_out;		/* what was: output */
+} SourceSplit;
+
+/* The same, but for what is set aside. */
+extern Ratings *source_read_split(MemoryContext parent,
+								  const RatingSource *source, size_t memory,
+								  SourceSplit *split, char **canonical);
+
 #endif							/* ALS_SOURCE_H */

@@ -43,8 +43,7 @@ prevent_training(const char *command)
 	PreventCommandIfParallelMode(command);
 }
 
-/* Seconds since a point in time. */
-static double
+double
 seconds_since(instr_time start)
 {
 	instr_time	now;
@@ -54,11 +53,10 @@ seconds_since(instr_time start)
 	return INSTR_TIME_GET_DOUBLE(now);
 }
 
-/* How many workers to ask for. */
-static int
-choose_workers(const TrainOptions *options, uint64 nratings)
+int
+train_workers(const TrainOptions *options, const TrainingData *data)
 {
-	double		work = (double) nratings *
+	double		work = (double) ratings_count(data->ratings) *
 		als_stride(options->parameters.factors);
 
 	if (options->workers >= 0)
@@ -134,26 +132,57 @@ set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
 		values[column - 1] = CStringGetTextDatum(text);
 }
 
-/* The loss of every iteration as double precision[]. */
+/* A number for every iteration as double precision[]. */
 static Datum
-losses_array(const double *losses, int count)
+iterations_array(const double *numbers, int count)
 {
 	Datum	   *elements = palloc(count * sizeof(Datum));
 
 	for (int i = 0; i < count; i++)
-		elements[i] = Float8GetDatum(losses[i]);
+		elements[i] = Float8GetDatum(numbers[i]);
 	return PointerGetDatum(construct_array(elements, count, FLOAT8OID,
 										   sizeof(float8), FLOAT8PASSBYVAL,
 										   TYPALIGN_DOUBLE));
 }
 
+/* Fills in what a run's validation was and said. */
+static void
+describe_validation(Datum *values, bool *nulls, const TrainOptions *options,
+					const TrainingData *data, const Training *training)
+{
+	const ValidationOptions *validation = &options->validation;
+	bool		split = data->held_out != NULL && data->validation_from == NULL;
+	const double *curve = training_curve(training);
+	int			iterations;
+
+	set_run_text(values, nulls, MODEL_VALIDATION, data->validation_from);
+	values[MODEL_VALIDATION_FRACTION - 1] = Float8GetDatum(validation->fraction);
+	nulls[MODEL_VALIDATION_FRACTION - 1] = !split;
+	values[MODEL_VALIDATION_SEED - 1] = Int64GetDatum(data->split_seed);
+	nulls[MODEL_VALIDATION_SEED - 1] = !split;
+	set_run_text(values, nulls, MODEL_VALIDATION_METRIC,
+				 curve ? metric_names[validation->metric] : NULL);
+	values[MODEL_VALIDATION_K - 1] = Int32GetDatum(validation->k);
+	nulls[MODEL_VALIDATION_K - 1] = curve == NULL;
+	values[MODEL_PATIENCE - 1] = Int32GetDatum(validation->patience);
+	nulls[MODEL_PATIENCE - 1] = validation->patience == 0;
+
+	training_losses(training, &iterations);
+	nulls[MODEL_VALIDATION_CURVE - 1] = curve == NULL;
+	if (curve != NULL)
+		values[MODEL_VALIDATION_CURVE - 1] = iterations_array(curve, iterations);
+	values[MODEL_BEST_ITERATION - 1] = Int32GetDatum(training_best(training));
+}
+
 /* Fills in a run but for its number and its tables. */
 static void
 describe_run(Datum *values, bool *nulls, const TrainOptions *options,
-			 const char *from, const Ratings *ratings,
-			 const RatingBlocks *blocks, Training *training)
+			 const TrainingData *data, const Training *training)
 {
 	const TrainingParameters *parameters = &options->parameters;
+	const Ratings *ratings = data->ratings;
+	const RatingBlocks *blocks = (const RatingBlocks *) data->blocks.address;
+	const char *from = data->from;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
 	int			iterations;
 	const double *losses = training_losses(training, &iterations);
@@ -190,30 +219,82 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_RATINGS - 1] = Int64GetDatum(blocks->nratings);
 	values[MODEL_MEAN_RATING - 1] = Float8GetDatum(blocks->mean);
 	nulls[MODEL_MEAN_RATING - 1] = !explicit;
-	values[MODEL_LOSS - 1] = Float8GetDatum(losses[iterations - 1]);
-	values[MODEL_LOSSES - 1] = losses_array(losses, iterations);
+	values[MODEL_LOSS - 1] = Float8GetDatum(losses[training_best(training) - 1]);
+	values[MODEL_LOSSES - 1] = iterations_array(losses, iterations);
+	describe_validation(values, nulls, options, data, training);
 }
 
-Datum
-train_model(ModelTarget *target, const TrainOptions *options,
-			Ratings *ratings, const char *from, instr_time started,
-			TupleDesc row_type)
+/* The share of the budget that is for what is validated on */
+static size_t
+validation_budget(bool validate)
+{
+	return validate ? (size_t) maintenance_work_mem * 1024 / 4 : 0;
+}
+
+void
+train_read(const ModelTarget *target, const TrainOptions *options,
+		   TrainingData *data)
+{
+	const ValidationOptions *validation = &options->validation;
+	size_t		other = validation_budget(options_validate(options));
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 - other);
+	char	   *from;
+
+	if (validation->fraction >= 0)
+	{
+		SourceSplit split = {0};
+
+		split.schema = target->extension_schema;
+		split.fraction = validation->fraction;
+		split.seed = data->split_seed = options->parameters.seed;
+		split.memory = blocks_triplet_memory(other);
+		data->ratings = source_read_split(CurrentMemoryContext,
+										  &options->source, memory, &split,
+										  &from);
+		data->held_out = split.held_out;
+	}
+	else
+		data->ratings = source_read(CurrentMemoryContext, &options->source,
+									memory, &from);
+	data->from = from;
+
+	if (validation->source != NULL)
+	{
+		RatingSource source = options->source;
+
+		source.source = validation->source;
+		data->held_out = source_read(CurrentMemoryContext, &source,
+									 blocks_triplet_memory(other), &from);
+		data->validation_from = from;
+	}
+}
+
+void
+train_prepare(ModelTarget *target, const TrainOptions *options,
+			  const TrainingData *data)
+{
+	if (ratings_count(data->ratings) == 0)
+		reject_no_ratings();
+	if (data->held_out != NULL && ratings_count(data->held_out) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NO_DATA_FOUND),
+				 errmsg("there are no ratings to validate on"),
+				 options->validation.source != NULL ?
+				 errhint("Check that the relation or query of validation returns rows.") :
+				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
+						 options->validation.fraction)));
+	model_prepare_tables(target, options->parameters.feedback,
+						 idmap_type(ratings_user_map(data->ratings)),
+						 idmap_type(ratings_item_map(data->ratings)));
+}
+
+void
+train_sort(const TrainOptions *options, TrainingData *data, bool shared)
 {
 	const TrainingParameters *parameters = &options->parameters;
-	size_t		budget = (size_t) maintenance_work_mem * 1024;
-	int			nworkers = choose_workers(options, ratings_count(ratings));
-	bool		spilled = ratings_spilled(ratings);
-	Datum		values[MODEL_COLUMNS];
-	bool		nulls[MODEL_COLUMNS];
+	Ratings    *ratings = data->ratings;
+	size_t		other = validation_budget(data->held_out != NULL);
 	instr_time	phase;
-	Area		area;
-	Training   *training;
-
-	if (row_type->natts != MODEL_COLUMNS)
-		elog(ERROR, "type als_model has %d columns, expected %d",
-			 row_type->natts, MODEL_COLUMNS);
-	if (ratings_count(ratings) == 0)
-		reject_no_ratings();
 
 	if (parameters->verbose)
 	{
@@ -221,43 +302,88 @@ train_model(ModelTarget *target, const TrainOptions *options,
 				(errmsg("read " UINT64_FORMAT " ratings by %u users of %u items in %.3f s",
 						ratings_count(ratings), ratings_users(ratings)->size,
 						ratings_items(ratings)->size,
-						seconds_since(started))));
-		if (spilled)
+						seconds_since(data->started))));
+		if (data->held_out != NULL)
+			ereport(NOTICE,
+					(errmsg("validating on " UINT64_FORMAT " ratings",
+							ratings_count(data->held_out))));
+		if (ratings_spilled(ratings))
 			ereport(NOTICE,
 					(errmsg("ratings exceed maintenance_work_mem and spill to temporary files")));
 	}
-	model_prepare_tables(target, parameters->feedback,
-						 idmap_type(ratings_user_map(ratings)),
-						 idmap_type(ratings_item_map(ratings)));
-
 	INSTR_TIME_SET_CURRENT(phase);
-	area = blocks_build(ratings, parameters->feedback, budget, nworkers > 0);
+	data->blocks = blocks_build(ratings, parameters->feedback,
+								(size_t) maintenance_work_mem * 1024 - other,
+								shared);
+	if (data->held_out != NULL)
+		data->validation =
+			validation_begin(options, ratings,
+							 ((RatingBlocks *) data->blocks.address)->mean,
+							 data->held_out, other, shared);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("sorted ratings in %.3f s",
 								seconds_since(phase))));
+}
 
-	training = training_begin(parameters, &area, nworkers);
-	if (options->warm_start && target->last.run > 0)
-		for (int side = 0; side < 2; side++)
-			load_starting_factors(target, options, training, ratings, side);
-	training_run(training);
+Datum
+train_store(const ModelTarget *target, const TrainOptions *options,
+			const TrainingData *data, Training *training,
+			TupleDesc row_type)
+{
+	const TrainingParameters *parameters = &options->parameters;
+	Datum		values[MODEL_COLUMNS];
+	bool		nulls[MODEL_COLUMNS];
+	instr_time	phase;
 
+	if (row_type->natts != MODEL_COLUMNS)
+		elog(ERROR, "type als_model has %d columns, expected %d",
+			 row_type->natts, MODEL_COLUMNS);
 	INSTR_TIME_SET_CURRENT(phase);
-	describe_run(values, nulls, options, from, ratings,
-				 (RatingBlocks *) area.address, training);
+	describe_run(values, nulls, options, data, training);
 	for (int side = 0; side < 2; side++)
 		model_replace_factors(target, side,
-							  side == ALS_USERS ? ratings_users(ratings) :
-							  ratings_items(ratings),
+							  side == ALS_USERS ? ratings_users(data->ratings) :
+							  ratings_items(data->ratings),
 							  training_factors(training, side),
 							  parameters->factors, parameters->feedback);
-	training_end(training);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("wrote factors in %.3f s",
 								seconds_since(phase))));
 
-	values[MODEL_SECONDS - 1] = Float8GetDatum(seconds_since(started));
+	values[MODEL_SECONDS - 1] = Float8GetDatum(seconds_since(data->started));
 	return model_add_run(target, row_type, values, nulls);
+}
+
+void
+train_end(TrainingData *data)
+{
+	if (data->validation != NULL)
+		validation_end(data->validation);
+	area_free(&data->blocks);
+}
+
+Datum
+train_model(ModelTarget *target, const TrainOptions *options,
+			TrainingData *data, TupleDesc row_type)
+{
+	int			nworkers = train_workers(options, data);
+	Training   *training;
+	Datum		row;
+
+	train_prepare(target, options, data);
+	train_sort(options, data, nworkers > 0);
+	training = training_begin(&options->parameters, &data->blocks,
+							  data->validation, nworkers);
+	if (options->warm_start && target->last.run > 0)
+		for (int side = 0; side < 2; side++)
+			load_starting_factors(target, options, training, data->ratings,
+								  side);
+	if (!training_run(training))
+		training_raise(training);
+	row = train_store(target, options, data, training, row_type);
+	training_end(training);
+	train_end(data);
+	return row;
 }
 
 /* als_train(model, ratings, ...) */
@@ -267,11 +393,9 @@ als_train(PG_FUNCTION_ARGS)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
 	TrainOptions options;
+	TrainingData data = {0};
 	ModelTarget target;
 	TupleDesc	row_type;
-	Ratings    *ratings;
-	instr_time	started;
-	char	   *from;
 	Datum		row;
 
 	prevent_training("als_train()");
@@ -287,16 +411,15 @@ als_train(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(caller, "als training",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	INSTR_TIME_SET_CURRENT(started);
+	INSTR_TIME_SET_CURRENT(data.started);
 
-	options_from_arguments(&options, fcinfo);
+	options_from_arguments(&options, fcinfo, 2, USE_TRAIN);
+	options_settle(&options);
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 row_type->tdtypeid, &target);
-	ratings = source_read(context, &options.source,
-						  blocks_triplet_memory((size_t) maintenance_work_mem * 1024),
-						  &from);
-	row = train_model(&target, &options, ratings, from, started, row_type);
+	train_read(&target, &options, &data);
+	row = train_model(&target, &options, &data, row_type);
 
 	MemoryContextSwitchTo(caller);
 	row = datumCopy(row, false, -1);

@@ -9,17 +9,60 @@
 #include "model.h"
 #include "options.h"
 #include "portability/instr_time.h"
+#include "validation.h"
+
+/* What trainings read, once it is read and once it is sorted */
+typedef struct TrainingData
+{
+	instr_time	started;		/* when reading began */
+	Ratings    *ratings;
+	const char *from;			/* what was read; NULL for an aggregate */
+	Ratings    *held_out;		/* to validate on, or NULL */
+	const char *validation_from;	/* likewise; NULL if it was set aside */
+	int64		split_seed;		/* with which it was then */
+	Area		blocks;			/* once sorted */
+	Validation *validation;		/* likewise; or NULL */
+} TrainingData;
 
 /* Raises where nothing can be written. */
 extern void prevent_training(const char *command);
 
+/* Seconds since a point in time. */
+extern double seconds_since(instr_time start);
+
 /*
- * Trains from finished ratings and stores the model: sorts, iterates, writes.
- * from is what was read, NULL for an aggregate; started when reading began.
- * Returns the new row of the model's table.
+ * Reads the ratings, and what is to be validated on, below the current memory
+ * context; data->started has been set.
  */
+extern void train_read(const ModelTarget *target, const TrainOptions *options,
+					   TrainingData *data);
+
+/* How many workers a training asks for. */
+extern int	train_workers(const TrainOptions *options,
+						  const TrainingData *data);
+
+/*
+ * Raises if there is nothing to train from or to validate on; creates or checks
+ * the model's tables, for ids of the types that were read.
+ */
+extern void train_prepare(ModelTarget *target, const TrainOptions *options,
+						  const TrainingData *data);
+
+/* Sorts what was read, for trainings with or without workers. */
+extern void train_sort(const TrainOptions *options, TrainingData *data,
+					   bool shared);
+
+/* Writes what was trained; returns the new row of the model's table. */
+extern Datum train_store(const ModelTarget *target,
+						 const TrainOptions *options,
+						 const TrainingData *data, Training *training,
+						 TupleDesc row_type);
+
+/* Gives back shared memory and files. */
+extern void train_end(TrainingData *data);
+
+/* A training from finished ratings: sorts, iterates, writes. */
 extern Datum train_model(ModelTarget *target, const TrainOptions *options,
-						 Ratings *ratings, const char *from,
-						 instr_time started, TupleDesc row_type);
+						 TrainingData *data, TupleDesc row_type);
 
 #endif							/* ALS_TRAIN_H */

@@ -18,6 +18,7 @@
 #include "pgstat.h"
 #include "training.h"
 #include "utils/memutils.h"
+#include "validation.h"
 
 /* Keys of the parallel context's table of contents */
 #define KEY_HANDLES 1
@@ -27,12 +28,13 @@ typedef struct TrainingHandles
 {
 	dsm_handle	ratings;
 	dsm_handle	shared;
+	dsm_handle	held_out;		/* DSM_HANDLE_INVALID: no validation */
+	dsm_handle	measurement;
 } TrainingHandles;
 
 struct Training
 {
-	Area		ratings;
-	Area		area;
+	TrainingAreas areas;
 	TrainingShared *shared;
 	int			nworkers;		/* asked for */
 	int			launched;
@@ -52,7 +54,7 @@ reserve(size_t *size, size_t bytes)
 
 Training *
 training_begin(const TrainingParameters *parameters, Area *ratings,
-			   int nworkers)
+			   const Validation *validation, int nworkers)
 {
 	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
@@ -77,6 +79,16 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	for (int side = 0; side < 2; side++)
 		layout.factors_offset[side] =
 			reserve(&size, nrows[side] * stride * sizeof(float));
+	if (validation != NULL)
+	{
+		layout.validating = true;
+		layout.metric = validation->metric;
+		layout.patience = validation->patience;
+		layout.curve_offset = reserve(&size, parameters->iterations * sizeof(double));
+		for (int side = 0; side < 2; side++)
+			layout.best_offset[side] =
+				reserve(&size, nrows[side] * stride * sizeof(float));
+	}
 	if (needs_preparation(parameters))
 		layout.prepared_offset = reserve(&size, most_rows * stride * sizeof(float));
 	if (explicit)
@@ -95,10 +107,17 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	layout.block_losses_offset = reserve(&size, most_blocks * sizeof(double));
 	layout.block_penalties_offset = reserve(&size, most_blocks * sizeof(double));
 
-	training->ratings = *ratings;
+	training->areas.ratings = *ratings;
 	training->nworkers = nworkers;
-	training->area = area_create(size, nworkers > 0, "the factors");
-	training->shared = shared = (TrainingShared *) training->area.address;
+	training->areas.shared = area_create(size, nworkers > 0, "the factors");
+	if (validation != NULL)
+	{
+		training->areas.held_out = validation->set;
+		training->areas.measurement = validation_area(validation,
+													  parameters->factors,
+													  nworkers > 0);
+	}
+	training->shared = shared = (TrainingShared *) training->areas.shared.address;
 	*shared = layout;
 	SpinLockInit(&shared->mutex);
 	ConditionVariableInit(&shared->started);
@@ -119,20 +138,36 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	return training;
 }
 
+/* Maps sorted ratings in a worker. */
+static Area
+attach_ratings(dsm_handle handle)
+{
+	Area		area = area_attach(handle);
+	RatingBlocks *blocks = (RatingBlocks *) area.address;
+
+	if (blocks->spilled)
+		SharedFileSetAttach(&blocks->fileset, area.segment);
+	return area;
+}
+
 /* Entry point of a worker. */
 void
 als_training_worker(dsm_segment *segment, shm_toc *toc)
 {
 	TrainingHandles *handles = shm_toc_lookup(toc, KEY_HANDLES, false);
-	Area		ratings = area_attach(handles->ratings);
-	Area		area = area_attach(handles->shared);
-	RatingBlocks *blocks = (RatingBlocks *) ratings.address;
-	TrainingShared *shared = (TrainingShared *) area.address;
+	TrainingAreas areas = {0};
+	TrainingShared *shared;
 	Participant me;
 
-	if (blocks->spilled)
-		SharedFileSetAttach(&blocks->fileset, ratings.segment);
-	participant_init(&me, shared, &ratings, false);
+	areas.ratings = attach_ratings(handles->ratings);
+	areas.shared = area_attach(handles->shared);
+	if (handles->measurement != DSM_HANDLE_INVALID)
+	{
+		areas.held_out = attach_ratings(handles->held_out);
+		areas.measurement = area_attach(handles->measurement);
+	}
+	shared = (TrainingShared *) areas.shared.address;
+	participant_init(&me, &areas, false);
 
 	/* the barrier is of use once the leader has counted its participants */
 	ConditionVariablePrepareToSleep(&shared->started);
@@ -150,8 +185,10 @@ als_training_worker(dsm_segment *segment, shm_toc *toc)
 	ConditionVariableCancelSleep();
 
 	participant_run(&me);
-	area_free(&ratings);
-	area_free(&area);
+	area_free(&areas.ratings);
+	area_free(&areas.shared);
+	area_free(&areas.held_out);
+	area_free(&areas.measurement);
 }
 
 /* Lets the participants begin. */
@@ -165,51 +202,64 @@ start_participants(TrainingShared *shared, int participants)
 	ConditionVariableBroadcast(&shared->started);
 }
 
-/* Raises what note_failure has noted. */
-static void
-report_failure(const TrainingShared *shared)
+void
+training_failure(const Training *training, const char **message,
+				 char **detail)
 {
+	const TrainingShared *shared = training->shared;
 	const char *side = shared->failed_side == ALS_USERS ? "user" : "item";
 
 	if (shared->failure == ALS_NOT_FINITE)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("training does not converge to finite factors"),
-				 errdetail("The factors of a %s are out of the range of type real.",
-						   side),
-				 errhint("Scale the ratings down, lower alpha or raise regularization.")));
-	if (shared->failure == ALS_NOT_OPTIMAL)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("training does not find nonnegative factors"),
-				 errdetail("The normal equations of a %s are too close to singular.",
-						   side),
-				 errhint("Raise regularization above %g.",
-						 shared->parameters.regularization)));
-	if (shared->failed_row < 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("the normal equations are singular"),
-				 errdetail("The Gram matrix of the %ss is singular to single precision.",
-						   side),
-				 errhint("Raise regularization above %g, or train fewer factors than there are users and items.",
-						 shared->parameters.regularization)));
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("the normal equations are singular"),
-			 errdetail("Those of a %s are singular to single precision.", side),
-			 errhint("Raise regularization above %g.",
-					 shared->parameters.regularization)));
+	{
+		*message = "training does not converge to finite factors";
+		*detail = psprintf("The factors of a %s are out of the range of type real.",
+						   side);
+	}
+	else if (shared->failure == ALS_NOT_OPTIMAL)
+	{
+		*message = "training does not find nonnegative factors";
+		*detail = psprintf("The normal equations of a %s are too close to singular.",
+						   side);
+	}
+	else
+	{
+		*message = "the normal equations are singular";
+		*detail = psprintf(shared->failed_row < 0 ?
+						   "The Gram matrix of the %ss is singular to single precision." :
+						   "Those of a %s are singular to single precision.",
+						   side);
+	}
 }
 
 void
+training_raise(const Training *training)
+{
+	const TrainingShared *shared = training->shared;
+	double		regularization = shared->parameters.regularization;
+	const char *message;
+	char	   *detail;
+
+	training_failure(training, &message, &detail);
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s", message),
+			 errdetail("%s", detail),
+			 shared->failure == ALS_NOT_FINITE ?
+			 errhint("Scale the ratings down, lower alpha or raise regularization.") :
+			 shared->failure != ALS_NOT_OPTIMAL && shared->failed_row < 0 ?
+			 errhint("Raise regularization above %g, or train fewer factors than there are users and items.",
+					 regularization) :
+			 errhint("Raise regularization above %g.", regularization)));
+}
+
+bool
 training_run(Training *training)
 {
 	TrainingShared *shared = training->shared;
 	ParallelContext *context = NULL;
 	Participant leader;
 
-	participant_init(&leader, shared, &training->ratings, true);
+	participant_init(&leader, &training->areas, true);
 
 	if (training->nworkers > 0)
 	{
@@ -222,8 +272,14 @@ training_run(Training *training)
 		shm_toc_estimate_keys(&context->estimator, 1);
 		InitializeParallelDSM(context);
 		handles = shm_toc_allocate(context->toc, sizeof(TrainingHandles));
-		handles->ratings = training->ratings.handle;
-		handles->shared = training->area.handle;
+		handles->ratings = training->areas.ratings.handle;
+		handles->shared = training->areas.shared.handle;
+		handles->held_out = handles->measurement = DSM_HANDLE_INVALID;
+		if (shared->validating)
+		{
+			handles->held_out = training->areas.held_out.handle;
+			handles->measurement = training->areas.measurement.handle;
+		}
 		shm_toc_insert(context->toc, KEY_HANDLES, handles);
 		LaunchParallelWorkers(context);
 		training->launched = context->nworkers_launched;
@@ -240,13 +296,14 @@ training_run(Training *training)
 		DestroyParallelContext(context);
 		ExitParallelMode();
 	}
-	if (shared->failure != ALS_OK)
-		report_failure(shared);
+	return shared->failure == ALS_OK;
 }
 
 float *
 training_factors(Training *training, AlsSide side)
 {
+	if (training->shared->best_iteration > 0)
+		return best_factors(training->shared, side);
 	return side_factors(training->shared, side);
 }
 
@@ -269,9 +326,25 @@ training_workers(const Training *training)
 	return training->launched;
 }
 
+const double *
+training_curve(const Training *training)
+{
+	const TrainingShared *shared = training->shared;
+
+	return shared->validating ? shared_at(shared, shared->curve_offset) : NULL;
+}
+
+int
+training_best(const Training *training)
+{
+	const TrainingShared *shared = training->shared;
+
+	return shared->validating ? shared->best_iteration : shared->iterations;
+}
+
 void
 training_end(Training *training)
 {
-	area_free(&training->area);
-	area_free(&training->ratings);
+	area_free(&training->areas.shared);
+	area_free(&training->areas.measurement);
 }
