@@ -122,5 +122,15 @@ for my $page ('README.md', glob('docs/*.md'))
 	}
 }
 
+# What docs/errors.md says of a message is what the code says: all up to what
+# differs from one error to the next.
+my $source = join '', map { slurp_file($_) } sort glob('src/*.c');
+$source =~ s/\\"/"/g;
+$source =~ s/%(?:\.0)?[a-z]/.../g;
+foreach my $message (slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg)
+{
+	ok(index($source, qq{errmsg("$message"}) >= 0, "docs/errors.md: $message");
+}
+
 $node->stop;
 done_testing();
