@@ -1,0 +1,136 @@
+# The examples of the documentation do what they say.
+#
+# Each page gets a database with the same small data, and its blocks of SQL run
+# there one after the other, in sessions of their own:
+#
+#   ```sql            has to work
+#   ```sql error S    has to fail with SQLSTATE S
+#   ```sql skip       needs something else: another extension, another server
+#   <!-- sql ... -->  prepares what the page takes for granted
+#   ```text           directly behind a block: what its last query shows
+#
+# Words and integers have to be those of the page.  A number with a decimal
+# point may differ in its last digit, since rounding depends on the machine.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('docs');
+$node->init;
+$node->start;
+
+# Two kinds of people and of films; one in eight ratings does not fit.  Without
+# the extension, which the pages create.
+$node->safe_psql('template1', q{
+CREATE TABLE movies AS
+    SELECT i AS movie_id, 'Film ' || i AS title, (ARRAY['drama', 'comedy', 'horror'])[1 + i % 3] AS genre, i % 7 AS stock
+    FROM generate_series(1, 240) i;
+CREATE TABLE users AS SELECT u AS user_id, 'user ' || u AS name FROM generate_series(1, 60) u;
+CREATE TABLE ratings AS
+    SELECT u AS user_id, i AS movie_id, (1 + (u * 31 + i * 17) % 5)::real AS rating,
+           now() - (u + i) % 200 * interval '1 day' AS rated_at
+    FROM generate_series(1, 60) u, generate_series(1, 240) i
+    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < CASE WHEN u % 2 = i % 2 THEN 28 ELSE 4 END;
+CREATE INDEX ON ratings (user_id);
+CREATE TABLE test_ratings AS SELECT user_id, movie_id, 6 - rating AS rating FROM ratings WHERE (user_id * 7 + movie_id * 3) % 10 = 0;
+CREATE TABLE shown AS SELECT user_id, movie_id, movie_id AS product_id FROM ratings WHERE movie_id % 5 = 0;
+CREATE TABLE likes AS SELECT user_id, movie_id AS item_id FROM ratings WHERE rating >= 4;
+CREATE TABLE products AS SELECT movie_id AS product_id, title AS name, stock > 0 AS in_stock FROM movies;
+CREATE TABLE clicks AS
+    SELECT user_id, movie_id AS product_id, rated_at AS clicked_at FROM ratings, generate_series(1, rating::int);
+CREATE TABLE orders AS
+    SELECT 1 + user_id % 2 AS shop_id, user_id, movie_id AS product_id, rating::int AS quantity FROM ratings;
+CREATE TABLE packages AS
+    SELECT (ARRAY['nginx', 'certbot', 'postgresql', 'python3-numpy', 'python3-scipy'])[1 + user_id % 5] || CASE WHEN user_id >= 5 THEN user_id::text ELSE '' END AS user_id,
+           CASE movie_id WHEN 1 THEN 'nginx' WHEN 2 THEN 'certbot' WHEN 3 THEN 'python3-numpy' ELSE 'package' || movie_id END AS item_id, rating
+    FROM ratings;
+});
+
+# What psql shows, as rows of cells
+sub cells
+{
+	my ($text) = @_;
+	return map { [ map { s/^\s+|\s+$//gr } split /\|/ ] }
+	  grep { /\S/ && !/^[-+]+$/ && !/^\(\d+ rows?\)$/ } split /\n/, $text;
+}
+
+# Is a cell what the page says?
+sub alike
+{
+	my ($is, $said) = @_;
+	return $is eq $said unless $said =~ /^-?\d+\.(\d+)$/ && $is =~ /^-?\d+(\.\d+)?$/;
+	return abs($is - $said) < 1.5 * 10**-length $1;
+}
+
+# Compares the output of a block's last query with the page.
+sub shows
+{
+	my ($output, $page, $name) = @_;
+	my @is = cells($output);
+	my @said = cells($page);
+	@is = @is[ -@said .. -1 ] if @is > @said;
+	my $same = @is == @said;
+	for my $row (0 .. $#said)
+	{
+		$same &&= @{ $is[$row] } == @{ $said[$row] };
+		$same &&= alike($is[$row][$_], $said[$row][$_]) for 0 .. $#{ $said[$row] };
+	}
+	ok($same, $name) or diag("the page:\n$page\nthe server:\n$output");
+	return;
+}
+
+for my $page ('README.md', glob('docs/*.md'))
+{
+	my @lines = split /\n/, slurp_file($page), -1;
+	my $database = lc($page =~ s{\W+}{_}gr);
+	my ($output, $end) = ('', -1);
+
+	next unless grep { /^```sql/ } @lines;
+	$node->safe_psql('postgres', "CREATE DATABASE $database");
+	for (my $i = 0; $i < @lines; $i++)
+	{
+		next unless $lines[$i] =~ /^(?:```(sql|text)\b ?(skip|error \w{5})?|<!-- (sql))$/;
+		my ($kind, $how) = ($1 // $3, $2 // '');
+		my $start = $i + 1;
+		my $close = $3 ? '-->' : '```';
+		$i++ until $lines[$i + 1] eq $close;
+		my $text = join "\n", @lines[ $start .. $i++ ];
+		my $name = "$page, line " . ($start + 1);
+
+		if ($kind eq 'text')
+		{
+			shows($output, $text, "$name: the output") if $start - $end <= 3;
+			next;
+		}
+		$end = $i;
+		next if $how eq 'skip';
+		my ($status, $stdout, $stderr) = $node->psql($database, $text,
+			extra_params => [ '-A', '-P', 'tuples_only=off', '-P', 'format=unaligned', '-v', 'VERBOSITY=verbose' ]);
+		$output = $stdout;
+		if ($how =~ /^error (\w+)/)
+		{
+			like($stderr, qr/ERROR:  $1: /, "$name: fails");
+		}
+		else
+		{
+			is($status, 0, $name) or diag($stderr);
+		}
+	}
+}
+
+# What docs/errors.md says of a message is what the code says: all up to what
+# differs from one error to the next.
+my $source = join '', map { slurp_file($_) } sort glob('src/*.c');
+$source =~ s/\\"/"/g;
+$source =~ s/%(?:\.0)?[a-z]/.../g;
+foreach my $message (slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg)
+{
+	ok(index($source, qq{errmsg("$message"}) >= 0, "docs/errors.md: $message");
+}
+
+$node->stop;
+done_testing();
