@@ -15,7 +15,8 @@ $node->append_conf('postgresql.conf', q{
 max_worker_processes = 16
 max_parallel_workers = 8
 max_parallel_maintenance_workers = 4
-# segments are files that can be counted
+# segments are files that can be counted, and statistics take none of them
+track_counts = off
 dynamic_shared_memory_type = mmap
 });
 $node->start;

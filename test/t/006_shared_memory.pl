@@ -23,6 +23,8 @@ max_worker_processes = 16
 max_parallel_workers = 8
 max_parallel_maintenance_workers = 4
 dynamic_shared_memory_type = $type
+# statistics take no segments
+track_counts = off
 });
 	$node->start;
 	$node->safe_psql('postgres', q{

@@ -19,7 +19,8 @@ maintenance_work_mem = 64MB
 log_temp_files = 0
 # says when a worker starts
 log_min_messages = debug1
-# segments are files that can be counted
+# segments are files that can be counted, and statistics take none of them
+track_counts = off
 dynamic_shared_memory_type = mmap
 });
 $node->start;

@@ -129,7 +129,7 @@ $source =~ s/\\"/"/g;
 $source =~ s/%(?:\.0)?[a-z]/.../g;
 foreach my $message (slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg)
 {
-	ok(index($source, qq{errmsg("$message"}) >= 0, "docs/errors.md: $message");
+	ok(index($source, qq{"$message"}) >= 0, "docs/errors.md: $message");
 }
 
 $node->stop;
