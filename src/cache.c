@@ -80,8 +80,8 @@ cache_init(void)
 }
 
 /*
- * Trigger on a model's tables, for each statement: DML does not invalidate
- * anything by itself.
+ * Trigger on a model's tables, for each statement or row: DML does not
+ * invalidate anything by itself.
  */
 Datum
 als_changed(PG_FUNCTION_ARGS)

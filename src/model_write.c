@@ -51,15 +51,23 @@ run_sql(const char *statement, int expected)
 	SPI_finish();
 }
 
-/* Makes DML on one of a model's tables known to all sessions. */
+/*
+ * Makes DML on one of a model's tables known to all sessions, whatever
+ * session_replication_role is.  The worker that applies a logical
+ * subscription's changes fires triggers for rows alone.
+ */
 static void
-create_trigger(const ModelTarget *target, const char *qualified)
+create_triggers(const ModelTarget *target, const char *qualified)
 {
+	const char *function = quote_qualified_identifier(target->extension_schema,
+													  "als_changed");
+
 	run_sql(psprintf("CREATE TRIGGER als_changed AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
-					 qualified,
-					 quote_qualified_identifier(target->extension_schema,
-												"als_changed")),
-			SPI_OK_UTILITY);
+					 qualified, function), SPI_OK_UTILITY);
+	run_sql(psprintf("CREATE TRIGGER als_changed_replica AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH ROW EXECUTE FUNCTION %s()",
+					 qualified, function), SPI_OK_UTILITY);
+	run_sql(psprintf("ALTER TABLE %s ENABLE ALWAYS TRIGGER als_changed, ENABLE REPLICA TRIGGER als_changed_replica",
+					 qualified), SPI_OK_UTILITY);
 }
 
 /* Raises if a relation that training wants to create is there already. */
@@ -107,7 +115,7 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	run_sql(psprintf("CREATE TABLE %s OF %s (PRIMARY KEY (run))", qualified,
 					 format_type_be_qualified(model_type)),
 			SPI_OK_UTILITY);
-	create_trigger(target, qualified);
+	create_triggers(target, qualified);
 	target->model = get_relname_relid(target->name, schema);
 }
 
@@ -178,7 +186,7 @@ create_factor_table(const ModelTarget *target, AlsSide side,
 	/* factors do not compress, and a row of them always fits into a page */
 	run_sql(psprintf("ALTER TABLE %s ALTER factors SET STORAGE PLAIN",
 					 qualified), SPI_OK_UTILITY);
-	create_trigger(target, qualified);
+	create_triggers(target, qualified);
 	return get_relname_relid(name, get_rel_namespace(target->model));
 }
 

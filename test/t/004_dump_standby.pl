@@ -8,13 +8,14 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $primary = PostgreSQL::Test::Cluster->new('primary');
-$primary->init(allows_streaming => 1);
+$primary->init(allows_streaming => 'logical');
 $primary->start;
 $primary->safe_psql('postgres', q{
 CREATE DATABASE source;
 CREATE DATABASE plain;
 CREATE DATABASE custom;
 CREATE DATABASE bare;
+CREATE DATABASE subscriber;
 });
 $primary->safe_psql('source', q{
 CREATE EXTENSION als;
@@ -110,24 +111,36 @@ like($stderr, qr/ERROR:  cannot execute als_train_agg\(\) during recovery/, 'nor
 my $evaluation = q{SELECT e FROM als_evaluate('model', 'ratings', training => 'SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.3)', workers => 1) e};
 is($standby->safe_psql('source', $evaluation), $primary->safe_psql('source', $evaluation), 'a standby evaluates');
 
-# a session of the standby that stays connected follows a retraining
-my $seed = 1;
-my $session = IPC::Run::start(
-	[ 'psql', '-X', '-A', '-t', '-q', '-d', $standby->connstr('source') ],
-	'<', \(my $in = ''), '>', \(my $out = ''), '2>', \(my $err = ''), IPC::Run::timeout(600));
+# a session that stays connected follows whatever changes a model
+sub connected
+{
+	my ($node, $database) = @_;
+	my $s = { in => '', out => '', err => '' };
+	$s->{run} = IPC::Run::start(
+		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr($database) ],
+		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
+	return $s;
+}
 sub ask
 {
-	my ($query) = @_;
-	$out = '';
-	$in .= "$query\n\\echo done\n";
-	$session->pump until $out =~ /done\n/ || $err ne '' || !$session->pumpable;
-	die $err if $out !~ /done\n/ || $err ne '';
-	$out =~ s/done\n//;
-	return $out;
+	my ($s, $query) = @_;
+	$s->{out} = '';
+	$s->{in} .= "$query\n\\echo done\n";
+	$s->{run}->pump until $s->{out} =~ /done\n/ || $s->{err} ne '' || !$s->{run}->pumpable;
+	die $s->{err} if $s->{out} !~ /done\n/ || $s->{err} ne '';
+	return $s->{out} =~ s/done\n//r;
 }
-ask(q{PREPARE answer AS SELECT als_predict('model', 3, 5), count(*), sum(score), min(item_id) FROM als_recommend('model', 3, 5);});
+sub disconnect
+{
+	my ($s) = @_;
+	$s->{in} .= "\\q\n";
+	$s->{run}->finish;
+}
+
+my $session = connected($standby, 'source');
+ask($session, q{PREPARE answer AS SELECT als_predict('model', 3, 5), count(*), sum(score), min(item_id) FROM als_recommend('model', 3, 5);});
 my $score = q{SELECT als_predict('model', 3, 5), count(*), sum(score), min(item_id) FROM als_recommend('model', 3, 5);};
-my $before = ask($score);
+my $before = ask($session, $score);
 like($before, qr/^-?[\d.e-]+\|5\|/, 'a session on the standby has answers');
 foreach my $change (
 	q{SELECT run FROM als_train('model', 'ratings', factors => 20, seed => 7)},
@@ -136,13 +149,68 @@ foreach my $change (
 {
 	$primary->safe_psql('source', $change);
 	$primary->wait_for_catchup($standby);
-	my $after = ask($score);
+	my $after = ask($session, $score);
 	isnt($after, $before, "a session on the standby notices: $change");
 	is($after, $primary->safe_psql('source', $score) . "\n", 'and serves what the primary does');
-	is(ask('EXECUTE answer;'), $after, 'also a prepared statement');
+	is(ask($session, 'EXECUTE answer;'), $after, 'also a prepared statement');
 	$before = $after;
 }
-$in .= "\\q\n";
-$session->finish;
+disconnect($session);
+
+# what is written without firing the usual triggers
+$primary->safe_psql('source', q{
+CREATE TABLE zero_items (LIKE model_items);
+INSERT INTO zero_items SELECT item_id, array_fill(0::real, ARRAY[20]) FROM model_items;
+});
+$session = connected($primary, 'source');
+$before = ask($session, $score);
+foreach my $change (
+	'UPDATE model_items SET factors = array_fill(0.5::real, ARRAY[20]) WHERE item_id = 5',
+	'INSERT INTO model_users SELECT 3, factors FROM model_users WHERE user_id = 4',
+	'DELETE FROM model_users WHERE user_id = 3',
+	"UPDATE model SET item_factors = 'zero_items'")
+{
+	$primary->safe_psql('source', "SET session_replication_role = replica; $change");
+	my $after = ask($session, $score);
+	isnt($after, $before, "session_replication_role = replica is noticed: $change");
+	is($after, $primary->safe_psql('source', $score) . "\n", 'and what is served is current');
+	$before = $after;
+}
+disconnect($session);
+$primary->safe_psql('source', q{
+UPDATE model SET item_factors = 'model_items';
+SELECT run FROM als_train('model', 'ratings', factors => 20);
+});
+
+# a subscriber's apply worker is such a session, and fires no statement triggers
+command_ok([ 'pg_dump', @connection, '--schema-only', '-f', "$dump.schema", '-t', 'model', '-t', 'model_users', '-t', 'model_items', 'source' ], 'pg_dump of a schema');
+$primary->safe_psql('subscriber', 'CREATE EXTENSION als');
+command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @connection, '-d', 'subscriber', '-f', "$dump.schema" ], 'restored');
+$primary->safe_psql('source', q{
+CREATE PUBLICATION models FOR TABLE model, model_users, model_items;
+SELECT pg_create_logical_replication_slot('models', 'pgoutput');
+});
+$primary->safe_psql('subscriber', sprintf(q{
+CREATE SUBSCRIPTION models CONNECTION 'host=%s port=%s dbname=source' PUBLICATION models WITH (create_slot = false, slot_name = 'models')
+}, $primary->host, $primary->port));
+$primary->poll_query_until('subscriber', q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel}) or die 'timed out';
+my $replicated = q{SELECT als_predict('model', 7, 5), als_predict('model', 7, 6), als_predict('model', 8, 6);};
+$session = connected($primary, 'subscriber');
+$before = ask($session, $replicated);
+is($before, $primary->safe_psql('source', $replicated) . "\n", 'a subscriber serves what the publisher does');
+foreach my $change (
+	'UPDATE model_items SET factors = array_fill(0.25::real, ARRAY[20]) WHERE item_id = 5',
+	"INSERT INTO ratings VALUES (7, 5, 100); SELECT als_refresh_user('model', 7)",
+	'DELETE FROM model_users WHERE user_id = 8')
+{
+	$primary->safe_psql('source', $change);
+	$primary->wait_for_catchup('models');
+	my $after = ask($session, $replicated);
+	isnt($after, $before, "a session on the subscriber notices: $change");
+	is($after, $primary->safe_psql('source', $replicated) . "\n", 'and serves what the publisher does');
+	$before = $after;
+}
+disconnect($session);
+$primary->safe_psql('subscriber', 'DROP SUBSCRIPTION models');
 
 done_testing();
