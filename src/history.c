@@ -174,7 +174,8 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 static void
 seen_error_context(void *arg)
 {
-	errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
 	errcontext("finding items already seen in %s",
 			   ((ModelCache *) arg)->run.source);
 }
