@@ -16,6 +16,7 @@
 #include "catalog/pg_type.h"
 #include "foldin.h"
 #include "history.h"
+#include "port/pg_bitutils.h"
 #include "ranked.h"
 #include "settings.h"
 #include "utils/builtins.h"
@@ -163,8 +164,7 @@ score_kept(Recommendation *recommendation)
 }
 
 /*
- * The same by way of an index: scores only items that are long enough and
- * whose bound could enter the result.
+ * The same by way of an index: scores only items that could enter the result.
  */
 static void
 search_kept(Recommendation *recommendation, const AlsIndex *index)
@@ -174,26 +174,27 @@ search_kept(Recommendation *recommendation, const AlsIndex *index)
 	const float *user = recommendation->user;
 	const float *rows = cache->sides[ALS_ITEMS].rows;
 	float		mean = cache->run.mean_rating;
-	float		length = als_length(cache->stride, user);
-	float		bounds[ALS_INDEX_BLOCK] pg_attribute_aligned(ALS_ALIGNMENT);
+	AlsQuery	query;
+	const AlsQuery *queries = &query;
 
+	als_query_prepare(cache->stride, user, &query);
 	for (size_t block = 0;
 		 block < als_index_blocks(index) &&
 		 topk_may_enter(recommendation->best,
-						als_index_limit(index, block, length) + mean);
+						als_index_limit(index, block, &query) + mean);
 		 block++)
 	{
-		size_t		count = als_index_bounds(index, kernels, block, user,
-											 length, bounds);
+		float		least =
+			als_query_least(topk_least(recommendation->best), mean);
+		uint64		found;
 
 		CHECK_FOR_INTERRUPTS();
-		for (size_t i = 0; i < count; i++)
+		als_index_search(index, kernels, block, 1, &queries, &least, &found);
+		for (; found != 0; found &= found - 1)
 		{
-			uint32		item;
+			uint32		item = als_index_row(index, block,
+											 pg_rightmost_one_pos64(found));
 
-			if (!topk_may_enter(recommendation->best, bounds[i] + mean))
-				continue;
-			item = als_index_row(index, block, i);
 			offer_kept(recommendation, item, mean +
 					   kernels->dot(cache->stride,
 									rows + (size_t) item * cache->stride,

@@ -5,6 +5,8 @@
 #ifndef ALS_TOPK_H
 #define ALS_TOPK_H
 
+#include <math.h>
+
 #include "ids.h"
 
 typedef struct ScoredItem
@@ -34,6 +36,13 @@ static inline bool
 topk_may_enter(const TopK *topk, float score)
 {
 	return topk->size < topk->k || score >= topk->least;
+}
+
+/* The least score with which an item can still be among the best */
+static inline float
+topk_least(const TopK *topk)
+{
+	return topk->size < topk->k ? -INFINITY : topk->least;
 }
 
 /* Adds an item; the id is copied. */

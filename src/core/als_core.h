@@ -82,9 +82,9 @@ typedef enum AlsSide
 	ALS_ITEMS
 } AlsSide;
 
-/* Rows of a block of an index, and rows whose bytes are interleaved */
-#define ALS_INDEX_BLOCK 256
-#define ALS_INDEX_GROUP 64
+/* Rows of a block of an index, and how many queries may search it at once */
+#define ALS_INDEX_BLOCK 64
+#define ALS_INDEX_QUERIES 2
 
 /* Results of the solvers; positive values are the 1-based failing pivot. */
 #define ALS_OK 0
@@ -97,6 +97,16 @@ typedef struct AlsEntry
 	uint32_t	column;			/* row of the other side */
 	float		rating;
 } AlsEntry;
+
+/* A vector, finite, whose largest inner products are looked for */
+typedef struct AlsQuery
+{
+	float		length;
+	double		inverse;		/* bytes are next to inverse x; 0: all are 0 */
+	double		missed;			/* length of x - bytes / inverse */
+	uint16_t	offset;			/* 128 times the sum of the bytes, modulo 2^16 */
+	int8_t		bytes[ALS_MAX_FACTORS + 16];	/* -64 to 64 */
+} AlsQuery;
 
 /* The inner loops for one instruction set. */
 typedef struct AlsKernels
@@ -136,11 +146,15 @@ typedef struct AlsKernels
 								  float *a);
 
 	/*
-	 * sums[i] = inner product of stride bytes with x, for the ALS_INDEX_BLOCK
-	 * rows i of a block of an index; see als_index_byte.  No sum overflows.
+	 * Sets bit i of found[q] for the rows i of a block of an index for which
+	 * the sum of (byte d of the query) (byte d of the row - 128) over stride
+	 * bytes is at least least[q], for n queries, no more than
+	 * ALS_INDEX_QUERIES.  The sums fit into 16 bits, though what leads to them
+	 * may not.
 	 */
-	void		(*byte_products) (int stride, const int8_t *bytes,
-								  const int16_t *x, int32_t *sums);
+	void		(*byte_search) (int stride, const uint16_t *pairs, int n,
+								const AlsQuery *const *queries,
+								const int16_t *least, uint64_t *found);
 } AlsKernels;
 
 /*
@@ -193,14 +207,13 @@ als_stride(int rank)
 }
 
 /*
- * Where byte d of row i of a block lies: the bytes of each group of rows by
- * pairs of factors.
+ * Where byte d of row i of a block lies: the low or, for odd d, the high byte
+ * of a pair.
  */
 static inline int
-als_index_byte(int stride, int i, int d)
+als_index_pair(int i, int d)
 {
-	return i / ALS_INDEX_GROUP * ALS_INDEX_GROUP * stride +
-		d / 2 * 2 * ALS_INDEX_GROUP + i % ALS_INDEX_GROUP * 2 + d % 2;
+	return d / 2 * ALS_INDEX_BLOCK + i;
 }
 
 /*
@@ -316,17 +329,27 @@ extern int	als_influence(const AlsBlas *blas, int rank, int stride,
 /* |x|, whatever the magnitude of x. */
 extern float als_length(int stride, const float *x);
 
+/* Prepares x[stride] for searches. */
+extern void als_query_prepare(int stride, const float *x, AlsQuery *query);
+
 /*
- * An index of rows for exact searches of the largest inner products: see
- * search.c.  It takes als_index_size bytes, aligned, that may lie anywhere and
- * be moved; the rows are not part of it.  poll is called every few
+ * The least inner product to look for if all that scores at least score is
+ * wanted: a product plus mean, which is rounded.
+ */
+extern float als_query_least(float score, float mean);
+
+/*
+ * An index of rows, finite, for exact searches of the largest inner products:
+ * see search.c.  It takes als_index_size bytes, aligned, that may lie anywhere
+ * and be moved; the rows are not part of it.  poll is called every few
  * milliseconds, may leave by longjmp, may be NULL.
  *
  * A search goes through the blocks in order.  No row of this block or of a
- * later one has an inner product above als_index_limit with an x of that
- * length.  als_index_bounds writes bounds[ALS_INDEX_BLOCK], none of them below
- * what dot returns for x and the row als_index_row(index, block, i), and
- * returns the number of rows.  Neither is ever not a number.
+ * later one has an inner product above als_index_limit, which is never not a
+ * number.  als_index_search looks for rows of the block in behalf of n queries
+ * at once, no more than ALS_INDEX_QUERIES: bit i of found[q] is 0 only if what
+ * dot returns for query q and the row als_index_row(index, block, i) is below
+ * least[q], which may be -INFINITY, or there is no such row.
  */
 typedef struct AlsIndex AlsIndex;
 
@@ -335,10 +358,11 @@ extern void als_index_build(int stride, size_t nrows, const float *rows,
 							AlsIndex *index, void (*poll) (void));
 extern size_t als_index_blocks(const AlsIndex *index);
 extern float als_index_limit(const AlsIndex *index, size_t block,
-							 float length);
-extern size_t als_index_bounds(const AlsIndex *index,
-							   const AlsKernels *kernels, size_t block,
-							   const float *x, float length, float *bounds);
-extern uint32_t als_index_row(const AlsIndex *index, size_t block, size_t i);
+							 const AlsQuery *query);
+extern void als_index_search(const AlsIndex *index, const AlsKernels *kernels,
+							 size_t block, int n,
+							 const AlsQuery *const *queries,
+							 const float *least, uint64_t *found);
+extern uint32_t als_index_row(const AlsIndex *index, size_t block, int i);
 
 #endif							/* ALS_CORE_H */

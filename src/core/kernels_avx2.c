@@ -11,9 +11,11 @@
 #include <immintrin.h>
 
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define PAIR_PRODUCTS(bytes, pair) _mm256_madd_epi16( \
-	_mm256_cvtepi8_epi16(_mm_loadu_si128((const __m128i *) (bytes))), \
-	_mm256_set1_epi32(pair))
+#define PAIR_PRODUCTS(pairs, pair) \
+	_mm256_maddubs_epi16((__m256i) (pairs), _mm256_set1_epi16(pair))
+#define LANE_BITS(lanes) _mm_movemask_epi8( \
+	_mm_packs_epi16(_mm256_castsi256_si128((__m256i) (lanes)), \
+					_mm256_extracti128_si256((__m256i) (lanes), 1)))
 #define WIDTH 8
 #define KERNELS als_kernels_avx2
 #define KERNELS_NAME "avx2"

@@ -11,9 +11,9 @@
 #include <immintrin.h>
 
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define PAIR_PRODUCTS(bytes, pair) _mm512_madd_epi16( \
-	_mm512_cvtepi8_epi16(_mm256_loadu_si256((const __m256i *) (bytes))), \
-	_mm512_set1_epi32(pair))
+#define PAIR_PRODUCTS(pairs, pair) \
+	_mm512_maddubs_epi16((__m512i) (pairs), _mm512_set1_epi16(pair))
+#define LANE_BITS(lanes) _mm512_movepi16_mask((__m512i) (lanes))
 #define WIDTH 16
 #define KERNELS als_kernels_avx512
 #define KERNELS_NAME "avx512"

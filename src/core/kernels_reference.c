@@ -75,19 +75,31 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 	}
 }
 
-/* sums[i] = sum over pairs p of bytes[p][i].x[p] */
+/* finds the rows i for which the sum of x_d (byte d - 128) suffices */
 static void
-byte_products(int stride, const int8_t *bytes, const int16_t *x,
-			  int32_t *sums)
+byte_search(int stride, const uint16_t *pairs, int n,
+			const AlsQuery *const *queries, const int16_t *least,
+			uint64_t *found)
 {
-	for (int i = 0; i < ALS_INDEX_BLOCK; i++)
+	for (int q = 0; q < n; q++)
 	{
-		sums[i] = 0;
-		for (int d = 0; d < stride; d++)
-			sums[i] += x[d] * bytes[als_index_byte(stride, i, d)];
+		found[q] = 0;
+		for (int i = 0; i < ALS_INDEX_BLOCK; i++)
+		{
+			int			sum = 0;
+
+			for (int d = 0; d < stride; d++)
+			{
+				int			pair = pairs[als_index_pair(i, d)];
+
+				sum += queries[q]->bytes[d] *
+					((d % 2 == 0 ? pair & 0xff : pair >> 8) - 128);
+			}
+			found[q] |= (uint64_t) (sum >= least[q]) << i;
+		}
 	}
 }
 
 const AlsKernels als_kernels_reference = {
-	"reference", dot, scores, residual, gather_residual, weighted_gram, byte_products
+	"reference", dot, scores, residual, gather_residual, weighted_gram, byte_search
 };

@@ -12,7 +12,8 @@
 
 typedef float Vector __attribute__((vector_size(WIDTH * 4)));
 typedef float Quarter __attribute__((vector_size(16)));
-typedef int32_t Integers __attribute__((vector_size(WIDTH * 4)));
+typedef uint16_t Pairs __attribute__((vector_size(WIDTH * 4)));
+typedef int16_t Sums __attribute__((vector_size(WIDTH * 4)));
 
 /* Picks four of the eight floats of two quarters. */
 #if defined(__clang__) || __GNUC__ >= 12
@@ -406,45 +407,91 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 	}
 }
 
-/* The inner products of WIDTH pairs of bytes with one pair of factors */
-static inline Integers
-pair_products(const int8_t *bytes, const int16_t *x)
+/*
+ * The inner products of pairs of bytes with one pair of factors, modulo 2^16:
+ * the largest, 255 64 2, just fits.
+ */
+static inline Pairs
+pair_products(Pairs pairs, const int8_t *x)
 {
 #ifdef PAIR_PRODUCTS
-	int32_t		pair;
+	int16_t		pair;
 
 	memcpy(&pair, x, sizeof(pair));
-	return (Integers) PAIR_PRODUCTS(bytes, pair);
+	return (Pairs) PAIR_PRODUCTS(pairs, pair);
 #else
-	Integers	products;
-
-	for (int i = 0; i < WIDTH; i++)
-		products[i] = x[0] * bytes[2 * i] + x[1] * bytes[2 * i + 1];
-	return products;
+	return (pairs & 0xff) * (uint16_t) x[0] + (pairs >> 8) * (uint16_t) x[1];
 #endif
 }
 
-/* sums[i] = sum over pairs p of bytes[p][i].x[p], a group at a time */
-static void
-byte_products(int stride, const int8_t *bytes, const int16_t *x,
-			  int32_t *sums)
+/* A bit for each lane, all of whose bits are the same. */
+static inline uint64_t
+lane_bits(Sums lanes)
 {
-	for (int i = 0; i < ALS_INDEX_BLOCK; i += ALS_INDEX_GROUP)
-	{
-		Integers	sum[ALS_INDEX_GROUP / WIDTH] = {{0}};
+#ifdef LANE_BITS
+	return (uint64_t) LANE_BITS(lanes);
+#else
+	uint64_t	bits = 0;
 
-		for (int d = 0; d < stride; d += 2)
+	for (int i = 0; i < 2 * WIDTH; i++)
+		bits |= (uint64_t) (lanes[i] & 1) << i;
+	return bits;
+#endif
+}
+
+/* Vectors of the pairs of a block's rows for two factors */
+#define BLOCK_VECTORS (ALS_INDEX_BLOCK / (2 * WIDTH))
+
+/*
+ * Searches a block in behalf of count queries, 1 or 2.  The sums overflow on
+ * the way, which takes nothing away from the last one.
+ */
+static inline __attribute__((always_inline)) void
+search_block(int count, int stride, const uint16_t *pairs,
+			 const AlsQuery *const *queries, const int16_t *least,
+			 uint64_t *found)
+{
+	Pairs		sum[ALS_INDEX_QUERIES][BLOCK_VECTORS];
+
+	UNROLL
+	for (int q = 0; q < count; q++)
+		UNROLL
+		for (int v = 0; v < BLOCK_VECTORS; v++)
+			sum[q][v] = (Pairs) {0} - queries[q]->offset;
+	for (int d = 0; d < stride; d += 2, pairs += ALS_INDEX_BLOCK)
+		UNROLL
+		for (int v = 0; v < BLOCK_VECTORS; v++)
 		{
+			Pairs		bytes = *(const Pairs *) (pairs + v * 2 * WIDTH);
+
 			UNROLL
-			for (int v = 0; v < ALS_INDEX_GROUP / WIDTH; v++)
-				sum[v] += pair_products(bytes + 2 * v * WIDTH, x + d);
-			bytes += 2 * ALS_INDEX_GROUP;
+			for (int q = 0; q < count; q++)
+				sum[q][v] += pair_products(bytes, queries[q]->bytes + d);
 		}
-		memcpy(sums + i, sum, sizeof(sum));
+	UNROLL
+	for (int q = 0; q < count; q++)
+	{
+		found[q] = 0;
+		UNROLL
+		for (int v = 0; v < BLOCK_VECTORS; v++)
+			found[q] |= lane_bits((Sums) sum[q][v] >= least[q]) <<
+				v * 2 * WIDTH;
 	}
+}
+
+/* Finds the rows for which the sum of x_d (byte d - 128) suffices. */
+static void
+byte_search(int stride, const uint16_t *pairs, int n,
+			const AlsQuery *const *queries, const int16_t *least,
+			uint64_t *found)
+{
+	if (n == 2)
+		search_block(2, stride, pairs, queries, least, found);
+	else
+		search_block(1, stride, pairs, queries, least, found);
 }
 
 const AlsKernels KERNELS = {
 	KERNELS_NAME, dot, scores, residual, gather_residual, weighted_gram,
-	byte_products
+	byte_search
 };
