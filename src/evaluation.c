@@ -13,12 +13,10 @@
 #include "blocks.h"
 #include "evaluation.h"
 #include "source.h"
+#include "team.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-
-/* Floats read that make another worker worth its start */
-#define WORK_PER_WORKER (64.0 * 1024 * 1024)
 
 /* Says what to do when the model's source cannot be read. */
 static void
@@ -139,18 +137,6 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
 	return usual_relevant_from(run->feedback, run->mean_rating);
 }
 
-/* How many workers to ask for. */
-static int
-choose_workers(const Evaluation *evaluation)
-{
-	double		work = (double) ratings_users(evaluation->ratings[TEST_SET])->size *
-		idmap_size(evaluation->items) * evaluation->cache->stride;
-
-	if (evaluation->options->workers >= 0)
-		return Min(evaluation->options->workers, max_parallel_maintenance_workers);
-	return (int) Min(work / WORK_PER_WORKER, max_parallel_maintenance_workers);
-}
-
 /* Lists the users to measure: those of the test set that the model knows. */
 static void
 list_users(Evaluation *evaluation, const uint32 *test_users)
@@ -212,7 +198,9 @@ measure(Evaluation *evaluation)
 	evaluation->items = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_ITEMS].type);
 	cache_scan(cache, ALS_ITEMS, add_item, evaluation);
-	nworkers = choose_workers(evaluation);
+	nworkers = team_size(options->workers,
+						 (double) ratings_users(evaluation->ratings[TEST_SET])->size *
+						 idmap_size(evaluation->items) * cache->stride);
 
 	/* ids first, since sorting uses the ratings up */
 	users = map_ids(evaluation->users, ratings_users(evaluation->ratings[TEST_SET]),

@@ -9,25 +9,14 @@
 
 #include <math.h>
 
-#include "access/parallel.h"
-#include "access/xact.h"
 #include "blocks.h"
 #include "measure.h"
 #include "settings.h"
+#include "team.h"
 #include "utils/memutils.h"
 
 #define BATCH_USERS 64
 #define BATCH_BEST (1024 * 1024)	/* items of top k in a batch, roughly */
-
-/* Key of the parallel context's table of contents */
-#define KEY_HANDLES 1
-
-/* The segments that a worker maps */
-typedef struct MeasureHandles
-{
-	dsm_handle	measurement;
-	dsm_handle	sets[2];		/* DSM_HANDLE_INVALID: not there */
-} MeasureHandles;
 
 /* A user in the batch */
 typedef struct BatchUser
@@ -313,7 +302,7 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 }
 
 void
-measure_participate(Area *area, Area *sets[2])
+measure_participate(Area *area, Area *const sets[2])
 {
 	Measurement *measurement = (Measurement *) area->address;
 	uint32		best = Max(Min(measurement->k, measurement->nitems), 1);
@@ -343,58 +332,13 @@ measure_participate(Area *area, Area *sets[2])
 void
 als_measure_worker(dsm_segment *segment, shm_toc *toc)
 {
-	MeasureHandles *handles = shm_toc_lookup(toc, KEY_HANDLES, false);
-	Area		area = area_attach(handles->measurement);
-	Area		areas[2];
-	Area	   *sets[2] = {NULL, NULL};
-
-	for (int set = 0; set < 2; set++)
-		if (handles->sets[set] != DSM_HANDLE_INVALID)
-		{
-			RatingBlocks *blocks;
-
-			areas[set] = area_attach(handles->sets[set]);
-			sets[set] = &areas[set];
-			blocks = (RatingBlocks *) areas[set].address;
-			if (blocks->spilled)
-				SharedFileSetAttach(&blocks->fileset, areas[set].segment);
-		}
-	measure_participate(&area, sets);
-	for (int set = 0; set < 2; set++)
-		if (sets[set] != NULL)
-			area_free(sets[set]);
-	area_free(&area);
+	team_work(toc, measure_participate);
 }
 
 void
-measure_run(Area *area, Area *sets[2], int nworkers)
+measure_run(Area *area, Area *const sets[2], int nworkers)
 {
-	ParallelContext *context = NULL;
-
-	if (nworkers > 0)
-	{
-		MeasureHandles *handles;
-
-		EnterParallelMode();
-		context = CreateParallelContext("$libdir/als", "als_measure_worker",
-										nworkers);
-		shm_toc_estimate_chunk(&context->estimator, sizeof(MeasureHandles));
-		shm_toc_estimate_keys(&context->estimator, 1);
-		InitializeParallelDSM(context);
-		handles = shm_toc_allocate(context->toc, sizeof(MeasureHandles));
-		handles->measurement = area->handle;
-		for (int set = 0; set < 2; set++)
-			handles->sets[set] = sets[set] ? sets[set]->handle : DSM_HANDLE_INVALID;
-		shm_toc_insert(context->toc, KEY_HANDLES, handles);
-		LaunchParallelWorkers(context);
-	}
-	measure_participate(area, sets);
-	if (context != NULL)
-	{
-		WaitForParallelWorkersToFinish(context);
-		DestroyParallelContext(context);
-		ExitParallelMode();
-	}
+	team_run("als_measure_worker", measure_participate, area, sets, nworkers);
 }
 
 /* Adds a user's measures to sums. */

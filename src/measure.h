@@ -139,13 +139,13 @@ recommended_items(const Measurement *measurement)
 extern Area measure_begin(const Measurement *layout, bool shared);
 
 /* Measures all users; sets are by RatingSet, the training set may be NULL. */
-extern void measure_run(Area *area, Area *sets[2], int nworkers);
+extern void measure_run(Area *area, Area *const sets[2], int nworkers);
 
 /*
  * What every participant does in measure_run, for those who are participants
  * already: measures users until none is left.
  */
-extern void measure_participate(Area *area, Area *sets[2]);
+extern void measure_participate(Area *area, Area *const sets[2]);
 
 /* Makes ready to measure again, with other factors for example. */
 extern void measure_restart(Measurement *measurement);

@@ -1,6 +1,7 @@
 /*
  * als_ranking.h
- *	  How good a user's ranking of items is: public interface.
+ *	  The best items for a user, and how good his ranking of items is: public
+ *	  interface.
  *
  * A ranking is not sorted: the relevant items are, and every other item only
  * counts how many of them it beats.  That gives all ranks.
@@ -21,6 +22,14 @@ typedef struct AlsRankedItem
 	float		score;
 	uint32_t	order;			/* of its id among all items' */
 } AlsRankedItem;
+
+/*
+ * Keeps an item in a heap of size items if it is among the capacity best so
+ * far, at whose top is the worst.  Sorting, best first, ends the collection.
+ */
+extern void als_best_add(AlsRankedItem *heap, uint32_t *size,
+						 uint32_t capacity, AlsRankedItem item);
+extern void als_best_sort(AlsRankedItem *items, uint32_t size);
 
 /* One user's ranking; the caller sets the first part and owns all arrays. */
 typedef struct AlsRanking

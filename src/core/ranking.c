@@ -7,59 +7,10 @@
 
 #include "als_ranking.h"
 
-/* Does a come before b? */
-static inline int
-is_better(AlsRankedItem a, AlsRankedItem b)
-{
-	return a.score > b.score || (a.score == b.score && a.order < b.order);
-}
-
-/* Puts an item at the top of a heap, worst first, and lets it sink. */
+/* Turns items that are best first into worst first. */
 static void
-sink(AlsRankedItem *heap, uint32_t size, uint32_t place, AlsRankedItem item)
+reverse(AlsRankedItem *items, uint32_t size)
 {
-	for (;;)
-	{
-		uint32_t	child = 2 * place + 1;
-
-		if (child >= size)
-			break;
-		if (child + 1 < size && is_better(heap[child], heap[child + 1]))
-			child++;
-		if (!is_better(item, heap[child]))
-			break;
-		heap[place] = heap[child];
-		place = child;
-	}
-	heap[place] = item;
-}
-
-/* Adds an item to a heap that has room. */
-static void
-rise(AlsRankedItem *heap, uint32_t place, AlsRankedItem item)
-{
-	while (place > 0 && is_better(heap[(place - 1) / 2], item))
-	{
-		heap[place] = heap[(place - 1) / 2];
-		place = (place - 1) / 2;
-	}
-	heap[place] = item;
-}
-
-/* Sorts items, worst first. */
-static void
-sort_items(AlsRankedItem *items, uint32_t size)
-{
-	/* the heap's top is the worst: taken away in turn, best first */
-	for (uint32_t i = size / 2; i > 0; i--)
-		sink(items, size, i - 1, items[i - 1]);
-	for (uint32_t end = size; end > 1; end--)
-	{
-		AlsRankedItem worst = items[0];
-
-		sink(items, end - 1, 0, items[end - 1]);
-		items[end - 1] = worst;
-	}
 	for (uint32_t i = 0; i < size / 2; i++)
 	{
 		AlsRankedItem item = items[i];
@@ -67,16 +18,6 @@ sort_items(AlsRankedItem *items, uint32_t size)
 		items[i] = items[size - 1 - i];
 		items[size - 1 - i] = item;
 	}
-}
-
-/* Keeps an item that is among the k best so far. */
-static void
-keep_best(AlsRanking *ranking, AlsRankedItem item)
-{
-	if (ranking->nbest < ranking->capacity)
-		rise(ranking->best, ranking->nbest++, item);
-	else if (ranking->capacity > 0 && is_better(item, ranking->best[0]))
-		sink(ranking->best, ranking->capacity, 0, item);
 }
 
 void
@@ -87,11 +28,13 @@ als_ranking_begin(AlsRanking *ranking)
 	ranking->nbest = 0;
 	ranking->ties = 0;
 	memset(ranking->beating, 0, ((size_t) n + 1) * sizeof(uint32_t));
-	sort_items(ranking->relevant, n);
+	als_best_sort(ranking->relevant, n);
+	reverse(ranking->relevant, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		ranking->scores[i] = ranking->relevant[i].score;
-		keep_best(ranking, ranking->relevant[i]);
+		als_best_add(ranking->best, &ranking->nbest, ranking->capacity,
+					 ranking->relevant[i]);
 	}
 	/* saves asking whether an item beats all before asking for a tie */
 	ranking->scores[n] = INFINITY;
@@ -168,7 +111,8 @@ als_ranking_add(AlsRanking *ranking, uint32_t n, const float *scores,
 			ranking->beating[first]++;
 		if (ranking->nbest < ranking->capacity ||
 			item.score >= ranking->best[0].score)
-			keep_best(ranking, item);
+			als_best_add(ranking->best, &ranking->nbest, ranking->capacity,
+						 item);
 	}
 }
 
