@@ -561,6 +561,40 @@ COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double pre
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 --
+-- Everyone at once
+--
+
+CREATE FUNCTION als_recommend_all(
+    model           regclass,
+    k               integer DEFAULT 10,
+    users           "any" DEFAULT NULL::bigint[],
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all(regclass, integer, "any", boolean, "any", "any", integer)
+IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_all_as(
+    user_type       anyelement,
+    item_type       anycompatible,
+    model           regclass,
+    k               integer DEFAULT 10,
+    users           "any" DEFAULT NULL::bigint[],
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, integer, "any", boolean, "any", "any", integer)
+IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
+
+--
 -- New and changed users and items
 --
 

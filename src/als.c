@@ -33,6 +33,12 @@ chosen_kernels(void)
 					   kernels_setting);
 }
 
+void
+poll_interrupts(void)
+{
+	CHECK_FOR_INTERRUPTS();
+}
+
 /* Called when the library is loaded. */
 void
 _PG_init(void)

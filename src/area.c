@@ -25,6 +25,15 @@ area_error_context(void *arg)
 			   request->size / 1024, request->purpose);
 }
 
+size_t
+area_reserve(size_t *size, size_t bytes)
+{
+	size_t		offset = *size;
+
+	*size += TYPEALIGN(ALS_ALIGNMENT, bytes);
+	return offset;
+}
+
 Area
 area_create(size_t size, bool shared, const char *purpose)
 {

@@ -15,6 +15,9 @@ typedef struct Area
 	dsm_handle	handle;			/* DSM_HANDLE_INVALID if private */
 } Area;
 
+/* Reserves room in the layout of an area; returns its offset. */
+extern size_t area_reserve(size_t *size, size_t bytes);
+
 /*
  * Allocates; what it is for goes into the message if there is no memory.
  * Private memory belongs to the current memory context, a segment to the

@@ -575,13 +575,6 @@ cache_load(ModelCache *cache, AlsSide which)
 	return true;
 }
 
-/* Lets the building of an index be cancelled. */
-static void
-poll_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
 const AlsIndex *
 cache_index(ModelCache *cache, AlsSide which)
 {

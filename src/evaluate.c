@@ -8,6 +8,7 @@
 
 #include "evaluation.h"
 #include "funcapi.h"
+#include "team.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -94,16 +95,7 @@ read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 					 errhint("It is the rating from which on an item is relevant, a finite number.")));
 	}
 
-	options->workers = -1;
-	if (!PG_ARGISNULL(first + ARG_WORKERS))
-	{
-		options->workers = PG_GETARG_INT32(first + ARG_WORKERS);
-		if (options->workers < 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("workers must not be %d", options->workers),
-					 errhint("It is the number of parallel workers to ask for, or null.")));
-	}
+	options->workers = team_size_argument(fcinfo, first + ARG_WORKERS);
 }
 
 /* A measure as a column of the result; NaN becomes null. */

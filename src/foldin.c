@@ -48,13 +48,6 @@ aligned_floats(size_t count)
 	return (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
 }
 
-/* Lets a long computation be cancelled. */
-static void
-poll_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
 void
 row_ratings_init(RowRatings *row, uint64 capacity)
 {
@@ -397,7 +390,7 @@ row_ratings_arguments(FunctionCallInfo fcinfo, int items, int ratings,
 	double	   *values = NULL;
 	IdArray		array;
 
-	id_array_argument(fcinfo, items, "items", type, &array);
+	id_array_argument(fcinfo, items, "items", "item", type, &array);
 	if (!PG_ARGISNULL(ratings))
 		values = ratings_argument(PG_GETARG_ARRAYTYPE_P(ratings), array.size);
 	row_ratings_init(row, array.size);

@@ -12,9 +12,8 @@
 #include <math.h>
 
 #include "als_core.h"
-#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
-#include "fmgr.h"
+#include "ids.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
@@ -71,16 +70,14 @@ choose_form(Oid type, FmgrInfo *output, MemoryContext context)
 			return HOLDOUT_UNKNOWN;
 	}
 
-	/* extra_float_digits decides how floats look, though PostgreSQL denies it */
-	getTypeOutputInfo(base, &function, &varlena);
-	if (base == FLOAT4OID || base == FLOAT8OID ||
-		func_volatile(function) != PROVOLATILE_IMMUTABLE)
+	if (!id_text_is_stable(base))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("cannot split by ids of type %s",
 						format_type_be(type)),
 				 errdetail("Their text depends on settings, so the split would too."),
 				 errhint("Cast the id to bigint or text in a way that is the same in all sessions.")));
+	getTypeOutputInfo(base, &function, &varlena);
 	fmgr_info_cxt(function, output, context);
 	return HOLDOUT_TEXT;
 }

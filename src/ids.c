@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 
+#include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "ids.h"
 #include "parser/parse_coerce.h"
@@ -246,6 +247,19 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 }
 
 bool
+id_text_is_stable(Oid type)
+{
+	Oid			base = getBaseType(type);
+	Oid			function;
+	bool		varlena;
+
+	/* extra_float_digits decides how floats look, though PostgreSQL denies it */
+	getTypeOutputInfo(base, &function, &varlena);
+	return base != FLOAT4OID && base != FLOAT8OID &&
+		func_volatile(function) == PROVOLATILE_IMMUTABLE;
+}
+
+bool
 id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
 	const IdType *target = conversion->target;
@@ -299,7 +313,7 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 
 void
 id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
-				  const IdType *type, IdArray *array)
+				  const char *what, const IdType *type, IdArray *array)
 {
 	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, argument);
 	Datum		value = PG_GETARG_DATUM(argument);
@@ -322,12 +336,12 @@ id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 	if (!OidIsValid(element_type))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s must be an array of item ids, not %s", name,
+				 errmsg("%s must be an array of %s ids, not %s", name, what,
 						format_type_be(array_type)),
 				 errhint("For example %s => ARRAY[...] or %s => ARRAY(SELECT ...).",
 						 name, name)));
 
-	id_conversion_init(&array->conversion, type, element_type, "item",
+	id_conversion_init(&array->conversion, type, element_type, what,
 					   CurrentMemoryContext);
 	get_typlenbyvalalign(element_type, &length, &byval, &alignment);
 	deconstruct_array(DatumGetArrayTypeP(value), element_type, length, byval,

@@ -116,6 +116,9 @@ extern Datum id_copy(const IdType *id, Datum value);
 /* The value as text, for messages. */
 extern char *id_to_text(const IdType *id, Datum value);
 
+/* Is the text of a value the same whatever the settings? */
+extern bool id_text_is_stable(Oid type);
+
 /*
  * Prepares the conversion of values of type source; an error that names what
  * ("user") if there is no cast.
@@ -145,11 +148,11 @@ typedef struct IdArray
 } IdArray;
 
 /*
- * Takes apart an argument that is an array of item ids or an untyped literal
- * of one, and not null; an error for anything else.
+ * Takes apart an argument that is an array of ids or an untyped literal of
+ * one, and not null; an error for anything else, which names what ("item").
  */
 extern void id_array_argument(FunctionCallInfo fcinfo, int argument,
-							  const char *name, const IdType *type,
-							  IdArray *array);
+							  const char *name, const char *what,
+							  const IdType *type, IdArray *array);
 
 #endif							/* ALS_IDS_H */

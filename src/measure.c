@@ -66,16 +66,6 @@ PGDLLEXPORT void als_measure_worker(dsm_segment *segment, shm_toc *toc);
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
-/* Reserves room in the layout of the area. */
-static size_t
-reserve(size_t *size, size_t bytes)
-{
-	size_t		offset = *size;
-
-	*size += TYPEALIGN(ALS_ALIGNMENT, bytes);
-	return offset;
-}
-
 Area
 measure_begin(const Measurement *layout, bool shared)
 {
@@ -84,20 +74,20 @@ measure_begin(const Measurement *layout, bool shared)
 	size_t		size = 0;
 	Area		area;
 
-	reserve(&size, sizeof(Measurement));
+	area_reserve(&size, sizeof(Measurement));
 	measurement.users_offset =
-		reserve(&size, measurement.users_limit * sizeof(MeasuredUser));
+		area_reserve(&size, measurement.users_limit * sizeof(MeasuredUser));
 	measurement.measures_offset =
-		reserve(&size, measurement.users_limit * sizeof(UserMeasures));
+		area_reserve(&size, measurement.users_limit * sizeof(UserMeasures));
 	measurement.factors_offset[ALS_USERS] =
-		reserve(&size, measurement.users_limit * row);
+		area_reserve(&size, measurement.users_limit * row);
 	measurement.factors_offset[ALS_ITEMS] =
-		reserve(&size, measurement.nitems * row);
+		area_reserve(&size, measurement.nitems * row);
 	for (int set = 0; set < 2; set++)
 		measurement.items_offset[set] =
-			reserve(&size, measurement.set_items[set] * sizeof(uint32));
-	measurement.order_offset = reserve(&size, measurement.nitems * sizeof(uint32));
-	measurement.recommended_offset = reserve(&size, measurement.nitems * sizeof(bool));
+			area_reserve(&size, measurement.set_items[set] * sizeof(uint32));
+	measurement.order_offset = area_reserve(&size, measurement.nitems * sizeof(uint32));
+	measurement.recommended_offset = area_reserve(&size, measurement.nitems * sizeof(bool));
 
 	area = area_create(size, shared, "the evaluation");
 	*(Measurement *) area.address = measurement;

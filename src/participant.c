@@ -42,13 +42,6 @@ gram_ranges(uint32 nrows, int stride, uint32 *length)
 	return ranges;
 }
 
-/* Lets a long computation be cancelled. */
-static void
-poll_interrupts(void)
-{
-	CHECK_FOR_INTERRUPTS();
-}
-
 void
 participant_init(Participant *me, TrainingAreas *areas, bool leader)
 {

@@ -17,6 +17,23 @@ require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 				 errmsg("%s must not be null", name)));
 }
 
+void
+add_ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
+				 const char *what, IdMap *ids)
+{
+	IdArray		array;
+
+	id_array_argument(fcinfo, argument, name, what, idmap_type(ids), &array);
+	for (int i = 0; i < array.size; i++)
+	{
+		Datum		id;
+
+		if (!array.nulls[i] &&
+			id_convert(&array.conversion, array.elements[i], &id))
+			idmap_add(ids, id);
+	}
+}
+
 uint32
 ranked_k(FunctionCallInfo fcinfo, int argument)
 {

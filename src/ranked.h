@@ -42,6 +42,13 @@ extern void ranked_choose_type(Ranked *result, const ModelCache *cache,
 extern void require_argument(FunctionCallInfo fcinfo, int argument,
 							 const char *name);
 
+/*
+ * Adds to a set the elements of an array argument that is not null; nulls in
+ * it do not count.  Errors name what the ids are of ("item").
+ */
+extern void add_ids_argument(FunctionCallInfo fcinfo, int argument,
+							 const char *name, const char *what, IdMap *ids);
+
 /* The argument k, which is not null; raises if it is negative. */
 extern uint32 ranked_k(FunctionCallInfo fcinfo, int argument);
 

@@ -64,24 +64,6 @@ typedef struct Recommendation
 	TopK	   *best;
 } Recommendation;
 
-/* Adds to a set the elements of an array argument; nulls do not count. */
-static void
-add_array(FunctionCallInfo fcinfo, int argument, const char *name,
-		  IdMap *items)
-{
-	IdArray		array;
-
-	id_array_argument(fcinfo, argument, name, idmap_type(items), &array);
-	for (int i = 0; i < array.size; i++)
-	{
-		Datum		id;
-
-		if (!array.nulls[i] &&
-			id_convert(&array.conversion, array.elements[i], &id))
-			idmap_add(items, id);
-	}
-}
-
 /* Offers an item that has been scored. */
 static inline void
 offer(Recommendation *recommendation, Datum id, float score)
@@ -228,12 +210,13 @@ add_filters(FunctionCallInfo fcinfo, int exclude, int candidates,
 	const IdType *type = &recommendation->cache->sides[ALS_ITEMS].type;
 
 	if (!PG_ARGISNULL(exclude))
-		add_array(fcinfo, exclude, "exclude", recommendation->excluded);
+		add_ids_argument(fcinfo, exclude, "exclude", "item",
+						 recommendation->excluded);
 	if (!PG_ARGISNULL(candidates))
 	{
 		recommendation->candidates = idmap_create(CurrentMemoryContext, type);
-		add_array(fcinfo, candidates, "candidates",
-				  recommendation->candidates);
+		add_ids_argument(fcinfo, candidates, "candidates", "item",
+						 recommendation->candidates);
 	}
 }
 

@@ -1,6 +1,6 @@
 /*
  * settings.h
- *	  The extension's settings.
+ *	  The extension's settings, and what the core needs of the server.
  */
 #ifndef ALS_SETTINGS_H
 #define ALS_SETTINGS_H
@@ -12,5 +12,8 @@ extern int	cache_size_setting;
 
 /* The inner loops that als.kernels asks for. */
 extern const AlsKernels *chosen_kernels(void);
+
+/* Lets a computation of the core be cancelled. */
+extern void poll_interrupts(void);
 
 #endif							/* ALS_SETTINGS_H */

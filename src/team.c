@@ -23,6 +23,22 @@ typedef struct TeamHandles
 } TeamHandles;
 
 int
+team_size_argument(FunctionCallInfo fcinfo, int argument)
+{
+	int			workers;
+
+	if (PG_ARGISNULL(argument))
+		return -1;
+	workers = PG_GETARG_INT32(argument);
+	if (workers < 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("workers must not be %d", workers),
+				 errhint("It is the number of parallel workers to ask for, or null.")));
+	return workers;
+}
+
+int
 team_size(int asked, double work)
 {
 	if (asked >= 0)

@@ -6,6 +6,7 @@
 #define ALS_TEAM_H
 
 #include "area.h"
+#include "fmgr.h"
 #include "storage/shm_toc.h"
 
 /* Ratings that blocks_build has sorted, at most this many */
@@ -33,5 +34,8 @@ extern void team_work(shm_toc *toc, TeamFunction function);
  * as pay for work, counted in floats to read.
  */
 extern int	team_size(int asked, double work);
+
+/* The argument workers: -1 if it is null; raises if it is negative. */
+extern int	team_size_argument(FunctionCallInfo fcinfo, int argument);
 
 #endif							/* ALS_TEAM_H */

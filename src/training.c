@@ -42,16 +42,6 @@ struct Training
 
 PGDLLEXPORT void als_training_worker(dsm_segment *segment, shm_toc *toc);
 
-/* Reserves room in the layout of the area. */
-static size_t
-reserve(size_t *size, size_t bytes)
-{
-	size_t		offset = *size;
-
-	*size += TYPEALIGN(ALS_ALIGNMENT, bytes);
-	return offset;
-}
-
 Training *
 training_begin(const TrainingParameters *parameters, Area *ratings,
 			   const Validation *validation, int nworkers)
@@ -74,38 +64,38 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	layout.rank = rank;
 	layout.mean = explicit ? blocks->mean : 0;
 
-	reserve(&size, sizeof(TrainingShared));
-	layout.losses_offset = reserve(&size, parameters->iterations * sizeof(double));
+	area_reserve(&size, sizeof(TrainingShared));
+	layout.losses_offset = area_reserve(&size, parameters->iterations * sizeof(double));
 	for (int side = 0; side < 2; side++)
 		layout.factors_offset[side] =
-			reserve(&size, nrows[side] * stride * sizeof(float));
+			area_reserve(&size, nrows[side] * stride * sizeof(float));
 	if (validation != NULL)
 	{
 		layout.validating = true;
 		layout.metric = validation->metric;
 		layout.patience = validation->patience;
-		layout.curve_offset = reserve(&size, parameters->iterations * sizeof(double));
+		layout.curve_offset = area_reserve(&size, parameters->iterations * sizeof(double));
 		for (int side = 0; side < 2; side++)
 			layout.best_offset[side] =
-				reserve(&size, nrows[side] * stride * sizeof(float));
+				area_reserve(&size, nrows[side] * stride * sizeof(float));
 	}
 	if (needs_preparation(parameters))
-		layout.prepared_offset = reserve(&size, most_rows * stride * sizeof(float));
+		layout.prepared_offset = area_reserve(&size, most_rows * stride * sizeof(float));
 	if (explicit)
-		layout.bias_offset = reserve(&size, most_rows * sizeof(float));
+		layout.bias_offset = area_reserve(&size, most_rows * sizeof(float));
 	else
 	{
 		uint32		length;
 		uint32		ranges = gram_ranges(most_rows, stride, &length);
 
-		layout.base_offset = reserve(&size, stride * stride * sizeof(float));
-		layout.base_factor_offset = reserve(&size, stride * stride * sizeof(float));
-		layout.spectrum_offset = reserve(&size, stride * sizeof(float));
-		layout.grams_offset = reserve(&size, (size_t) ranges * rank * rank *
+		layout.base_offset = area_reserve(&size, stride * stride * sizeof(float));
+		layout.base_factor_offset = area_reserve(&size, stride * stride * sizeof(float));
+		layout.spectrum_offset = area_reserve(&size, stride * sizeof(float));
+		layout.grams_offset = area_reserve(&size, (size_t) ranges * rank * rank *
 									  sizeof(double));
 	}
-	layout.block_losses_offset = reserve(&size, most_blocks * sizeof(double));
-	layout.block_penalties_offset = reserve(&size, most_blocks * sizeof(double));
+	layout.block_losses_offset = area_reserve(&size, most_blocks * sizeof(double));
+	layout.block_penalties_offset = area_reserve(&size, most_blocks * sizeof(double));
 
 	training->areas.ratings = *ratings;
 	training->nworkers = nworkers;

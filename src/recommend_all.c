@@ -1,0 +1,527 @@
+/*
+ * recommend_all.c
+ *	  als_recommend_all: the best items for all users, or for many.
+ *
+ * First everything is gathered: what users have seen, which is read and sorted
+ * as the ratings of a training are, the items that the filters let through, and
+ * the users' factors.  Then come rounds of as many users as
+ * maintenance_work_mem has room for results of: everyone.c finds them, and they
+ * go to the tuplestore that is returned.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "blocks.h"
+#include "cache.h"
+#include "catalog/pg_type.h"
+#include "everyone.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "ranked.h"
+#include "settings.h"
+#include "source.h"
+#include "tcop/utility.h"
+#include "team.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/tuplestore.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(als_recommend_all);
+PG_FUNCTION_INFO_V1(als_recommend_all_as);
+
+/* The arguments' places, or behind the two types two further to the right */
+enum
+{
+	ARG_MODEL, ARG_K, ARG_USERS, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
+	ARG_WORKERS
+};
+
+/* The result's columns */
+#define COLUMNS 4
+
+/* So many users are looked for in the source; for more, all of it is read. */
+#define FEW_USERS 10000
+
+/* A side's ids as the result has them */
+typedef struct ResultIds
+{
+	IdType		own;			/* of the model; the cache may go */
+	IdType		type;			/* that was asked for */
+	IdConversion conversion;	/* from one to the other */
+} ResultIds;
+
+/* A call in the making */
+typedef struct Recommendations
+{
+	Oid			model;
+	ModelCache *cache;			/* while gathering */
+	ResultIds	sides[2];		/* by AlsSide */
+	uint32		k;
+	int			workers;		/* -1: as many as pay */
+	IdMap	   *wanted;			/* users; NULL: all */
+	IdMap	   *excluded;		/* items; NULL: none */
+	IdMap	   *candidates;		/* items; NULL: all */
+
+	IdMap	   *users;			/* in the order of their factors */
+	IdMap	   *items;			/* that may be recommended */
+	uint32	   *places;			/* [items] in the order of ids: their rows */
+	Ratings    *ratings;		/* what users have seen; NULL: all the same */
+	Area		seen;			/* the same, sorted */
+	Area		area;
+	Everyone   *everyone;
+} Recommendations;
+
+/* Chooses the type of a column of ids, as the model's or without loss. */
+static void
+choose_type(Recommendations *call, AlsSide side, Oid wanted)
+{
+	const IdType *own = &call->cache->sides[side].type;
+	const IdType *other = &call->cache->sides[1 - side].type;
+	const IdType *user = side == ALS_USERS ? own : other;
+	const IdType *item = side == ALS_USERS ? other : own;
+	const char *what = side == ALS_USERS ? "user" : "item";
+	ResultIds  *ids = &call->sides[side];
+
+	id_type_init(&ids->own, own->type, own->typmod, own->collation,
+				 CurrentMemoryContext);
+	if (!id_result_init(&ids->conversion, &ids->type, own->type, wanted, what,
+						CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						what, get_rel_name(call->model),
+						format_type_be(own->type), format_type_be(wanted)),
+				 errhint("Name the types in the call: als_recommend_all_as(NULL::%s, NULL::%s, '%s', ...).",
+						 format_type_be(user->type), format_type_be(item->type),
+						 get_rel_name(call->model))));
+}
+
+/* A set of ids that an argument is; NULL if that is null. */
+static IdMap *
+ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
+			 const char *what, const IdType *type)
+{
+	IdMap	   *ids;
+
+	if (PG_ARGISNULL(argument))
+		return NULL;
+	ids = idmap_create(CurrentMemoryContext, type);
+	add_ids_argument(fcinfo, argument, name, what, ids);
+	return ids;
+}
+
+/* Reads the arguments; first is the place of the model among them. */
+static void
+read_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
+			   TupleDesc row_type)
+{
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	require_argument(fcinfo, first + ARG_K, "k");
+	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	call->k = ranked_k(fcinfo, first + ARG_K);
+	call->workers = team_size_argument(fcinfo, first + ARG_WORKERS);
+
+	call->model = PG_GETARG_OID(first + ARG_MODEL);
+	call->cache = cache_open(call->model);
+	choose_type(call, ALS_USERS, TupleDescAttr(row_type, 0)->atttypid);
+	choose_type(call, ALS_ITEMS, TupleDescAttr(row_type, 1)->atttypid);
+	call->wanted = ids_argument(fcinfo, first + ARG_USERS, "users", "user",
+								&call->sides[ALS_USERS].own);
+	call->excluded = ids_argument(fcinfo, first + ARG_EXCLUDE, "exclude",
+								  "item", &call->sides[ALS_ITEMS].own);
+	call->candidates = ids_argument(fcinfo, first + ARG_CANDIDATES,
+									"candidates", "item",
+									&call->sides[ALS_ITEMS].own);
+}
+
+/*
+ * Adds that the column is one of the ids, if that may be said in text and they
+ * are few; to read too much is not wrong.
+ */
+static void
+add_wanted(StringInfo query, const char *column, IdMap *wanted)
+{
+	const IdType *type = idmap_type(wanted);
+	Oid			array_type = get_array_type(type->type);
+	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
+	uint32		size = idmap_size(wanted);
+	Datum	   *ids;
+	ArrayType  *array;
+	Oid			left_type;
+	Oid			right_type;
+	Oid			output;
+	bool		varlena;
+	int16		length;
+	bool		byval;
+	char		alignment;
+
+	if (size > FEW_USERS || !OidIsValid(array_type) ||
+		!id_text_is_stable(type->type))
+		return;
+	ids = palloc(Max(size, 1) * sizeof(Datum));
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(wanted, i);
+	get_typlenbyvalalign(type->type, &length, &byval, &alignment);
+	array = construct_array(ids, size, type->type, length, byval, alignment);
+	getTypeOutputInfo(array_type, &output, &varlena);
+	op_input_types(equal, &left_type, &right_type);
+	appendStringInfoString(query, " AND ");
+	generate_operator_clause(query, column, type->type, equal,
+							 psprintf("ANY (%s::%s)",
+									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
+									  format_type_extended(array_type, -1,
+														   FORMAT_TYPE_FORCE_QUALIFY)),
+							 right_type);
+}
+
+/* Says what to do when the model's ratings cannot be read. */
+static void
+reading_error_context(void *arg)
+{
+	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		errhint("als_recommend_all reads the model's ratings with the privileges of the user who calls it; exclude_seen => false reads none.");
+}
+
+/*
+ * Reads what users have seen from the model's ratings, as als_recommend does:
+ * rows without a user or an item say nothing.
+ */
+static void
+read_seen(Recommendations *call)
+{
+	ModelRun   *run = &call->cache->run;
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
+											   1024 / 2);
+	RatingSource source = {NULL, pstrdup(run->user_column),
+	pstrdup(run->item_column), NULL};
+	char	   *user = psprintf("ratings.%s",
+								quote_identifier(source.user_column));
+	char	   *item = psprintf("ratings.%s",
+								quote_identifier(source.item_column));
+	ErrorContextCallback callback;
+	StringInfoData query;
+	char	   *from;
+
+	callback.callback = reading_error_context;
+	callback.arg = NULL;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	initStringInfo(&query);
+	appendStringInfo(&query, "SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND %s IS NOT NULL",
+					 user, item, source_from_clause(pstrdup(run->source), &from),
+					 user, item);
+	if (call->wanted != NULL)
+		add_wanted(&query, user, call->wanted);
+	source.source = query.data;
+	call->ratings = source_read(CurrentMemoryContext, &source, memory, &from);
+	error_context_stack = callback.previous;
+	if (ratings_count(call->ratings) == 0)
+		call->ratings = NULL;
+}
+
+/* Calls the visitor for all users that are asked for and known. */
+static void
+visit_users(Recommendations *call, FactorVisitor visitor)
+{
+	ModelCache *cache = call->cache;
+
+	/* looking one up costs as much as reading a dozen in sequence */
+	if (call->wanted == NULL ||
+		idmap_size(call->wanted) > cache_rows_limit(cache, ALS_USERS) / 16)
+	{
+		cache_scan(cache, ALS_USERS, visitor, call);
+		return;
+	}
+	for (uint32 i = 0; i < idmap_size(call->wanted); i++)
+	{
+		Datum		id = idmap_id(call->wanted, i);
+		const float *row = cache_lookup(cache, ALS_USERS, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL)
+			visitor(id, row, call);
+	}
+}
+
+/* Collects the users who are asked for. */
+static bool
+add_user(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (call->wanted == NULL || idmap_find(call->wanted, id, &index))
+		idmap_add(call->users, id);
+	return true;
+}
+
+/* Collects the items that the filters let through. */
+static bool
+add_item(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if ((call->excluded == NULL || !idmap_find(call->excluded, id, &index)) &&
+		(call->candidates == NULL || idmap_find(call->candidates, id, &index)))
+		idmap_add(call->items, id);
+	return true;
+}
+
+/* Copies a row of factors to its place among rows. */
+static void
+copy_row(const Everyone *everyone, float *rows, uint32 place, const float *row)
+{
+	memcpy(rows + (size_t) place * everyone->stride, row,
+		   everyone->stride * sizeof(float));
+}
+
+/* Copies the factors of a user who is asked for. */
+static bool
+copy_user(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (idmap_find(call->users, id, &index))
+		copy_row(call->everyone, everyone_users(call->everyone), index, row);
+	return true;
+}
+
+/* Copies the factors of an item that may be recommended. */
+static bool
+copy_item(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (idmap_find(call->items, id, &index))
+		copy_row(call->everyone, everyone_items(call->everyone),
+				 call->places[index], row);
+	return true;
+}
+
+/* Finds out where items and users are in the order of ids and among the seen. */
+static void
+place_items(Recommendations *call)
+{
+	uint32		size = idmap_size(call->items);
+	Datum	   *ids = MemoryContextAllocHuge(CurrentMemoryContext,
+											 Max(size, 1) * sizeof(Datum));
+
+	call->places = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(size, 1) * sizeof(uint32));
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(call->items, i);
+	id_places(idmap_type(call->items), ids, size, call->places);
+	pfree(ids);
+}
+
+/* Fills in what users have seen: rows and columns are those of call->seen. */
+static void
+place_seen(Recommendations *call, uint32 nseen_users, uint32 *seen_users,
+		   uint32 *seen_items)
+{
+	Everyone   *everyone = call->everyone;
+	uint32	   *rows = seen_rows(everyone);
+	uint32	   *items = seen_item_rows(everyone);
+
+	for (uint32 u = 0; u < everyone->nusers; u++)
+		rows[u] = NOT_THERE;
+	for (uint32 row = 0; row < nseen_users; row++)
+		if (seen_users[row] != NOT_THERE)
+			rows[seen_users[row]] = row;
+	for (uint32 column = 0; column < everyone->seen_items; column++)
+		items[column] = seen_items[column] == NOT_THERE ? NOT_THERE :
+			call->places[seen_items[column]];
+}
+
+/*
+ * Gathers all that the rounds need; false if there is nothing to recommend or
+ * nobody to recommend it to.
+ */
+static bool
+gather(Recommendations *call, int *nworkers)
+{
+	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
+	Everyone	layout = {0};
+	uint32		nseen_users = 0;
+	uint32	   *seen_users = NULL;
+	uint32	   *seen_items = NULL;
+
+	call->users = idmap_create(CurrentMemoryContext,
+							   &call->sides[ALS_USERS].own);
+	call->items = idmap_create(CurrentMemoryContext,
+							   &call->sides[ALS_ITEMS].own);
+	visit_users(call, add_user);
+	cache_scan(call->cache, ALS_ITEMS, add_item, call);
+	layout.stride = call->cache->stride;
+	layout.mean = call->cache->run.mean_rating;
+	layout.nusers = idmap_size(call->users);
+	layout.nitems = idmap_size(call->items);
+	layout.k = Min(call->k, layout.nitems);
+	if (layout.k == 0 || layout.nusers == 0)
+		return false;
+	*nworkers = team_size(call->workers, (double) layout.nusers *
+						  layout.nitems * layout.stride / sizeof(float));
+	place_items(call);
+
+	if (call->ratings != NULL)
+	{
+		const RatedIds *users = ratings_users(call->ratings);
+		const RatedIds *items = ratings_items(call->ratings);
+
+		/* ids first, since sorting uses the ratings up */
+		nseen_users = users->size;
+		layout.seen_items = items->size;
+		seen_users = map_ids(call->users, users,
+							 idmap_type(ratings_user_map(call->ratings)),
+							 false, "user");
+		seen_items = map_ids(call->items, items,
+							 idmap_type(ratings_item_map(call->ratings)),
+							 false, "item");
+		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
+								  *nworkers > 0);
+	}
+	call->area = everyone_begin(&layout, budget / 2, *nworkers > 0);
+	call->everyone = (Everyone *) call->area.address;
+	if (call->ratings != NULL)
+		place_seen(call, nseen_users, seen_users, seen_items);
+	visit_users(call, copy_user);
+	cache_scan(call->cache, ALS_ITEMS, copy_item, call);
+	als_index_build(layout.stride, layout.nitems,
+					everyone_items(call->everyone),
+					everyone_at(call->everyone, call->everyone->index_offset),
+					poll_interrupts);
+	return true;
+}
+
+/* Adds the results of the last round to what is returned. */
+static void
+put_round(Recommendations *call, const uint32 *items, Tuplestorestate *store,
+		  TupleDesc row_type)
+{
+	const Everyone *everyone = call->everyone;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als recommendations",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint32 user = everyone->first; user < everyone->last; user++)
+	{
+		AlsRankedItem *best;
+		uint32		size = everyone_best(everyone, user, &best);
+		Datum		values[COLUMNS];
+		bool		nulls[COLUMNS] = {false};
+
+		if (!id_convert(&call->sides[ALS_USERS].conversion,
+						idmap_id(call->users, user), &values[0]))
+			elog(ERROR, "id does not fit the type asked for");
+		for (uint32 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (!id_convert(&call->sides[ALS_ITEMS].conversion,
+							idmap_id(call->items, items[best[i].order]),
+							&values[1]))
+				elog(ERROR, "id does not fit the type asked for");
+			values[2] = Float4GetDatum(best[i].score);
+			values[3] = Int32GetDatum((int32) i + 1);
+			tuplestore_putvalues(store, row_type, values, nulls);
+		}
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Computes all rounds. */
+static void
+run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
+		   TupleDesc row_type)
+{
+	Everyone   *everyone = call->everyone;
+	uint32	   *items = MemoryContextAllocHuge(CurrentMemoryContext,
+											   everyone->nitems * sizeof(uint32));
+
+	/* a row of items is a place in the order of ids */
+	for (uint32 i = 0; i < everyone->nitems; i++)
+		items[call->places[i]] = i;
+	for (uint32 first = 0; first < everyone->nusers; first += everyone->round)
+	{
+		everyone_run(&call->area, call->ratings ? &call->seen : NULL, first,
+					 nworkers);
+		put_round(call, items, store, row_type);
+	}
+}
+
+/* Computes the result in the current memory context; first is as above. */
+static void
+recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
+			  TupleDesc row_type)
+{
+	Recommendations call = {0};
+	int			nworkers;
+
+	PreventCommandIfParallelMode("als_recommend_all()");
+	read_arguments(&call, fcinfo, first, row_type);
+	if (call.k == 0)
+		return;
+	/* reading may run anything, so nothing of the model is held meanwhile */
+	if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) &&
+		call.cache->run.source != NULL)
+		read_seen(&call);
+	call.cache = cache_open(call.model);
+	if (gather(&call, &nworkers))
+	{
+		run_rounds(&call, nworkers, store, row_type);
+		area_free(&call.area);
+		if (call.ratings != NULL)
+			area_free(&call.seen);
+	}
+}
+
+/* Returns all rows at once. */
+static Datum
+return_all(FunctionCallInfo fcinfo, int first)
+{
+	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
+	MemoryContext context;
+	MemoryContext old;
+
+	if (result == NULL || !IsA(result, ReturnSetInfo) ||
+		(result->allowedModes & SFRM_Materialize) == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("set-valued function called in context that cannot accept a set")));
+	old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
+	if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	result->returnMode = SFRM_Materialize;
+	result->setResult =
+		tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
+							  false, work_mem);
+	context = AllocSetContextCreate(old, "als recommending",
+									ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(context);
+	recommend_all(fcinfo, first, result->setResult, result->setDesc);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	PG_RETURN_NULL();
+}
+
+/* als_recommend_all(model, k, users, exclude_seen, exclude, ...) */
+Datum
+als_recommend_all(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 0);
+}
+
+/* als_recommend_all_as(user_type, item_type, model, k, users, ...) */
+Datum
+als_recommend_all_as(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 2);
+}
