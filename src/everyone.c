@@ -27,6 +27,8 @@ typedef struct BatchUser
 	AlsQuery	query;
 	AlsRankedItem *best;		/* [k] a heap */
 	uint32		size;			/* of the heap */
+	float		least;			/* score with which an item may still enter */
+	float		least_product;	/* the same without the mean */
 	uint64	   *seen;			/* bitmap of the items; NULL: none */
 } BatchUser;
 
@@ -106,18 +108,12 @@ begin_user(Server *me, uint32 number, int place)
 	als_query_prepare(everyone->stride, user->factors, &user->query);
 	everyone_best(everyone, number, &user->best);
 	user->size = 0;
+	user->least = user->least_product = -INFINITY;
 	user->seen = NULL;
 	if (me->seen != NULL && seen_rows(everyone)[number] != NOT_THERE)
 		read_seen(me, user, seen_rows(everyone)[number],
 				  me->bitmaps + place * me->words);
 	me->searching[place] = user;
-}
-
-/* The least score with which an item can still be among a user's best */
-static inline float
-least_score(const Server *me, const BatchUser *user)
-{
-	return user->size < me->everyone->k ? -INFINITY : user->best[0].score;
 }
 
 /* Scores the items of a block that a search has found. */
@@ -136,11 +132,15 @@ score_found(Server *me, BatchUser *user, size_t block, uint64 found)
 												 user->factors) +
 		everyone->mean, item};
 
-		if (scored.score < least_score(me, user))
-			continue;
-		if (user->seen != NULL && user->seen[item / 64] >> item % 64 & 1)
+		if (scored.score < user->least ||
+			(user->seen != NULL && user->seen[item / 64] >> item % 64 & 1))
 			continue;
 		als_best_add(user->best, &user->size, everyone->k, scored);
+		if (user->size == everyone->k)
+		{
+			user->least = user->best[0].score;
+			user->least_product = als_query_least(user->least, everyone->mean);
+		}
 	}
 }
 
@@ -157,11 +157,8 @@ search_block(Server *me, size_t block)
 
 		for (int i = 0; i < n; i++)
 		{
-			BatchUser  *user = me->searching[first + i];
-
-			queries[i] = &user->query;
-			least[i] = als_query_least(least_score(me, user),
-									   me->everyone->mean);
+			queries[i] = &me->searching[first + i]->query;
+			least[i] = me->searching[first + i]->least_product;
 		}
 		als_index_search(me->index, me->kernels, block, n, queries, least,
 						 found);
@@ -181,7 +178,7 @@ let_leave(Server *me, size_t block)
 		BatchUser  *user = me->searching[i];
 
 		if (als_index_limit(me->index, block, &user->query) +
-			me->everyone->mean >= least_score(me, user))
+			me->everyone->mean >= user->least)
 			me->searching[left++] = user;
 	}
 	me->nsearching = left;

@@ -52,7 +52,7 @@ typedef struct BlockHead
 	float		longest;		/* max |y| */
 	double		inverse;		/* 1 / t; 0: all bytes are 0 */
 	double		length;			/* max |t q| */
-	double		missed;			/* max |y - t q| */
+	double		missed;			/* max |y - t q|, and what rounding can add */
 } BlockHead;
 
 /* The start of the index; what follows it is found by the functions below. */
@@ -236,6 +236,7 @@ fill_block(int stride, int count, const Place *places, const float *rows,
 		longest = square > longest ? square : longest;
 	}
 	block->length = block->inverse == 0 ? 0 : sqrt(longest) / block->inverse;
+	block->missed += 2 * rounding(stride) * (double) block->longest;
 }
 
 void
@@ -297,15 +298,13 @@ static int16_t
 least_product(const AlsIndex *index, const BlockHead *block,
 			  const AlsQuery *query, float least)
 {
-	float		limit = limit_of(index, block, query);
 	double		inverse = query->inverse * block->inverse;
 	double		left;
 
-	if (isinf(limit))
+	if (isinf(limit_of(index, block, query)))
 		return INT16_MIN;
 	left = least - query->missed * block->length -
-		query->length * block->missed - rounding(index->stride) * limit -
-		FLT_MIN;
+		query->length * block->missed - FLT_MIN;
 	if (inverse == 0)
 		return left <= 0 ? INT16_MIN : INT16_MAX;
 	left = left * inverse - 1;
