@@ -178,6 +178,63 @@ COMMENT ON FUNCTION als_changed()
 IS 'trigger on a model''s tables: makes all sessions forget what they keep of the model';
 
 --
+-- Watching
+--
+
+CREATE FUNCTION als_training_progress(
+    OUT pid         integer,
+    OUT datid       oid,
+    OUT usesysid    oid,
+    OUT model       text,
+    OUT phase       text,
+    OUT trial       integer,
+    OUT trials      integer,
+    OUT iteration   integer,
+    OUT iterations  integer,
+    OUT loss        double precision,
+    OUT ratings_read bigint,
+    OUT rows_solved bigint,
+    OUT rows_total  bigint,
+    OUT elapsed     interval,
+    OUT remaining   interval
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'als_training_progress'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 100 ROWS 10;
+COMMENT ON FUNCTION als_training_progress()
+IS 'trainings that are running; see the view als_progress';
+
+CREATE VIEW als_progress AS
+    SELECT p.pid, d.datname, pg_get_userbyid(p.usesysid) AS usename,
+           p.model, p.phase, p.trial, p.trials, p.iteration, p.iterations, p.loss,
+           p.ratings_read, p.rows_solved, p.rows_total, p.elapsed, p.remaining
+    FROM als_training_progress() p
+    LEFT JOIN pg_database d ON d.oid = p.datid;
+COMMENT ON VIEW als_progress IS 'trainings that are running, and how far they are';
+GRANT SELECT ON als_progress TO PUBLIC;
+
+CREATE FUNCTION als_convergence(
+    training        als_model,
+    width           integer DEFAULT 40
+) RETURNS TABLE (iteration integer, loss double precision, loss_bar text, metric double precision, metric_bar text)
+AS $$
+    SELECT c.iteration::integer, c.loss, repeat('#', greatest(1, round(1 + (width - 1) * c.loss_share)::integer)),
+           c.metric, CASE WHEN c.metric IS NOT NULL THEN
+               repeat('#', greatest(1, round(1 + (width - 1) * c.metric_share)::integer))
+               || CASE WHEN c.iteration = training.best_iteration THEN ' best' ELSE '' END END
+    FROM (SELECT t.iteration, t.loss, t.metric,
+                 CASE WHEN min(t.loss) OVER all_rows > 0 AND max(t.loss) OVER all_rows > min(t.loss) OVER all_rows
+                      THEN ln(t.loss / min(t.loss) OVER all_rows) / ln(max(t.loss) OVER all_rows / min(t.loss) OVER all_rows)
+                      ELSE 0 END AS loss_share,
+                 coalesce((t.metric - min(t.metric) OVER all_rows) / nullif(max(t.metric) OVER all_rows - min(t.metric) OVER all_rows, 0), 0) AS metric_share
+          FROM unnest(training.losses, training.validation_curve) WITH ORDINALITY t(loss, metric, iteration)
+          WINDOW all_rows AS ()) c
+    ORDER BY c.iteration
+$$
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 15;
+COMMENT ON FUNCTION als_convergence(als_model, integer)
+IS 'the losses of a training, on a logarithmic scale, and what validation has measured, as bars of text';
+
+--
 -- Serving
 --
 

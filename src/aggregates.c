@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "nodes/nodeFuncs.h"
+#include "progress.h"
 #include "train.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -149,7 +150,9 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 {
 	TrainState *state;
 	ModelTarget target;
+	Progress	before;
 	TupleDesc	row_type;
+	Datum		row;
 
 	if (!AggCheckCallContext(fcinfo, NULL))
 		elog(ERROR, "als_train_agg_finalfn called in non-aggregate context");
@@ -160,7 +163,9 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 
 	state = (TrainState *) PG_GETARG_POINTER(0);
 	model_begin_training(state->model, row_type->tdtypeid, &target);
+	before = progress_begin(target.name, target.model);
 	ratings_finish(state->data.ratings);
-	PG_RETURN_DATUM(train_model(&target, &state->options, &state->data,
-								row_type));
+	row = train_model(&target, &state->options, &state->data, row_type);
+	progress_end(&before);
+	PG_RETURN_DATUM(row);
 }

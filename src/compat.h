@@ -18,6 +18,7 @@
 #include "storage/lock.h"
 #include "storage/sharedfileset.h"
 #include "utils/acl.h"
+#include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
 
@@ -138,6 +139,19 @@ holds_relation_lock(Oid relation)
 #endif
 			return true;
 	return false;
+}
+
+/* What pg_stat_activity has of a backend, by its number from 1; or NULL */
+static inline const PgBackendStatus *
+backend_status(int number)
+{
+#if PG_VERSION_NUM >= 160000
+	LocalPgBackendStatus *local = pgstat_get_local_beentry_by_index(number);
+#else
+	LocalPgBackendStatus *local = pgstat_fetch_stat_local_beentry(number);
+#endif
+
+	return local != NULL ? &local->backendStatus : NULL;
 }
 
 /* Makes unknown settings that begin with prefix an error or a warning. */

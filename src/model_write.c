@@ -24,6 +24,7 @@
 #include "model.h"
 #include "nodes/makefuncs.h"
 #include "pgstat.h"
+#include "progress.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -344,6 +345,7 @@ model_replace_factors(const ModelTarget *target, AlsSide side,
 	CheckTableNotInUse(table, "als_train");
 	persistence = table->rd_rel->relpersistence;
 
+	progress_phase(PROGRESS_WRITING);
 	heap_oid = make_heap_like(table, AccessExclusiveLock);
 	heap = table_open(heap_oid, AccessExclusiveLock);
 	write_factors(heap, &columns, ids, rows, factors);
@@ -354,6 +356,7 @@ model_replace_factors(const ModelTarget *target, AlsSide side,
 	table_close(table, NoLock);
 	table_close(model, NoLock);
 
+	progress_phase(PROGRESS_INDEXING);
 	finish_heap_swap(target->factor_tables[side], heap_oid, false, false,
 					 true, true, RecentXmin, ReadNextMultiXactId(),
 					 persistence);

@@ -24,6 +24,7 @@
 #include "blas.h"
 #include "participant.h"
 #include "pgstat.h"
+#include "progress.h"
 #include "settings.h"
 #include "utils/memutils.h"
 #include "validation.h"
@@ -207,6 +208,10 @@ solve_rows(Participant *me, AlsSide side)
 		int			result;
 
 		CHECK_FOR_INTERRUPTS();
+		if (me->leader)
+			progress_rows((side == ALS_ITEMS ?
+						   me->blocks->sides[ALS_USERS].nrows : 0) +
+						  first_row[block]);
 		result = als_solve_rows(&me->system, &rows, solved, me->workspace,
 								&loss, &failed);
 		if (result != ALS_OK)
@@ -277,6 +282,7 @@ finish_iteration(Participant *me)
 	for (uint32 b = 0; b < me->blocks->sides[ALS_USERS].nblocks; b++)
 		penalty += penalties[b];
 	losses[done] = loss + parameters->regularization * penalty;
+	progress_iteration(shared->iterations, losses[done]);
 
 	if (!isfinite(losses[done]))
 		note_failure(shared, ALS_NOT_FINITE, ALS_ITEMS, 0);
@@ -310,6 +316,7 @@ take_factors(Participant *me)
 	float	   *factors[2] = {side_factors(shared, ALS_USERS),
 	side_factors(shared, ALS_ITEMS)};
 
+	progress_phase(PROGRESS_VALIDATING);
 	validation_take((Measurement *) me->areas->measurement.address, factors,
 					shared->rank);
 }

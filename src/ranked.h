@@ -8,6 +8,7 @@
 #include "cache.h"
 #include "funcapi.h"
 #include "topk.h"
+#include "utils/tuplestore.h"
 
 /* The result of a call, returned row by row */
 typedef struct Ranked
@@ -37,6 +38,13 @@ extern Datum ranked_rows(FunctionCallInfo fcinfo, int first,
 extern void ranked_choose_type(Ranked *result, const ModelCache *cache,
 							   AlsSide side, TupleDesc row_type,
 							   const char *typed);
+
+/*
+ * Makes a set-returning function return all its rows at once: those that are
+ * put into the result, whose row type is *row_type.
+ */
+extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo,
+								   TupleDesc *row_type);
 
 /* Raises for a null where a value is needed. */
 extern void require_argument(FunctionCallInfo fcinfo, int argument,

@@ -26,7 +26,6 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
-#include "utils/tuplestore.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(als_recommend_all);
@@ -487,26 +486,14 @@ recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 static Datum
 return_all(FunctionCallInfo fcinfo, int first)
 {
-	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
-	MemoryContext context;
-	MemoryContext old;
+	MemoryContext old = CurrentMemoryContext;
+	TupleDesc	row_type;
+	Tuplestorestate *store = begin_rows(fcinfo, &row_type);
+	MemoryContext context = AllocSetContextCreate(old, "als recommending",
+												  ALLOCSET_DEFAULT_SIZES);
 
-	if (result == NULL || !IsA(result, ReturnSetInfo) ||
-		(result->allowedModes & SFRM_Materialize) == 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("set-valued function called in context that cannot accept a set")));
-	old = MemoryContextSwitchTo(result->econtext->ecxt_per_query_memory);
-	if (get_call_result_type(fcinfo, NULL, &result->setDesc) != TYPEFUNC_COMPOSITE)
-		elog(ERROR, "return type must be a row type");
-	result->returnMode = SFRM_Materialize;
-	result->setResult =
-		tuplestore_begin_heap((result->allowedModes & SFRM_Materialize_Random) != 0,
-							  false, work_mem);
-	context = AllocSetContextCreate(old, "als recommending",
-									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	recommend_all(fcinfo, first, result->setResult, result->setDesc);
+	recommend_all(fcinfo, first, store, row_type);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	PG_RETURN_NULL();

@@ -16,6 +16,7 @@
 #include "nodes/makefuncs.h"
 #include "parser/parse_coerce.h"
 #include "parser/scansup.h"
+#include "progress.h"
 #include "source.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
@@ -30,7 +31,11 @@ typedef struct RatingsReceiver
 	Ratings    *ratings;
 	Ratings    *held_out;		/* NULL: nothing is set aside */
 	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
+	uint64		rows;			/* so far */
 } RatingsReceiver;
+
+/* How many rows are read before others see that */
+#define PROGRESS_ROWS 65536
 
 /* Skips white space and comments. */
 static const char *
@@ -255,6 +260,8 @@ receive_rating(TupleTableSlot *slot, DestReceiver *self)
 		if (!slot->tts_isnull[last] && DatumGetBool(slot->tts_values[last]))
 			ratings = receiver->held_out;
 	}
+	if (++receiver->rows % PROGRESS_ROWS == 0)
+		progress_reading(receiver->rows);
 	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
 				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
 	return true;

@@ -11,6 +11,7 @@
 #include "blocks.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "progress.h"
 #include "source.h"
 #include "tcop/utility.h"
 #include "train.h"
@@ -240,6 +241,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 - other);
 	char	   *from;
 
+	progress_phase(PROGRESS_READING);
 	if (validation->fraction >= 0)
 	{
 		SourceSplit split = {0};
@@ -312,6 +314,7 @@ train_sort(const TrainOptions *options, TrainingData *data, bool shared)
 					(errmsg("ratings exceed maintenance_work_mem and spill to temporary files")));
 	}
 	INSTR_TIME_SET_CURRENT(phase);
+	progress_sorting(ratings_count(ratings));
 	data->blocks = blocks_build(ratings, parameters->feedback,
 								(size_t) maintenance_work_mem * 1024 - other,
 								shared);
@@ -395,6 +398,7 @@ als_train(PG_FUNCTION_ARGS)
 	TrainOptions options;
 	TrainingData data = {0};
 	ModelTarget target;
+	Progress	before;
 	TupleDesc	row_type;
 	Datum		row;
 
@@ -418,9 +422,11 @@ als_train(PG_FUNCTION_ARGS)
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 row_type->tdtypeid, &target);
+	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &data);
 	row = train_model(&target, &options, &data, row_type);
 
+	progress_end(&before);
 	MemoryContextSwitchTo(caller);
 	row = datumCopy(row, false, -1);
 	MemoryContextDelete(context);

@@ -17,6 +17,7 @@
 #include "participant.h"
 #include "pgstat.h"
 #include "training.h"
+#include "progress.h"
 #include "utils/memutils.h"
 #include "validation.h"
 
@@ -277,6 +278,9 @@ training_run(Training *training)
 			WaitForParallelWorkersToAttach(context);
 	}
 
+	progress_iterations(shared->parameters.iterations,
+						(uint64) leader.blocks->sides[ALS_USERS].nrows +
+						leader.blocks->sides[ALS_ITEMS].nrows);
 	start_participants(shared, training->launched + 1);
 	participant_run(&leader);
 

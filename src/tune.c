@@ -8,6 +8,7 @@
 #include "catalog/pg_type.h"
 #include "funcapi.h"
 #include "grid.h"
+#include "progress.h"
 #include "train.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -222,6 +223,7 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 
 	CHECK_FOR_INTERRUPTS();
 	INSTR_TIME_SET_CURRENT(started);
+	progress_trial(trial->number, tuning->ntrials);
 	options.parameters.verbose = false;
 	training = training_begin(&options.parameters, &tuning->data.blocks,
 							  tuning->data.validation,
@@ -333,6 +335,7 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	options.parameters.tolerance = 0;
 	options.validation.fraction = -1;
 	options.validation.patience = 0;
+	progress_trial(0, 0);
 	train_read(&tuning->target, &options, &data);
 	nworkers = train_workers(&options, &data);
 	train_sort(&options, &data, nworkers > 0);
@@ -359,6 +362,7 @@ static void
 tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 {
 	TupleDesc	row_type = model_row_type(fcinfo);
+	Progress	before;
 
 	INSTR_TIME_SET_CURRENT(tuning->data.started);
 	read_options(tuning, fcinfo);
@@ -368,6 +372,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
 						 row_type->tdtypeid, &tuning->target);
+	before = progress_begin(tuning->target.name, tuning->target.model);
 	read_data(tuning);
 	for (int i = 0; i < tuning->ntrials; i++)
 		run_trial(tuning, &tuning->trials[i], result);
@@ -379,6 +384,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 	end_trials(tuning);
 	if (tuning->refit)
 		store_refit(tuning, row_type);
+	progress_end(&before);
 	qsort_arg(tuning->trials, tuning->ntrials, sizeof(Trial), compare_trials,
 			  &tuning->metric);
 }

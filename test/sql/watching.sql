@@ -1,0 +1,37 @@
+-- als_convergence, and als_progress where nothing is being trained; see
+-- 016_progress.pl for trainings under way
+SET client_min_messages = warning;
+CREATE SCHEMA watching;
+SET search_path = watching, public;
+CREATE TABLE ratings AS
+    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
+    FROM generate_series(1, 60) u, generate_series(1, 40) i
+    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+SELECT users, items FROM als_train('model', 'ratings', factors => 8, iterations => 6, validation_fraction => 0.2);
+
+-- a row for each iteration, with what the model's row says
+SELECT count(*), bool_and(c.loss = m.losses[c.iteration]) AS losses, bool_and(c.metric = m.validation_curve[c.iteration]) AS metrics,
+       count(*) FILTER (WHERE metric_bar LIKE '% best') AS best, max(c.iteration) FILTER (WHERE metric_bar LIKE '% best') = m.best_iteration AS best_iteration
+FROM model m, als_convergence(m) c GROUP BY m.best_iteration;
+SELECT array_agg(iteration) FROM (SELECT (als_convergence(m)).iteration FROM model m) t;
+-- the lowest has a bar of 1, the highest one of the width, between them all is in order
+SELECT min(length(loss_bar)), max(length(loss_bar)), min(length(rtrim(metric_bar, ' best'))), max(length(rtrim(metric_bar, ' best'))),
+       corr(length(loss_bar), ln(c.loss)) > 0.99 AS logarithmic, corr(length(rtrim(metric_bar, ' best')), c.metric) > 0.99 AS linear
+FROM model m, als_convergence(m, 200) c;
+-- bars of known numbers
+SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [1000, 100, 10, 1], "validation_curve": [0.1, 0.3, 0.2, 0.1], "best_iteration": 2}'), 10) c;
+SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [8, 8]}'), 10) c;
+SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [8, 0]}'), 0) c;
+SELECT c.* FROM als_convergence(NULL) c;
+SELECT c.* FROM als_train('other', 'ratings', factors => 2, iterations => 1) m, LATERAL (SELECT iteration, loss_bar, metric, metric_bar FROM als_convergence(m)) c;
+
+-- progress: nothing now, also after an error, and for anybody
+SELECT count(*) FROM als_progress;
+SELECT als_train('broken', 'SELECT user_id, item_id, 1 / (item_id % 5) AS rating FROM ratings');
+SELECT count(*) FROM als_progress;
+CREATE ROLE regress_als_watcher;
+SET ROLE regress_als_watcher;
+SELECT count(*) FROM als_progress;
+RESET ROLE;
+DROP ROLE regress_als_watcher;
+DROP SCHEMA watching CASCADE;

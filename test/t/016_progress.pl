@@ -1,0 +1,158 @@
+# als_progress shows other sessions what a training does, and no longer than
+# it does it, in whatever way it ends.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+max_worker_processes = 8
+max_parallel_workers = 8
+max_parallel_maintenance_workers = 2
+});
+$node->start;
+$node->safe_psql('postgres', q{
+CREATE EXTENSION als;
+CREATE TABLE ratings AS
+    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
+    FROM generate_series(1, 1000) u, generate_series(1, 300) i
+    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
+-- waits until another session gives way
+CREATE FUNCTION wait_here(number int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(number);
+    RETURN number;
+END $$;
+CREATE FUNCTION train_inner() RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (als_train('inner_model', 'ratings', factors => 2, iterations => 1)).run;
+END $$;
+CREATE DATABASE elsewhere;
+CREATE ROLE stranger;
+CREATE ROLE statistician IN ROLE pg_read_all_stats;
+});
+
+# A psql that goes on meanwhile
+sub background
+{
+	my ($sql) = @_;
+	my $s = { err => '' };
+	$s->{run} = IPC::Run::start(
+		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') . ' application_name=trainer', '-c', $sql ],
+		'>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
+	return $s;
+}
+
+# Waits until what is shown is so
+sub wait_for
+{
+	my ($condition, $name) = @_;
+	ok($node->poll_query_until('postgres', "SELECT count(*) = 1 FROM als_progress WHERE $condition"), $name)
+		or diag($node->safe_psql('postgres', 'TABLE als_progress'));
+}
+sub is_gone
+{
+	my ($name) = @_;
+	is($node->safe_psql('postgres', 'SELECT count(*) FROM als_progress'), '0', $name);
+}
+
+# A session that holds what wait_here waits for
+my ($in, $out) = ('', '');
+my $holder = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
+	'<', \$in, '>', \$out, IPC::Run::timeout(600));
+sub hold
+{
+	my ($sql) = @_;
+	$out = '';
+	$in .= "$sql;\n\\echo done\n";
+	$holder->pump until $out =~ /done\n/;
+}
+
+# reading, and before it a training inside of the training
+hold('SELECT pg_advisory_lock(1)');
+my $training = background(q{SELECT run FROM als_train('model',
+	'SELECT * FROM ratings WHERE (SELECT train_inner()) > 0 AND (SELECT wait_here(1)) = 1 AND item_id > 0', factors => 4, iterations => 2)});
+wait_for(q{model = 'model' AND phase = 'reading' AND ratings_read = 0 AND iterations IS NULL AND loss IS NULL
+	AND rows_total IS NULL AND trial IS NULL AND remaining IS NULL
+	AND datname = 'postgres' AND usename = current_user AND elapsed >= '0'
+	AND pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'trainer' AND wait_event = 'advisory')},
+	'reading, after a training inside');
+is($node->safe_psql('postgres', 'SET ROLE stranger; SELECT pid IS NOT NULL, datname, model IS NULL AND phase IS NULL AND elapsed IS NULL FROM als_progress'),
+	't|postgres|t', 'a stranger sees that there is one');
+is($node->safe_psql('postgres', 'SET ROLE statistician; SELECT model, phase FROM als_progress'),
+	'model|reading', 'who may read all statistics sees it');
+$node->safe_psql('elsewhere', 'CREATE EXTENSION als');
+is($node->safe_psql('elsewhere', 'SELECT datname, model IS NULL FROM als_progress'), 'postgres|t',
+	'another database sees that there is one');
+is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_progress_create_index'), '0', 'it is no command of PostgreSQL');
+hold('SELECT pg_advisory_unlock(1)');
+$training->{run}->finish;
+is($training->{err}, '', 'it ends') ;
+is_gone('gone with its end');
+
+# training, with and without workers; cancelled and terminated
+foreach my $workers (0, 2)
+{
+	my $function = $workers ? 'pg_terminate_backend' : 'pg_cancel_backend';
+	$training = background("SELECT run FROM als_train('other', 'ratings', factors => 4, iterations => 100000, workers => $workers)");
+	wait_for(q{model = 'other' AND phase = 'training' AND iteration > 10 AND iterations = 100000 AND loss > 0
+		AND ratings_read = (SELECT count(*) FROM ratings)
+		AND rows_total = (SELECT count(DISTINCT user_id) + count(DISTINCT item_id) FROM ratings)
+		AND rows_solved < rows_total AND elapsed > '0' AND remaining > elapsed}, "training, $workers workers");
+	$node->safe_psql('postgres', "SELECT $function(pid) FROM als_progress");
+	$training->{run}->finish;
+	like($training->{err}, qr/canceling statement|terminating connection/, "$function");
+	ok($node->poll_query_until('postgres', 'SELECT count(*) = 0 FROM als_progress'), "$function: gone");
+}
+
+# validating and trials
+$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 100000}',
+	validation_fraction => 0.2, workers => 0)});
+wait_for(q{model = 'tuned' AND phase = 'validating' AND trial = 1 AND trials = 2 AND iteration > 1 AND remaining > elapsed}, 'validating, a trial');
+wait_for(q{model = 'tuned' AND phase = 'training' AND trial = 1}, 'training, a trial');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
+$training->{run}->finish;
+is_gone('gone with als_tune');
+$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"iterations": [1, 100000]}', workers => 0)});
+wait_for(q{model = 'tuned' AND trial = 2 AND trials = 2 AND iterations = 100000}, 'the second trial');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
+$training->{run}->finish;
+
+# als_train_agg
+$training = background(q{SELECT (als_train_agg('aggregated', user_id, item_id, rating, '{"factors": 4, "iterations": 100000}')).run FROM ratings});
+wait_for(q{model = 'aggregated' AND phase = 'training' AND iteration > 1 AND ratings_read > 0}, 'als_train_agg');
+$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
+$training->{run}->finish;
+
+# indexing writes numbers of its own, and a training whose source has errors that are caught goes on
+$node->safe_psql('postgres', q{
+CREATE FUNCTION indexed(factors real[]) RETURNS real LANGUAGE plpgsql IMMUTABLE AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(2);
+    RETURN factors[1];
+END $$;
+CREATE INDEX ON model_items (indexed(factors));
+CREATE FUNCTION caught(number int) RETURNS int LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN 1 / (number - number);
+EXCEPTION WHEN division_by_zero THEN
+    RETURN number;
+END $$;
+});
+hold('SELECT pg_advisory_lock(2)');
+$training = background(q{SELECT run FROM als_train('model', 'SELECT * FROM ratings WHERE caught(user_id) > 0', factors => 4, iterations => 2)});
+wait_for(q{model = 'model' AND phase = 'indexing' AND elapsed > '0' AND pid IN (SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory')}, 'indexing');
+hold('SELECT pg_advisory_unlock(2)');
+$training->{run}->finish;
+is($training->{err}, '', 'it ends');
+is_gone('gone with its end');
+
+$in .= "\\q\n";
+$holder->finish;
+$node->stop;
+done_testing();
