@@ -27,6 +27,7 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "cache.h"
 #include "catalog/pg_am.h"
 #include "commands/trigger.h"
@@ -73,10 +74,41 @@ invalidate(Datum arg, Oid relation)
 	}
 }
 
+/*
+ * Plans to be freed with the transaction: a plan that is running may use
+ * models itself, and so make the model that it belongs to be forgotten.
+ */
+static List *retired_plans = NIL;
+
+static void
+retire_plan(SPIPlanPtr plan)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	retired_plans = lappend(retired_plans, plan);
+	MemoryContextSwitchTo(old);
+}
+
+/* Transaction callback: none is running any more. */
+static void
+free_retired_plans(XactEvent event, void *arg)
+{
+	ListCell   *cell;
+
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT &&
+		event != XACT_EVENT_PREPARE)
+		return;
+	foreach(cell, retired_plans)
+		SPI_freeplan(lfirst(cell));
+	list_free(retired_plans);
+	retired_plans = NIL;
+}
+
 void
 cache_init(void)
 {
 	CacheRegisterRelcacheCallback(invalidate, (Datum) 0);
+	RegisterXactCallback(free_retired_plans, NULL);
 }
 
 /*
@@ -101,7 +133,7 @@ forget(ModelCache *cache)
 	cache->valid = false;
 	cache->loaded = false;
 	if (cache->seen_plan != NULL)
-		SPI_freeplan(cache->seen_plan);
+		retire_plan(cache->seen_plan);
 	cache->seen_plan = NULL;
 	cache->popular = NULL;
 	if (cache->context != NULL)

@@ -261,8 +261,6 @@ evaluate(const EvaluateOptions *options)
 
 	/* reading may run anything, so nothing of the model is held meanwhile */
 	run = cache_open(options->model)->run;
-	if (run.user_column == NULL || run.item_column == NULL)
-		run.source = NULL;
 	if (run.source != NULL)
 	{
 		run.source = pstrdup(run.source);

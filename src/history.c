@@ -176,8 +176,7 @@ seen_error_context(void *arg)
 {
 	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
 		errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
-	errcontext("finding items already seen in %s",
-			   ((ModelCache *) arg)->run.source);
+	errcontext("finding items already seen in %s", (const char *) arg);
 }
 
 /* Prepares the query for what a user has in the live source. */
@@ -211,7 +210,7 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	ErrorContextCallback callback;
 
 	callback.callback = seen_error_context;
-	callback.arg = cache;
+	callback.arg = pstrdup(cache->run.source);
 	callback.previous = error_context_stack;
 	error_context_stack = &callback;
 
@@ -222,6 +221,9 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	if (SPI_execute_plan(cache->seen_plan, &user, NULL, true, 0) !=
 		SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");
+
+	/* the source may be a view that uses models itself */
+	cache_open(cache->model);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;

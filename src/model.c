@@ -184,15 +184,25 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 		if (run->feedback == ALS_EXPLICIT && isnull)
 			reject_run(model, "mean_rating");
 		run->mean_rating = isnull ? 0 : (float) DatumGetFloat8(value);
+		if (!isfinite(run->mean_rating))
+			reject_run(model, "mean_rating");
 
 		run->source = run_text(newest, MODEL_SOURCE);
 		run->user_column = run_text(newest, MODEL_USER_COLUMN);
 		run->item_column = run_text(newest, MODEL_ITEM_COLUMN);
 		run->rating_column = run_text(newest, MODEL_RATING_COLUMN);
+		if (run->source != NULL && run->user_column == NULL)
+			reject_run(model, "user_column");
+		if (run->source != NULL && run->item_column == NULL)
+			reject_run(model, "item_column");
 		value = slot_getattr(newest, MODEL_USERS, &isnull);
-		run->rows[ALS_USERS] = isnull ? 0 : DatumGetInt64(value);
+		run->rows[ALS_USERS] = isnull ? -1 : DatumGetInt64(value);
+		if (run->rows[ALS_USERS] < 0)
+			reject_run(model, "users");
 		value = slot_getattr(newest, MODEL_ITEMS, &isnull);
-		run->rows[ALS_ITEMS] = isnull ? 0 : DatumGetInt64(value);
+		run->rows[ALS_ITEMS] = isnull ? -1 : DatumGetInt64(value);
+		if (run->rows[ALS_ITEMS] < 0)
+			reject_run(model, "items");
 		value = slot_getattr(newest, MODEL_USER_FACTORS, &isnull);
 		run->factor_tables[ALS_USERS] = isnull ? InvalidOid :
 			DatumGetObjectId(value);

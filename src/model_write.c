@@ -151,6 +151,15 @@ model_begin_training(const char *name, Oid model_type, ModelTarget *target)
 	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
 	model_newest_run(model, snapshot, &target->last);
 	UnregisterSnapshot(snapshot);
+	if (target->last.run == PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("model \"%s\" has no number left for another run",
+						target->name),
+				 errhint("Give its rows lower numbers: UPDATE %s SET run = 1 WHERE run = %d, after deleting the others.",
+						 quote_qualified_identifier(target->schema,
+													target->name),
+						 PG_INT32_MAX)));
 	table_close(model, NoLock);
 }
 
