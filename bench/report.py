@@ -161,10 +161,12 @@ def everyone(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["everyone"].items():
         users = samples.shapes[key[0]][0]
-        speed = [f"{users / statistics.median(seconds(programs[name])):,.0f}" for name in ("als", "implicit")]
-        rows.append([key[0] + samples.star("everyone", key), str(key[1]), str(key[2]), *speed,
-                     ratio(programs["als"], [programs["implicit"]]), "3" if key[0] == "M" else ""])
-    return table(["data", "rank", "processes", "als, users/s", "implicit, users/s", "ratio", "goal"], rows)
+        for end in ("all items", "unseen items"):
+            both = [programs[f"als, {end}"], programs[f"implicit, {end}"]]
+            speed = [f"{users / statistics.median(seconds(rounds)):,.0f}" for rounds in both]
+            rows.append([key[0] + samples.star("everyone", key), str(key[1]), str(key[2]), end, *speed,
+                         ratio(both[0], both[1:]), "3" if key[0] == "M" else ""])
+    return table(["data", "rank", "processes", "among", "als, users/s", "implicit, users/s", "ratio", "goal"], rows)
 
 
 def use(samples: Samples) -> str:

@@ -220,9 +220,11 @@ class Bench:
             for processes in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
                 for this in self.rounds(processes, 3):
                     self.say(f"everyone: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
-                    self.add("everyone", "als", serving.als_everyone(connection, "serving", processes), **about, **this)
-                    self.add("everyone", "implicit", serving.implicit_everyone(factors, ratings, processes),
-                             **about, **this)
+                    for end, exclude_seen in ((", all items", False), (", unseen items", True)):
+                        self.add("everyone", "als" + end,
+                                 serving.als_everyone(connection, "serving", processes, exclude_seen), **about, **this)
+                        self.add("everyone", "implicit" + end,
+                                 serving.implicit_everyone(factors, ratings, processes, exclude_seen), **about, **this)
         if "predict" in parts:
             serving.make_pairs(connection, ratings, 1_000_000)
             for this in self.rounds(1):

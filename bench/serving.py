@@ -54,15 +54,18 @@ def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) 
     return [clock(recommend, user) for user in users]
 
 
-def als_everyone(connection: psycopg.Connection, model: str, processes: int) -> float:
+def als_everyone(connection: psycopg.Connection, model: str, processes: int, exclude_seen: bool) -> float:
+    """Into a table, and what was seen read from one."""
     connection.execute("DROP TABLE IF EXISTS everyone")
-    return clock(connection.execute, "CREATE TABLE everyone AS SELECT * FROM als_recommend_all(%s, 10, workers => %s)"
-                 % (f"'{model}'", processes - 1))
+    return clock(connection.execute, "CREATE TABLE everyone AS SELECT * FROM als_recommend_all("
+                 f"'{model}', 10, exclude_seen => {exclude_seen}, workers => {processes - 1})")
 
 
-def implicit_everyone(factors: peers.Factors, ratings: Ratings, processes: int) -> float:
+def implicit_everyone(factors: peers.Factors, ratings: Ratings, processes: int, exclude_seen: bool) -> float:
+    """From memory into memory."""
     model, matrix = peers.implicit_serving(factors, processes), ratings.csr()
-    return clock(lambda: model.recommend(np.arange(matrix.shape[0]), matrix, N=10, filter_already_liked_items=True))
+    return clock(lambda: model.recommend(np.arange(matrix.shape[0]), matrix, N=10,
+                                         filter_already_liked_items=exclude_seen))
 
 
 class Vectors:
