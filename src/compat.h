@@ -35,6 +35,11 @@
 #define DLSUFFIX ".so"
 #endif
 
+/* PostgreSQL 18 says it in front of a declaration */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 /* BufFiles in a SharedFileSet */
 static inline BufFile *
 shared_file_create(SharedFileSet *fileset, const char *name)

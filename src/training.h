@@ -46,7 +46,7 @@ extern void training_failure(const Training *training, const char **message,
 							 char **detail);
 
 /* Raises that. */
-extern void training_raise(const Training *training) pg_attribute_noreturn();
+pg_noreturn extern void training_raise(const Training *training);
 
 /*
  * Factors of a side, [rows x als_stride(rank)]; the bias is the last one.
