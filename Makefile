@@ -75,6 +75,8 @@ $(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/core/*.h)
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter
 $(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -ffp-contract=off -Wconversion $(WERROR)
+# As PostgreSQL does for its checksums: the index is built from loops.
+src/core/search.o: override CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
 # PostgreSQL 16 and later build modules with -fvisibility=hidden.
 $(BLAS_OBJS): override CFLAGS += -fvisibility=default
 

@@ -28,7 +28,6 @@
  */
 #include <float.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -38,6 +37,12 @@
 #define QUERY_LENGTH 150
 #define ROW_BYTE 127
 #define ROW_LENGTH 218
+
+/* Passes of the sort by length, and the values of the bits of each */
+#define DIGIT_BITS 8
+#define DIGITS (1 << DIGIT_BITS)
+
+#define CACHE_LINE 16			/* floats */
 
 /* A row of the matrix at its place in the index */
 typedef struct Place
@@ -121,15 +126,16 @@ als_length(int stride, const float *x)
 }
 
 /*
- * The least scale for which the bytes next to x are no larger than most_byte,
- * and no longer than most_length: rounding adds half to each.
+ * The least scale for which the bytes next to x, which has that length, are
+ * no larger than most_byte, and no longer than most_length: rounding adds
+ * half to each.
  */
 static double
-scale_of(int stride, const float *x, double most_byte, double most_length)
+scale_of(int stride, const float *x, float length, double most_byte,
+		 double most_length)
 {
 	float		largest = 0;
-	double		by_length = als_length(stride, x) /
-		(most_length - sqrt(stride) / 2 - 1);
+	double		by_length = length / (most_length - sqrt(stride) / 2 - 1);
 
 	for (int d = 0; d < stride; d++)
 		largest = fabsf(x[d]) > largest ? fabsf(x[d]) : largest;
@@ -167,7 +173,8 @@ void
 als_query_prepare(int stride, const float *x, AlsQuery *query)
 {
 	query->length = als_length(stride, x);
-	query->inverse = inverse_of(scale_of(stride, x, QUERY_BYTE, QUERY_LENGTH));
+	query->inverse = inverse_of(scale_of(stride, x, query->length, QUERY_BYTE,
+										 QUERY_LENGTH));
 	query->missed = round_bytes(stride, x, query->inverse, query->bytes);
 	query->offset = 0;
 	for (int d = 0; d < stride; d++)
@@ -191,16 +198,41 @@ als_index_size(int stride, size_t nrows)
 		nrows * sizeof(Place);
 }
 
-/* Longer rows first, equally long ones in their order. */
-static int
-compare_places(const void *a, const void *b)
+/* The bits of a length by which a pass of the sort goes, falling */
+static uint32_t
+length_digit(float length, int shift)
 {
-	const Place *one = a;
-	const Place *other = b;
+	uint32_t	bits;
 
-	if (one->length != other->length)
-		return one->length < other->length ? 1 : -1;
-	return one->row < other->row ? -1 : 1;
+	memcpy(&bits, &length, sizeof(bits));
+	return ~bits >> shift & (DIGITS - 1);
+}
+
+/*
+ * Sorts the places: longer rows first, equally long ones in their order.
+ * Floats that are not negative are in the order of their bits, by which a
+ * radix sort goes: stable, and an even number of passes.  workspace[nrows].
+ */
+static void
+sort_places(size_t nrows, Place *places, Place *workspace)
+{
+	Place	   *from = places;
+	Place	   *to = workspace;
+
+	for (int shift = 0; shift < 32; shift += DIGIT_BITS)
+	{
+		size_t		starts[DIGITS + 1] = {0};
+		Place	   *swap = from;
+
+		for (size_t i = 0; i < nrows; i++)
+			starts[length_digit(from[i].length, shift) + 1]++;
+		for (size_t digit = 0; digit < DIGITS; digit++)
+			starts[digit + 1] += starts[digit];
+		for (size_t i = 0; i < nrows; i++)
+			to[starts[length_digit(from[i].length, shift)]++] = from[i];
+		from = to;
+		to = swap;
+	}
 }
 
 /* Fills a block with its count rows. */
@@ -216,9 +248,12 @@ fill_block(int stride, int count, const Place *places, const float *rows,
 	memset(block, 0, block_size(stride));
 	block->longest = places[0].length;
 	for (int i = 0; i < count; i++)
+		for (int d = 0; d < stride; d += CACHE_LINE)
+			__builtin_prefetch(rows + places[i].row * (size_t) stride + d);
+	for (int i = 0; i < count; i++)
 		scale = fmax(scale, scale_of(stride,
 									 rows + places[i].row * (size_t) stride,
-									 ROW_BYTE, ROW_LENGTH));
+									 places[i].length, ROW_BYTE, ROW_LENGTH));
 	block->inverse = inverse_of(scale);
 	for (int i = 0; i < count; i++)
 	{
@@ -253,7 +288,8 @@ als_index_build(int stride, size_t nrows, const float *rows, AlsIndex *index,
 		places[r].length = als_length(stride, rows + r * (size_t) stride);
 		places[r].row = (uint32_t) r;
 	}
-	qsort(places, nrows, sizeof(Place), compare_places);
+	/* where the blocks will be, there is room */
+	sort_places(nrows, places, (Place *) block_at(index, 0));
 	for (size_t b = 0; b < blocks_of(nrows); b++)
 	{
 		size_t		first = b * ALS_INDEX_BLOCK;
