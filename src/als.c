@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "cache.h"
+#include "control.h"
 #include "fmgr.h"
 #include "settings.h"
 
@@ -58,4 +59,5 @@ _PG_init(void)
 							   check_kernels, NULL, NULL);
 	reserve_guc_prefix("als");
 	cache_init();
+	control_request();
 }

@@ -4,9 +4,11 @@
  *
  * For each model: the newest run, and the factors that were asked for.  Single
  * ids are read through the index when they are first needed; a session that
- * asks for many gets the whole side at once, with a sequential scan.  All of
- * it stays within als.cache_size: the model used longest ago is forgotten
- * first, and a side that does not fit is never kept whole.
+ * asks for many gets the image of the whole side at once: one that another
+ * backend has made (see shared.c), or one made with a sequential scan.  All of
+ * it stays within als.cache_size, with what is shared counted by everyone who
+ * has it: the model used longest ago is forgotten first, and a side that does
+ * not fit is never kept whole.
  *
  * Reading is like reading a catalog: with the newest snapshot and under a
  * lock, so that the run and its factors belong together even where the
@@ -23,15 +25,12 @@
 
 #include <math.h>
 
-#include "access/relscan.h"
-#include "access/stratnum.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "cache.h"
-#include "catalog/pg_am.h"
 #include "commands/trigger.h"
 #include "settings.h"
+#include "shared.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -123,6 +122,7 @@ als_changed(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("als_changed must be called as a trigger")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
+	shared_forget(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -142,7 +142,7 @@ forget(ModelCache *cache)
 	memset(cache->sides, 0, sizeof(cache->sides));
 }
 
-/* Memory that all models take. */
+/* Memory that all models take, with what others have mapped as well. */
 static size_t
 memory_used(void)
 {
@@ -150,7 +150,8 @@ memory_used(void)
 
 	for (ModelCache *cache = models; cache != NULL; cache = cache->next)
 		if (cache->context != NULL)
-			used += MemoryContextMemAllocated(cache->context, true);
+			used += MemoryContextMemAllocated(cache->context, true) +
+				cache->sides[ALS_USERS].mapped + cache->sides[ALS_ITEMS].mapped;
 	return used;
 }
 
@@ -203,22 +204,32 @@ find_entry(Oid model)
 	return cache;
 }
 
-/* Empties what is kept of one side. */
+/* Empties what is kept of one side; what will be lies in context. */
 static void
-empty_side(ModelCache *cache, SideCache *side)
+empty_side(ModelCache *cache, SideCache *side, MemoryContext context)
 {
 	if (side->context != NULL)
 		MemoryContextDelete(side->context);
-	side->context = AllocSetContextCreate(cache->context, "als factors",
-										  ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSetParent(context, cache->context);
+	side->context = context;
 	side->ids = NULL;
 	side->rows = NULL;
 	side->allocation = NULL;
 	side->capacity = 0;
-	side->complete = false;
+	side->misses = 0;
+	side->image = NULL;
+	side->shared = 0;
+	side->mapped = 0;
 	side->scans = 0;
 	side->index = NULL;
-	side->misses = 0;
+}
+
+/* A new context for what is kept of one side */
+static MemoryContext
+side_context(ModelCache *cache)
+{
+	return AllocSetContextCreate(cache->context, "als factors",
+								 ALLOCSET_DEFAULT_SIZES);
 }
 
 /* Reads the newest run and looks at the factor tables, locking them. */
@@ -255,7 +266,7 @@ load_header(ModelCache *cache)
 
 		factor_table_id_type(table, &side->columns, &side->type,
 							 cache->context);
-		empty_side(cache, side);
+		empty_side(cache, side, side_context(cache));
 		table_close(table, NoLock);
 	}
 	MemoryContextSwitchTo(old);
@@ -285,7 +296,7 @@ reload_side(ModelCache *cache, AlsSide which)
 		MemoryContextDelete(side->base_context);
 	side->base_context = NULL;
 	side->base = NULL;
-	empty_side(cache, side);
+	empty_side(cache, side, side_context(cache));
 
 	/* other ids, and it is another model */
 	id = TupleDescAttr(RelationGetDescr(table), side->columns.id - 1);
@@ -332,19 +343,6 @@ cache_open(Oid model)
 	return cache;
 }
 
-/* Copies a tuple's factors in the form that serving wants. */
-static void
-read_row(const ModelCache *cache, AlsSide side, Relation table,
-		 TupleTableSlot *slot, float *row)
-{
-	int			factors = cache->run.factors;
-
-	memset(row, 0, cache->stride * sizeof(float));
-	factor_table_row(table, &cache->sides[side].columns, slot, factors, row);
-	if (cache->run.feedback == ALS_EXPLICIT)
-		serve_bias(row, factors, side);
-}
-
 /* Moves a side's rows to where there is room for capacity of them. */
 static void
 enlarge(SideCache *side, uint32 capacity, int stride)
@@ -389,108 +387,14 @@ keep_row(ModelCache *cache, SideCache *side, Datum id, const float *row)
 	return true;
 }
 
-/*
- * Opens an index by which one id can be found, with the equality to look it
- * up by; NULL if the table has none.
- */
-static Relation
-open_id_index(Relation table, AttrNumber id, Oid *equality,
-			  StrategyNumber *strategy)
-{
-	List	   *indexes = RelationGetIndexList(table);
-	ListCell   *cell;
-
-	foreach(cell, indexes)
-	{
-		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
-		Form_pg_index form = index->rd_index;
-		bool		btree = index->rd_rel->relam == BTREE_AM_OID;
-
-		*strategy = btree ? BTEqualStrategyNumber : HTEqualStrategyNumber;
-		if ((btree || index->rd_rel->relam == HASH_AM_OID) &&
-			form->indisvalid && form->indkey.values[0] == id &&
-			RelationGetIndexPredicate(index) == NIL)
-		{
-			Oid			type = index->rd_opcintype[0];
-			Oid			operator = get_opfamily_member(index->rd_opfamily[0],
-													   type, type, *strategy);
-
-			if (OidIsValid(operator))
-			{
-				*equality = get_opcode(operator);
-				list_free(indexes);
-				return index;
-			}
-		}
-		index_close(index, AccessShareLock);
-	}
-	list_free(indexes);
-	return NULL;
-}
-
-/* Reads the row of one id from the table; false if there is none. */
-static bool
-fetch_row(ModelCache *cache, AlsSide which, Datum id, float *row)
-{
-	SideCache  *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(table)));
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	bool		found = false;
-	bool		isnull;
-	Oid			equality;
-	StrategyNumber strategy;
-	Relation	index = open_id_index(table, side->columns.id, &equality,
-									  &strategy);
-
-	if (index != NULL)
-	{
-		ScanKeyData key;
-		IndexScanDesc scan;
-
-		ScanKeyEntryInitialize(&key, 0, 1, strategy, InvalidOid,
-							   index->rd_indcollation[0], equality, id);
-		scan = index_scan_begin(table, index, snapshot, 1);
-		index_rescan(scan, &key, 1, NULL, 0);
-		while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
-			found = id_equal(&side->type, id,
-							 slot_getattr(slot, side->columns.id, &isnull));
-		if (found)
-			read_row(cache, which, table, slot, row);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-	}
-	else
-	{
-		TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-
-		while (!found && table_scan_getnextslot(scan, ForwardScanDirection,
-												slot))
-		{
-			Datum		value = slot_getattr(slot, side->columns.id, &isnull);
-
-			CHECK_FOR_INTERRUPTS();
-			found = !isnull && id_equal(&side->type, id, value);
-		}
-		if (found)
-			read_row(cache, which, table, slot, row);
-		table_endscan(scan);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(table, NoLock);
-	return found;
-}
-
 uint64
 cache_rows_limit(ModelCache *cache, AlsSide side)
 {
 	Relation	table;
 	uint64		limit;
 
-	if (cache->sides[side].complete)
-		return idmap_size(cache->sides[side].ids);
+	if (cache->sides[side].image != NULL)
+		return cache->sides[side].image->nrows;
 	table = table_open(cache->run.factor_tables[side], AccessShareLock);
 	limit = (uint64) RelationGetNumberOfBlocks(table) * MaxHeapTuplesPerPage;
 	table_close(table, NoLock);
@@ -504,10 +408,11 @@ cache_lookup(ModelCache *cache, AlsSide which, Datum id)
 	SideCache  *side = &cache->sides[which];
 	uint32		index;
 
+	if (side->image != NULL)
+		return image_find(side->image, &side->type, id, &index) ?
+			image_rows(side->image) + (size_t) index * cache->stride : NULL;
 	if (side->ids != NULL && idmap_find(side->ids, id, &index))
 		return side->rows + (size_t) index * cache->stride;
-	if (side->complete)
-		return NULL;
 
 	/* a session that asks for many ids is better served with all of them */
 	if (++side->misses >= (uint64) Max(MISSES, cache->run.rows[which] / MISSES_SHARE))
@@ -517,113 +422,214 @@ cache_lookup(ModelCache *cache, AlsSide which, Datum id)
 			return cache_lookup(cache, which, id);
 	}
 
-	if (!fetch_row(cache, which, id, row))
+	if (!cache_fetch(cache, which, id, row))
 		return NULL;
 	if (!keep_row(cache, side, id, row))
-		empty_side(cache, side);
+		empty_side(cache, side, side_context(cache));
 	return row;
 }
 
-void
-cache_scan(ModelCache *cache, AlsSide which, FactorVisitor visitor, void *arg)
-{
-	SideCache  *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
-	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(table)));
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	float	   *row = MemoryContextAllocHuge(CurrentMemoryContext,
-											 cache->stride * sizeof(float) +
-											 ALS_ALIGNMENT);
-	float	   *aligned = (float *) TYPEALIGN(ALS_ALIGNMENT, row);
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		Datum		id = slot_getattr(slot, side->columns.id, &isnull);
-
-		CHECK_FOR_INTERRUPTS();
-		read_row(cache, which, table, slot, aligned);
-		if (!isnull && !visitor(id, aligned, arg))
-			break;
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(table, NoLock);
-	pfree(row);
-}
-
-/* What cache_load fills */
+/* What an image of a side is made from */
 typedef struct Loading
 {
 	ModelCache *cache;
-	SideCache	side;
-	bool		fits;
+	AlsSide		side;
+	Snapshot	snapshot;		/* NULL: nothing has been read yet */
+	uint64		rows;
+	size_t		id_bytes;
+	Image	   *image;
 } Loading;
 
-/* Adds one row to what is being loaded. */
+/* Visits an id to measure the image. */
+static void
+measure_id(Datum id, void *arg)
+{
+	Loading    *loading = arg;
+
+	loading->rows++;
+	loading->id_bytes +=
+		image_id_bytes(&loading->cache->sides[loading->side].type, id);
+}
+
+/* The size of the image, of what a snapshot taken now sees. */
+static size_t
+measure_side(void *arg)
+{
+	Loading    *loading = arg;
+	ModelCache *cache = loading->cache;
+
+	if (loading->snapshot == NULL)
+	{
+		loading->snapshot = cache_snapshot(cache, loading->side);
+		cache_scan_ids(cache, loading->side, loading->snapshot, measure_id,
+					   loading);
+		if (loading->rows > PG_INT32_MAX)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("too many rows in factor table \"%s\"",
+							get_rel_name(cache->run.factor_tables[loading->side]))));
+	}
+	return image_size(cache->stride, loading->rows, loading->id_bytes);
+}
+
+/* Adds one row to the image. */
 static bool
 load_row(Datum id, const float *row, void *arg)
 {
 	Loading    *loading = arg;
 
-	loading->fits = keep_row(loading->cache, &loading->side, id, row);
-	return loading->fits;
+	image_add(loading->image, &loading->cache->sides[loading->side].type, id,
+			  row);
+	return true;
+}
+
+/* Makes the image that has been measured. */
+static void
+load_side(void *memory, void *arg)
+{
+	Loading    *loading = arg;
+
+	loading->image = memory;
+	image_init(loading->image, loading->cache->stride, loading->rows,
+			   loading->id_bytes);
+	cache_scan_snapshot(loading->cache, loading->side, loading->snapshot,
+						load_row, loading);
+}
+
+/* What a part of a side is known by to other backends; false if not at all. */
+static bool
+shared_key(const ModelCache *cache, AlsSide which, SharedPart part,
+		   SharedKey *key)
+{
+	const SideCache *side = &cache->sides[which];
+	Relation	table = table_open(cache->run.factor_tables[which],
+								   AccessShareLock);
+	bool		permanent = !RelationUsesLocalBuffers(table);
+
+	memset(key, 0, sizeof(*key));
+	key->database = MyDatabaseId;
+	key->table = RelationGetRelid(table);
+	key->part = part;
+	key->file = relation_file(table);
+	if (part == SHARED_INDEX)
+		key->image = side->shared;
+	key->stride = cache->stride;
+	key->factors = cache->run.factors;
+	key->id_type = side->type.type;
+	key->id_typmod = side->type.typmod;
+	key->id_collation = side->type.collation;
+	table_close(table, NoLock);
+	return permanent;
+}
+
+/* Memory of its own, aligned, for what cannot be shared */
+static void *
+make_private(MemoryContext context, const SharedMaker *maker, size_t size)
+{
+	void	   *memory = (void *)
+		TYPEALIGN(ALS_ALIGNMENT,
+				  MemoryContextAllocHuge(context, size + ALS_ALIGNMENT));
+
+	maker->fill(memory, maker->arg);
+	return memory;
 }
 
 bool
 cache_load(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
-	uint32		rows = Min(Max(cache->run.rows[which], FIRST_CAPACITY),
-						   PG_INT32_MAX);
-	Loading		loading = {cache, *side, true};
+	Loading		loading = {.cache = cache, .side = which};
+	SharedMaker maker = {measure_side, load_side, &loading};
+	SharedPiece piece = {0};
+	SharedKey	key;
+	MemoryContext context;
+	bool		fits = true;
 
-	if (side->complete)
+	if (side->image != NULL)
 		return true;
-	if (!make_room(cache, rows * (cache->stride * sizeof(float) + ID_BYTES)))
+	if (!make_room(cache, cache->run.rows[which] *
+				   (cache->stride * sizeof(float) + ID_BYTES)))
 		return false;
 
 	/* an error meanwhile leaves what was kept before */
-	loading.side.context = AllocSetContextCreate(CurrentMemoryContext,
-												 "als factors",
-												 ALLOCSET_DEFAULT_SIZES);
-	loading.side.ids = NULL;
-	loading.side.allocation = NULL;
-	enlarge(&loading.side, rows, cache->stride);
-	cache_scan(cache, which, load_row, &loading);
-	if (!loading.fits)
+	context = AllocSetContextCreate(CurrentMemoryContext, "als factors",
+									ALLOCSET_DEFAULT_SIZES);
+	if (shared_key(cache, which, SHARED_FACTORS, &key) &&
+		shared_get(&key, &maker, context, &piece))
+		fits = make_room(cache, piece.size);
+	else
 	{
-		MemoryContextDelete(loading.side.context);
+		size_t		size = measure_side(&loading);
+
+		fits = make_room(cache, size);
+		if (fits)
+			piece.memory = make_private(context, &maker, size);
+	}
+	if (loading.snapshot != NULL)
+		UnregisterSnapshot(loading.snapshot);
+	if (!fits)
+	{
+		MemoryContextDelete(context);
 		return false;
 	}
 
-	MemoryContextDelete(side->context);
-	MemoryContextSetParent(loading.side.context, cache->context);
-	*side = loading.side;
-	side->complete = true;
+	empty_side(cache, side, context);
+	side->image = piece.memory;
+	side->shared = piece.number;
+	side->mapped = piece.size;
 	return true;
+}
+
+/* What an index is made from */
+typedef struct Indexing
+{
+	ModelCache *cache;
+	const Image *image;
+} Indexing;
+
+/* The size of the index. */
+static size_t
+measure_index(void *arg)
+{
+	Indexing   *indexing = arg;
+
+	return als_index_size(indexing->cache->stride, indexing->image->nrows);
+}
+
+/* Makes the index. */
+static void
+build_index(void *memory, void *arg)
+{
+	Indexing   *indexing = arg;
+
+	als_index_build(indexing->cache->stride, indexing->image->nrows,
+					image_rows(indexing->image), memory, poll_interrupts);
 }
 
 const AlsIndex *
 cache_index(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
-	uint32		rows = idmap_size(side->ids);
-	size_t		bytes = als_index_size(cache->stride, rows) + ALS_ALIGNMENT;
-	void	   *allocation;
-	AlsIndex   *index;
+	Indexing	indexing = {cache, side->image};
+	SharedMaker maker = {measure_index, build_index, &indexing};
+	SharedPiece piece = {0};
+	SharedKey	key;
+	bool		again;
 
-	/* a session that asks once would only pay for it */
-	if (side->index != NULL || side->scans++ == 0 ||
-		!make_room(cache, bytes))
+	if (side->index != NULL)
 		return side->index;
 
-	allocation = MemoryContextAllocHuge(side->context, bytes);
-	index = (AlsIndex *) TYPEALIGN(ALS_ALIGNMENT, allocation);
-	als_index_build(cache->stride, rows, side->rows, index, poll_interrupts);
-	side->index = index;
-	return index;
+	/* a session that asks once would only pay for making it */
+	again = side->scans++ > 0;
+	if (!make_room(cache, measure_index(&indexing)))
+		return NULL;
+	if (side->shared != 0 && shared_key(cache, which, SHARED_INDEX, &key) &&
+		(again ? shared_get(&key, &maker, side->context, &piece) :
+		 shared_find(&key, side->context, &piece)))
+		side->mapped += piece.size;
+	else if (again)
+		piece.memory = make_private(side->context, &maker,
+									measure_index(&indexing));
+	side->index = piece.memory;
+	return side->index;
 }

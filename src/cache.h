@@ -7,8 +7,10 @@
 
 #include "executor/spi.h"
 #include "idmap.h"
+#include "image.h"
 #include "model.h"
 #include "topk.h"
+#include "utils/snapshot.h"
 
 /*
  * One side's factors, as serving wants them: [factors, padding], or for an
@@ -17,19 +19,21 @@
  */
 typedef struct SideCache
 {
-	MemoryContext context;		/* of ids and rows */
+	MemoryContext context;		/* of all but the base; unmaps the rest */
 	IdType		type;
 	FactorColumns columns;
-	IdMap	   *ids;			/* NULL until something is kept */
+	IdMap	   *ids;			/* of rows that were asked for; or NULL */
 	float	   *rows;			/* [capacity x stride], aligned, by index */
 	void	   *allocation;		/* what rows lies in */
 	uint32		capacity;
-	bool		complete;		/* all of the table is here */
-	uint32		scans;			/* of all its rows, since */
-	AlsIndex   *index;			/* of the rows, once it pays; or NULL */
+	uint64		misses;			/* since an image was last tried */
+	Image	   *image;			/* of all the table, or NULL */
+	uint64		shared;			/* the image's piece; 0: it is private */
+	size_t		mapped;			/* bytes of image and index, if shared */
+	uint32		scans;			/* of all the image's rows */
+	AlsIndex   *index;			/* of the image, once it pays; or NULL */
 	MemoryContext base_context; /* of base */
 	float	   *base;			/* see fold_in; NULL: not there */
-	uint64		misses;			/* since a complete load was last tried */
 } SideCache;
 
 /* Rows that are scored at once where there is no index */
@@ -57,6 +61,9 @@ typedef struct ModelCache
 /* Called once for every tuple of a factor table; false ends the scan. */
 typedef bool (*FactorVisitor) (Datum id, const float *row, void *arg);
 
+/* Called once for every id of a factor table. */
+typedef void (*IdVisitor) (Datum id, void *arg);
+
 /* Registers the invalidation callback. */
 extern void cache_init(void);
 
@@ -73,18 +80,31 @@ extern ModelCache *cache_open(Oid model);
  */
 extern const float *cache_lookup(ModelCache *cache, AlsSide side, Datum id);
 
-/* Keeps all of a side, if als.cache_size allows: then ids and rows are all. */
+/* Has the image of a side, if als.cache_size allows; false if it does not. */
 extern bool cache_load(ModelCache *cache, AlsSide side);
 
 /*
- * The index of a side that is kept whole, for a search through all its rows;
- * NULL if it is not worth its price (yet).
+ * The index of a side's image, for a search through all its rows; NULL if it
+ * is not worth its price (yet).
  */
 extern const AlsIndex *cache_index(ModelCache *cache, AlsSide side);
 
 /* Reads a side from its table, without keeping it. */
 extern void cache_scan(ModelCache *cache, AlsSide side,
 					   FactorVisitor visitor, void *arg);
+
+/* A new snapshot to read a side with, registered */
+extern Snapshot cache_snapshot(const ModelCache *cache, AlsSide side);
+
+/* The same as cache_scan with a snapshot, and of the ids alone */
+extern void cache_scan_snapshot(ModelCache *cache, AlsSide side,
+								Snapshot snapshot, FactorVisitor visitor,
+								void *arg);
+extern void cache_scan_ids(ModelCache *cache, AlsSide side, Snapshot snapshot,
+						   IdVisitor visitor, void *arg);
+
+/* Reads the row of one id from the table; false if there is none. */
+extern bool cache_fetch(ModelCache *cache, AlsSide side, Datum id, float *row);
 
 /*
  * A memory context for size bytes more to be kept of a model; NULL if

@@ -40,6 +40,14 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* What is there to share memory with other backends by; see control.c */
+#define ALS_HAVE_DSM_REGISTRY (PG_VERSION_NUM >= 170000)
+#define ALS_HAVE_SHMEM_REQUEST_HOOK (PG_VERSION_NUM >= 150000)
+
+#if ALS_HAVE_DSM_REGISTRY
+#include "storage/dsm_registry.h"
+#endif
+
 /* BufFiles in a SharedFileSet */
 static inline BufFile *
 shared_file_create(SharedFileSet *fileset, const char *name)
@@ -129,14 +137,25 @@ index_scan_begin(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 #endif
 }
 
-/* Has this transaction locked the relation, in whatever mode? */
+/* The number of a relation's file */
+static inline Oid
+relation_file(Relation rel)
+{
+#if PG_VERSION_NUM >= 160000
+	return rel->rd_locator.relNumber;
+#else
+	return rel->rd_node.relNode;
+#endif
+}
+
+/* Has this transaction locked the relation, in that mode or a later one? */
 static inline bool
-holds_relation_lock(Oid relation)
+holds_relation_lock(Oid relation, LOCKMODE least)
 {
 	LOCKTAG		tag;
 
 	SET_LOCKTAG_RELATION(tag, MyDatabaseId, relation);
-	for (LOCKMODE mode = AccessShareLock; mode <= AccessExclusiveLock; mode++)
+	for (LOCKMODE mode = least; mode <= AccessExclusiveLock; mode++)
 #if PG_VERSION_NUM >= 170000
 		if (LockHeldByMe(&tag, mode, false))
 #else

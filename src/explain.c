@@ -179,8 +179,8 @@ item_gram(ModelCache *cache, double *gram)
 	batch.workspace = palloc(als_gram_workspace(batch.rank));
 	if (cache_load(cache, ALS_ITEMS))
 	{
-		als_gram(batch.blas, batch.rank, idmap_size(items->ids), items->rows,
-				 gram, batch.workspace);
+		als_gram(batch.blas, batch.rank, items->image->nrows,
+				 image_rows(items->image), gram, batch.workspace);
 		return;
 	}
 	batch.rows = palloc(BATCH * batch.stride * sizeof(float));

@@ -132,8 +132,8 @@ gram_base(ModelCache *cache, AlsSide which, const AlsSystem *system)
 									sizeof(float));
 	gram.rows = aligned_floats(GRAM_ROWS * stride);
 	if (cache_load(cache, which))
-		for (uint32 r = 0; r < idmap_size(side->ids); r++)
-			gram_row((Datum) 0, side->rows + r * stride, &gram);
+		for (uint32 r = 0; r < side->image->nrows; r++)
+			gram_row((Datum) 0, image_rows(side->image) + r * stride, &gram);
 	else
 		cache_scan(cache, which, gram_row, &gram);
 	add_pending(&gram);

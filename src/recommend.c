@@ -117,8 +117,9 @@ score_candidates(Recommendation *recommendation)
 static inline void
 offer_kept(Recommendation *recommendation, uint32 item, float score)
 {
-	offer(recommendation,
-		  idmap_id(recommendation->cache->sides[ALS_ITEMS].ids, item), score);
+	const SideCache *items = &recommendation->cache->sides[ALS_ITEMS];
+
+	offer(recommendation, image_id(items->image, &items->type, item), score);
 }
 
 /* Scores all items, which are kept, in blocks. */
@@ -126,8 +127,8 @@ static void
 score_kept(Recommendation *recommendation)
 {
 	ModelCache *cache = recommendation->cache;
-	SideCache  *items = &cache->sides[ALS_ITEMS];
-	uint32		size = idmap_size(items->ids);
+	const Image *items = cache->sides[ALS_ITEMS].image;
+	uint32		size = items->nrows;
 	float		scores[CACHE_BLOCK];
 
 	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
@@ -136,7 +137,7 @@ score_kept(Recommendation *recommendation)
 
 		CHECK_FOR_INTERRUPTS();
 		recommendation->kernels->scores(cache->stride, count,
-										items->rows +
+										image_rows(items) +
 										(size_t) first * cache->stride,
 										recommendation->user, scores);
 		for (uint32 i = 0; i < count; i++)
@@ -154,7 +155,7 @@ search_kept(Recommendation *recommendation, const AlsIndex *index)
 	ModelCache *cache = recommendation->cache;
 	const AlsKernels *kernels = recommendation->kernels;
 	const float *user = recommendation->user;
-	const float *rows = cache->sides[ALS_ITEMS].rows;
+	const float *rows = image_rows(cache->sides[ALS_ITEMS].image);
 	float		mean = cache->run.mean_rating;
 	AlsQuery	query;
 	const AlsQuery *queries = &query;

@@ -79,7 +79,7 @@ lock_against_training(Oid model, const char *function)
 	read_run(model, GetCatalogSnapshot(model), &run);
 	for (int s = 0; s < 2; s++)
 		if (OidIsValid(run.factor_tables[s]) &&
-			holds_relation_lock(run.factor_tables[s]))
+			holds_relation_lock(run.factor_tables[s], AccessShareLock))
 			ereport(ERROR,
 					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 					 errmsg("%s cannot wait for the training of model \"%s\"",

@@ -97,12 +97,13 @@ compare_row(Datum id, const float *row, void *arg)
 static void
 compare_kept(Search *search, const SideCache *side)
 {
-	for (uint32 i = 0; i < idmap_size(side->ids); i++)
+	for (uint32 i = 0; i < side->image->nrows; i++)
 	{
 		if (i % CACHE_BLOCK == 0)
 			CHECK_FOR_INTERRUPTS();
-		compare_row(idmap_id(side->ids, i),
-					side->rows + (size_t) i * search->cache->stride, search);
+		compare_row(image_id(side->image, &side->type, i),
+					image_rows(side->image) +
+					(size_t) i * search->cache->stride, search);
 	}
 }
 
