@@ -275,7 +275,7 @@ SELECT min(score) AS least, max(score) AS most FROM als_recommend('counted', 7, 
 SELECT n AS after FROM changes \gset
 SELECT 1 / CASE WHEN :least = :most AND :least BETWEEN :before AND :after THEN 1 ELSE 0 END;
 });
-my $writer = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-t', 200, '-f', "$scripts/write", '-d', '-h', $node->host, '-p', $node->port, 'postgres' ],
+my $writer = IPC::Run::start([ 'pgbench', '-n', '-c', 2, '-T', 3600, '-f', "$scripts/write", '-h', $node->host, '-p', $node->port, 'postgres' ],
 	'>', \my $written, '2>', \my $write_errors);
 foreach my $connect ([ '-C' ], [])
 {
@@ -284,7 +284,10 @@ foreach my $connect ([ '-C' ], [])
 	ok($result, 'no answer is older than a change or newer: ' . ($connect->[0] // 'kept connections')) or diag($errors);
 	like($out, qr{processed: 600/600}, 'all have answered');
 }
-ok($writer->finish, 'the writers are through') or diag($write_errors);
+$writer->signal('TERM');
+$writer->finish;
+cmp_ok($node->safe_psql('postgres', 'SELECT n FROM changes'), '>', 50, 'there were changes') or diag($write_errors);
+$node->safe_psql('postgres', 'BEGIN; UPDATE counted_items SET factors = array[factors[1] + 1]; UPDATE changes SET n = n + 1; COMMIT');
 is_shared(q{SELECT count(DISTINCT score) || ',' || (max(score) = (SELECT n FROM changes)) FROM als_recommend('counted', 7, 400, exclude_seen => false)},
 	published('factors of "counted_items"'), 'at the end');
 
