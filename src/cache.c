@@ -496,32 +496,6 @@ load_side(void *memory, void *arg)
 						load_row, loading);
 }
 
-/* What a part of a side is known by to other backends; false if not at all. */
-static bool
-shared_key(const ModelCache *cache, AlsSide which, SharedPart part,
-		   SharedKey *key)
-{
-	const SideCache *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
-	bool		permanent = !RelationUsesLocalBuffers(table);
-
-	memset(key, 0, sizeof(*key));
-	key->database = MyDatabaseId;
-	key->table = RelationGetRelid(table);
-	key->part = part;
-	key->file = relation_file(table);
-	if (part == SHARED_INDEX)
-		key->image = side->shared;
-	key->stride = cache->stride;
-	key->factors = cache->run.factors;
-	key->id_type = side->type.type;
-	key->id_typmod = side->type.typmod;
-	key->id_collation = side->type.collation;
-	table_close(table, NoLock);
-	return permanent;
-}
-
 /* Memory of its own, aligned, for what cannot be shared */
 static void *
 make_private(MemoryContext context, const SharedMaker *maker, size_t size)
@@ -554,7 +528,7 @@ cache_load(ModelCache *cache, AlsSide which)
 	/* an error meanwhile leaves what was kept before */
 	context = AllocSetContextCreate(CurrentMemoryContext, "als factors",
 									ALLOCSET_DEFAULT_SIZES);
-	if (shared_key(cache, which, SHARED_FACTORS, &key) &&
+	if (cache_shared_key(cache, which, SHARED_FACTORS, &key) &&
 		shared_get(&key, &maker, context, &piece))
 		fits = make_room(cache, piece.size);
 	else
@@ -623,7 +597,8 @@ cache_index(ModelCache *cache, AlsSide which)
 	again = side->scans++ > 0;
 	if (!make_room(cache, measure_index(&indexing)))
 		return NULL;
-	if (side->shared != 0 && shared_key(cache, which, SHARED_INDEX, &key) &&
+	if (side->shared != 0 &&
+		cache_shared_key(cache, which, SHARED_INDEX, &key) &&
 		(again ? shared_get(&key, &maker, side->context, &piece) :
 		 shared_find(&key, side->context, &piece)))
 		side->mapped += piece.size;

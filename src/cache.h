@@ -9,6 +9,7 @@
 #include "idmap.h"
 #include "image.h"
 #include "model.h"
+#include "shared.h"
 #include "topk.h"
 #include "utils/snapshot.h"
 
@@ -105,6 +106,13 @@ extern void cache_scan_ids(ModelCache *cache, AlsSide side, Snapshot snapshot,
 
 /* Reads the row of one id from the table; false if there is none. */
 extern bool cache_fetch(ModelCache *cache, AlsSide side, Datum id, float *row);
+
+/*
+ * What a part of a side is known by to other backends; false if it is not to
+ * be shared.
+ */
+extern bool cache_shared_key(const ModelCache *cache, AlsSide side,
+							 SharedPart part, SharedKey *key);
 
 /*
  * A memory context for size bytes more to be kept of a model; NULL if

@@ -4,15 +4,31 @@
  */
 #include "compat.h"
 
+#include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
 #include "cache.h"
+#include "catalog/indexing.h"
 #include "catalog/pg_am.h"
+#include "catalog/pg_trigger.h"
+#include "commands/trigger.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+
+/* The triggers that model_write.c creates */
+static const struct
+{
+	const char *name;
+	char		enabled;
+}			change_triggers[2] =
+{
+	{"als_changed", TRIGGER_FIRES_ALWAYS},
+	{"als_changed_replica", TRIGGER_FIRES_ON_REPLICA}
+};
 
 /* Copies a tuple's factors in the form that serving wants. */
 static void
@@ -187,4 +203,68 @@ cache_scan_snapshot(ModelCache *cache, AlsSide which, Snapshot snapshot,
 	ExecDropSingleTupleTableSlot(slot);
 	table_close(table, NoLock);
 	pfree(row);
+}
+
+/*
+ * Finds the versions of the triggers that tell of changes; false if there are
+ * not both of them, or if they would miss any.
+ */
+static bool
+find_triggers(Oid table, TransactionId versions[2])
+{
+	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
+	bool		found[2] = {false, false};
+	ScanKeyData key;
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1,
+							  &key);
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		for (int t = 0; t < 2; t++)
+			if (strcmp(NameStr(trigger->tgname), change_triggers[t].name) == 0 &&
+				trigger->tgenabled == change_triggers[t].enabled)
+			{
+				found[t] = true;
+				versions[t] = HeapTupleHeaderGetRawXmin(tuple->t_data);
+			}
+	}
+	systable_endscan(scan);
+	table_close(triggers, AccessShareLock);
+	return found[0] && found[1];
+}
+
+bool
+cache_shared_key(const ModelCache *cache, AlsSide which, SharedPart part,
+				 SharedKey *key)
+{
+	const SideCache *side = &cache->sides[which];
+	Relation	table = table_open(cache->run.factor_tables[which],
+								   AccessShareLock);
+	bool		possible;
+
+	memset(key, 0, sizeof(*key));
+	key->database = MyDatabaseId;
+	key->table = RelationGetRelid(table);
+	key->part = part;
+	key->file = relation_file(table);
+	if (part == SHARED_INDEX)
+		key->image = side->shared;
+	key->stride = cache->stride;
+	key->factors = cache->run.factors;
+	key->id_type = side->type.type;
+	key->id_typmod = side->type.typmod;
+	key->id_collation = side->type.collation;
+	key->columns[0] = side->columns.id;
+	key->columns[1] = side->columns.factors;
+	key->columns[2] = side->columns.bias;
+	possible = !RelationUsesLocalBuffers(table) &&
+		find_triggers(key->table, key->triggers);
+	table_close(table, NoLock);
+	return possible;
 }

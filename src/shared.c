@@ -8,11 +8,14 @@
  *
  * A slot that is found must not be stale.  A retraining, TRUNCATE or whatever
  * else writes the table anew gives it another file, which is part of the key,
- * under a lock that no reader gets past.  What is left is DML, which keeps the
- * file.  Its transaction, after the change and before its end, takes the
- * table's lock of changes in a mode that it shares with others like it, keeps
- * it until its end, and then empties the table's slots.  Whoever wants to make
- * a piece
+ * under a lock that no reader gets past.  Other columns are part of the key as
+ * well, and so are the triggers that tell of DML: disabling and enabling them
+ * again, with unnoticed changes in between, makes other versions of them.
+ *
+ * What is left is DML that the triggers notice.  Its transaction, after the
+ * change and before its end, takes the table's lock of changes in a mode that
+ * it shares with others like it, keeps it until its end, and then empties the
+ * table's slots.  Whoever wants to make a piece
  *
  *	  1. gets the lock of changes in a mode that conflicts, or gives up,
  *	  2. reserves a slot, and releases the lock,

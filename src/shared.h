@@ -31,6 +31,8 @@ typedef struct SharedKey
 	Oid			id_type;
 	int32		id_typmod;
 	Oid			id_collation;
+	int16		columns[4];		/* numbers of those that are read; 0 */
+	TransactionId triggers[2];	/* versions of those that tell of changes */
 } SharedKey;
 
 /* How to make the contents */
