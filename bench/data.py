@@ -75,6 +75,16 @@ def generate(name: str, title: str, users: int, items: int, count: int, seed: in
                    item_order[chosen % items].astype(np.int32), values.astype(np.float32))
 
 
+def skewed(name: str, title: str, users: int, items: int, count: int) -> Ratings:
+    """A tenth of all ratings, or one of each user, are for one item."""
+    ratings = generate(name, title, users, items, count - min(users, count // 10))
+    other = ratings.items != 0
+    fans = np.random.default_rng(43).permutation(users)[:count // 10]
+    return Ratings(name, title, np.concatenate([ratings.users[other], fans.astype(np.int32)]),
+                   np.concatenate([ratings.items[other], np.zeros(len(fans), np.int32)]),
+                   np.concatenate([ratings.values[other], np.full(len(fans), 3, np.float32)]))
+
+
 def movielens(project: Path, name: str = "ml-1m") -> Ratings | None:
     """MovieLens-1M or 100K where it is at hand; it may not be copied into the project."""
     file, separator, title = {"ml-1m": ("ratings.dat.gz", b"::", "MovieLens-1M"),
@@ -145,5 +155,5 @@ def load(connection: psycopg.Connection, ratings: Ratings, table: str) -> None:
     connection.execute(f"CREATE TABLE {table} (user_id integer, item_id integer, rating real)")
     copy_in(connection, table, {"user_id": "integer", "item_id": "integer", "rating": "real"},
             ratings.users + 1, ratings.items + 1, ratings.values)
-    connection.execute(f"CREATE INDEX ON {table} (user_id)")
+    connection.execute(f"ALTER TABLE {table} ADD PRIMARY KEY (user_id, item_id)")
     connection.execute(f"VACUUM (ANALYZE) {table}")

@@ -148,12 +148,14 @@ def serving(samples: Samples) -> str:
     for key, programs in samples.groups["serving"].items():
         for program, rounds in list(programs.items()):
             first = [median_and_best(rounds, field) if program == "als" else "" for field in ("loading", "first")]
-            rows.append([key[0] + samples.star("serving", key), str(key[1]), program, median_and_best(rounds),
+            recalls = [sample["recall"] for sample in rounds.values() if "recall" in sample]
+            rows.append([key[0] + samples.star("serving", key), str(key[1]), program,
+                         f"{statistics.median(recalls):.1%}" if recalls else "100%", median_and_best(rounds),
                          show(statistics.median(seconds(rounds, "p99"))), *first,
                          "" if program == "als" else ratio(programs["als"], [rounds]),
                          {"implicit": "10", "pgvector": "10", "pgvector HNSW": "1"}.get(program, "")
                          if key[0] == "items_1m" else ""])
-    return table(["data", "rank", "program", "median (best round's)", "p99", "first of all", "first in a connection",
+    return table(["data", "rank", "program", "found of the best ten", "median (best round's)", "p99", "first of all", "first in a connection",
                   "ratio", "goal"], rows)
 
 
@@ -190,6 +192,22 @@ def use(samples: Samples) -> str:
     return table(["data", "rank", "solver", "best iteration", "operations", "of sgemm's", "bytes gathered",
                   "of a copy's"], rows) + (f"\nsgemm: {samples.peak[1] / 1e9:.0f} GFLOP/s in one thread; a copy of 256 MiB: "
                                            f"{samples.bandwidth / 1e9:.1f} GB/s read and written.\n")
+
+
+def processes(samples: Samples) -> str:
+    rows = []
+    groups = samples.groups["iterations"]
+    for key, alone in groups.items():
+        together = next((other for other in groups if other[:2] == key[:2] and other[2] > 1), None)
+        if key[2] != 1 or together is None:
+            continue
+        for solver in ("cg", "cholesky"):
+            gains = [statistics.median(seconds(alone[name])) / statistics.median(seconds(groups[together][name]))
+                     if seconds(alone[name]) and seconds(groups[together][name]) else math.nan
+                     for name in (f"{program} {solver}" for program in ("als", "implicit", "cmfrec"))]
+            rows.append([key[0] + (samples.star("iterations", key) or samples.star("iterations", together)), str(key[1]),
+                         str(together[2]), solver, *("–" if math.isnan(gain) else f"{gain:.2f}" for gain in gains)])
+    return table(["data", "rank", "processes", "solver", "als", "implicit", "cmfrec"], rows) if rows else ""
 
 
 def predict(samples: Samples) -> str:
@@ -312,6 +330,7 @@ def write(results: Path, readme: Path | None = None) -> None:
         parts.append(f"### {title}\n\n{section(samples)}")
         if part == "iterations":
             parts.append(f"#### How much of the machine\n\n{use(samples)}")
+            parts.append(f"#### How many times faster with more processes\n\n{processes(samples)}")
         if part in PLOTS:
             name, plot = PLOTS[part]
             plot(samples, results / name)

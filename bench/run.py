@@ -17,7 +17,7 @@ import peers
 import quality
 import report
 import serving
-from data import Ratings, generate, load, movielens
+from data import Ratings, generate, load, movielens, skewed
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
@@ -30,6 +30,11 @@ PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality
 COUNTS = {"cg": (8, 4, 4), "cholesky": (5, 3, 2)}
 COUNTS_LARGE = {"cg": (4, 3, 2), "cholesky": (3, 0, 1)}
 LARGE = 10_000_000
+
+# For serving only: most items have a rating or two.
+WIDE = "items_1m"
+# For iterations only: one item has a tenth of all ratings.
+SKEWED = "skewed"
 
 # A peer that has not reached the loss in so many times als' seconds is stopped.
 HOPELESS = 12
@@ -188,7 +193,7 @@ class Bench:
     def serving(self, ratings: Ratings, rank: int, parts: list[str]) -> None:
         table, count = ratings.name.replace("-", "_"), self.options.calls
         ours.train(self.connection, "serving", table, factors=rank, regularization=REGULARIZATION, alpha=ALPHA,
-                   solver="cg", iterations=ITERATIONS if ratings.shape[1] < 500_000 else 5,
+                   solver="cg", iterations=5 if ratings.name == WIDE else ITERATIONS,
                    processes=os.cpu_count() or 1)
         connection = self.connection
         connection.execute("VACUUM (ANALYZE) serving_users, serving_items")
@@ -200,22 +205,26 @@ class Bench:
                 self.note("No pgvector for this server: its scan and HNSW were skipped")
             else:
                 search = serving.Vectors(connection, "serving", table, rank)
-            for this in self.rounds(1):
-                self.say(f"serving: {ratings.name}, rank {rank}, round {this['round'] + 1}")
-                users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
-                loading, first, calls = serving.als_calls("serving", users)
-                self.add("serving", "als", **serving.sample(calls), loading=loading, first=first, **about, **this)
-                calls = serving.implicit_calls(factors, ratings, users)
-                self.add("serving", "implicit", **serving.sample(calls), **about, **this)
-                if vectors:
-                    self.add("serving", "pgvector", **serving.sample(search.calls(users[:50])), **about, **this)
-            if vectors and not self.options.quick:
-                self.say(f"serving: {ratings.name}, building an HNSW index")
-                search.index()
+            for indexed in (False, True) if vectors and not self.options.quick else (False,):
+                if indexed:
+                    self.say(f"serving: {ratings.name}, building an HNSW index")
+                    search.index()
                 for this in self.rounds(1):
+                    this["round"] += self.options.rounds * indexed
+                    self.say(f"serving: {ratings.name}, rank {rank}, round {this['round'] + 1}")
                     users = np.random.default_rng(this["round"]).integers(0, ratings.shape[0], count)
-                    self.add("serving", "pgvector HNSW", **serving.sample(search.calls(users)), **about, **this)
-        if "everyone" in parts and ratings.shape[1] < 500_000:
+                    loading, first, exact = serving.als_calls("serving", users)
+                    self.add("serving", "als", **exact.seconds(), loading=loading, first=first, **about, **this)
+                    if indexed:
+                        calls = search.calls(users)
+                        self.add("serving", "pgvector HNSW", **calls.seconds(), recall=calls.recall(exact), **about, **this)
+                        continue
+                    calls = serving.implicit_calls(factors, ratings, users)
+                    self.add("serving", "implicit", **calls.seconds(), recall=calls.recall(exact), **about, **this)
+                    if vectors:
+                        calls = search.calls(users[:50])
+                        self.add("serving", "pgvector", **calls.seconds(), recall=calls.recall(exact), **about, **this)
+        if "everyone" in parts and ratings.name != WIDE:
             factors = ours.factors_of("serving", rank, ratings.shape)
             for processes in (1, 2) if (os.cpu_count() or 1) > 1 else (1,):
                 for this in self.rounds(processes, 3):
@@ -245,7 +254,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
     parser.add_argument("--quick", action="store_true", help="without M, time to a loss in one round, no HNSW")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
-    parser.add_argument("--data", default="", help="of S,M,ml-1m")
+    parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}")
     parser.add_argument("--rounds", type=int, default=0, help="default 5, quick 3")
     parser.add_argument("--calls", type=int, default=300, help="recommendations per round")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the seeded data, to try the bench itself")
@@ -262,10 +271,20 @@ def arguments() -> argparse.Namespace:
 def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
     options = bench.options
     parts = options.only.split(",")
-    wanted = options.data.split(",") if options.data else ["S", "ml-1m"] + ([] if options.quick else ["M"])
+    served = {"serving", "everyone", "predict"} & set(parts)
+    if options.data:
+        wanted = options.data.split(",")
+    elif parts == ["quality"]:
+        wanted = []
+    else:
+        wanted = ["S", "ml-1m"] + ([] if options.quick else ["M"])
+        wanted += [SKEWED] if "iterations" in parts else []
+        wanted += [WIDE] if served else []
     processes = [1, 2] if (os.cpu_count() or 1) > 1 else [1]
     shapes = {"S": ("MovieLens-1M's shape", 6040, 3706, 1_000_000),
-              "M": ("MovieLens-20M's shape", 138_493, 26_744, 20_000_000)}
+              "M": ("MovieLens-20M's shape", 138_493, 26_744, 20_000_000),
+              SKEWED: ("one item with a tenth of all ratings", 150_000, 3706, 1_000_000),
+              WIDE: ("a million items", 20_000, 1_000_000, 3_000_000)}
 
     def scaled(number: int) -> int:
         return max(50, int(number * options.scale))
@@ -275,7 +294,8 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
         if name in shapes:
             title, users, items, count = shapes[name]
             # the density stays when the shape shrinks
-            ratings = generate(name, title, scaled(users), scaled(items), int(count * options.scale ** 2))
+            make = skewed if name == SKEWED else generate
+            ratings = make(name, title, scaled(users), scaled(items), int(count * options.scale ** 2))
         else:
             ratings = movielens(HERE.parent)
             if ratings is None:
@@ -285,23 +305,17 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
         load(bench.connection, ratings, name.replace("-", "_"))
 
     for name, ratings in list(datasets.items()):
-        if "iterations" in parts:
+        if "iterations" in parts and name != WIDE:
             for rank in (64, 128) if name != "ml-1m" or not options.quick else (64,):
                 for count in processes:
                     bench.iterations(ratings, rank, count)
-        if "job" in parts:
+        if "job" in parts and name not in (SKEWED, WIDE):
             for count in processes:
                 bench.job(ratings, count)
-    if {"serving", "everyone", "predict"} & set(parts):
-        for ratings in list(datasets.values()):
+    for name, ratings in list(datasets.items()):
+        if served and name != SKEWED:
             for rank in (64, 128):
                 bench.serving(ratings, rank, parts)
-    if {"serving", "predict"} & set(parts):
-        many = generate("items_1m", "a million items", scaled(20_000), scaled(1_000_000), scaled(3_000_000))
-        datasets[many.name] = many
-        load(bench.connection, many, many.name)
-        for rank in (64, 128):
-            bench.serving(many, rank, parts)
     if "loss" in parts and "S" in datasets:
         rounds, options.rounds = options.rounds, 1 if options.quick else min(3, options.rounds)
         for alpha in (40.0, 1.0):

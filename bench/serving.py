@@ -20,15 +20,34 @@ def clock(call, *arguments) -> float:
     return time.perf_counter() - start
 
 
-def sample(seconds: list[float]) -> dict:
-    return {"seconds": float(np.median(seconds)), "p99": float(np.percentile(seconds, 99))}
+class Calls:
+    """One call for each user, in turn: the seconds, and the items by index."""
+
+    def __init__(self, recommend, users: np.ndarray):
+        for user in users[:10]:
+            recommend(user)
+        self.each, self.items = [], []
+        for user in users:
+            start = time.perf_counter()
+            items = recommend(user)
+            self.each.append(time.perf_counter() - start)
+            self.items.append(items)
+
+    def seconds(self) -> dict:
+        return {"seconds": float(np.median(self.each)), "p99": float(np.percentile(self.each, 99))}
+
+    def recall(self, exact: Calls) -> float:
+        """How many of the exact ones it has found."""
+        pairs = list(zip(self.items, exact.items))
+        return sum(len(set(found) & set(best)) for found, best in pairs) / sum(len(best) for _, best in pairs)
 
 
-def als_calls(model: str, users: np.ndarray) -> tuple[float, float, list[float]]:
+def als_calls(model: str, users: np.ndarray) -> tuple[float, float, Calls]:
     """The first call after a change of the model, when it has to be read; the
-    first one of the next connection; and each of this connection's later ones."""
-    def recommend(connection: psycopg.Connection, user: int) -> None:
-        connection.execute(RECOMMEND, (model, int(user) + 1), prepare=True).fetchall()
+    first one of the next connection; and that connection's later ones."""
+    def recommend(connection: psycopg.Connection, user: int) -> list[int]:
+        rows = connection.execute(RECOMMEND, (model, int(user) + 1), prepare=True).fetchall()
+        return [item - 1 for item, _ in rows]
 
     with ours.connect() as connection:
         # changes no row, but makes everybody forget what is kept
@@ -38,20 +57,16 @@ def als_calls(model: str, users: np.ndarray) -> tuple[float, float, list[float]]
         for user in users[:10]:
             recommend(loader, user)
         first = clock(recommend, connection, users[0])
-        for user in users[:10]:
-            recommend(connection, user)
-        return loading, first, [clock(recommend, connection, user) for user in users]
+        return loading, first, Calls(lambda user: recommend(connection, user), users)
 
 
-def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) -> list[float]:
+def implicit_calls(factors: peers.Factors, ratings: Ratings, users: np.ndarray) -> Calls:
     model, matrix = peers.implicit_serving(factors), ratings.csr()
 
-    def recommend(user: int) -> None:
-        model.recommend(user, matrix[user], N=10, filter_already_liked_items=True)
+    def recommend(user: int) -> list[int]:
+        return list(model.recommend(user, matrix[user], N=10, filter_already_liked_items=True)[0])
 
-    for user in users[:10]:
-        recommend(user)
-    return [clock(recommend, user) for user in users]
+    return Calls(recommend, users)
 
 
 def als_everyone(connection: psycopg.Connection, model: str, processes: int, exclude_seen: bool) -> float:
@@ -86,13 +101,12 @@ class Vectors:
         self.connection.execute("SET max_parallel_maintenance_workers = 1")
         self.connection.execute("CREATE INDEX ON vector_items USING hnsw (factors vector_ip_ops)")
 
-    def calls(self, users: np.ndarray) -> list[float]:
-        def recommend(user: int) -> None:
-            self.connection.execute(self.query, (int(user) + 1,) * 3, prepare=True).fetchall()
+    def calls(self, users: np.ndarray) -> Calls:
+        def recommend(user: int) -> list[int]:
+            rows = self.connection.execute(self.query, (int(user) + 1,) * 3, prepare=True).fetchall()
+            return [item - 1 for item, _ in rows]
 
-        for user in users[:10]:
-            recommend(user)
-        return [clock(recommend, user) for user in users]
+        return Calls(recommend, users)
 
     @staticmethod
     def available(connection: psycopg.Connection) -> bool:

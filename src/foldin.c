@@ -106,6 +106,31 @@ reject_gram(const ModelCache *cache, AlsSide side)
 					 cache->run.regularization)));
 }
 
+void
+side_gram(ModelCache *cache, AlsSide which, double *gram)
+{
+	SideCache  *side = &cache->sides[which];
+	size_t		stride = cache->stride;
+	int			rank = cache->run.factors;
+	size_t		square = (size_t) rank * rank;
+	GramSum		sum = {0};
+
+	sum.blas = blas_load();
+	sum.rank = rank;
+	sum.stride = stride;
+	sum.sum = gram;
+	sum.partial = palloc(square * sizeof(double));
+	sum.workspace = aligned_floats(als_gram_workspace(rank) / sizeof(float));
+	sum.rows = aligned_floats(GRAM_ROWS * stride);
+	memset(gram, 0, square * sizeof(double));
+	if (cache_load(cache, which))
+		for (uint32 r = 0; r < side->image->nrows; r++)
+			gram_row((Datum) 0, image_rows(side->image) + r * stride, &sum);
+	else
+		cache_scan(cache, which, gram_row, &sum);
+	add_pending(&sum);
+}
+
 /*
  * What als_gram_finish makes of all rows of a side of an implicit model, for
  * the system: kept, or computed and kept if als.cache_size allows.
@@ -114,32 +139,18 @@ static const float *
 gram_base(ModelCache *cache, AlsSide which, const AlsSystem *system)
 {
 	SideCache  *side = &cache->sides[which];
-	size_t		stride = cache->stride;
-	size_t		square = stride * stride;
-	GramSum		gram = {0};
+	size_t		square = cache->stride * cache->stride;
+	double	   *gram;
 	MemoryContext keep;
 	float	   *base;
 
 	if (side->base != NULL)
 		return side->base;
 
-	gram.blas = blas_load();
-	gram.rank = cache->run.factors;
-	gram.stride = stride;
-	gram.sum = palloc0(square * sizeof(double));
-	gram.partial = palloc(square * sizeof(double));
-	gram.workspace = aligned_floats(als_gram_workspace(gram.rank) /
-									sizeof(float));
-	gram.rows = aligned_floats(GRAM_ROWS * stride);
-	if (cache_load(cache, which))
-		for (uint32 r = 0; r < side->image->nrows; r++)
-			gram_row((Datum) 0, image_rows(side->image) + r * stride, &gram);
-	else
-		cache_scan(cache, which, gram_row, &gram);
-	add_pending(&gram);
-
+	gram = palloc(square * sizeof(double));
+	side_gram(cache, which, gram);
 	base = aligned_floats(square);
-	if (als_gram_finish(system, cache->run.regularization, 1, gram.sum, base,
+	if (als_gram_finish(system, cache->run.regularization, 1, gram, base,
 						aligned_floats(square), NULL, NULL) != 0)
 		reject_gram(cache, which);
 
@@ -171,19 +182,27 @@ compare_ratings(const void *a, const void *b, void *type)
 		rating_a->rating > rating_b->rating ? 1 : 0;
 }
 
-/*
- * Finds the factors of the ratings' ids.  Fills in entries, and the rows that
- * they refer to as the solver wants them; returns the number of entries.
- */
-static uint64
-gather_known(ModelCache *cache, AlsSide other, const RowRatings *row,
-			 AlsEntry *entries, float *fixed, float *bias, size_t stride)
+void
+gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
+			 KnownRatings *known)
 {
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
 	const IdType *type = &cache->sides[other].type;
+	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
 	int			factors = cache->run.factors;
+	size_t		stride = als_stride(factors + (explicit ? 1 : 0));
 	const float *factors_row = NULL;
 	uint32		columns = 0;
-	uint64		known = 0;
+	uint64		entries = 0;
+
+	qsort_arg(row->ratings, row->size, sizeof(IdRating), compare_ratings,
+			  (void *) type);
+	known->entries = MemoryContextAllocHuge(CurrentMemoryContext,
+											row->size * sizeof(AlsEntry));
+	known->ids = MemoryContextAllocHuge(CurrentMemoryContext,
+										row->size * sizeof(Datum));
+	known->fixed = aligned_floats(row->size * stride);
+	known->bias = explicit ? aligned_floats(row->size) : NULL;
 
 	for (uint64 i = 0; i < row->size; i++)
 	{
@@ -195,26 +214,29 @@ gather_known(ModelCache *cache, AlsSide other, const RowRatings *row,
 			factors_row = cache_lookup(cache, other, id);
 			if (factors_row != NULL)
 			{
-				float	   *to = fixed + columns * stride;
+				float	   *to = known->fixed + columns * stride;
 
 				memset(to, 0, stride * sizeof(float));
 				memcpy(to, factors_row, factors * sizeof(float));
-				if (bias != NULL)
+				if (explicit)
 				{
 					to[factors] = 1;
-					bias[columns] = factors_row[bias_position(cache, other)];
+					known->bias[columns] =
+						factors_row[bias_position(cache, other)];
 				}
+				known->ids[columns] = id;
 				columns++;
 			}
 		}
 		if (factors_row != NULL)
 		{
-			entries[known].column = columns - 1;
-			entries[known].rating = row->ratings[i].rating;
-			known++;
+			known->entries[entries].column = columns - 1;
+			known->entries[entries].rating = row->ratings[i].rating;
+			entries++;
 		}
 	}
-	return known;
+	known->size = entries == 0 ? 0 :
+		merge_duplicates(known->entries, entries, cache->run.feedback);
 }
 
 /* Raises for a row that could not be solved. */
@@ -240,19 +262,36 @@ reject_row(const ModelCache *cache, int result)
 					 cache->run.regularization)));
 }
 
+void
+row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+
+	memset(system, 0, sizeof(AlsSystem));
+	system->kernels = chosen_kernels();
+	system->blas = blas_load();
+	system->feedback = cache->run.feedback;
+	system->solver = cache->run.nonnegative ? ALS_NONNEGATIVE : ALS_CHOLESKY;
+	system->rank = cache->run.factors +
+		(cache->run.feedback == ALS_EXPLICIT ? 1 : 0);
+	system->alpha = (float) cache->run.alpha;
+	system->regularization = (float) cache->run.regularization;
+	system->regularization_scaling = cache->run.regularization_scaling;
+	system->mean = cache->run.mean_rating;
+	system->nfixed = (uint32) cache->run.rows[other];
+	system->poll = poll_interrupts;
+}
+
 /* Solves the row, in the current memory context; NULL if nothing is known. */
 static const float *
 solve(ModelCache *cache, AlsSide side, RowRatings *row)
 {
 	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
-	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
-	AlsSystem	system = {0};
-	AlsEntry   *entries;
+	AlsSystem	system;
+	KnownRatings known;
 	AlsRows		rows;
 	uint64		start[2] = {0, 0};
 	size_t		stride;
-	float	   *fixed;
-	float	   *bias = NULL;
 	float	   *solved;
 	double		loss = 0;
 	uint32_t	failed;
@@ -261,40 +300,21 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	if (row->size == 0)
 		return NULL;
 
-	system.kernels = chosen_kernels();
-	system.blas = blas_load();
-	system.feedback = cache->run.feedback;
-	system.solver = cache->run.nonnegative ? ALS_NONNEGATIVE : ALS_CHOLESKY;
-	system.rank = cache->run.factors + (explicit ? 1 : 0);
-	system.alpha = (float) cache->run.alpha;
-	system.regularization = (float) cache->run.regularization;
-	system.regularization_scaling = cache->run.regularization_scaling;
-	system.mean = cache->run.mean_rating;
-	system.nfixed = (uint32) cache->run.rows[other];
-	system.poll = poll_interrupts;
-
+	row_system(cache, side, &system);
 	/* reads the whole other side, if it can be kept, and so goes first */
-	if (!explicit)
+	if (cache->run.feedback == ALS_IMPLICIT)
 		system.base = gram_base(cache, other, &system);
-	stride = als_stride(system.rank);
-	qsort_arg(row->ratings, row->size, sizeof(IdRating), compare_ratings,
-			  &cache->sides[other].type);
-	entries = MemoryContextAllocHuge(CurrentMemoryContext,
-									 row->size * sizeof(AlsEntry));
-	fixed = aligned_floats(row->size * stride);
-	if (explicit)
-		bias = aligned_floats(row->size);
-	start[1] = gather_known(cache, other, row, entries, fixed, bias, stride);
-	if (start[1] == 0)
+	gather_known(cache, side, row, &known);
+	if (known.size == 0)
 		return NULL;
-	start[1] = merge_duplicates(entries, start[1], cache->run.feedback);
+	system.fixed = known.fixed;
+	system.bias = known.bias;
 
-	system.fixed = fixed;
-	system.bias = bias;
-
+	start[1] = known.size;
 	rows.nrows = 1;
 	rows.start = start;
-	rows.entries = entries;
+	rows.entries = known.entries;
+	stride = als_stride(system.rank);
 	solved = aligned_floats(stride);
 	memset(solved, 0, stride * sizeof(float));
 	result = als_solve_rows(&system, &rows, solved,

@@ -23,6 +23,16 @@ typedef struct RowRatings
 	IdRating   *ratings;
 } RowRatings;
 
+/* Those ratings whose ids the model knows, duplicates merged */
+typedef struct KnownRatings
+{
+	uint64		size;
+	AlsEntry   *entries;		/* [size]: the rating of each column */
+	Datum	   *ids;			/* [size]: of columns, in their order */
+	float	   *fixed;			/* [size x stride]: factors, and 1 if explicit */
+	float	   *bias;			/* [size]; NULL if implicit */
+} KnownRatings;
+
 /* Makes room for so many ratings, in the current memory context. */
 extern void row_ratings_init(RowRatings *row, uint64 capacity);
 
@@ -35,6 +45,27 @@ extern void row_ratings_add(RowRatings *row, Datum id, double rating);
  * knows none of the ids.  Sorts the ratings.
  */
 extern float *fold_in(ModelCache *cache, AlsSide side, RowRatings *row);
+
+/*
+ * Finds the factors of what a row of a side has ratings of, in the form and
+ * stride that its solver wants, in the current memory context.  Sorts the
+ * ratings.
+ */
+extern void gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
+						 KnownRatings *known);
+
+/*
+ * What a row of a side is solved with exactly, but for the other side: base,
+ * fixed and bias are left to the caller.
+ */
+extern void row_system(const ModelCache *cache, AlsSide side,
+					   AlsSystem *system);
+
+/*
+ * gram[factors x factors] of all rows of a side, column-major, at least the
+ * lower triangle.
+ */
+extern void side_gram(ModelCache *cache, AlsSide side, double *gram);
 
 /* Where the bias is in a row that fold_in returns for an explicit model. */
 static inline int

@@ -35,7 +35,7 @@ CREATE TABLE ratings AS
            now() - (u + i) % 200 * interval '1 day' AS rated_at
     FROM generate_series(1, 60) u, generate_series(1, 240) i
     WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < CASE WHEN u % 2 = i % 2 THEN 28 ELSE 4 END;
-CREATE INDEX ON ratings (user_id);
+CREATE INDEX ON ratings (user_id, movie_id);
 CREATE TABLE test_ratings AS SELECT user_id, movie_id, 6 - rating AS rating FROM ratings WHERE (user_id * 7 + movie_id * 3) % 10 = 0;
 CREATE TABLE shown AS SELECT user_id, movie_id, movie_id AS product_id FROM ratings WHERE movie_id % 5 = 0;
 CREATE TABLE likes AS SELECT user_id, movie_id AS item_id FROM ratings WHERE rating >= 4;
