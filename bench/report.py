@@ -173,7 +173,7 @@ def everyone(samples: Samples) -> str:
 
 def use(samples: Samples) -> str:
     """Of one core.  An iteration's operations: per rating and side 4 rank for
-    each pass of conjugate gradient, of which there are 1 + 3, or rank^2 for a
+    each pass of conjugate gradient, of which there are 3.5, or rank^2 for a
     Gram matrix; per row 4 rank^2 for Gram matrix, whitening there and back, or
     rank^2 + rank^3 / 3.  Its bytes: each rating's entry and factors, once."""
     rows = []
@@ -182,7 +182,7 @@ def use(samples: Samples) -> str:
             continue
         users, items, ratings = samples.shapes[key[0]]
         rank = key[1]
-        for solver, operations in (("cg", 2 * ratings * 16 * rank + 4 * (users + items) * rank ** 2),
+        for solver, operations in (("cg", 2 * ratings * 14 * rank + 4 * (users + items) * rank ** 2),
                                    ("cholesky", 2 * ratings * rank ** 2 + (users + items) * (rank ** 2 + rank ** 3 / 3))):
             best = min(seconds(programs[f"als {solver}"]))
             rows.append([key[0] + samples.star("iterations", key), str(rank), solver, show(best),
@@ -316,7 +316,8 @@ def write(results: Path, readme: Path | None = None) -> None:
     with open(results / "samples.json", encoding="utf-8") as file:
         result = json.load(file)
     samples = Samples(result)
-    parts = [f"`{result['command']}`, {result['minutes']:.0f} minutes\n",
+    parts = ["\n".join(f"- `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
+                       for run in result["runs"]) + "\n",
              table(["", ""], [[name, value] for name, value in result["machine"].items()]),
              "\n".join(f"- {name}: {what}" for name, what in result["data"].items()) + "\n",
              "Median, and in parentheses the best; ratios round by round, median (lowest..highest). "

@@ -261,6 +261,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--patience", type=float, default=None,
                         help="seconds to wait for a quiet moment, default 20, quick 5")
     parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--add", action="store_true",
+                        help="to the results of this machine that are there, but for the same parts of the same data")
     options = parser.parse_args()
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.patience is None:
@@ -348,6 +350,21 @@ def main() -> None:
             finish(bench, datasets, (time.time() - started) / 60)
 
 
+def together(old: dict, new: dict) -> dict:
+    """Both runs' results, the new ones in place of the same parts of the same data."""
+    if old["machine"] != new["machine"]:
+        raise SystemExit(f"those results are another machine's: {old['machine']}, not {new['machine']}")
+    result = {"machine": new["machine"], "runs": old["runs"] + new["runs"], "data": old["data"] | new["data"],
+              "bandwidth": max(old["bandwidth"], new["bandwidth"]),
+              "notes": list(dict.fromkeys(old["notes"] + new["notes"])), "best calibration": {
+                  count: min(run["best calibration"][count] for run in (old, new) if count in run["best calibration"])
+                  for count in sorted(old["best calibration"] | new["best calibration"])}}
+    for kind, names in (("samples", ("part", "data")), ("quality", ("data", "program"))):
+        replaced = {tuple(entry[name] for name in names) for entry in new[kind]}
+        result[kind] = [entry for entry in old[kind] if tuple(entry[name] for name in names) not in replaced] + new[kind]
+    return result
+
+
 def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     options = bench.options
     command = ["bench/run.sh"]
@@ -355,10 +372,16 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += [f"--scale {options.scale:g}"] if options.scale != 1 else []
     command += [f"--only {options.only}"] if options.only != ",".join(PARTS) else []
     command += [f"--data {options.data}"] if options.data else []
-    result = {"machine": machine.describe(bench.connection), "command": " ".join(command), "minutes": minutes,
-              "rounds": options.rounds, "data": {name: ratings.describe() for name, ratings in datasets.items()},
-              "best calibration": bench.calibration.best, "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
+    command += ["--add"] if options.add else []
+    about = machine.describe(bench.connection)
+    run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date")}
+    result = {"machine": about, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
+              "best calibration": {str(count): best for count, best in bench.calibration.best.items()},
+              "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
               "samples": bench.samples, "quality": bench.worth}
+    if options.add:
+        with open(options.results / "samples.json", encoding="utf-8") as file:
+            result = together(json.load(file), result)
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / "samples.json", "w", encoding="utf-8") as file:
         json.dump(result, file, separators=(",", ":"))

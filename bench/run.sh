@@ -49,12 +49,22 @@ vectors()
 	fi
 }
 
+# als is measured with the BLAS that its README asks for, whatever the machine
+# came with: the peers bring the same one along.
+openblas()
+{
+	[ -z "$(apt-cache madison libopenblas-dev 2>/dev/null)" ] ||
+		quietly as_root env DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install -y --no-install-recommends libopenblas-dev
+}
+
 case " $* " in
 *' --help '* | *' -h '*) ;;
 *) scripts/setup.sh ;;
 esac
 choose_pg_config || fail 'no PostgreSQL to build for'
 peers
+openblas
 vectors
 echo "Building for $("$PG_CONFIG" --version)"
 quietly build

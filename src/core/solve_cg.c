@@ -6,7 +6,8 @@
  * coordinates (implicit) or lambda s (explicit), so a product with it is one
  * pass over the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0)
  * follows for free: at the start from the inner products that the first
- * residual needs, and every step lowers it by step * |r|^2.
+ * residual needs, and every step lowers it by step * |r|^2.  Nobody needs the
+ * residual behind the last step, whose length takes p'Ap alone: half a pass.
  *
  * Where implicit rows differ in lambda s, no whitening of the fixed rows suits
  * all of them.  Then these are turned such that the Gram matrix is a diagonal
@@ -117,6 +118,44 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		multiply(stride, workspace->scale, sum, sum);
 }
 
+/*
+ * Sum of w (f.p)^2 over the row: p'Ap but for the shift.  For a row of one
+ * chunk after the first pass.  scaled: as above.
+ */
+static float
+curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
+		  int scaled, const float *p)
+{
+	int			stride = als_stride(system->rank);
+	const Block *weight = (const Block *) workspace->weight;
+	const Block *dots = (const Block *) workspace->dots;
+	float		sum = 0;
+
+	if (scaled)
+	{
+		multiply(stride, workspace->scale, p, workspace->scaled);
+		p = workspace->scaled;
+	}
+	for (size_t first = 0; first < row->n; first += workspace->chunk)
+	{
+		size_t		n = row->n;
+		Block		partial = {0};
+
+		if (row->n > workspace->chunk)
+			n = als_load_chunk(system, row, first, workspace);
+		system->kernels->scores(stride, n, workspace->gathered, p,
+								workspace->dots);
+		for (size_t k = 0; k < n / 16; k++)
+			partial += weight[k] * dots[k] * dots[k];
+		for (size_t k = n / 16 * 16; k < n; k++)
+			sum += workspace->weight[k] * workspace->dots[k] *
+				workspace->dots[k];
+		for (int i = 0; i < 16; i++)
+			sum += partial[i];
+	}
+	return sum;
+}
+
 /* Descends from x, both in the coordinates that the row is solved in. */
 static int
 descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
@@ -152,25 +191,34 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	enough = rr * NEGLIGIBLE;
 	for (int step = 0; step < system->cg_steps && rr > enough; step++)
 	{
+		int			last = step == system->cg_steps - 1;
 		float		pq;
 		float		length;
 		float		next;
 
-		/* q = -A p */
-		pass(system, row, workspace, scaled, p, q, NULL);
-		combine(stride, -shift, p, 1, q);
-		pq = -kernels->dot(stride, p, q);
+		if (last)
+			pq = shift * kernels->dot(stride, p, p) +
+				curvature(system, row, workspace, scaled, p);
+		else
+		{
+			/* q = -A p */
+			pass(system, row, workspace, scaled, p, q, NULL);
+			combine(stride, -shift, p, 1, q);
+			pq = -kernels->dot(stride, p, q);
+		}
 		if (!isfinite(pq))
 			return ALS_NOT_FINITE;
 		if (pq <= 0)
 			break;
 		length = rr / pq;
 		combine(stride, length * unit, p, 1, x);
-		combine(stride, length, q, 1, r);
 		*objective -= (double) length * (double) rr *
 			(double) unit * (double) unit;
+		if (last)
+			break;
 
-		/* p = r + (|r|^2 / |r before|^2) p */
+		/* r = r - length A p, p = r + (|r|^2 / |r before|^2) p */
+		combine(stride, length, q, 1, r);
 		next = kernels->dot(stride, r, r);
 		combine(stride, 1, r, next / rr, p);
 		rr = next;

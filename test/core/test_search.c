@@ -216,8 +216,7 @@ check_kernel(const AlsKernels *kernels, int stride, Random *random)
 
 			if (d % (stride / 16) != 0)
 				byte = 128 + byte % 2;
-			*pair = d % 2 == 0 ? (uint16_t) byte :
-				(uint16_t) (*pair | byte << 8);
+			*pair = (uint16_t) (d % 2 == 0 ? byte : *pair | byte << 8);
 			for (int q = 0; q < 2; q++)
 				sums[q][i] += x[q].bytes[d] * (byte - 128);
 		}
