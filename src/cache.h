@@ -57,6 +57,7 @@ typedef struct ModelCache
 	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
 	ScoredItem *popular;		/* see history_popular; NULL: not there */
 	uint64		popular_size;
+	Oid			popular_role;	/* who has counted them, and may see them */
 } ModelCache;
 
 /* Called once for every tuple of a factor table; false ends the scan. */

@@ -9,10 +9,13 @@
 #include "executor/spi.h"
 #include "history.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "source.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
 #include "utils/memutils.h"
+#include "utils/plancache.h"
 #include "utils/typcache.h"
 
 /* For messages about reading a model's ratings */
@@ -249,25 +252,59 @@ compare_popular(const void *a, const void *b, void *type)
 	return id_compare(type, item_a->id, item_b->id);
 }
 
-/* Counts the rows of each item, in the current memory context. */
+/* The query that counts the rows of each item. */
+static char *
+count_query(ModelCache *cache)
+{
+	char	   *canonical;
+
+	return psprintf("SELECT %s::%s, pg_catalog.count(*) FROM %s WHERE %s IS NOT NULL GROUP BY 1",
+					id_column(cache, ALS_ITEMS),
+					id_type_name(cache, ALS_ITEMS),
+					source_from_clause(cache->run.source, &canonical),
+					id_column(cache, ALS_ITEMS));
+}
+
+/*
+ * Whether a query sees the same rows whenever and with whatever settings the
+ * present user runs it, as long as nobody changes them.
+ */
+static bool
+is_settled(SPIPlanPtr plan)
+{
+	ListCell   *cell;
+
+	foreach(cell, SPI_plan_get_plan_sources(plan))
+	{
+		CachedPlanSource *source = lfirst(cell);
+
+		if (source->dependsOnRLS ||
+			contain_mutable_functions((Node *) source->query_list))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * Counts the rows of each item, in the current memory context.  Sets *settled
+ * if the counts may be kept for this user.
+ */
 static ScoredItem *
-count_items(ModelCache *cache, const char *function, uint64 *size)
+count_items(ModelCache *cache, const char *function, uint64 *size,
+			bool *settled)
 {
 	IdType	   *type = &cache->sides[ALS_ITEMS].type;
 	MemoryContext caller = CurrentMemoryContext;
 	ScoredItem *items;
-	char	   *canonical;
-	char	   *query;
+	SPIPlanPtr	plan;
 	Reading		reading;
 
 	begin_reading(&reading, cache, function);
-	query = psprintf("SELECT %s::%s, pg_catalog.count(*) FROM %s WHERE %s IS NOT NULL GROUP BY 1",
-					 id_column(cache, ALS_ITEMS),
-					 id_type_name(cache, ALS_ITEMS),
-					 source_from_clause(cache->run.source, &canonical),
-					 id_column(cache, ALS_ITEMS));
-	if (SPI_execute(query, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute failed");
+	plan = SPI_prepare(count_query(cache), 0, NULL);
+	if (plan == NULL ||
+		SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "counting items failed");
+	*settled = is_settled(plan);
 
 	/* the source may be a view that uses models itself */
 	cache = cache_open(cache->model);
@@ -290,6 +327,19 @@ count_items(ModelCache *cache, const char *function, uint64 *size)
 	return items;
 }
 
+/* Raises if the user may not read, or no longer, what has been counted. */
+static void
+check_countable(ModelCache *cache, const char *function)
+{
+	Reading		reading;
+
+	begin_reading(&reading, cache, function);
+	if (SPI_execute(psprintf("%s LIMIT 0", count_query(cache)), true, 0) !=
+		SPI_OK_SELECT)
+		elog(ERROR, "SPI_execute failed");
+	end_reading(&reading);
+}
+
 const ScoredItem *
 history_popular(ModelCache *cache, const char *function, uint64 *size)
 {
@@ -297,17 +347,31 @@ history_popular(ModelCache *cache, const char *function, uint64 *size)
 	ScoredItem *items;
 	MemoryContext keep;
 	size_t		bytes = 0;
+	bool		settled;
 
-	if (cache->popular != NULL)
+	if (cache->popular != NULL && cache->popular_role == GetUserId())
 	{
-		*size = cache->popular_size;
-		return cache->popular;
+		check_countable(cache, function);
+		cache = cache_open(cache->model);
+		if (cache->popular != NULL && cache->popular_role == GetUserId())
+		{
+			*size = cache->popular_size;
+			return cache->popular;
+		}
 	}
-	items = count_items(cache, function, size);
+	items = count_items(cache, function, size, &settled);
+	if (!settled)
+		return items;
 	for (uint64 i = 0; i < *size; i++)
 		bytes += sizeof(ScoredItem) + (type->typbyval ? 0 :
 									   datumGetSize(items[i].id, false,
 													type->typlen));
+	if (cache->popular != NULL)
+	{
+		/* another user's */
+		MemoryContextDelete(GetMemoryChunkContext(cache->popular));
+		cache->popular = NULL;
+	}
 	keep = cache_keep(cache, bytes, "als popular items");
 	if (keep != NULL)
 	{
@@ -323,6 +387,7 @@ history_popular(ModelCache *cache, const char *function, uint64 *size)
 		MemoryContextSwitchTo(old);
 		cache->popular = kept;
 		cache->popular_size = *size;
+		cache->popular_role = GetUserId();
 	}
 	return items;
 }

@@ -383,6 +383,29 @@ SELECT * FROM try($$SELECT als_recommend('implicit', 100, exclude_seen => false)
 SELECT * FROM try($$SELECT als_recommend('implicit', 100, exclude_seen => false, cold_start => 'popular')$$);
 SELECT * FROM try($$SELECT als_refresh_user('implicit', 1)$$);
 RESET ROLE;
+-- what the owner has counted in this session is not for others, nor for those
+-- who may read no longer, nor for other settings than it was counted with
+SELECT count(*) > 0 AS counted FROM als_recommend('implicit', NULL::int, 3, cold_start => 'popular');
+SET ROLE als_reader;
+SELECT * FROM try($$SELECT als_recommend('implicit', NULL::int, cold_start => 'popular')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 8000000000, cold_start => 'popular')$$);
+RESET ROLE;
+GRANT SELECT ON ratings TO als_reader;
+SET ROLE als_reader;
+SELECT count(*) > 0 AS counted FROM als_recommend('implicit', NULL::int, 3, cold_start => 'popular');
+RESET ROLE;
+REVOKE SELECT ON ratings FROM als_reader;
+SET ROLE als_reader;
+SELECT * FROM try($$SELECT als_recommend('implicit', NULL::int, cold_start => 'popular')$$);
+RESET ROLE;
+CREATE VIEW tenant_ratings AS SELECT * FROM ratings WHERE item_id % 2 = current_setting('foldin.tenant')::int;
+SET foldin.tenant = 0;
+SELECT items > 0 AS trained FROM als_train('tenant', 'tenant_ratings', factors => 2);
+SELECT count(*) > 0 AS counted FROM als_recommend('tenant', NULL::int, cold_start => 'popular');
+SET foldin.tenant = 1;
+SELECT count(*) AS of_another_tenant FROM als_recommend('tenant', NULL::int, cold_start => 'popular');
+DROP TABLE tenant;
+DROP VIEW tenant_ratings;
 GRANT SELECT ON ratings TO als_reader;
 GRANT SELECT, INSERT, UPDATE ON implicit_users TO als_reader;
 INSERT INTO ratings VALUES (500, 1, 1), (500, 2, 1);
