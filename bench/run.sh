@@ -70,8 +70,9 @@ echo "Building for $("$PG_CONFIG" --version)"
 quietly build
 quietly install_build
 
-ALS_COMMIT=$(git describe --always --dirty --exclude '*' -- 2>/dev/null ||
-	git rev-parse --short HEAD 2>/dev/null || echo unknown)
+# What is measured, not the results that a run writes beside it.
+ALS_COMMIT=$(git log -1 --format=%h -- Makefile sql src 2>/dev/null || echo unknown)
+git diff --quiet HEAD -- Makefile sql src 2>/dev/null || ALS_COMMIT+=-dirty
 # Debian has a directory for each of the alternatives.
 ALS_BLAS=$(ldd als_blas.so | awk '/libblas/ { print $3; exit }' | xargs -r readlink -f)
 ALS_BLAS=$(basename "${ALS_BLAS%/*}")
