@@ -187,6 +187,15 @@ FROM (SELECT * FROM als_explain('model', 3, 7, NULL) LIMIT 2) a;
 
 -- near what als_predict says, which has the user as last trained
 SELECT abs(sum(contribution) - als_predict('model', 3, 7)) < 0.1 AS near FROM als_explain('model', 3, 7, NULL);
+-- and just that once he has been solved exactly
+BEGIN;
+SELECT als_refresh_user('model', 3) AS implicit, als_refresh_user('explicit_model', 3) AS explicit;
+SELECT max(abs(s.sum - als_predict('model', 3, i.item_id))) < 1e-4 AS implicit, count(*)
+FROM model_items i, LATERAL (SELECT sum(contribution) FROM als_explain('model', 3, i.item_id, NULL)) s;
+SELECT max(abs(m.mean_rating + i.bias + s.sum - als_predict('explicit_model', 3, i.item_id))) < 1e-4 AS explicit, count(*)
+FROM explicit_model m, explicit_model_items i,
+     LATERAL (SELECT sum(contribution) FROM als_explain('explicit_model', 3, i.item_id, NULL)) s;
+ROLLBACK;
 
 -- the ratings are live: a new user, a new rating, one of an item that the model does not know
 SELECT count(*) FROM als_explain('model', 1000, 7);

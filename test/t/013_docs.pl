@@ -132,5 +132,23 @@ foreach my $message (slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg
 	ok(index($source, qq{"$message"}) >= 0, "docs/errors.md: $message");
 }
 
+# The reference has an example of every function and view that is for users.
+my $examples = join "\n",
+  slurp_file('docs/reference.md') =~ /^```sql(?: error \w{5})?\n(.*?)^```/msg;
+foreach my $name (split /\n/, $node->safe_psql('docs_reference_md', q{
+SELECT DISTINCT coalesce(p.proname, c.relname)
+FROM pg_depend d
+LEFT JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND p.oid = d.objid
+LEFT JOIN pg_class c ON d.classid = 'pg_class'::regclass AND c.oid = d.objid AND c.relkind = 'v'
+WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
+  AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
+  AND coalesce(p.proname, c.relname) IS NOT NULL
+  AND coalesce(p.prorettype <> 'trigger'::regtype, true)
+  AND coalesce(p.proname, c.relname) !~ '_(transfn|finalfn)$|^als_training_progress$'
+ORDER BY 1}))
+{
+	like($examples, qr/\b$name\b/, "docs/reference.md: an example of $name");
+}
+
 $node->stop;
 done_testing();
