@@ -264,6 +264,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true",
                         help="to the results of this machine that are there, but for the same parts of the same data")
     options = parser.parse_args()
+    options.given = [f"--{name} {getattr(options, name):g}" for name in ("rounds", "patience")
+                     if getattr(options, name) not in (None, 0)]
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.patience is None:
         options.patience = 5 if options.quick else 20
@@ -372,6 +374,7 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += [f"--scale {options.scale:g}"] if options.scale != 1 else []
     command += [f"--only {options.only}"] if options.only != ",".join(PARTS) else []
     command += [f"--data {options.data}"] if options.data else []
+    command += options.given
     command += ["--add"] if options.add else []
     about = machine.describe(bench.connection)
     run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date")}
