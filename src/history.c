@@ -186,20 +186,17 @@ seen_error_context(void *arg)
 static SPIPlanPtr
 prepare_seen(ModelCache *cache)
 {
-	const IdType *item_type = &cache->sides[ALS_ITEMS].type;
 	Oid			argument = cache->sides[ALS_USERS].type.type;
 	char	   *canonical;
-	char	   *from = source_from_clause(cache->run.source, &canonical);
 	SPIPlanPtr	plan;
 
-	plan = SPI_prepare(psprintf("SELECT ratings.%s::%s FROM %s WHERE ratings.%s = $1",
-								quote_identifier(cache->run.item_column),
-								format_type_extended(item_type->type,
-													 item_type->typmod,
-													 FORMAT_TYPE_TYPEMOD_GIVEN |
-													 FORMAT_TYPE_FORCE_QUALIFY),
-								from,
-								quote_identifier(cache->run.user_column)),
+	plan = SPI_prepare(psprintf("SELECT %s::%s FROM %s WHERE %s",
+								id_column(cache, ALS_ITEMS),
+								id_type_name(cache, ALS_ITEMS),
+								source_from_clause(cache->run.source,
+												   &canonical),
+								equals_parameter(id_column(cache, ALS_USERS),
+												 &cache->sides[ALS_USERS].type)),
 					   1, &argument);
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));

@@ -21,6 +21,14 @@ SELECT count(*) FROM als_recommend('model', 2, 100) WHERE item_id = :best;
 DELETE FROM ratings WHERE user_id = 2;
 SELECT item_id = :best AS back FROM als_recommend('model', 2, 100) WHERE item_id = :best;
 SELECT count(*) FROM als_recommend('model', 2, 100);
+-- whatever operator = is to the session
+SELECT count(*) AS unseen FROM als_recommend('model', 3, 100) \gset
+CREATE FUNCTION never(int, int) RETURNS boolean LANGUAGE sql AS 'SELECT false';
+CREATE OPERATOR = (FUNCTION = never, LEFTARG = int, RIGHTARG = int);
+SET search_path = recommend, pg_catalog, public;
+SELECT count(*) - :unseen AS more FROM als_recommend('model', 3, 100);
+SET search_path = recommend, public;
+DROP OPERATOR recommend.= (int, int);
 
 -- exclude: never back, also together with seen; NULLs and unknown ids do not matter
 SELECT bool_or(item_id = ANY (ARRAY[1, 2, 3])) AS excluded, count(*)
