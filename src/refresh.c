@@ -30,8 +30,10 @@
 #include "foldin.h"
 #include "history.h"
 #include "lib/stringinfo.h"
+#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
+#include "utils/acl.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -106,6 +108,22 @@ check_snapshot(const ModelCache *cache)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent training"),
 				 errhint("The transaction might succeed if retried.")));
+}
+
+/*
+ * Raises for a user who may not lock rows of a factor table, which is what a
+ * refresh begins with.  There is no statement to tell him if the table's type
+ * cannot hold the id, and the lock against trainings is not for readers.
+ */
+static void
+check_may_lock_rows(Oid table)
+{
+	Oid			user = GetUserId();
+
+	if (pg_class_aclcheck(table, user, ACL_UPDATE) != ACLCHECK_OK &&
+		pg_attribute_aclcheck_all(table, user, ACL_UPDATE,
+								  ACLMASK_ANY) != ACLCHECK_OK)
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table));
 }
 
 /* Runs a statement on the row, as the caller; returns the rows it concerned. */
@@ -237,6 +255,8 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 						get_rel_name(model)),
 				 errdetail("It was trained by als_train_agg, whose ratings are gone."),
 				 errhint("Train it with als_train.")));
+	table = refresh.cache->run.factor_tables[side];
+	check_may_lock_rows(table);
 
 	id_conversion_init(&conversion, &refresh.cache->sides[side].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1),
@@ -244,7 +264,6 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 					   CurrentMemoryContext);
 	if (!id_convert(&conversion, PG_GETARG_DATUM(1), &refresh.id))
 		PG_RETURN_BOOL(false);
-	table = refresh.cache->run.factor_tables[side];
 	refresh.table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 											   get_rel_name(table));
 	refresh.id_column = side == ALS_USERS ? "user_id" : "item_id";
