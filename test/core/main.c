@@ -14,6 +14,7 @@ main(void)
 	test_prepare();
 	test_solve();
 	test_loss();
+	test_cg();
 	test_nonnegative();
 	test_failures();
 	test_search();

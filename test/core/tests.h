@@ -11,6 +11,7 @@ extern void test_gram(void);
 extern void test_prepare(void);
 extern void test_solve(void);
 extern void test_loss(void);
+extern void test_cg(void);
 extern void test_nonnegative(void);
 extern void test_failures(void);
 extern void test_search(void);
