@@ -146,7 +146,7 @@ test_steps(const Shape *shape, Random *random)
 				memcpy(system.m, equations->gram, sizeof(system.m));
 			for (int i = 0; i < RANK; i++)
 				system.m[i * RANK + i] += (double) shape->regularization *
-										  reference_scale(problem, side, r);
+					reference_scale(problem, side, r);
 
 			for (int i = 0; i < RANK; i++)
 				x[i] = from[i];
@@ -180,15 +180,17 @@ test_steps(const Shape *shape, Random *random)
 void
 test_cg(void)
 {
-	static const float alphas[] = { 0.05f, 1, 40 };
-	static const float lambdas[] = { 0.01f, 1, 30 };
-	Random		random = { 12 };
+	static const float alphas[] = {0.05f, 1, 40};
+	static const float lambdas[] = {0.01f, 1, 30};
+	Random		random = {12};
 
 	for (int scaling = 0; scaling <= 2; scaling++)
 		for (size_t i = 0; i < 3; i++)
 		{
-			Shape		shape = { ALS_IMPLICIT, ALS_CG, RANK, { 120, 150 },  0.2,
-							STEPS,        0,      0,    0.5 * scaling, 5 };
+			Shape		shape = {
+				ALS_IMPLICIT, ALS_CG, RANK, {120, 150}, 0.2, STEPS, 0, 0,
+				0.5 * scaling, 5
+			};
 
 			for (size_t j = 0; j < 3; j++)
 			{
