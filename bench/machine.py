@@ -69,6 +69,9 @@ def bandwidth(size: int = 1 << 28) -> float:
     return 2 * size / best
 
 
+HARDWARE = ("processor", "cores", "caches", "memory")
+
+
 def describe(connection: psycopg.Connection) -> dict[str, str]:
     lscpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
     model = re.search(r"^Model name:\s*(.*)$", lscpu, re.M)

@@ -35,7 +35,7 @@ class Training:
 
 
 def train(connection: psycopg.Connection, model: str, table: str, *, factors: int, regularization: float,
-          alpha: float, solver: str, iterations: int, processes: int, warm_start: bool = False,
+          alpha: float, solver: str, iterations: int, processes: int, cg_steps: int = 3, warm_start: bool = False,
           fresh: bool = True, verbose: bool = True) -> Training:
     training = Training()
 
@@ -55,9 +55,9 @@ def train(connection: psycopg.Connection, model: str, table: str, *, factors: in
         start = time.perf_counter()
         row = connection.execute(
             """SELECT losses, workers FROM als_train(%s, %s, factors => %s, regularization => %s, alpha => %s,
-                   solver => %s, iterations => %s, workers => %s, warm_start => %s, verbose => %s)""",
-            (model, table, factors, regularization, alpha, solver, iterations, processes - 1, warm_start,
-             verbose)).fetchone()
+                   solver => %s, cg_steps => %s, iterations => %s, workers => %s, warm_start => %s, verbose => %s)""",
+            (model, table, factors, regularization, alpha, solver, cg_steps, iterations, processes - 1,
+             warm_start, verbose)).fetchone()
         training.wall = time.perf_counter() - start
     finally:
         connection.remove_notice_handler(notice)

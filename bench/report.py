@@ -95,18 +95,32 @@ def iterations(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["iterations"].items():
         data, rank, processes, *_ = key
-        for solver, peers in (("cg", [("implicit", "5"), ("cmfrec", "4")]),
-                              ("cholesky", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
-            ours = programs[f"als {solver}"]
+        for solver, more, peers in (("cg", "", [("implicit", "5"), ("cmfrec", "4")]),
+                                    ("cg", " 2 steps", [("implicit", "5"), ("cmfrec", "4")]),
+                                    ("cholesky", "", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
+            ours = programs[f"als {solver}{more}"]
             for peer, goal in peers:
                 named = [peer] if peer != "the better" else ["implicit", "cmfrec"]
                 theirs = [programs[f"{name} {solver}"] for name in named if programs[f"{name} {solver}"]]
-                if not theirs:
+                if not ours or not theirs:
                     continue
-                rows.append([data + samples.star("iterations", key), str(rank), str(processes), solver,
+                rows.append([data + samples.star("iterations", key), str(rank), str(processes), solver + more,
                              median_and_best(ours), peer, median_and_best(theirs[0]) if len(theirs) == 1 else "",
                              ratio(ours, theirs), goal])
     return table(["data", "rank", "processes", "solver", "als", "peer", "peer's", "ratio", "goal"], rows)
+
+
+CG_PROGRAMS = ["als cg", "als cg 2 steps", "implicit cg", "cmfrec cg"]
+
+
+def losses(samples: Samples) -> str:
+    """What those iterations came to; the same in every round and in any number of processes, but for rounding."""
+    rows = {}
+    for (data, rank, *_), programs in samples.groups["iterations"].items():
+        each = [next(iter(programs[name].values()), {}).get("loss") for name in CG_PROGRAMS]
+        if all(each):
+            rows[data, rank] = [data, str(rank), *(f"{value / each[0]:.4f}" for value in each)]
+    return table(["data", "rank", *CG_PROGRAMS], list(rows.values()))
 
 
 LOSS_PROGRAMS = [f"{program} {solver}" for program in ("als", "implicit", "cmfrec") for solver in ("cg", "cholesky")]
@@ -311,14 +325,24 @@ SECTIONS = (
 PLOTS = {"iterations": ("iterations.svg", plot_iterations), "loss": ("loss.svg", plot_loss)}
 
 
+def software(runs: list[dict]) -> str:
+    """A column for each that differs."""
+    columns: dict[tuple, list[int]] = defaultdict(list)
+    for number, run in enumerate(runs, 1):
+        columns[tuple(run["software"].items())].append(number)
+    heads = [""] + [f"run {', '.join(map(str, numbers))}" for numbers in columns.values()]
+    return table(heads, [[name, *(dict(column)[name] for column in columns)] for name in runs[0]["software"]])
+
+
 def write(results: Path, readme: Path | None = None) -> None:
     plt.rcParams["svg.hashsalt"] = "als"
     with open(results / "samples.json", encoding="utf-8") as file:
         result = json.load(file)
     samples = Samples(result)
-    parts = ["\n".join(f"- `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
-                       for run in result["runs"]) + "\n",
+    parts = ["\n".join(f"{number}. `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
+                       for number, run in enumerate(result["runs"], 1)) + "\n",
              table(["", ""], [[name, value] for name, value in result["machine"].items()]),
+             software(result["runs"]),
              "\n".join(f"- {name}: {what}" for name, what in result["data"].items()) + "\n",
              "Median, and in parentheses the best; ratios round by round, median (lowest..highest). "
              f"{samples.dropped} of {samples.total} rounds began with a matrix product more than "
@@ -330,6 +354,7 @@ def write(results: Path, readme: Path | None = None) -> None:
             continue
         parts.append(f"### {title}\n\n{section(samples)}")
         if part == "iterations":
+            parts.append(f"#### The losses of these iterations, of als' three steps\n\n{losses(samples)}")
             parts.append(f"#### How much of the machine\n\n{use(samples)}")
             parts.append(f"#### How many times faster with more processes\n\n{processes(samples)}")
         if part in PLOTS:

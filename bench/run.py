@@ -27,7 +27,8 @@ PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality
 # Iterations of als, implicit and cmfrec, by solver: few where they take long.
 # The first does not count for als and implicit, as factors and caches are cold
 # then; implicit's Cholesky solver on M takes minutes for one.
-COUNTS = {"cg": (8, 4, 4), "cholesky": (5, 3, 2)}
+# Those of CG are as many for all, so that their losses compare, but for M.
+COUNTS = {"cg": (15, 15, 15), "cholesky": (5, 3, 2)}
 COUNTS_LARGE = {"cg": (4, 3, 2), "cholesky": (3, 0, 1)}
 LARGE = 10_000_000
 
@@ -75,13 +76,23 @@ class Bench:
         matrix = peers.confidences(ratings.csr(), ALPHA)
         settings = {"factors": rank, "regularization": REGULARIZATION, "processes": processes}
         large = len(ratings.values) > LARGE
+
+        def judge(solver: str, factors: peers.Factors | None = None) -> dict:
+            """als' factors, if no others are given."""
+            if large or solver != "cg":
+                return {}
+            factors = factors or ours.factors_of("bench_model", rank, ratings.shape)
+            return {"loss": objective.loss(*factors, ratings.csr(), ALPHA, REGULARIZATION)}
+
         for this in self.rounds(processes, 2 if large else None):
             self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": rank, **this}
             for solver, counts in (COUNTS_LARGE if large else COUNTS).items():
-                run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
-                                 solver=solver, iterations=counts[0], **settings)
-                self.add("iterations", f"als {solver}", run.per_iteration, **about)
+                for steps in (2, 3) if solver == "cg" else (3,):
+                    run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
+                                     solver=solver, cg_steps=steps, iterations=counts[0], **settings)
+                    self.add("iterations", f"als {solver}" + (" 2 steps" if steps == 2 else ""), run.per_iteration,
+                             **judge(solver), **about)
                 if run.workers != processes - 1:
                     self.note(f"als had {run.workers} workers, not {processes - 1}")
                 if solver == "cg":
@@ -90,10 +101,11 @@ class Bench:
                     self.add("reading", "als writing", run.write, **about)
                     self.add("reading", "als iteration", run.per_iteration, **about)
                 if counts[1]:
-                    _, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
-                    self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])), **about)
-                _, total = peers.cmfrec_fit(coo, alpha=ALPHA, solver=solver, iterations=counts[2], **settings)
-                self.add("iterations", f"cmfrec {solver}", total / counts[2], **about)
+                    model, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
+                    self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])),
+                             **judge(solver, (model.user_factors, model.item_factors)), **about)
+                factors, total = peers.cmfrec_fit(coo, alpha=ALPHA, solver=solver, iterations=counts[2], **settings)
+                self.add("iterations", f"cmfrec {solver}", total / counts[2], **judge(solver, factors), **about)
 
     # Seconds to a loss
 
@@ -353,7 +365,8 @@ def main() -> None:
 
 
 def together(old: dict, new: dict) -> dict:
-    """Both runs' results, the new ones in place of the same parts of the same data."""
+    """Both runs' results, the new ones in place of the same parts of the same data.
+    The software may be another: all ratios are those of programs beside each other."""
     if old["machine"] != new["machine"]:
         raise SystemExit(f"those results are another machine's: {old['machine']}, not {new['machine']}")
     result = {"machine": new["machine"], "runs": old["runs"] + new["runs"], "data": old["data"] | new["data"],
@@ -377,8 +390,10 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += options.given
     command += ["--add"] if options.add else []
     about = machine.describe(bench.connection)
-    run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date")}
-    result = {"machine": about, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
+    hardware = {name: about.pop(name) for name in machine.HARDWARE}
+    run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date"),
+           "software": about}
+    result = {"machine": hardware, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
               "best calibration": {str(count): best for count, best in bench.calibration.best.items()},
               "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
               "samples": bench.samples, "quality": bench.worth}
