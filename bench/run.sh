@@ -35,20 +35,6 @@ peers()
 	touch "$venv/complete"
 }
 
-# pgvector of the distribution, where it has one for this server.
-vectors()
-{
-	local package
-	package=postgresql-$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')-pgvector
-	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/vector.control" ] || return 0
-	if [ -n "$(apt-cache madison "$package" 2>/dev/null)" ]; then
-		quietly as_root env DEBIAN_FRONTEND=noninteractive \
-			apt-get -qq install -y --no-install-recommends "$package" || true
-	else
-		echo "No package $package here: pgvector is skipped"
-	fi
-}
-
 # als is measured with the BLAS that its README asks for, whatever the machine
 # came with: the peers bring the same one along.
 openblas()
@@ -65,7 +51,6 @@ esac
 choose_pg_config || fail 'no PostgreSQL to build for'
 peers
 openblas
-vectors
 echo "Building for $("$PG_CONFIG" --version)"
 quietly build
 quietly install_build

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 #
 # Installs with apt what is missing to build, run and test als, and does
-# nothing if nothing is.  PG_CONFIG chooses among PostgreSQL installations.
+# nothing if nothing is.  pgvector, which tests and measurements compare with,
+# comes along where the distribution has it.  PG_CONFIG chooses among PostgreSQL
+# installations.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -62,29 +64,53 @@ forbid_cluster()
 	trap "rm '$log'; as_root sh -c 'rm $file; rmdir --ignore-fail-on-non-empty $directory'" EXIT
 }
 
-read -ra packages <<<"$(missing | tr '\n' ' ')"
-[ ${#packages[@]} -gt 0 ] || exit 0
-command -v apt-get >/dev/null ||
-	fail "no apt-get here; please install what Debian calls ${packages[*]}"
-
 log=$(mktemp)
 trap 'rm "$log"' EXIT
-echo "Asking apt for what is missing: ${packages[*]}"
-apt update || echo 'apt-get update failed, going on regardless' >&2
 
-# Named are only packages that are missing: a server that is there might get
-# upgraded and restarted.
-if [ "${packages[0]}" = postgresql ]; then
-	version=$(postgresql_version)
-	[ -n "$version" ] || fail 'apt knows no PostgreSQL'
-	packages[0]=postgresql-server-dev-$version
-	if [ ! -x "/usr/lib/postgresql/$version/bin/postgres" ]; then
-		packages+=("postgresql-$version")
-		forbid_cluster
+install_missing()
+{
+	local packages version
+	read -ra packages <<<"$(missing | tr '\n' ' ')"
+	[ ${#packages[@]} -gt 0 ] || return 0
+	command -v apt-get >/dev/null ||
+		fail "no apt-get here; please install what Debian calls ${packages[*]}"
+
+	echo "Asking apt for what is missing: ${packages[*]}"
+	apt update || echo 'apt-get update failed, going on regardless' >&2
+
+	# Named are only packages that are missing: a server that is there might get
+	# upgraded and restarted.
+	if [ "${packages[0]}" = postgresql ]; then
+		version=$(postgresql_version)
+		[ -n "$version" ] || fail 'apt knows no PostgreSQL'
+		packages[0]=postgresql-server-dev-$version
+		if [ ! -x "/usr/lib/postgresql/$version/bin/postgres" ]; then
+			packages+=("postgresql-$version")
+			forbid_cluster
+		fi
 	fi
-fi
-echo "Installing ${packages[*]}"
-apt install -y --no-install-recommends "${packages[@]}"
+	echo "Installing ${packages[*]}"
+	apt install -y --no-install-recommends "${packages[@]}"
 
-read -ra packages <<<"$(missing | tr '\n' ' ')"
-[ ${#packages[@]} -eq 0 ] || fail "still missing: ${packages[*]}"
+	read -ra packages <<<"$(missing | tr '\n' ' ')"
+	[ ${#packages[@]} -eq 0 ] || fail "still missing: ${packages[*]}"
+}
+
+# The distribution's pgvector for this server, where it has one: its tests and
+# measurements are skipped without it.
+install_pgvector()
+{
+	local package
+	choose_pg_config
+	package=postgresql-$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')-pgvector
+	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/vector.control" ] || return 0
+	[ -n "$(apt-cache madison "$package" 2>/dev/null)" ] || return 0
+	# it is not worth a question for a password
+	[ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || return 0
+	echo "Installing $package"
+	apt install -y --no-install-recommends "$package" ||
+		echo 'going on without pgvector' >&2
+}
+
+install_missing
+install_pgvector

@@ -187,6 +187,16 @@ check_null(const Option *option)
 				 errhint("Leave it out for its default.")));
 }
 
+/* Is it a number, which no relation is called without quotes? */
+static bool
+is_number(const char *text)
+{
+	char	   *end;
+
+	strtod(text, &end);
+	return end != text && *end == '\0';
+}
+
 /* Raises for what the options of a validation say of each other. */
 static void
 check_validation(const ValidationOptions *validation, bool validate)
@@ -196,6 +206,13 @@ check_validation(const ValidationOptions *validation, bool validate)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("validation and validation_fraction exclude each other"),
 				 errhint("Name a relation or query to validate on, or the share of the ratings to set aside for that.")));
+	if (validation->source != NULL && is_number(validation->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("validation must not be a number"),
+				 errdetail("It is the relation or query to validate on."),
+				 errhint("Pass validation_fraction => %s to set aside a share of the ratings.",
+						 validation->source)));
 	if (!validate && (validation->patience > 0 || validation->metric >= 0))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

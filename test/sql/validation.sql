@@ -154,7 +154,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 CREATE VIEW floats AS SELECT user_id::float8, item_id, rating FROM ratings;
 \x on
-SELECT parameters, t.* FROM unnest(ARRAY['validation => $$held_out$$, validation_fraction => 0.1', 'patience => 2', 'validation_metric => $$auc$$',
+SELECT parameters, t.* FROM unnest(ARRAY['validation => $$held_out$$, validation_fraction => 0.1', 'validation => $$0.1$$', 'patience => 2', 'validation_metric => $$auc$$',
     'validation_fraction => -0.1', 'validation_fraction => 1.1', 'validation_fraction => $$nan$$', 'validation_fraction => 0', 'validation_fraction => 1',
     'validation_fraction => 0.1, validation_metric => $$loss$$', 'validation_fraction => 0.1, validation_metric => $$coverage$$',
     'validation_fraction => 0.1, validation_k => 0', 'validation_fraction => 0.1, validation_k => NULL', 'validation_fraction => 0.1, patience => 0',

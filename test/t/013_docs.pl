@@ -5,8 +5,9 @@
 #
 #   ```sql            has to work
 #   ```sql error S    has to fail with SQLSTATE S
+#   ```sql vector     runs where pgvector is there
 #   ```sql skip       needs something else: another extension, another server
-#   <!-- sql ... -->  prepares what the page takes for granted
+#   <!-- sql ... -->  prepares what the page takes for granted; also sql vector
 #   ```text           directly behind a block: what its last query shows
 #
 # Words and integers have to be those of the page.  A number with a decimal
@@ -49,6 +50,8 @@ CREATE TABLE packages AS
            CASE movie_id WHEN 1 THEN 'nginx' WHEN 2 THEN 'certbot' WHEN 3 THEN 'python3-numpy' ELSE 'package' || movie_id END AS item_id, rating
     FROM ratings;
 });
+
+my $vector = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'vector'});
 
 # What psql shows, as rows of cells
 sub cells
@@ -93,10 +96,10 @@ for my $page ('README.md', glob('docs/*.md'))
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	for (my $i = 0; $i < @lines; $i++)
 	{
-		next unless $lines[$i] =~ /^(?:```(sql|text)\b ?(skip|error \w{5})?|<!-- (sql))$/;
-		my ($kind, $how) = ($1 // $3, $2 // '');
+		next unless $lines[$i] =~ /^(?:```|(<!-- ))(sql|text)\b ?(skip|vector|error \w{5})?$/;
+		my ($kind, $how) = ($2, $3 // '');
 		my $start = $i + 1;
-		my $close = $3 ? '-->' : '```';
+		my $close = $1 ? '-->' : '```';
 		$i++ until $lines[$i + 1] eq $close;
 		my $text = join "\n", @lines[ $start .. $i++ ];
 		my $name = "$page, line " . ($start + 1);
@@ -107,7 +110,7 @@ for my $page ('README.md', glob('docs/*.md'))
 			next;
 		}
 		$end = $i;
-		next if $how eq 'skip';
+		next if $how eq 'skip' || ($how eq 'vector' && !$vector);
 		my ($status, $stdout, $stderr) = $node->psql($database, $text,
 			extra_params => [ '-A', '-P', 'tuples_only=off', '-P', 'format=unaligned', '-v', 'VERBOSITY=verbose' ]);
 		$output = $stdout;
