@@ -135,6 +135,18 @@ foreach my $message (slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg
 	ok(index($source, qq{"$message"}) >= 0, "docs/errors.md: $message");
 }
 
+# And it lists all of them, but for those that are PostgreSQL's own in their wording.
+my @patterns = map { join '.*', map { quotemeta } split /\.\.\./, $_, -1 }
+  slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg;
+my $listed = join '|', @patterns, 'could not \w+ (in )?temporary file: .*', 'set-valued function called .*', '\.\.\.';
+my @messages = $source =~ /ereport\(ERROR,\s*\(errcode[^;]*?errmsg(?:_plural)?\(\s*"([^;]*?)"[,)]/g;
+cmp_ok(scalar @messages, '>', 80, 'the messages of the source are found');
+foreach my $message (@messages)
+{
+	$message =~ s/"\s+"//g;
+	like($message, qr/^(?:$listed)$/s, "docs/errors.md has: $message");
+}
+
 # The reference has an example of every function and view that is for users.
 my $examples = join "\n",
   slurp_file('docs/reference.md') =~ /^```sql(?: error \w{5})?\n(.*?)^```/msg;
