@@ -103,13 +103,20 @@ $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 $primary->wait_for_catchup($standby);
 is($standby->safe_psql('source', $answers), $expected, 'a standby gives the same answers');
-my ($stdout, $stderr);
-$standby->psql('source', q{SELECT als_train('model', 'ratings')}, stderr => \$stderr);
-like($stderr, qr/ERROR:  cannot execute als_train\(\) during recovery.*HINT:  Train on the primary/s, 'a standby does not train');
-$standby->psql('source', q{SELECT als_train_agg('model', user_id, item_id, rating, NULL) FROM ratings}, stderr => \$stderr);
-like($stderr, qr/ERROR:  cannot execute als_train_agg\(\) during recovery/, 'nor does the aggregate');
-my $evaluation = q{SELECT e FROM als_evaluate('model', 'ratings', training => 'SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.3)', workers => 1) e};
-is($standby->safe_psql('source', $evaluation), $primary->safe_psql('source', $evaluation), 'a standby evaluates');
+# all that writes, which says why not
+foreach my $writes (
+	[ 'als_train()', q{als_train('model', 'ratings')}, 'Train on the primary' ],
+	[ 'als_train()', q{als_train('another_model', 'ratings')}, 'Train on the primary' ],
+	[ 'als_train_agg()', q{als_train_agg('model', user_id, item_id, rating, NULL) FROM ratings}, 'Train on the primary' ],
+	[ 'als_tune()', q{als_tune('model', 'ratings', '{"factors": [2, 3]}')}, 'Train on the primary' ],
+	[ 'als_refresh_user', q{als_refresh_user('model', 3)}, 'Refresh on the primary' ],
+	[ 'als_refresh_item', q{als_refresh_item('model', 3)}, 'Refresh on the primary' ])
+{
+	my ($function, $call, $hint) = @$writes;
+	my $stderr;
+	isnt($standby->psql('source', "\\set VERBOSITY verbose\nSELECT $call", stderr => \$stderr), 0, "a standby refuses: $call");
+	like($stderr, qr/ERROR:  25006: cannot execute \Q$function\E during recovery\n.*HINT:  $hint;/s, 'and says why');
+}
 
 # a session that stays connected follows whatever changes a model
 sub connected
