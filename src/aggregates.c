@@ -69,6 +69,7 @@ begin_state(FunctionCallInfo fcinfo, MemoryContext context)
 				 errmsg("model must not be null"),
 				 errhint("Give the model a name.")));
 	INSTR_TIME_SET_CURRENT(state->data.started);
+	state->data.reading = state->data.started;
 	state->model = text_to_cstring(PG_GETARG_TEXT_PP(1 + AGG_MODEL));
 	if (!PG_ARGISNULL(1 + AGG_OPTIONS))
 		state->json = PG_GETARG_JSONB_P_COPY(1 + AGG_OPTIONS);

@@ -347,6 +347,8 @@ model_replace_factors(const ModelTarget *target, AlsSide side,
 	Oid			heap_oid;
 	char		persistence;
 
+	/* which waits for readers */
+	progress_phase(PROGRESS_WRITING);
 	run.feedback = feedback;
 	run.factor_tables[side] = target->factor_tables[side];
 	table = factor_table_open(model, &run, side, AccessExclusiveLock,
@@ -354,7 +356,6 @@ model_replace_factors(const ModelTarget *target, AlsSide side,
 	CheckTableNotInUse(table, "als_train");
 	persistence = table->rd_rel->relpersistence;
 
-	progress_phase(PROGRESS_WRITING);
 	heap_oid = make_heap_like(table, AccessExclusiveLock);
 	heap = table_open(heap_oid, AccessExclusiveLock);
 	write_factors(heap, &columns, ids, rows, factors);

@@ -151,6 +151,13 @@ void
 progress_phase(ProgressPhase phase)
 {
 	progress.phase = phase;
+	if (phase == PROGRESS_READING)
+	{
+		/* a refit begins anew, after iterations of others */
+		progress.ratings = progress.rows = progress.rows_total = 0;
+		progress.iteration = progress.iterations = 0;
+		progress.loss = NAN;
+	}
 	show();
 }
 

@@ -25,6 +25,7 @@
 
 #include "access/table.h"
 #include "access/xact.h"
+#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foldin.h"
@@ -240,9 +241,13 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	IdConversion conversion;
 	Oid			table;
 
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s during recovery", function),
+				 errhint("Refresh on the primary; this server serves the row as soon as it is replicated.")));
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
-	PreventCommandDuringRecovery(function);
 	lock_against_training(model, function);
 	refresh.cache = cache_open(model);
 	refresh.side = side;

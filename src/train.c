@@ -241,6 +241,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 - other);
 	char	   *from;
 
+	INSTR_TIME_SET_CURRENT(data->reading);
 	progress_phase(PROGRESS_READING);
 	if (validation->fraction >= 0)
 	{
@@ -304,7 +305,7 @@ train_sort(const TrainOptions *options, TrainingData *data, bool shared)
 				(errmsg("read " UINT64_FORMAT " ratings by %u users of %u items in %.3f s",
 						ratings_count(ratings), ratings_users(ratings)->size,
 						ratings_items(ratings)->size,
-						seconds_since(data->started))));
+						seconds_since(data->reading))));
 		if (data->held_out != NULL)
 			ereport(NOTICE,
 					(errmsg("validating on " UINT64_FORMAT " ratings",
@@ -415,13 +416,12 @@ als_train(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(caller, "als training",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	INSTR_TIME_SET_CURRENT(data.started);
-
 	options_from_arguments(&options, fcinfo, 2, USE_TRAIN);
 	options_settle(&options);
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 row_type->tdtypeid, &target);
+	INSTR_TIME_SET_CURRENT(data.started);
 	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &data);
 	row = train_model(&target, &options, &data, row_type);

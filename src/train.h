@@ -14,7 +14,8 @@
 /* What trainings read, once it is read and once it is sorted */
 typedef struct TrainingData
 {
-	instr_time	started;		/* when reading began */
+	instr_time	started;		/* when the training had its turn */
+	instr_time	reading;		/* when reading began, for a refit once more */
 	Ratings    *ratings;
 	const char *from;			/* what was read; NULL for an aggregate */
 	Ratings    *held_out;		/* to validate on, or NULL */

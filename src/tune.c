@@ -364,7 +364,6 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 	TupleDesc	row_type = model_row_type(fcinfo);
 	Progress	before;
 
-	INSTR_TIME_SET_CURRENT(tuning->data.started);
 	read_options(tuning, fcinfo);
 	tuning->grid = grid_parse(PG_GETARG_JSONB_P(ARG_GRID));
 	list_trials(tuning, fcinfo, result);
@@ -372,6 +371,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
 						 row_type->tdtypeid, &tuning->target);
+	INSTR_TIME_SET_CURRENT(tuning->data.started);
 	before = progress_begin(tuning->target.name, tuning->target.model);
 	read_data(tuning);
 	for (int i = 0; i < tuning->ntrials; i++)

@@ -103,13 +103,53 @@ $standby->init_from_backup($primary, 'backup', has_streaming => 1);
 $standby->start;
 $primary->wait_for_catchup($standby);
 is($standby->safe_psql('source', $answers), $expected, 'a standby gives the same answers');
-my ($stdout, $stderr);
-$standby->psql('source', q{SELECT als_train('model', 'ratings')}, stderr => \$stderr);
-like($stderr, qr/ERROR:  cannot execute als_train\(\) during recovery.*HINT:  Train on the primary/s, 'a standby does not train');
-$standby->psql('source', q{SELECT als_train_agg('model', user_id, item_id, rating, NULL) FROM ratings}, stderr => \$stderr);
-like($stderr, qr/ERROR:  cannot execute als_train_agg\(\) during recovery/, 'nor does the aggregate');
-my $evaluation = q{SELECT e FROM als_evaluate('model', 'ratings', training => 'SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.3)', workers => 1) e};
-is($standby->safe_psql('source', $evaluation), $primary->safe_psql('source', $evaluation), 'a standby evaluates');
+# all else that reads, also for somebody who is not in the models yet
+$primary->safe_psql('source', 'INSERT INTO ratings VALUES (999, 3, 5), (999, 8, 1)');
+$primary->wait_for_catchup($standby);
+my $split = q{'model', 'SELECT * FROM ratings WHERE als_holdout(user_id, item_id, 0.3)', training => 'SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.3)'};
+foreach my $reads (
+	[ 'als_fold_in', 2, q{SELECT als_fold_in(m::regclass, ARRAY[1, 5, 9], ARRAY[5, 1, 3]) FROM unnest(ARRAY['model', 'explicit_model']) m} ],
+	[ 'als_recommend, folding in', 10, q{SELECT m, r FROM unnest(ARRAY['model', 'explicit_model']) m, als_recommend(m::regclass, 999, 5) r} ],
+	[ 'als_recommend, popular items', 5, q{SELECT als_recommend('model', 12345, 5, cold_start => 'popular')} ],
+	[ 'als_recommend_for', 15, q{SELECT m, r FROM unnest(ARRAY['model', 'explicit_model']) m, als_recommend_for(m::regclass, ARRAY[1, 5, 9], k => 5, exclude => ARRAY[2]) r
+		UNION ALL SELECT 'big_model', r FROM als_recommend_for('big_model', ARRAY[5000000001, 5000000005], k => 5) r} ],
+	[ 'als_recommend_for_as', 5, q{SELECT als_recommend_for_as(NULL::uuid, 'text_model', ARRAY[md5('1')::uuid], k => 5)} ],
+	[ 'als_similar_items', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_items('model', 7, 5, m) r} ],
+	[ 'als_similar_items_as', 5, q{SELECT als_similar_items_as(NULL::uuid, 'text_model', md5('7')::uuid, 5)} ],
+	[ 'als_similar_users', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_users('model', 7, 5, m) r} ],
+	[ 'als_similar_users_as', 5, q{SELECT als_similar_users_as(NULL::text, 'text_model', 'u''7', 5)} ],
+	[ 'als_explain', 12, q{SELECT m, u, r FROM unnest(ARRAY['model', 'explicit_model']) m, unnest(ARRAY[3, 4, 999]) u, als_explain(m::regclass, u, 5, 2) r} ],
+	[ 'als_explain_as', 5, q{SELECT als_explain_as(NULL::uuid, 'text_model', 'u''7', md5('5')::uuid, 5)} ],
+	[ 'als_recommend_all', 3 * $users, q{SELECT r FROM als_recommend_all('model', 3) r ORDER BY user_id, rank} ],
+	[ 'als_recommend_all for some', 6, q{SELECT r FROM als_recommend_all('explicit_model', 3, users => ARRAY[3, 4, 999], workers => 0) r ORDER BY user_id, rank} ],
+	[ 'als_recommend_all_as', 3 * $users, q{SELECT r FROM als_recommend_all_as(NULL::text, NULL::uuid, 'text_model', 3) r ORDER BY user_id, rank} ],
+	[ 'als_evaluate', 2, qq{SELECT als_evaluate($split) UNION ALL SELECT als_evaluate('explicit_model', 'ratings', exclude_seen => false, workers => 0)} ],
+	[ 'als_evaluate_users', $users, qq{SELECT e FROM als_evaluate_users($split) e ORDER BY user_id} ],
+	[ 'als_convergence', 15, q{SELECT als_convergence(m) FROM model m} ],
+	[ 'COPY', 3 * $users, q{COPY (SELECT r FROM als_recommend_all('model', 3) r ORDER BY user_id, rank) TO STDOUT} ],
+	[ 'als_models', 4, 'SELECT * FROM als_models ORDER BY name' ])
+{
+	my ($name, $lines, $query) = @$reads;
+	my $result = $standby->safe_psql('source', $query);
+	is(scalar(split /\n/, $result), $lines, "a standby answers: $name");
+	is($result, $primary->safe_psql('source', $query), 'as the primary does');
+}
+$primary->safe_psql('source', 'DELETE FROM ratings WHERE user_id = 999');
+
+# all that writes, which says why not
+foreach my $writes (
+	[ 'als_train()', q{als_train('model', 'ratings')}, 'Train on the primary' ],
+	[ 'als_train()', q{als_train('another_model', 'ratings')}, 'Train on the primary' ],
+	[ 'als_train_agg()', q{als_train_agg('model', user_id, item_id, rating, NULL) FROM ratings}, 'Train on the primary' ],
+	[ 'als_tune()', q{als_tune('model', 'ratings', '{"factors": [2, 3]}')}, 'Train on the primary' ],
+	[ 'als_refresh_user', q{als_refresh_user('model', 3)}, 'Refresh on the primary' ],
+	[ 'als_refresh_item', q{als_refresh_item('model', 3)}, 'Refresh on the primary' ])
+{
+	my ($function, $call, $hint) = @$writes;
+	my $stderr;
+	isnt($standby->psql('source', "\\set VERBOSITY verbose\nSELECT $call", stderr => \$stderr), 0, "a standby refuses: $call");
+	like($stderr, qr/ERROR:  25006: cannot execute \Q$function\E during recovery\n.*HINT:  $hint;/s, 'and says why');
+}
 
 # a session that stays connected follows whatever changes a model
 sub connected

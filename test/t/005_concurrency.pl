@@ -86,12 +86,16 @@ is(ask($reader, $score), $old, 'the old model serves while another trains');
 is(ask($reader, $prepared), $old, 'also a prepared statement');
 
 # a second one has to wait for it
-begin_query($other, q{SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 3);});
+begin_query($other, q{SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 3); SELECT clock_timestamp();});
 wait_for_lock('relation');
 is(ask($reader, $score), $old, 'two trainings do not hinder readers');
+my $released = ask($holder, 'SELECT clock_timestamp();');
 ask($holder, 'SELECT pg_advisory_unlock(1);');
 is(end_query($trainer), '2', 'the first one ends');
-is(end_query($other), '3', 'and then the second');
+my ($run, $ended) = split /\n/, end_query($other);
+is($run, '3', 'and then the second');
+is($node->safe_psql('postgres', "SELECT seconds > 0, seconds <= extract(epoch FROM '$ended'::timestamptz - '$released') FROM model WHERE run = 3"), 't|t',
+	'whose seconds are those since it has had its turn');
 is($node->safe_psql('postgres', 'SELECT string_agg(seed::text, chr(32) ORDER BY run) FROM model'), '1 2 3', 'both runs are there');
 
 my $new = ask($reader, $score);

@@ -39,6 +39,24 @@ CREATE FUNCTION current(who int) RETURNS text LANGUAGE sql AS $$
                (SELECT array_agg(item_id) FROM ratings WHERE user_id = who),
                (SELECT array_agg(rating::float8) FROM ratings WHERE user_id = who))), false)
     FROM model_users WHERE user_id = who $$;
+-- and an item's, to which nothing folds in: how far the normal equations of its
+-- ratings against the users of now are from zero, in parts of their right side
+CREATE FUNCTION current_item(model text, what int) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    result text;
+BEGIN
+    EXECUTE format('
+        WITH run AS (SELECT regularization, alpha FROM %1$I ORDER BY run DESC LIMIT 1),
+             item AS (SELECT factors::float8[] AS x FROM %3$I WHERE item_id = $1),
+             others AS (SELECT factors::float8[] AS y, alpha * coalesce(rating, 0) AS c, coalesce(rating > 0, false)::int AS p,
+                               (SELECT sum(a * b) FROM unnest(factors::float8[], x) AS t(a, b)) AS score
+                        FROM %2$I LEFT JOIN (SELECT user_id, sum(rating) AS rating FROM ratings WHERE item_id = $1 GROUP BY 1) r USING (user_id), item, run),
+             equations AS (SELECT sum((1 + c) * (score - p) * y[j]) + min(regularization * x[j]) AS residual, sum((1 + c) * p * y[j]) AS right_side
+                           FROM others, item, run, generate_series(1, cardinality(y)) j GROUP BY j)
+        SELECT (SELECT count(*) FROM item) || '' '' || coalesce(sqrt(sum(residual ^ 2)) < 1e-4 * sqrt(sum(right_side ^ 2)), false) FROM equations',
+        model, model || '_users', model || '_items') INTO result USING what;
+    RETURN result;
+END $$;
 });
 
 # A session that stays connected.
@@ -82,6 +100,7 @@ sub wait_for_lock
 }
 sub rate { return $node->safe_psql('postgres', "INSERT INTO ratings VALUES ($_[0], $_[1], $_[2])"); }
 sub current { return $node->safe_psql('postgres', "SELECT current($_[0])"); }
+sub current_item { return $node->safe_psql('postgres', "SELECT current_item('model', $_[0])"); }
 
 my $training = q{SELECT run FROM als_train('model', 'gated', factors => 8);};
 my ($reader, $trainer, $a, $b, $holder) = map { session() } 1 .. 5;
@@ -102,6 +121,7 @@ is(ask($a, q{BEGIN; SELECT als_refresh_item('model', 5);}), 't', 'an item');
 ask($a, 'COMMIT;');
 isnt($new = ask($reader, $score), $old, 'is seen too');
 is($node->safe_psql('postgres', $score), $new, 'as in a new session');
+is(current_item(5), '1 true', 'it is what the ratings make of it');
 is(ask($a, q{BEGIN; DELETE FROM ratings WHERE user_id = 3; SELECT als_refresh_user('model', 3); ROLLBACK;}), 'f', 'one that is rolled back');
 is(ask($reader, $score), $new, 'is not');
 
@@ -220,6 +240,68 @@ ask($a, 'COMMIT;');
 is(end_query($b), 't', 'and is back with a rating');
 is(current(11), '1 true', 'as a new row');
 
+# the same of an item: one that is there
+ask($holder, 'SELECT pg_advisory_lock(1);');
+ask($a, 'SET test.gate = 1;');
+begin_query($a, q{SELECT als_refresh_item('model', 10);});
+wait_for_lock('advisory');
+rate($_, 10, 5) foreach 12 .. 16;
+begin_query($b, q{SELECT als_refresh_item('model', 10);});
+wait_for_lock('transactionid');
+is(current_item(10), '1 false', 'an item is not what it will be while two refreshes of it wait');
+ask($holder, 'SELECT pg_advisory_unlock(1);');
+is(end_query($a), 't', 'the first refresh');
+is(end_query($b), 't', 'and the second, of the same item');
+is(current_item(10), '1 true', 'the newer ratings have won');
+# a new one
+ask($holder, 'SELECT pg_advisory_lock(1);');
+rate(12, 41, 5);
+begin_query($a, q{SELECT als_refresh_item('model', 41);});
+wait_for_lock('advisory');
+rate(13, 41, 5);
+is(ask($b, q{SELECT als_refresh_item('model', 41);}), 't', 'a new item');
+ask($holder, 'SELECT pg_advisory_unlock(1);');
+is(end_query($a), 't', 'and the same from older ratings');
+is(current_item(41), '1 true', 'the newer ratings have won');
+ask($a, 'RESET test.gate;');
+# a new one that is not committed yet, or never
+foreach my $end ('COMMIT', 'ROLLBACK')
+{
+	my $item = $end eq 'COMMIT' ? 42 : 43;
+	rate(12, $item, 5);
+	ask($a, qq{BEGIN; INSERT INTO ratings VALUES (13, $item, 4);});
+	is(ask($a, qq{SELECT als_refresh_item('model', $item);}), 't', 'a new item, not committed');
+	rate(14, $item, 5);
+	begin_query($b, qq{SELECT als_refresh_item('model', $item);});
+	wait_for_lock('transactionid');
+	ask($a, "$end;");
+	is(end_query($b), 't', 'and the same from another session, with a rating more');
+	is(current_item($item), '1 true', "after $end");
+}
+# one that somebody deletes meanwhile
+$node->safe_psql('postgres', 'DELETE FROM ratings WHERE item_id = 43');
+is(ask($a, q{BEGIN; SELECT als_refresh_item('model', 43);}), 'f', 'an item without ratings is deleted');
+begin_query($b, q{SELECT als_refresh_item('model', 43);});
+wait_for_lock('transactionid');
+rate(12, 43, 5);
+ask($a, 'COMMIT;');
+is(end_query($b), 't', 'and is back with a rating');
+is(current_item(43), '1 true', 'as a new row');
+# a user and an item that he has rated, each against the other as it was
+my $row_of = sub { $node->safe_psql('postgres', "SELECT factors FROM model_$_[0]s WHERE $_[0]_id = $_[1]") };
+rate(15, 12, 5);
+ask($a, 'BEGIN;');
+is(ask($a, q{SELECT als_refresh_item('model', 12);}), 't', 'an item, not committed');
+is(ask($b, q{SELECT als_refresh_user('model', 15);}), 't', 'a user of it does not wait');
+is(current(15), '1 true', 'and is solved against the item that is there');
+ask($a, 'COMMIT;');
+is(current_item(12), '1 false', 'as the item was against the user before');
+is(ask($b, q{SELECT als_refresh_item('model', 12);}), 't', 'another refresh');
+is(current_item(12), '1 true', 'goes by the new one');
+my $row = $row_of->('item', 12);
+is(ask($a, q{SELECT als_refresh_item('model', 12);}), 't', 'one more');
+is($row_of->('item', 12), $row, 'changes nothing');
+
 # ids without an order: one refresh at a time
 $node->safe_psql('postgres', q{
 CREATE VIEW xids AS SELECT user_id::text::xid AS user_id, item_id, rating FROM ratings;
@@ -250,31 +332,78 @@ BEGIN
         COMMIT;
     END LOOP;
 END $$;
--- rows of another model, users and items in turn
-SELECT run FROM als_train('both', 'ratings', factors => 4);
-CREATE PROCEDURE refresh_both(seed int, times int) LANGUAGE plpgsql AS $$
+-- rows of another model, users and items in turn, all that is stored being logged
+-- in its transaction.  If a row's ratings and the other side are the same before
+-- and after its refresh, it must be what they make of it.
+SELECT run FROM als_train('other', 'ratings', factors => 4);
+CREATE TABLE stored (number serial, side text, id int, run int, checked boolean, factors real[]);
+CREATE FUNCTION given(side text, what int) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN md5((SELECT string_agg(r::text, ',' ORDER BY r::text) FROM ratings r WHERE CASE side WHEN 'users' THEN user_id ELSE item_id END = what)
+               || CASE side WHEN 'users' THEN (SELECT string_agg(i::text, ',' ORDER BY item_id) FROM other_items i)
+                  ELSE (SELECT string_agg(u::text, ',' ORDER BY user_id) FROM other_users u) END);
+END $$;
+CREATE PROCEDURE refresh_one(side text, what int) LANGUAGE plpgsql AS $$
+DECLARE
+    before text;
+    solved boolean;
+BEGIN
+    -- locks the row, and the model against trainings
+    IF side = 'users' THEN PERFORM als_refresh_user('other', what); ELSE PERFORM als_refresh_item('other', what); END IF;
+    before := given(side, what);
+    IF side = 'users' THEN
+        PERFORM als_refresh_user('other', what);
+        solved := (SELECT factors = als_fold_in('other', (SELECT array_agg(item_id) FROM ratings WHERE user_id = what),
+                                                (SELECT array_agg(rating::float8) FROM ratings WHERE user_id = what))
+                   FROM other_users WHERE user_id = what);
+    ELSE
+        PERFORM als_refresh_item('other', what);
+        solved := current_item('other', what) = '1 true';
+    END IF;
+    IF before = given(side, what) AND solved IS NOT TRUE THEN
+        RAISE '% % is not what its ratings make of it', side, what;
+    END IF;
+    INSERT INTO stored (side, id, run, checked, factors)
+        SELECT side, what, (SELECT max(o.run) FROM other o), before = given(side, what), f.factors
+        FROM (SELECT 'users' AS s, user_id AS id, factors FROM other_users UNION ALL SELECT 'items', item_id, factors FROM other_items) f
+        WHERE f.s = side AND f.id = what;
+END $$;
+CREATE PROCEDURE refresh_other(seed int, times int) LANGUAGE plpgsql AS $$
 BEGIN
     FOR n IN 1 .. times LOOP
-        PERFORM als_refresh_user('both', 1 + (n * seed) % 20);
-        PERFORM als_refresh_item('both', 1 + (n * seed) % 10);
+        CALL refresh_one('users', 1 + (n * seed) % 20);
+        CALL refresh_one('items', 1 + (n * seed) % 10);
         COMMIT;
-        PERFORM als_recommend('both', 3, 5);
+        PERFORM als_recommend('other', 3, 5);
         COMMIT;
     END LOOP;
 END $$;
+CREATE PROCEDURE train_other() LANGUAGE plpgsql AS $$
+DECLARE
+    trained int := (SELECT run FROM als_train('other', 'ratings', factors => 4));
+BEGIN
+    INSERT INTO stored (side, id, run, factors)
+        SELECT 'users', user_id, trained, factors FROM other_users UNION ALL SELECT 'items', item_id, trained, factors FROM other_items;
+END $$;
+-- the last that was stored, and what is there
+CREATE VIEW lost AS
+    SELECT side, id, s.factors AS stored, f.factors
+    FROM (SELECT DISTINCT ON (side, id) * FROM stored WHERE run = (SELECT max(run) FROM other) ORDER BY side, id, number DESC) s
+         FULL JOIN (SELECT 'users' AS side, user_id AS id, factors FROM other_users UNION ALL SELECT 'items', item_id, factors FROM other_items) f USING (side, id)
+    WHERE s.factors IS DISTINCT FROM f.factors;
 CREATE TABLE before AS SELECT DISTINCT user_id, item_id FROM ratings;
 });
 my $other_trainer = session();
 my @workers = map { session() } 1 .. 6;
 begin_query($workers[$_], "CALL work($_, 150);") foreach 0 .. 3;
-begin_query($workers[$_], "CALL refresh_both($_, 150);") foreach 4, 5;
+begin_query($workers[$_], "CALL refresh_other($_, 150);") foreach 4, 5;
 my $rounds = 0;
 my @failed;
 while (grep { $_->{out} !~ /done\n/ && $_->{run}->pumpable } @workers)
 {
 	begin_query($trainer, $training);
-	begin_query($other_trainer, q{SELECT run FROM als_train('both', 'ratings', factors => 4);});
-	push @failed, grep { !/^\d+$/ } map { end_query($_) } $trainer, $other_trainer;
+	begin_query($other_trainer, 'CALL train_other();');
+	push @failed, grep { !/^\d*$/ } map { end_query($_) } $trainer, $other_trainer;
 	$rounds++;
 	last if @failed;
 	$_->{run}->pump_nb foreach @workers;
@@ -291,11 +420,23 @@ is($node->safe_psql('postgres', q{
 	                              UNION SELECT user_id, item_id FROM before) t)}), 't', 'the last training has read all ratings before it');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM (SELECT DISTINCT user_id FROM log WHERE run = (SELECT max(run) FROM model)) t
 	WHERE current(user_id) <> '1 true'}), '0', 'and no refresh after it is lost');
+# nor of the other model, in which each row is the one that was stored last
+my ($checked, $refreshed, $trainings) = split /\|/, $node->safe_psql('postgres',
+	'SELECT count(*) FILTER (WHERE checked), count(checked), count(DISTINCT run) FROM stored');
+note("$trainings trainings, $checked of $refreshed refreshes checked");
+is($refreshed, 4 * 150, 'all refreshes of the other model are written down');
+cmp_ok($checked, '>', 0, 'of which some went on undisturbed');
+is($node->safe_psql('postgres', 'TABLE lost'), '', 'every row is the one that was stored last');
 # more of those, without trainings
 begin_query($workers[$_], "CALL work($_, 150);") foreach 0 .. 3;
 is(end_query($_), '', 'refreshes by themselves') foreach @workers[0 .. 3];
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT current(user_id), ',') FROM (SELECT DISTINCT user_id FROM log WHERE run = (SELECT max(run) FROM model)) t}),
 	'1 true', 'none is lost');
+# and of all rows of the other model, in the sessions that did it before
+$node->safe_psql('postgres', 'TRUNCATE stored');
+is(ask($workers[4], 'CALL refresh_other(1, 20);'), '', 'users and items one by one');
+is(ask($workers[5], 'CALL refresh_other(1, 20);'), '', 'and in another session');
+is($node->safe_psql('postgres', 'SELECT count(*), bool_and(checked), count(DISTINCT (side, id)) FROM stored'), '80|t|30', 'are what the ratings make of them');
 unlike(slurp_file($node->logfile), qr/deadlock detected/, 'there was no deadlock');
 
 foreach my $s (@sessions)

@@ -1,5 +1,5 @@
 # als_progress shows other sessions what a training does, and no longer than
-# it does it, in whatever way it ends.
+# it does it, in whatever way it ends; and als_tune says what its trials do.
 
 use strict;
 use warnings;
@@ -7,6 +7,7 @@ use warnings;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(time);
 
 my $node = PostgreSQL::Test::Cluster->new('main');
 $node->init;
@@ -148,6 +149,93 @@ hold('SELECT pg_advisory_lock(2)');
 $training = background(q{SELECT run FROM als_train('model', 'SELECT * FROM ratings WHERE caught(user_id) > 0', factors => 4, iterations => 2)});
 wait_for(q{model = 'model' AND phase = 'indexing' AND elapsed > '0' AND pid IN (SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory')}, 'indexing');
 hold('SELECT pg_advisory_unlock(2)');
+$training->{run}->finish;
+is($training->{err}, '', 'it ends');
+is_gone('gone with its end');
+
+# als_tune: what it says of its trials is what it returns of them, one that fails
+# among them; without verbose it says nothing
+my $tune = q{SELECT trial, parameters, metric, best_iteration, iterations, seconds, error FROM als_tune('tuned',
+	'SELECT r.* FROM ratings r, (SELECT pg_sleep(CASE nextval($$reads$$) WHEN 1 THEN 0.5 ELSE 0 END) OFFSET 0) n WHERE user_id <= 60 AND item_id <= 50',
+	'{"factors": [60, 3], "regularization": [0, 0.1], "iterations": 4, "solver": "cholesky"}', workers => 0, %s) ORDER BY trial};
+$node->safe_psql('postgres', 'CREATE SEQUENCE reads');
+sub trials
+{
+	my ($options) = @_;
+	my ($stdout, $stderr, @lines);
+	$node->safe_psql('postgres', 'ALTER SEQUENCE reads RESTART');
+	my $started = time();
+	is($node->psql('postgres', sprintf($tune, $options), stdout => \$stdout, stderr => \$stderr), 0, "als_tune, $options");
+	my $seconds = time() - $started;
+	foreach (split /\n/, $stdout)
+	{
+		my ($trial, $parameters, $metric, $best, $iterations, $took, $error) = split /\|/;
+		push @lines, "trial $trial of 4, $parameters: " . ($error ne '' ? $error :
+			sprintf('ndcg %.6g after iteration %d of %d, %.3f s', $metric, $best, $iterations, $took));
+	}
+	return (\@lines, [ map { s/^psql:<stdin>:\d+: NOTICE:  //r } split /\n/, $stderr ], $seconds);
+}
+my ($trials, $said) = trials('verbose => false');
+is(join("\n", @$said), '', 'says nothing');
+($trials, $said) = trials('verbose => true');
+my $read = qr/read \d+ ratings by \d+ users of \d+ items in ([\d.]+) s/;
+my $sorted = qr/sorted ratings in [\d.]+ s/;
+my $wrote = qr/wrote factors in [\d.]+ s/;
+is(scalar(@$said), 8, 'says it of reading, what is validated on, sorting, four trials and writing');
+like($said->[0], qr/^$read$/, 'read');
+like($said->[1], qr/^validating on \d+ ratings$/, 'validating');
+like($said->[2], qr/^$sorted$/, 'sorted');
+is(join("\n", @$said[3 .. 6]), join("\n", @$trials), 'the trials');
+is(scalar(grep { /"regularization": 0\}: the normal equations are singular: / } @$trials), 1, 'of which one has failed');
+like($said->[7], qr/^$wrote$/, 'written');
+# a refit says what a training does
+($trials, $said, my $seconds) = trials('verbose => true, refit => true');
+is(join("\n", @$said[3 .. 6]), join("\n", @$trials), 'the trials again');
+my ($first, $second) = map { /^$read$/ } @$said;
+cmp_ok($second, '<=', $seconds - $first, 'reading once more takes its own time');
+like(join("\n", @$said[7 .. $#$said]), qr/^$read\n$sorted\n(iteration \d of (\d): loss .*\n){1,4}$wrote$/, 'and the refit');
+my $best = $node->safe_psql('postgres', 'SELECT iterations FROM tuned ORDER BY run DESC LIMIT 1');
+is(join(' ', map { /^iteration (\d of \d):/ } @$said), join(' ', map { "$_ of $best" } 1 .. $best), 'in as many iterations as were best');
+# all fail
+$node->psql('postgres', q{SELECT als_tune('tuned', 'SELECT * FROM ratings WHERE user_id <= 60 AND item_id <= 50',
+	'{"factors": [60, 61], "regularization": 0, "solver": "cholesky"}', verbose => true)}, stderr => \my $stderr);
+like($stderr, qr/NOTICE:  trial 1 of 2, .* singular.*\n.*NOTICE:  trial 2 of 2, .* singular.*\n.*ERROR:  none of the trials/, 'trials that all fail');
+is_gone('gone with them');
+
+# what is shown of it before the trials, when it refits, and when it writes that
+$node->safe_psql('postgres', q{
+ALTER SEQUENCE reads RESTART 11;
+CREATE INDEX ON tuned_items (indexed(factors));
+});
+hold('SELECT pg_advisory_lock(11), pg_advisory_lock(12)');
+$training = background(q{SELECT count(*) FROM als_tune('tuned', 'SELECT r.* FROM ratings r, (SELECT wait_here(nextval($$reads$$)::int) OFFSET 0) n',
+	'{"factors": [2, 3], "iterations": 2}', workers => 0, refit => true)});
+my $waits = q{pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'trainer' AND wait_event = 'advisory')};
+my $reads = qq{model = 'tuned' AND phase = 'reading' AND $waits AND elapsed > '0' AND ratings_read = 0 AND trial IS NULL AND trials IS NULL
+	AND iteration IS NULL AND iterations IS NULL AND loss IS NULL AND rows_solved IS NULL AND rows_total IS NULL AND remaining IS NULL};
+wait_for($reads, 'reading, before the trials');
+hold('SELECT pg_advisory_unlock(11)');
+ok($node->poll_query_until('postgres', "SELECT is_called AND last_value = 12 FROM reads"), 'the trials end');
+wait_for($reads, 'reading, for the refit');
+# readers of both sides, one after the other
+hold('BEGIN; SELECT count(*) FROM tuned_users');
+hold('SELECT pg_advisory_unlock(12)');
+my $writes = q{model = 'tuned' AND phase = 'writing' AND trial IS NULL AND trials IS NULL AND iteration = iterations AND loss > 0
+	AND ratings_read = (SELECT count(*) FROM ratings) AND elapsed > '0'
+	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND relation = '%s'::regclass)};
+wait_for(sprintf($writes, 'tuned_users'), 'writing, which waits for a reader');
+hold('SELECT pg_advisory_lock(2); COMMIT');
+wait_for(qq{model = 'tuned' AND phase = 'indexing' AND $waits AND trial IS NULL AND trials IS NULL AND elapsed > '0'}, 'indexing');
+hold('SELECT pg_advisory_unlock(2)');
+$training->{run}->finish;
+is($training->{err}, '', 'it ends');
+is_gone('gone with its end');
+# and without refitting, when the last trial is the last that was done
+hold('BEGIN; SELECT count(*) FROM tuned_items');
+$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 2}', workers => 0)});
+wait_for(q{model = 'tuned' AND phase = 'writing' AND trial = 2 AND trials = 2 AND iteration = 2 AND iterations = 2 AND loss > 0
+	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'tuned_items'::regclass)}, 'writing without a refit');
+hold('COMMIT');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends');
 is_gone('gone with its end');
