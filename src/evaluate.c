@@ -8,6 +8,7 @@
 
 #include "evaluation.h"
 #include "funcapi.h"
+#include "ranked.h"
 #include "team.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -39,16 +40,6 @@ typedef struct UsersResult
 	IdType		user_type;
 } UsersResult;
 
-/* Raises for a null where a value is needed. */
-static void
-check_argument(FunctionCallInfo fcinfo, int argument, const char *name)
-{
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s must not be null", name)));
-}
-
 /* A text argument; NULL for a null. */
 static char *
 text_argument(FunctionCallInfo fcinfo, int argument)
@@ -61,12 +52,12 @@ text_argument(FunctionCallInfo fcinfo, int argument)
 static void
 read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 {
-	check_argument(fcinfo, first + ARG_MODEL, "model");
-	check_argument(fcinfo, first + ARG_TEST, "test");
-	check_argument(fcinfo, first + ARG_USER_COLUMN, "user_column");
-	check_argument(fcinfo, first + ARG_ITEM_COLUMN, "item_column");
-	check_argument(fcinfo, first + ARG_K, "k");
-	check_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	require_argument(fcinfo, first + ARG_TEST, "test");
+	require_argument(fcinfo, first + ARG_USER_COLUMN, "user_column");
+	require_argument(fcinfo, first + ARG_ITEM_COLUMN, "item_column");
+	require_argument(fcinfo, first + ARG_K, "k");
+	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 
 	options->model = PG_GETARG_OID(first + ARG_MODEL);
 	options->test.source = text_argument(fcinfo, first + ARG_TEST);
