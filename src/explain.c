@@ -84,7 +84,8 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 
 		for (int i = 0; i < rank; i++)
 			product += z[i] * known->fixed[k * stride + i];
-		topk_add(best, known->ids[k], (float) (targets[k] * product));
+		/* + 0: what contributes nothing says 0, whatever its sign */
+		topk_add(best, known->ids[k], (float) (targets[k] * product + 0));
 	}
 }
 
