@@ -69,10 +69,8 @@ def bandwidth(size: int = 1 << 28) -> float:
     return 2 * size / best
 
 
-HARDWARE = ("processor", "cores", "caches", "memory")
-
-
-def describe(connection: psycopg.Connection) -> dict[str, str]:
+def describe(connection: psycopg.Connection) -> tuple[dict[str, str], dict[str, str]]:
+    """The machine, and what ran on it."""
     lscpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
     model = re.search(r"^Model name:\s*(.*)$", lscpu, re.M)
     flags = re.search(r"^Flags:\s*(.*)$", lscpu, re.M)
@@ -82,11 +80,12 @@ def describe(connection: psycopg.Connection) -> dict[str, str]:
     blas = sorted({f"{info['internal_api']} {info['version']} ({os.path.basename(info['filepath']).split('.')[0]})"
                    for info in threadpoolctl.threadpool_info() if info["user_api"] == "blas"})
     return {
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "processor": f"{model[1].strip() if model else platform.processor()} ({', '.join(vector)})",
         "cores": str(os.cpu_count()),
         "caches": ", ".join(f"{name} {size}" for name, size in caches),
         "memory": f"{memory:.0f} GiB",
+    }, {
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "PostgreSQL": connection.execute("SHOW server_version").fetchone()[0],
         "als": os.environ.get("ALS_COMMIT", "unknown"),
         "als' BLAS": os.environ.get("ALS_BLAS", "unknown"),

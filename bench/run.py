@@ -351,6 +351,10 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
 def main() -> None:
     options = arguments()
     bench = Bench(options)
+    if options.add:
+        here, there = machine.describe(bench.connection)[0], earlier(options)["machine"]
+        if here != there:
+            raise SystemExit(f"the results that are there are another machine's: {there}, not {here}")
     started = time.time()
     datasets: dict[str, Ratings] = {}
     try:
@@ -367,8 +371,6 @@ def main() -> None:
 def together(old: dict, new: dict) -> dict:
     """Both runs' results, the new ones in place of the same parts of the same data.
     The software may be another: all ratios are those of programs beside each other."""
-    if old["machine"] != new["machine"]:
-        raise SystemExit(f"those results are another machine's: {old['machine']}, not {new['machine']}")
     result = {"machine": new["machine"], "runs": old["runs"] + new["runs"], "data": old["data"] | new["data"],
               "bandwidth": max(old["bandwidth"], new["bandwidth"]),
               "notes": list(dict.fromkeys(old["notes"] + new["notes"])), "best calibration": {
@@ -380,6 +382,11 @@ def together(old: dict, new: dict) -> dict:
     return result
 
 
+def earlier(options: argparse.Namespace) -> dict:
+    with open(options.results / "samples.json", encoding="utf-8") as file:
+        return json.load(file)
+
+
 def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     options = bench.options
     command = ["bench/run.sh"]
@@ -389,8 +396,7 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += [f"--data {options.data}"] if options.data else []
     command += options.given
     command += ["--add"] if options.add else []
-    about = machine.describe(bench.connection)
-    hardware = {name: about.pop(name) for name in machine.HARDWARE}
+    hardware, about = machine.describe(bench.connection)
     run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date"),
            "software": about}
     result = {"machine": hardware, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
@@ -398,8 +404,7 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
               "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
               "samples": bench.samples, "quality": bench.worth}
     if options.add:
-        with open(options.results / "samples.json", encoding="utf-8") as file:
-            result = together(json.load(file), result)
+        result = together(earlier(options), result)
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / "samples.json", "w", encoding="utf-8") as file:
         json.dump(result, file, separators=(",", ":"))
