@@ -348,7 +348,8 @@ def write(results: Path, readme: Path | None = None) -> None:
              f"{samples.dropped} of {samples.total} rounds began with a matrix product more than "
              f"{SLOWER - 1:.0%} slower than the best, and are left out"
              + (", except where that would have left none (\\*)" if samples.noisy else "") + ".\n"]
-    parts += ["\n".join(f"- {note}" for note in result["notes"]) + "\n"] if result["notes"] else []
+    notes = [f"- run {number}: {note}\n" for number, run in enumerate(result["runs"], 1) for note in run["notes"]]
+    parts += ["".join(notes)] if notes else []
     for part, title, section in SECTIONS:
         if not samples.groups[part]:
             continue

@@ -371,14 +371,21 @@ def main() -> None:
 def together(old: dict, new: dict) -> dict:
     """Both runs' results, the new ones in place of the same parts of the same data.
     The software may be another: all ratios are those of programs beside each other."""
-    result = {"machine": new["machine"], "runs": old["runs"] + new["runs"], "data": old["data"] | new["data"],
-              "bandwidth": max(old["bandwidth"], new["bandwidth"]),
-              "notes": list(dict.fromkeys(old["notes"] + new["notes"])), "best calibration": {
+    result = {"machine": new["machine"], "data": old["data"] | new["data"],
+              "bandwidth": max(old["bandwidth"], new["bandwidth"]), "best calibration": {
                   count: min(run["best calibration"][count] for run in (old, new) if count in run["best calibration"])
                   for count in sorted(old["best calibration"] | new["best calibration"])}}
     for kind, names in (("samples", ("part", "data")), ("quality", ("data", "program"))):
         replaced = {tuple(entry[name] for name in names) for entry in new[kind]}
-        result[kind] = [entry for entry in old[kind] if tuple(entry[name] for name in names) not in replaced] + new[kind]
+        result[kind] = [entry for entry in old[kind] if tuple(entry[name] for name in names) not in replaced]
+        result[kind] += [entry | {"run": len(old["runs"])} for entry in new[kind]]
+    # runs of which nothing is left are forgotten
+    runs = old["runs"] + new["runs"]
+    entries = result["samples"] + result["quality"]
+    left = sorted({entry["run"] for entry in entries})
+    for entry in entries:
+        entry["run"] = left.index(entry["run"])
+    result["runs"] = [runs[number] for number in left]
     return result
 
 
@@ -398,11 +405,11 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     command += ["--add"] if options.add else []
     hardware, about = machine.describe(bench.connection)
     run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date"),
-           "software": about}
+           "software": about, "notes": list(dict.fromkeys(bench.notes))}
     result = {"machine": hardware, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
               "best calibration": {str(count): best for count, best in bench.calibration.best.items()},
-              "bandwidth": machine.bandwidth(), "notes": list(dict.fromkeys(bench.notes)),
-              "samples": bench.samples, "quality": bench.worth}
+              "bandwidth": machine.bandwidth(), "samples": [entry | {"run": 0} for entry in bench.samples],
+              "quality": [entry | {"run": 0} for entry in bench.worth]}
     if options.add:
         result = together(earlier(options), result)
     options.results.mkdir(parents=True, exist_ok=True)

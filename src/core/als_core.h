@@ -177,7 +177,7 @@ typedef struct AlsSystem
 	AlsFeedback feedback;
 	AlsSolver	solver;
 	int			rank;			/* factors, one more for the bias if explicit */
-	int			cg_steps;
+	int			cg_steps;		/* most for a row */
 	float		alpha;
 	float		regularization; /* lambda */
 	double		regularization_scaling; /* nu; 0 if all rows have the same */
