@@ -268,21 +268,26 @@ def save(figure: plt.Figure, path: Path) -> None:
 
 
 def plot_iterations(samples: Samples, path: Path) -> None:
-    groups = {key: programs for key, programs in samples.groups["iterations"].items()}
-    figure, axes = plt.subplots(1, 2, figsize=(10, 3.6))
-    for axis, solver in zip(axes, ("cg", "cholesky")):
-        for place, program in enumerate(("als", "implicit", "cmfrec")):
-            heights = [statistics.median(seconds(programs[f"{program} {solver}"]) or [math.nan])
-                       for programs in groups.values()]
-            bars = axis.bar([x + 0.27 * (place - 1) for x in range(len(groups))], heights, 0.25,
-                            label=program, color=COLORS[program])
-            axis.bar_label(bars, [f"{height:.2g}" for height in heights], fontsize=6, padding=1)
-        axis.set_xticks(range(len(groups)), [f"{data}\nrank {rank}\n{processes} proc." for data, rank, processes, *_
-                                             in groups], fontsize=7)
-        axis.set_title({"cg": "conjugate gradient, 3 steps", "cholesky": "Cholesky"}[solver], fontsize=10)
-        axis.set_ylabel("seconds per iteration")
-        tidy(axis)
-    axes[0].legend(frameon=False, fontsize=8)
+    """A row of axes for each data, whose seconds are of another size."""
+    groups = samples.groups["iterations"]
+    datasets = list(dict.fromkeys(key[0] for key in groups))
+    figure, axes = plt.subplots(len(datasets), 2, squeeze=False, figsize=(10, 3.2 * len(datasets)), layout="constrained")
+    for row, data in zip(axes, datasets):
+        keys = [key for key in groups if key[0] == data]
+        for axis, solver in zip(row, ("cg", "cholesky")):
+            for place, program in enumerate(("als", "implicit", "cmfrec")):
+                heights = [statistics.median(seconds(groups[key][f"{program} {solver}"]) or [math.nan]) for key in keys]
+                bars = axis.bar([x + 0.27 * (place - 1) for x in range(len(keys))], heights, 0.25,
+                                label=program, color=COLORS[program])
+                axis.bar_label(bars, ["" if math.isnan(height) else f"{height:.2g}" for height in heights],
+                               fontsize=7, padding=1)
+            axis.set_xticks(range(len(keys)), [f"rank {rank}\n{processes} proc." for _, rank, processes, *_ in keys],
+                            fontsize=8)
+            axis.set_title(data + {"cg": ", conjugate gradient, at most 3 steps", "cholesky": ", Cholesky"}[solver],
+                           fontsize=10)
+            axis.set_ylabel("seconds per iteration")
+            tidy(axis)
+    axes[0][0].legend(frameon=False, fontsize=8)
     save(figure, path)
 
 
@@ -290,7 +295,7 @@ def plot_loss(samples: Samples, path: Path) -> None:
     groups = samples.groups["loss"]
     columns = min(4, len(groups))
     figure, axes = plt.subplots(math.ceil(len(groups) / columns), columns, squeeze=False,
-                                figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)))
+                                figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)), layout="constrained")
     for axis, (key, programs) in zip(axes.flat, groups.items()):
         for name in LOSS_PROGRAMS:
             if not programs[name]:
@@ -309,7 +314,8 @@ def plot_loss(samples: Samples, path: Path) -> None:
         axis.set_xlabel("seconds of training")
     for row in axes:
         row[0].set_ylabel("loss / target")
-    axes.flat[0].legend(frameon=False, fontsize=6)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False,
+                  fontsize=8)
     save(figure, path)
 
 
