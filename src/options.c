@@ -6,6 +6,7 @@
  */
 #include "compat.h"
 
+#include <ctype.h>
 #include <float.h>
 #include <math.h>
 
@@ -193,8 +194,9 @@ is_number(const char *text)
 {
 	char	   *end;
 
+	/* strtod takes nan and infinity too, which may well be relations */
 	strtod(text, &end);
-	return end != text && *end == '\0';
+	return end != text && *end == '\0' && !isalpha((unsigned char) end[-1]);
 }
 
 /* Raises for what the options of a validation say of each other. */

@@ -172,6 +172,9 @@ SELECT * FROM try($$SELECT als_train_agg('bad', user_id, item_id, rating, '{"val
 -- ratings that have been split with this seed have nothing more to set aside
 SELECT message, hint FROM try($$SELECT als_train('bad', 'training', validation_fraction => 0.1)$$);
 SELECT message FROM try($$SELECT als_train('split_twice', 'training', factors => 3, iterations => 2, validation_fraction => 0.1, seed => 1)$$);
+-- a relation may be called like what is no number
+CREATE VIEW nan AS SELECT * FROM held_out;
+SELECT validation FROM als_train('of_nan', 'training', factors => 3, iterations => 1, validation => 'nan');
 -- what is validated on is read as the user who trains
 CREATE ROLE regress_als_validation;
 GRANT USAGE, CREATE ON SCHEMA validation TO regress_als_validation;
