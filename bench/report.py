@@ -95,16 +95,16 @@ def iterations(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["iterations"].items():
         data, rank, processes, *_ = key
-        for solver, more, peers in (("cg", "", [("implicit", "5"), ("cmfrec", "4")]),
-                                    ("cg", " 2 steps", [("implicit", "5"), ("cmfrec", "4")]),
-                                    ("cholesky", "", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
-            ours = programs[f"als {solver}{more}"]
+        cg_peers = [("implicit", "5"), ("cmfrec", "4")]
+        for name, peers in (("cg", cg_peers), ("cg 2 steps", cg_peers),
+                            ("cholesky", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
+            ours, solver = programs[f"als {name}"], name.split()[0]
             for peer, goal in peers:
-                named = [peer] if peer != "the better" else ["implicit", "cmfrec"]
-                theirs = [programs[f"{name} {solver}"] for name in named if programs[f"{name} {solver}"]]
+                programs_of = [peer] if peer != "the better" else ["implicit", "cmfrec"]
+                theirs = [programs[f"{program} {solver}"] for program in programs_of if programs[f"{program} {solver}"]]
                 if not ours or not theirs:
                     continue
-                rows.append([data + samples.star("iterations", key), str(rank), str(processes), solver + more,
+                rows.append([data + samples.star("iterations", key), str(rank), str(processes), name,
                              median_and_best(ours), peer, median_and_best(theirs[0]) if len(theirs) == 1 else "",
                              ratio(ours, theirs), goal])
     return table(["data", "rank", "processes", "solver", "als", "peer", "peer's", "ratio", "goal"], rows)

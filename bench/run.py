@@ -72,8 +72,8 @@ class Bench:
     # Seconds per iteration; of reading and sorting
 
     def iterations(self, ratings: Ratings, rank: int, processes: int) -> None:
-        coo = ratings.csr().tocoo()
-        matrix = peers.confidences(ratings.csr(), ALPHA)
+        csr = ratings.csr()
+        coo, matrix = csr.tocoo(), peers.confidences(csr, ALPHA)
         settings = {"factors": rank, "regularization": REGULARIZATION, "processes": processes}
         large = len(ratings.values) > LARGE
 
@@ -82,7 +82,7 @@ class Bench:
             if large or solver != "cg":
                 return {}
             factors = factors or ours.factors_of("bench_model", rank, ratings.shape)
-            return {"loss": objective.loss(*factors, ratings.csr(), ALPHA, REGULARIZATION)}
+            return {"loss": objective.loss(*factors, csr, ALPHA, REGULARIZATION)}
 
         for this in self.rounds(processes, 2 if large else None):
             self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")

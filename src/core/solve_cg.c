@@ -182,7 +182,8 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	float		unit;
 	float		rr;
 	float		enough;
-	float		share = powf(SHARE_LEFT, (float) system->cg_steps);
+	/* of what has been won, as which |r|^2 is small enough */
+	float		share = powf(SHARE_LEFT, (float) system->cg_steps) * shift;
 	float		won = 0;		/* by how much the steps have lowered f */
 	float		ratio = 1;		/* of |r|^2 after and before a step */
 
@@ -209,7 +210,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	{
 		/* the last step, if |r|^2 falls again as it did before */
 		int			last = step == system->cg_steps - 1 ||
-		rr * ratio <= share * shift * won;
+		rr * ratio <= share * won;
 		float		pq;
 		float		length;
 		float		next;
@@ -239,7 +240,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		/* r = r - length A p, p = r + (|r|^2 / |r before|^2) p */
 		combine(stride, length, q, 1, r);
 		next = kernels->dot(stride, r, r);
-		if (next <= share * shift * won)
+		if (next <= share * won)
 			break;
 		ratio = next / rr;
 		combine(stride, 1, r, ratio, p);
