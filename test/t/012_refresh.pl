@@ -192,101 +192,69 @@ is(ask($b, q{SELECT als_refresh_user('model', 9), als_refresh_user('model', 65),
 ask($a, 'COMMIT;');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM model_users WHERE user_id IN (8, 9, 64, 65)'), '4', 'all are there');
 
-# of the same row: the second waits for the first, and reads after that.  First
-# a row that is there; the first refresh has read before the second rating came.
-ask($holder, 'SELECT pg_advisory_lock(1);');
-ask($a, 'SET test.gate = 1;');
-begin_query($a, q{SELECT als_refresh_user('model', 10);});
-wait_for_lock('advisory');
-rate(10, $_, 5) foreach 1 .. 5;
-begin_query($b, q{SELECT als_refresh_user('model', 10);});
-wait_for_lock('transactionid');
-ask($holder, 'SELECT pg_advisory_unlock(1);');
-is(end_query($a), 't', 'the first refresh');
-is(end_query($b), 't', 'and the second, of the same user');
-is(current(10), '1 true', 'the newer ratings have won');
-# a new row: both read, the one that has read first is the last to store
-ask($holder, 'SELECT pg_advisory_lock(1);');
-rate(66, 1, 5);
-begin_query($a, q{SELECT als_refresh_user('model', 66);});
-wait_for_lock('advisory');
-rate(66, 2, 5);
-is(ask($b, q{SELECT als_refresh_user('model', 66);}), 't', 'a new user');
-ask($holder, 'SELECT pg_advisory_unlock(1);');
-is(end_query($a), 't', 'and the same from older ratings');
-is(current(66), '1 true', 'the newer ratings have won');
-ask($a, 'RESET test.gate;');
-# a new row that is not committed yet, or never
-foreach my $end ('COMMIT', 'ROLLBACK')
+# Of the same row: the second waits for the first, and reads after that.  A side's
+# rows are there, new, not committed, and deleted; partner is a row of the other
+# side that rates or is rated.
+foreach my $side (
+	{ name => 'user', there => 10, new => 66, uncommitted => [ 67, 68 ], deleted => 11, partner => 1, current => \&current },
+	{ name => 'item', there => 10, new => 41, uncommitted => [ 42, 43 ], deleted => 43, partner => 12, current => \&current_item })
 {
-	my $user = $end eq 'COMMIT' ? 67 : 68;
-	rate($user, 1, 5);
-	ask($a, qq{BEGIN; INSERT INTO ratings VALUES ($user, 2, 4);});
-	is(ask($a, qq{SELECT als_refresh_user('model', $user);}), 't', 'a new user, not committed');
-	rate($user, 3, 5);
-	begin_query($b, qq{SELECT als_refresh_user('model', $user);});
-	wait_for_lock('transactionid');
-	ask($a, "$end;");
-	is(end_query($b), 't', 'and the same from another session, with a rating more');
-	is(current($user), '1 true', "after $end");
-}
-# a row that somebody deletes meanwhile
-$node->safe_psql('postgres', 'DELETE FROM ratings WHERE user_id = 11');
-is(ask($a, q{BEGIN; SELECT als_refresh_user('model', 11);}), 'f', 'a user without ratings is deleted');
-begin_query($b, q{SELECT als_refresh_user('model', 11);});
-wait_for_lock('transactionid');
-rate(11, 1, 5);
-ask($a, 'COMMIT;');
-is(end_query($b), 't', 'and is back with a rating');
-is(current(11), '1 true', 'as a new row');
+	my ($name, $current, $partner) = @$side{qw(name current partner)};
+	my $refresh = sub { return "SELECT als_refresh_$name('model', $_[0]);" };
+	my $pair = sub { my ($id, $other) = @_; return $name eq 'user' ? ($id, $partner + $other) : ($partner + $other, $id) };
+	my $give = sub { return rate($pair->(@_[0, 1]), $_[2]) };
 
-# the same of an item: one that is there
-ask($holder, 'SELECT pg_advisory_lock(1);');
-ask($a, 'SET test.gate = 1;');
-begin_query($a, q{SELECT als_refresh_item('model', 10);});
-wait_for_lock('advisory');
-rate($_, 10, 5) foreach 12 .. 16;
-begin_query($b, q{SELECT als_refresh_item('model', 10);});
-wait_for_lock('transactionid');
-is(current_item(10), '1 false', 'an item is not what it will be while two refreshes of it wait');
-ask($holder, 'SELECT pg_advisory_unlock(1);');
-is(end_query($a), 't', 'the first refresh');
-is(end_query($b), 't', 'and the second, of the same item');
-is(current_item(10), '1 true', 'the newer ratings have won');
-# a new one
-ask($holder, 'SELECT pg_advisory_lock(1);');
-rate(12, 41, 5);
-begin_query($a, q{SELECT als_refresh_item('model', 41);});
-wait_for_lock('advisory');
-rate(13, 41, 5);
-is(ask($b, q{SELECT als_refresh_item('model', 41);}), 't', 'a new item');
-ask($holder, 'SELECT pg_advisory_unlock(1);');
-is(end_query($a), 't', 'and the same from older ratings');
-is(current_item(41), '1 true', 'the newer ratings have won');
-ask($a, 'RESET test.gate;');
-# a new one that is not committed yet, or never
-foreach my $end ('COMMIT', 'ROLLBACK')
-{
-	my $item = $end eq 'COMMIT' ? 42 : 43;
-	rate(12, $item, 5);
-	ask($a, qq{BEGIN; INSERT INTO ratings VALUES (13, $item, 4);});
-	is(ask($a, qq{SELECT als_refresh_item('model', $item);}), 't', 'a new item, not committed');
-	rate(14, $item, 5);
-	begin_query($b, qq{SELECT als_refresh_item('model', $item);});
+	# a row that is there; the first refresh has read before the second rating came
+	my $id = $side->{there};
+	ask($holder, 'SELECT pg_advisory_lock(1);');
+	ask($a, 'SET test.gate = 1;');
+	begin_query($a, $refresh->($id));
+	wait_for_lock('advisory');
+	$give->($id, $_, 5) foreach 0 .. 4;
+	begin_query($b, $refresh->($id));
 	wait_for_lock('transactionid');
-	ask($a, "$end;");
-	is(end_query($b), 't', 'and the same from another session, with a rating more');
-	is(current_item($item), '1 true', "after $end");
+	is($current->($id), '1 false', "a row of one $name is not what it will be while two refreshes of it wait");
+	ask($holder, 'SELECT pg_advisory_unlock(1);');
+	is(end_query($a), 't', 'the first refresh');
+	is(end_query($b), 't', "and the second, of the same $name");
+	is($current->($id), '1 true', 'the newer ratings have won');
+	# a new row: both read, the one that has read first is the last to store
+	$id = $side->{new};
+	ask($holder, 'SELECT pg_advisory_lock(1);');
+	$give->($id, 0, 5);
+	begin_query($a, $refresh->($id));
+	wait_for_lock('advisory');
+	$give->($id, 1, 5);
+	is(ask($b, $refresh->($id)), 't', "a new $name");
+	ask($holder, 'SELECT pg_advisory_unlock(1);');
+	is(end_query($a), 't', 'and the same from older ratings');
+	is($current->($id), '1 true', 'the newer ratings have won');
+	ask($a, 'RESET test.gate;');
+	# a new row that is not committed yet, or never
+	foreach my $end ('COMMIT', 'ROLLBACK')
+	{
+		$id = $side->{uncommitted}[ $end eq 'ROLLBACK' ];
+		$give->($id, 0, 5);
+		ask($a, sprintf('BEGIN; INSERT INTO ratings VALUES (%d, %d, 4);', $pair->($id, 1)));
+		is(ask($a, $refresh->($id)), 't', "a new $name, not committed");
+		$give->($id, 2, 5);
+		begin_query($b, $refresh->($id));
+		wait_for_lock('transactionid');
+		ask($a, "$end;");
+		is(end_query($b), 't', 'and the same from another session, with a rating more');
+		is($current->($id), '1 true', "after $end");
+	}
+	# a row that somebody deletes meanwhile
+	$id = $side->{deleted};
+	$node->safe_psql('postgres', "DELETE FROM ratings WHERE ${name}_id = $id");
+	is(ask($a, 'BEGIN; ' . $refresh->($id)), 'f', "a $name without ratings is deleted");
+	begin_query($b, $refresh->($id));
+	wait_for_lock('transactionid');
+	$give->($id, 0, 5);
+	ask($a, 'COMMIT;');
+	is(end_query($b), 't', 'and is back with a rating');
+	is($current->($id), '1 true', 'as a new row');
 }
-# one that somebody deletes meanwhile
-$node->safe_psql('postgres', 'DELETE FROM ratings WHERE item_id = 43');
-is(ask($a, q{BEGIN; SELECT als_refresh_item('model', 43);}), 'f', 'an item without ratings is deleted');
-begin_query($b, q{SELECT als_refresh_item('model', 43);});
-wait_for_lock('transactionid');
-rate(12, 43, 5);
-ask($a, 'COMMIT;');
-is(end_query($b), 't', 'and is back with a rating');
-is(current_item(43), '1 true', 'as a new row');
 # a user and an item that he has rated, each against the other as it was
 my $row_of = sub { $node->safe_psql('postgres', "SELECT factors FROM model_$_[0]s WHERE $_[0]_id = $_[1]") };
 rate(15, 12, 5);
