@@ -16,6 +16,7 @@
 #include "access/relation.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xlog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -64,6 +65,16 @@ is_model(Oid relation)
 		get_extension_oid("als", true);
 	ReleaseSysCache(tuple);
 	return result;
+}
+
+void
+prevent_in_recovery(const char *command, const char *hint)
+{
+	if (RecoveryInProgress())
+		ereport(ERROR,
+				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
+				 errmsg("cannot execute %s during recovery", command),
+				 errhint("%s", hint)));
 }
 
 void

@@ -122,6 +122,9 @@ extern bool is_model(Oid relation);
 /* Raises unless it is. */
 extern void require_model(Oid relation);
 
+/* Raises on a standby, where nothing is written: the hint says where instead. */
+extern void prevent_in_recovery(const char *command, const char *hint);
+
 /* Raises unless the user may SELECT from the model. */
 extern void model_check_select(Oid model);
 

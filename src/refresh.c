@@ -25,13 +25,11 @@
 
 #include "access/table.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "foldin.h"
 #include "history.h"
 #include "lib/stringinfo.h"
-#include "miscadmin.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -241,11 +239,8 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	IdConversion conversion;
 	Oid			table;
 
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s during recovery", function),
-				 errhint("Refresh on the primary; this server serves the row as soon as it is replicated.")));
+	prevent_in_recovery(function,
+						"Refresh on the primary; this server serves the row as soon as it is replicated.");
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
 	lock_against_training(model, function);

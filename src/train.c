@@ -7,7 +7,6 @@
 #include "access/table.h"
 #include "access/tableam.h"
 #include "access/xact.h"
-#include "access/xlog.h"
 #include "blocks.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
@@ -31,11 +30,8 @@ PG_FUNCTION_INFO_V1(als_train);
 void
 prevent_training(const char *command)
 {
-	if (RecoveryInProgress())
-		ereport(ERROR,
-				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
-				 errmsg("cannot execute %s during recovery", command),
-				 errhint("Train on the primary; this server serves the model as soon as it is replicated.")));
+	prevent_in_recovery(command,
+						"Train on the primary; this server serves the model as soon as it is replicated.");
 	if (XactReadOnly)
 		ereport(ERROR,
 				(errcode(ERRCODE_READ_ONLY_SQL_TRANSACTION),
