@@ -21,12 +21,8 @@ extern void strmm_(const char *, const char *, const char *, const char *,
 				   const int *, const int *, const float *, const float *,
 				   const int *, float *, const int *,
 				   size_t, size_t, size_t, size_t);
-extern void spotrf_(const char *, const int *, float *, const int *, int *,
-					size_t);
 extern void dpotrf_(const char *, const int *, double *, const int *, int *,
 					size_t);
-extern void spotrs_(const char *, const int *, const int *, const float *,
-					const int *, float *, const int *, int *, size_t);
 extern void dpotrs_(const char *, const int *, const int *, const double *,
 					const int *, double *, const int *, int *, size_t);
 extern void dsyevd_(const char *, const char *, const int *, double *,
@@ -34,5 +30,5 @@ extern void dsyevd_(const char *, const char *, const int *, double *,
 					const int *, int *, size_t, size_t);
 
 const AlsBlas als_blas = {
-	ssyrk_, sgemm_, strsm_, strmm_, spotrf_, dpotrf_, spotrs_, dpotrs_, dsyevd_
+	ssyrk_, sgemm_, strsm_, strmm_, dpotrf_, dpotrs_, dsyevd_
 };

@@ -48,18 +48,11 @@ typedef struct AlsBlas
 						  size_t transa_length, size_t diag_length);
 
 	/* A = L L' */
-	void		(*spotrf) (const char *uplo, const int *n,
-						   float *a, const int *lda, int *info,
-						   size_t uplo_length);
 	void		(*dpotrf) (const char *uplo, const int *n,
 						   double *a, const int *lda, int *info,
 						   size_t uplo_length);
 
-	/* B = A^-1 B, A factored by spotrf */
-	void		(*spotrs) (const char *uplo, const int *n, const int *nrhs,
-						   const float *a, const int *lda,
-						   float *b, const int *ldb, int *info,
-						   size_t uplo_length);
+	/* B = A^-1 B, A factored by dpotrf */
 	void		(*dpotrs) (const char *uplo, const int *n, const int *nrhs,
 						   const double *a, const int *lda,
 						   double *b, const int *ldb, int *info,

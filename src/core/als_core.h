@@ -140,10 +140,27 @@ typedef struct AlsKernels
 									const float *x, float *gathered,
 									float *sum, float *dots);
 
-	/* lower triangle of a[rank x stride] += weight[k] rows[k] rows[k]' */
-	void		(*weighted_gram) (int rank, int stride, size_t nrows,
-								  const float *rows, const float *weight,
-								  float *a);
+	/*
+	 * Normal equations: the lower triangle of a += weight[k] f_k f_k' and
+	 * b[stride] += target[k] f_k, with the same f_k gathered on the way.  a
+	 * [stride x stride] is column-major; above its diagonal anything goes,
+	 * below it the padding beyond rank is zero.
+	 */
+	void		(*gather_equations) (int rank, int stride, size_t nrows,
+									 size_t available, const float *fixed,
+									 const AlsEntry *entries,
+									 const float *weight, const float *target,
+									 float *gathered, float *a, float *b);
+
+	/*
+	 * L in the lower triangle of such a matrix, a = L L' on input.  Returns 0
+	 * or the 1-based pivot that is not positive.
+	 */
+	int			(*cholesky) (int rank, int stride, float *a);
+
+	/* x[stride] := (L L')^-1 x, after cholesky */
+	void		(*cholesky_solve) (int rank, int stride, const float *a,
+								   float *x);
 
 	/*
 	 * Sets bit i of found[q] for the rows i of a block of an index for which

@@ -54,26 +54,23 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 		for (size_t i = 0; i < (size_t) system->rank; i++)
 			a[i * stride + i] += shift;
 	memset(b, 0, stride * sizeof(float));
-	memset(workspace->q, 0, stride * sizeof(float));
 
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
-		size_t		n = als_load_chunk(system, row, first, workspace);
+		size_t		n = als_load_weights(system, row, first, workspace);
 		float	   *to = row->n > workspace->chunk ? workspace->a_partial : a;
 
 		if (to != a)
 			memset(to, 0, square * sizeof(float));
-		system->kernels->weighted_gram(system->rank, (int) stride, n,
-									   workspace->gathered,
-									   workspace->weight, to);
+		memset(workspace->partial, 0, stride * sizeof(float));
+		system->kernels->gather_equations(system->rank, (int) stride, n,
+										  row->available - first,
+										  system->fixed, row->entries + first,
+										  workspace->weight, workspace->target,
+										  workspace->gathered, to,
+										  workspace->partial);
 		if (to != a)
 			add(square, to, a);
-
-		memset(workspace->partial, 0, stride * sizeof(float));
-		system->kernels->residual((int) stride, n, workspace->gathered,
-								  workspace->weight, workspace->target,
-								  workspace->q, workspace->partial,
-								  workspace->dots);
 		add(stride, workspace->partial, b);
 	}
 	for (size_t i = 0; i < (size_t) system->rank; i++)

@@ -2,6 +2,8 @@
  * kernels_reference.c
  *	  The kernels as plain loops: what the tuned ones are checked against.
  */
+#include <math.h>
+
 #include "kernels.h"
 
 /* a.b */
@@ -56,15 +58,27 @@ gather_residual(int stride, size_t nrows, size_t available,
 	residual(stride, nrows, gathered, weight, target, x, sum, dots);
 }
 
-/* lower triangle of a += weight[k] rows[k] rows[k]' */
+/*
+ * lower triangle of a += weight[k] f_k f_k' and b += target[k] f_k, after
+ * gathered[k] = f_k = fixed[entries[k].column]
+ */
 static void
-weighted_gram(int rank, int stride, size_t nrows, const float *rows,
-			  const float *weight, float *a)
+gather_equations(int rank, int stride, size_t nrows, size_t available,
+				 const float *fixed, const AlsEntry *entries,
+				 const float *weight, const float *target, float *gathered,
+				 float *a, float *b)
 {
+	(void) available;
 	for (size_t k = 0; k < nrows; k++)
 	{
-		const float *row = rows + k * (size_t) stride;
+		const float *from = fixed + entries[k].column * (size_t) stride;
+		float	   *row = gathered + k * (size_t) stride;
 
+		for (int i = 0; i < stride; i++)
+		{
+			row[i] = from[i];
+			b[i] += target[k] * row[i];
+		}
 		for (int j = 0; j < rank; j++)
 		{
 			float		scaled = weight[k] * row[j];
@@ -72,6 +86,48 @@ weighted_gram(int rank, int stride, size_t nrows, const float *rows,
 			for (int i = j; i < rank; i++)
 				a[(size_t) j * (size_t) stride + (size_t) i] += scaled * row[i];
 		}
+	}
+}
+
+/* a = L L' */
+static int
+cholesky(int rank, int stride, float *a)
+{
+	size_t		d = (size_t) stride;
+	size_t		n = (size_t) rank;
+
+	for (size_t j = 0; j < n; j++)
+	{
+		for (size_t k = 0; k < j; k++)
+			for (size_t i = j; i < n; i++)
+				a[j * d + i] -= a[k * d + i] * a[k * d + j];
+		if (!(a[j * d + j] > 0))
+			return (int) j + 1;
+		a[j * d + j] = sqrtf(a[j * d + j]);
+		for (size_t i = j + 1; i < n; i++)
+			a[j * d + i] /= a[j * d + j];
+	}
+	return 0;
+}
+
+/* x := (L L')^-1 x */
+static void
+cholesky_solve(int rank, int stride, const float *a, float *x)
+{
+	size_t		d = (size_t) stride;
+	size_t		n = (size_t) rank;
+
+	for (size_t j = 0; j < n; j++)
+	{
+		x[j] /= a[j * d + j];
+		for (size_t i = j + 1; i < n; i++)
+			x[i] -= a[j * d + i] * x[j];
+	}
+	for (size_t j = n; j-- > 0;)
+	{
+		for (size_t i = j + 1; i < n; i++)
+			x[j] -= a[j * d + i] * x[i];
+		x[j] /= a[j * d + j];
 	}
 }
 
@@ -101,5 +157,6 @@ byte_search(int stride, const uint16_t *pairs, int n,
 }
 
 const AlsKernels als_kernels_reference = {
-	"reference", dot, scores, residual, gather_residual, weighted_gram, byte_search
+	"reference", dot, scores, residual, gather_residual, gather_equations,
+	cholesky, cholesky_solve, byte_search
 };

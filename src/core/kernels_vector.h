@@ -6,6 +6,7 @@
  * vector: 4, 8 or 16), KERNELS (the name of the table) and KERNELS_NAME, and
  * sets the compiler's target.
  */
+#include <math.h>
 #include <string.h>
 
 #include "kernels.h"
@@ -242,7 +243,7 @@ coefficients4(int stride, const Rows *rows, size_t k, const float *weight,
 	return load4(target + k) - load4(weight + k) * dot;
 }
 
-/* sum += c[k] rows[k] over count rows, 4 or 8 */
+/* sum += c[k] rows[k] over count rows, 1, 4 or 8 */
 static inline __attribute__((always_inline)) void
 add_rows(int count, int stride, const float *rows, const Quarter *c,
 		 float *sum)
@@ -262,8 +263,9 @@ add_rows(int count, int stride, const float *rows, const Quarter *c,
 		{
 			even = multiply_add(coefficient[row],
 								load(rows + row * stride + i), even);
-			odd = multiply_add(coefficient[row + 1],
-							   load(rows + (row + 1) * stride + i), odd);
+			if (row + 1 < count)
+				odd = multiply_add(coefficient[row + 1],
+								   load(rows + (row + 1) * stride + i), odd);
 		}
 		store(sum + i, even + odd);
 	}
@@ -330,82 +332,7 @@ gather_residual(int stride, size_t nrows, size_t available,
 	residual_pass(stride, nrows, &scattered, weight, target, x, sum, dots);
 }
 
-/*
- * One tile of the weighted Gram matrix in registers: columns j .. j + 3, rows
- * i .. i + height * WIDTH - 1.
- */
-static inline __attribute__((always_inline)) void
-tile(size_t height, size_t stride, size_t nrows, const float *rows,
-	 const float *weighted, size_t i, size_t j, float *a)
-{
-	Vector		sum[4][3] = {{{0}}};
-
-	a += j * stride + i;
-	for (size_t k = 0; k < nrows; k++, rows += stride, weighted += stride)
-		UNROLL
-		for (size_t c = 0; c < 4; c++)
-		{
-			Vector		factor = broadcast(rows[j + c]);
-
-			UNROLL
-			for (size_t h = 0; h < height; h++)
-				sum[c][h] = multiply_add(factor, load(weighted + i + h * WIDTH),
-										 sum[c][h]);
-		}
-	UNROLL
-	for (size_t c = 0; c < 4; c++)
-		UNROLL
-		for (size_t h = 0; h < height; h++)
-		{
-			float	   *to = a + c * stride + h * WIDTH;
-
-			store(to, load(to) + sum[c][h]);
-		}
-}
-
-/* Floats of rows, and as many weighted ones, that stay in the nearest cache */
-#define GRAM_PART 2048
-
-/*
- * Lower triangle of a += weight[k] rows[k] rows[k]', in tiles of four columns,
- * over parts of the rows that stay in the nearest cache.  A tile that
- * straddles the diagonal or the end also writes above and beyond it: a has
- * stride x stride elements, and nobody reads those.
- */
-static void
-weighted_gram(int rank, int stride, size_t nrows, const float *rows,
-			  const float *weight, float *a)
-{
-	float		weighted[GRAM_PART + 8 * (ALS_MAX_FACTORS + 16)]
-		__attribute__((aligned(ALS_ALIGNMENT)));
-	size_t		d = (size_t) stride;
-	size_t		part = GRAM_PART / d + 8;
-
-	for (size_t first = 0; first < nrows; first += part)
-	{
-		size_t		count = nrows - first < part ? nrows - first : part;
-		const float *from = rows + first * d;
-
-		for (size_t k = 0; k < count; k++)
-		{
-			Vector		w = broadcast(weight[first + k]);
-
-			for (size_t i = 0; i < d; i += WIDTH)
-				store(weighted + k * d + i, w * load(from + k * d + i));
-		}
-		for (size_t j = 0; j < (size_t) rank; j += 4)
-		{
-			size_t		i = j / WIDTH * WIDTH;
-
-			for (; i + 3 * WIDTH <= d; i += 3 * WIDTH)
-				tile(3, d, count, from, weighted, i, j, a);
-			if (i + 2 * WIDTH <= d)
-				tile(2, d, count, from, weighted, i, j, a);
-			else if (i < d)
-				tile(1, d, count, from, weighted, i, j, a);
-		}
-	}
-}
+#include "kernels_equations.h"
 
 /*
  * The inner products of pairs of bytes with one pair of factors, modulo 2^16:
@@ -492,6 +419,6 @@ byte_search(int stride, const uint16_t *pairs, int n,
 }
 
 const AlsKernels KERNELS = {
-	KERNELS_NAME, dot, scores, residual, gather_residual, weighted_gram,
-	byte_search
+	KERNELS_NAME, dot, scores, residual, gather_residual, gather_equations,
+	cholesky, cholesky_solve, byte_search
 };

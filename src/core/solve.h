@@ -24,7 +24,7 @@ typedef struct Workspace
 	float	   *dots;			/* [chunk] f_k.x */
 	float	   *r;				/* [stride] residual; right-hand side */
 	float	   *p;				/* [stride] direction; diagonal of A */
-	float	   *q;				/* [stride] A p; zeros */
+	float	   *q;				/* [stride] A p */
 	float	   *partial;		/* [stride] what one chunk adds */
 
 	/* CG on a diagonal Gram matrix */

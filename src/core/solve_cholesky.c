@@ -15,7 +15,6 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 	int			stride = als_stride(system->rank);
 	float	   *a = workspace->a;
 	float	   *diagonal = workspace->p;
-	const int	one = 1;
 	int			info = als_normal_equations(system, row, workspace);
 
 	if (info != ALS_OK)
@@ -24,7 +23,7 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 		diagonal[i] = a[(size_t) i * (size_t) stride + (size_t) i];
 	memcpy(x, workspace->r, (size_t) stride * sizeof(float));
 
-	system->blas->spotrf("L", &system->rank, a, &stride, &info, 1);
+	info = system->kernels->cholesky(system->rank, stride, a);
 	if (info != 0)
 		return info;
 	for (int i = 0; i < system->rank; i++)
@@ -35,8 +34,7 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 		if (pivot * pivot <= 4 * FLT_EPSILON * diagonal[i])
 			return i + 1;
 	}
-	system->blas->spotrs("L", &system->rank, &one, a, &stride, x, &stride,
-						 &info, 1);
+	system->kernels->cholesky_solve(system->rank, stride, a, x);
 	*objective = als_objective_at(system, row, workspace, x);
 	return ALS_OK;
 }

@@ -182,20 +182,52 @@ check_residual(const Case *test)
 	return right;
 }
 
+/* A case's rows scattered: in reverse, other rows' entries behind */
+typedef struct Scattered
+{
+	float	   *fixed;			/* [nrows + 1 x stride] */
+	AlsEntry   *entries;		/* [nrows + BEHIND] */
+	float	   *gathered;		/* [nrows x stride] */
+} Scattered;
+
+#define BEHIND 11
+
+static void
+scatter(const Case *test, Scattered *scattered)
+{
+	size_t		stride = (size_t) test->stride;
+	size_t		n = test->nrows;
+
+	scattered->fixed = allocate_aligned((n + 1) * stride * sizeof(float));
+	scattered->entries = allocate((n + BEHIND) * sizeof(AlsEntry));
+	scattered->gathered = allocate_aligned(n * stride * sizeof(float));
+	for (size_t k = 0; k < n + BEHIND; k++)
+		scattered->entries[k].column = (uint32_t) (k < n ? n - 1 - k : 0);
+	for (size_t k = 0; k < n; k++)
+		memcpy(scattered->fixed + scattered->entries[k].column * stride,
+			   test->rows + k * stride, stride * sizeof(float));
+}
+
+/* Frees it, and says whether its rows have been gathered. */
+static int
+is_gathered(const Case *test, Scattered *scattered)
+{
+	int			gathered = memcmp(scattered->gathered, test->rows,
+								  test->nrows * (size_t) test->stride *
+								  sizeof(float)) == 0;
+
+	free(scattered->fixed);
+	free(scattered->entries);
+	free(scattered->gathered);
+	return gathered;
+}
+
 /* Gathering on the way changes nothing, bit for bit. */
 static int
 check_gather_residual(const Case *test)
 {
-	enum
-	{
-		BEHIND = 11
-	};
 	size_t		stride = (size_t) test->stride;
 	size_t		n = test->nrows;
-	size_t		size = n * stride * sizeof(float);
-	float	   *fixed = allocate_aligned(size + stride * sizeof(float));
-	float	   *gathered = allocate_aligned(size);
-	AlsEntry   *entries = allocate((n + BEHIND) * sizeof(AlsEntry));
 	float	   *sums[2];
 	float	   *dots[2];
 	int			right = 1;
@@ -206,23 +238,19 @@ check_gather_residual(const Case *test)
 		dots[s] = allocate(n * sizeof(float));
 		memcpy(sums[s], test->x, stride * sizeof(float));
 	}
-
-	/* backwards, with entries of other rows behind */
-	for (size_t k = 0; k < n + BEHIND; k++)
-		entries[k].column = (uint32_t) (k < n ? n - 1 - k : 0);
-	for (size_t k = 0; k < n; k++)
-		memcpy(fixed + entries[k].column * stride, test->rows + k * stride,
-			   stride * sizeof(float));
 	test->kernels->residual(test->stride, n, test->rows, test->weight,
 							test->target, test->x, sums[0], dots[0]);
 	for (size_t behind = 0; behind <= BEHIND; behind += BEHIND)
 	{
+		Scattered	scattered;
+
+		scatter(test, &scattered);
 		memcpy(sums[1], test->x, stride * sizeof(float));
-		memset(gathered, 0xff, size);
-		test->kernels->gather_residual(test->stride, n, n + behind, fixed,
-									   entries, test->weight, test->target,
-									   test->x, gathered, sums[1], dots[1]);
-		right &= memcmp(gathered, test->rows, size) == 0;
+		test->kernels->gather_residual(test->stride, n, n + behind,
+									   scattered.fixed, scattered.entries,
+									   test->weight, test->target, test->x,
+									   scattered.gathered, sums[1], dots[1]);
+		right &= is_gathered(test, &scattered);
 		right &= memcmp(sums[0], sums[1], stride * sizeof(float)) == 0;
 		right &= memcmp(dots[0], dots[1], n * sizeof(float)) == 0;
 	}
@@ -231,15 +259,15 @@ check_gather_residual(const Case *test)
 		free(sums[s]);
 		free(dots[s]);
 	}
-	free(fixed);
-	free(gathered);
-	free(entries);
 	return right;
 }
 
-/* One element of the weighted Gram matrix, where one was before. */
+/*
+ * Is it 1 + sum of weight[k] row[k][i] row[k][*j], or of target[k] row[k][i]
+ * without j?
+ */
 static int
-check_element(const Case *test, size_t i, size_t j, float value)
+is_sum(const Case *test, size_t i, const size_t *j, float value)
 {
 	size_t		stride = (size_t) test->stride;
 	double		sum = 1;
@@ -247,9 +275,10 @@ check_element(const Case *test, size_t i, size_t j, float value)
 
 	for (size_t k = 0; k < test->nrows; k++)
 	{
-		double		term = (double) test->weight[k] *
-		(double) test->rows[k * stride + i] *
-		(double) test->rows[k * stride + j];
+		const float *row = test->rows + k * stride;
+		double		term = j == NULL ?
+			(double) test->target[k] * (double) row[i] :
+			(double) test->weight[k] * (double) row[i] * (double) row[*j];
 
 		sum += term;
 		magnitude += fabs(term);
@@ -258,23 +287,175 @@ check_element(const Case *test, size_t i, size_t j, float value)
 }
 
 static int
-check_weighted_gram(const Case *test)
+check_gather_equations(const Case *test)
 {
 	size_t		stride = (size_t) test->stride;
 	size_t		rank = (size_t) test->rank;
 	/* all elements of small matrices, some of large ones */
 	size_t		step = 1 + rank * rank * test->nrows / 400000;
 	float	   *a = allocate_aligned(stride * stride * sizeof(float));
+	float	   *b = allocate_aligned(stride * sizeof(float));
 	int			right = 1;
+	Scattered	scattered;
 
 	for (size_t i = 0; i < stride * stride; i++)
 		a[i] = 1;
-	test->kernels->weighted_gram(test->rank, test->stride, test->nrows,
-								 test->rows, test->weight, a);
+	for (size_t i = 0; i < stride; i++)
+		b[i] = 1;
+	scatter(test, &scattered);
+	test->kernels->gather_equations(test->rank, test->stride, test->nrows,
+									test->nrows + BEHIND, scattered.fixed,
+									scattered.entries, test->weight,
+									test->target, scattered.gathered, a, b);
+	right &= is_gathered(test, &scattered);
 	for (size_t at = 0; at < rank * rank; at += step)
-		if (at % rank >= at / rank)
-			right &= check_element(test, at % rank, at / rank,
-								   a[at / rank * stride + at % rank]);
+	{
+		size_t		j = at / rank;
+
+		if (at % rank >= j)
+			right &= is_sum(test, at % rank, &j, a[j * stride + at % rank]);
+	}
+	for (size_t i = 0; i < rank; i++)
+		right &= is_sum(test, i, NULL, b[i]);
+	free(a);
+	free(b);
+	return right;
+}
+
+/*
+ * The lower triangle of M M', M lower triangular with at least 1 on its
+ * diagonal; above the diagonal it is not to be read.
+ */
+static float *
+make_definite(int rank, Random *random)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	size_t		n = (size_t) rank;
+	float	   *a = allocate_aligned(stride * stride * sizeof(float));
+	double	   *m = allocate(n * n * sizeof(double));
+
+	for (size_t i = 0; i < n; i++)
+		for (size_t k = 0; k <= i; k++)
+			m[i * n + k] = k < i ?
+				random_normal(random) / sqrt((double) n) :
+				1 + random_uniform(random);
+	for (size_t j = 0; j < stride; j++)
+		for (size_t i = 0; i < stride; i++)
+		{
+			double		sum = 0;
+
+			if (i >= j && i < n)
+				for (size_t k = 0; k <= j; k++)
+					sum += m[i * n + k] * m[j * n + k];
+			a[j * stride + i] = i < j ? NAN : (float) sum;
+		}
+	free(m);
+	return a;
+}
+
+/* y = L x, or L' x, in double, with the sums of its terms' sizes */
+static void
+multiply(int rank, const float *l, int transposed, const double *x,
+		 const double *x_size, double *y, double *y_size)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	size_t		n = (size_t) rank;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		y[i] = 0;
+		y_size[i] = 0;
+	}
+	for (size_t j = 0; j < n; j++)
+		for (size_t i = j; i < n; i++)
+		{
+			double		value = (double) l[j * stride + i];
+			size_t		to = transposed ? j : i;
+			size_t		from = transposed ? i : j;
+
+			y[to] += value * x[from];
+			y_size[to] += fabs(value) * x_size[from];
+		}
+}
+
+/* |A - L L'| and |b - L L' x|, element by element, are the rounding of sums. */
+static int
+check_cholesky(const AlsKernels *kernels, int rank, Random *random)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	size_t		n = (size_t) rank;
+	float	   *a = make_definite(rank, random);
+	float	   *l = allocate_aligned(stride * stride * sizeof(float));
+	float	   *b = allocate_aligned(stride * sizeof(float));
+	float	   *x = allocate_aligned(stride * sizeof(float));
+	double	   *vectors = allocate(6 * n * sizeof(double));
+	double	   *exact = vectors;
+	double	   *size = exact + n;
+	double	   *product = size + n;
+	int			right = 1;
+
+	for (size_t i = 0; i < stride; i++)
+		b[i] = i < n ? (float) random_normal(random) : 0;
+	memcpy(l, a, stride * stride * sizeof(float));
+	memcpy(x, b, stride * sizeof(float));
+	right &= kernels->cholesky(rank, (int) stride, l) == 0;
+	kernels->cholesky_solve(rank, (int) stride, l, x);
+	for (size_t i = n; i < stride; i++)
+		right &= x[i] == 0;
+
+	for (size_t i = 0; i < n; i++)
+	{
+		exact[i] = (double) x[i];
+		size[i] = fabs(exact[i]);
+	}
+	multiply(rank, l, 1, exact, size, product, product + n);
+	multiply(rank, l, 0, product, product + n, product + 2 * n,
+			 product + 3 * n);
+	for (size_t i = 0; i < n; i++)
+		right &= is_near(b[i], product[2 * n + i], product[3 * n + i], n);
+
+	/* row j of L L', for some of a large matrix */
+	for (size_t j = 0; j < n; j += 1 + n / 100)
+	{
+		for (size_t i = 0; i < n; i++)
+		{
+			exact[i] = i <= j ? (double) l[i * stride + j] : 0;
+			size[i] = fabs(exact[i]);
+		}
+		multiply(rank, l, 0, exact, size, product, product + n);
+		for (size_t i = j; i < n; i++)
+			right &= is_near(a[j * stride + i], product[i], product[n + i], j);
+	}
+	free(a);
+	free(l);
+	free(b);
+	free(x);
+	free(vectors);
+	return right;
+}
+
+/* The first pivot that is not positive is named: negative, zero, no number. */
+static int
+check_pivots(const AlsKernels *kernels, int rank, Random *random)
+{
+	static const float values[] = {-1, 0, NAN};
+	const int	places[] = {0, rank / 3, rank / 2, rank - 1};
+	size_t		stride = (size_t) als_stride(rank);
+	float	   *definite = make_definite(rank, random);
+	float	   *a = allocate_aligned(stride * stride * sizeof(float));
+	int			right = 1;
+
+	for (size_t p = 0; p < LENGTH(places); p++)
+		for (size_t v = 0; v < LENGTH(values); v++)
+		{
+			size_t		place = (size_t) places[p];
+
+			memcpy(a, definite, stride * stride * sizeof(float));
+			a[place * stride + place] = values[v];
+			right &= kernels->cholesky(rank, (int) stride, a) ==
+				(int) place + 1;
+		}
+	free(definite);
 	free(a);
 	return right;
 }
@@ -290,7 +471,7 @@ test_kernels_of(const AlsKernels *kernels)
 		int			scores = 1;
 		int			residual = 1;
 		int			gather = 1;
-		int			gram = 1;
+		int			equations = 1;
 
 		for (size_t c = 0; c < LENGTH(counts); c++)
 		{
@@ -301,7 +482,7 @@ test_kernels_of(const AlsKernels *kernels)
 			scores &= check_scores(&test);
 			residual &= check_residual(&test);
 			gather &= check_gather_residual(&test);
-			gram &= check_weighted_gram(&test);
+			equations &= check_gather_equations(&test);
 			free_case(&test);
 		}
 		ok(dot, "%s: dot at rank %d", kernels->name, ranks[r]);
@@ -309,7 +490,13 @@ test_kernels_of(const AlsKernels *kernels)
 		ok(residual, "%s: residual at rank %d", kernels->name, ranks[r]);
 		ok(gather, "%s: gather_residual is residual at rank %d",
 		   kernels->name, ranks[r]);
-		ok(gram, "%s: weighted_gram at rank %d", kernels->name, ranks[r]);
+		ok(equations, "%s: gather_equations at rank %d", kernels->name,
+		   ranks[r]);
+		ok(check_cholesky(kernels, ranks[r], &random),
+		   "%s: cholesky and its solution at rank %d", kernels->name, ranks[r]);
+		ok(check_pivots(kernels, ranks[r], &random),
+		   "%s: cholesky names the failing pivot at rank %d", kernels->name,
+		   ranks[r]);
 	}
 }
 
