@@ -16,12 +16,28 @@ typedef float Quarter __attribute__((vector_size(16)));
 typedef uint16_t Pairs __attribute__((vector_size(WIDTH * 4)));
 typedef int16_t Sums __attribute__((vector_size(WIDTH * 4)));
 
-/* Picks four of the eight floats of two quarters. */
-#if defined(__clang__) || __GNUC__ >= 12
-#define PICK(a, b, i, j, k, l) __builtin_shufflevector(a, b, i, j, k, l)
+/*
+ * Picks, in every quarter, four of the eight floats of two vectors' quarters:
+ * 0 to 3 are the first one's, 4 to 7 the second one's.
+ */
+#define FROM(i, quarter) ((i) % 4 + 4 * (quarter) + ((i) < 4 ? 0 : WIDTH))
+#define QUARTER(quarter, i, j, k, l) \
+	FROM(i, quarter), FROM(j, quarter), FROM(k, quarter), FROM(l, quarter)
+#if WIDTH == 4
+#define QUARTERS(...) QUARTER(0, __VA_ARGS__)
+#elif WIDTH == 8
+#define QUARTERS(...) QUARTER(0, __VA_ARGS__), QUARTER(1, __VA_ARGS__)
 #else
-#define PICK(a, b, i, j, k, l) \
-	__builtin_shuffle(a, b, (int __attribute__((vector_size(16)))) {i, j, k, l})
+#define QUARTERS(...) \
+	QUARTER(0, __VA_ARGS__), QUARTER(1, __VA_ARGS__), \
+		QUARTER(2, __VA_ARGS__), QUARTER(3, __VA_ARGS__)
+#endif
+#if defined(__clang__) || __GNUC__ >= 12
+#define PICK(a, b, ...) __builtin_shufflevector(a, b, QUARTERS(__VA_ARGS__))
+#else
+#define PICK(a, b, ...) \
+	__builtin_shuffle(a, b, (int __attribute__((vector_size(WIDTH * 4)))) \
+					  {QUARTERS(__VA_ARGS__)})
 #endif
 
 /* Unrolls a short loop of fixed length into registers. */
@@ -87,27 +103,26 @@ quarters(Vector v)
 	return sum;
 }
 
-/* Sum of a vector's lanes. */
-static inline float
-lanes(Vector v)
-{
-	Quarter		sum = quarters(v);
-
-	return (sum[0] + sum[2]) + (sum[1] + sum[3]);
-}
-
-/* The same for four vectors at once. */
+/*
+ * The sums of the lanes of four vectors: within quarters first, so that the
+ * four vectors become one.
+ */
 static inline Quarter
 lanes4(const Vector *v)
 {
-	Quarter		a = quarters(v[0]);
-	Quarter		b = quarters(v[1]);
-	Quarter		c = quarters(v[2]);
-	Quarter		d = quarters(v[3]);
-	Quarter		ab = PICK(a, b, 0, 4, 1, 5) + PICK(a, b, 2, 6, 3, 7);
-	Quarter		cd = PICK(c, d, 0, 4, 1, 5) + PICK(c, d, 2, 6, 3, 7);
+	Vector		ab = PICK(v[0], v[1], 0, 4, 1, 5) + PICK(v[0], v[1], 2, 6, 3, 7);
+	Vector		cd = PICK(v[2], v[3], 0, 4, 1, 5) + PICK(v[2], v[3], 2, 6, 3, 7);
 
-	return PICK(ab, cd, 0, 1, 4, 5) + PICK(ab, cd, 2, 3, 6, 7);
+	return quarters(PICK(ab, cd, 0, 1, 4, 5) + PICK(ab, cd, 2, 3, 6, 7));
+}
+
+/* Sum of a vector's lanes, in the same order. */
+static inline float
+lanes(Vector v)
+{
+	Vector		pairs = v + PICK(v, v, 2, 3, 0, 1);
+
+	return quarters(pairs + PICK(pairs, pairs, 1, 0, 3, 2))[0];
 }
 
 /*
