@@ -84,7 +84,7 @@ typedef enum AlsSide
 
 /* Rows of a block of an index, and how many queries may search it at once */
 #define ALS_INDEX_BLOCK 64
-#define ALS_INDEX_QUERIES 2
+#define ALS_INDEX_QUERIES 4
 
 /* Results of the solvers; positive values are the 1-based failing pivot. */
 #define ALS_OK 0
@@ -169,7 +169,7 @@ typedef struct AlsKernels
 	 * ALS_INDEX_QUERIES.  The sums fit into 16 bits, though what leads to them
 	 * may not.
 	 */
-	void		(*byte_search) (int stride, const uint16_t *pairs, int n,
+	void		(*byte_search) (int stride, const uint32_t *quads, int n,
 								const AlsQuery *const *queries,
 								const int16_t *least, uint64_t *found);
 } AlsKernels;
@@ -224,13 +224,12 @@ als_stride(int rank)
 }
 
 /*
- * Where byte d of row i of a block lies: the low or, for odd d, the high byte
- * of a pair.
+ * Where byte d of row i of a block lies: bits 8 (d % 4) and above of a quad.
  */
 static inline int
-als_index_pair(int i, int d)
+als_index_quad(int i, int d)
 {
-	return d / 2 * ALS_INDEX_BLOCK + i;
+	return d / 4 * ALS_INDEX_BLOCK + i;
 }
 
 /*

@@ -14,7 +14,8 @@ als_kernels(const char *name)
 
 #if defined(__x86_64__)
 	if (__builtin_cpu_supports("avx512f") &&
-		__builtin_cpu_supports("avx512bw"))
+		__builtin_cpu_supports("avx512bw") &&
+		__builtin_cpu_supports("avx512vnni"))
 		available[count++] = &als_kernels_avx512;
 	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
 		available[count++] = &als_kernels_avx2;

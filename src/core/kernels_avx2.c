@@ -11,11 +11,10 @@
 #include <immintrin.h>
 
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define PAIR_PRODUCTS(pairs, pair) \
-	_mm256_maddubs_epi16((__m256i) (pairs), _mm256_set1_epi16(pair))
-#define LANE_BITS(lanes) _mm_movemask_epi8( \
-	_mm_packs_epi16(_mm256_castsi256_si128((__m256i) (lanes)), \
-					_mm256_extracti128_si256((__m256i) (lanes), 1)))
+#define PAIR_PRODUCTS(rows, x) \
+	_mm256_maddubs_epi16((__m256i) (rows), (__m256i) (x))
+#define LARGER(a, b) _mm256_max_epi32((__m256i) (a), (__m256i) (b))
+#define LANE_BITS(lanes) _mm256_movemask_ps((__m256) (lanes))
 #define WIDTH 8
 #define KERNELS als_kernels_avx2
 #define KERNELS_NAME "avx2"

@@ -133,7 +133,7 @@ cholesky_solve(int rank, int stride, const float *a, float *x)
 
 /* finds the rows i for which the sum of x_d (byte d - 128) suffices */
 static void
-byte_search(int stride, const uint16_t *pairs, int n,
+byte_search(int stride, const uint32_t *quads, int n,
 			const AlsQuery *const *queries, const int16_t *least,
 			uint64_t *found)
 {
@@ -146,10 +146,10 @@ byte_search(int stride, const uint16_t *pairs, int n,
 
 			for (int d = 0; d < stride; d++)
 			{
-				int			pair = pairs[als_index_pair(i, d)];
+				uint32_t	quad = quads[als_index_quad(i, d)];
 
 				sum += queries[q]->bytes[d] *
-					((d % 2 == 0 ? pair & 0xff : pair >> 8) - 128);
+					((int) (quad >> 8 * (d % 4) & 0xff) - 128);
 			}
 			found[q] |= (uint64_t) (sum >= least[q]) << i;
 		}

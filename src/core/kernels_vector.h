@@ -13,8 +13,10 @@
 
 typedef float Vector __attribute__((vector_size(WIDTH * 4)));
 typedef float Quarter __attribute__((vector_size(16)));
+typedef uint32_t Quads __attribute__((vector_size(WIDTH * 4)));
+typedef int32_t Lanes __attribute__((vector_size(WIDTH * 4)));
 typedef uint16_t Pairs __attribute__((vector_size(WIDTH * 4)));
-typedef int16_t Sums __attribute__((vector_size(WIDTH * 4)));
+typedef int16_t SignedPairs __attribute__((vector_size(WIDTH * 4)));
 
 /*
  * Picks, in every quarter, four of the eight floats of two vectors' quarters:
@@ -349,88 +351,154 @@ gather_residual(int stride, size_t nrows, size_t available,
 
 #include "kernels_equations.h"
 
-/*
- * The inner products of pairs of bytes with one pair of factors, modulo 2^16:
- * the largest, 255 64 2, just fits.
- */
-static inline Pairs
-pair_products(Pairs pairs, const int8_t *x)
+/* The same quad in every lane. */
+static inline Quads
+broadcast_quad(uint32_t quad)
 {
-#ifdef PAIR_PRODUCTS
-	int16_t		pair;
+	return (Quads) {0} + quad;
+}
 
-	memcpy(&pair, x, sizeof(pair));
-	return (Pairs) PAIR_PRODUCTS(pairs, pair);
+/*
+ * Adds the products of the rows' quads of bytes with a quad of x to sums,
+ * modulo 2^16: to all of a lane or, where no instruction does that, those of
+ * bytes 0 and 1 to its lower half and those of 2 and 3 to its upper one.  The
+ * largest product of a pair, 255 64 2, just fits.
+ */
+static inline Quads
+add_products(Quads sums, Quads rows, Quads x)
+{
+#if defined(QUAD_PRODUCTS)
+	return (Quads) QUAD_PRODUCTS(sums, rows, x);
+#elif defined(PAIR_PRODUCTS)
+	return (Quads) ((Pairs) sums + (Pairs) PAIR_PRODUCTS(rows, x));
 #else
-	return (pairs & 0xff) * (uint16_t) x[0] + (pairs >> 8) * (uint16_t) x[1];
+	/* signed bytes, extended */
+	Pairs		even = (Pairs) ((SignedPairs) ((Pairs) x << 8) >> 8);
+	Pairs		odd = (Pairs) ((SignedPairs) x >> 8);
+
+	return (Quads) ((Pairs) sums + ((Pairs) rows & 0xff) * even +
+					((Pairs) rows >> 8) * odd);
+#endif
+}
+
+/* The sum of a lane in its upper half; what is in the lower one adds nothing */
+static inline Lanes
+lane_sums(Quads sums)
+{
+#ifdef QUAD_PRODUCTS
+	return (Lanes) (sums << 16);
+#else
+	return (Lanes) (sums + (sums << 16));
+#endif
+}
+
+/* The larger one, lane by lane. */
+static inline Lanes
+larger(Lanes a, Lanes b)
+{
+#ifdef LARGER
+	return (Lanes) LARGER(a, b);
+#else
+	Lanes		which = a > b;
+
+	return (a & which) | (b & ~which);
 #endif
 }
 
 /* A bit for each lane, all of whose bits are the same. */
 static inline uint64_t
-lane_bits(Sums lanes)
+lane_bits(Lanes lanes)
 {
 #ifdef LANE_BITS
 	return (uint64_t) LANE_BITS(lanes);
 #else
 	uint64_t	bits = 0;
 
-	for (int i = 0; i < 2 * WIDTH; i++)
+	for (int i = 0; i < WIDTH; i++)
 		bits |= (uint64_t) (lanes[i] & 1) << i;
 	return bits;
 #endif
 }
 
-/* Vectors of the pairs of a block's rows for two factors */
-#define BLOCK_VECTORS (ALS_INDEX_BLOCK / (2 * WIDTH))
+/* Vectors of sums that fit into the registers, and of a block's quads */
+#define SUMS (WIDTH == 16 ? 16 : 8)
+#define BLOCK_VECTORS (ALS_INDEX_BLOCK / WIDTH)
 
 /*
- * Searches a block in behalf of count queries, 1 or 2.  The sums overflow on
- * the way, which takes nothing away from the last one.
+ * Searches a block in behalf of count queries, 1, 2 or 4, as many rows at a time
+ * as there are registers.  The sums overflow on the way, which takes nothing
+ * away from the last one.
  */
 static inline __attribute__((always_inline)) void
-search_block(int count, int stride, const uint16_t *pairs,
+search_block(int count, int stride, const uint32_t *quads,
 			 const AlsQuery *const *queries, const int16_t *least,
 			 uint64_t *found)
 {
-	Pairs		sum[ALS_INDEX_QUERIES][BLOCK_VECTORS];
+	const int	vectors = SUMS / count < BLOCK_VECTORS ? SUMS / count :
+	BLOCK_VECTORS;
 
-	UNROLL
 	for (int q = 0; q < count; q++)
-		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-			sum[q][v] = (Pairs) {0} - queries[q]->offset;
-	for (int d = 0; d < stride; d += 2, pairs += ALS_INDEX_BLOCK)
-		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-		{
-			Pairs		bytes = *(const Pairs *) (pairs + v * 2 * WIDTH);
+		found[q] = 0;
+	for (int first = 0; first < BLOCK_VECTORS; first += vectors)
+	{
+		const uint32_t *from = quads + first * WIDTH;
+		Quads		sum[4][8];
 
+		UNROLL
+		for (int q = 0; q < count; q++)
+			UNROLL
+			for (int v = 0; v < vectors; v++)
+				sum[q][v] = broadcast_quad((uint16_t) -queries[q]->offset);
+		for (int d = 0; d < stride; d += 4, from += ALS_INDEX_BLOCK)
 			UNROLL
 			for (int q = 0; q < count; q++)
-				sum[q][v] += pair_products(bytes, queries[q]->bytes + d);
-		}
-	UNROLL
-	for (int q = 0; q < count; q++)
-	{
-		found[q] = 0;
+			{
+				uint32_t	quad;
+				Quads		x;
+
+				memcpy(&quad, queries[q]->bytes + d, sizeof(quad));
+				x = broadcast_quad(quad);
+				UNROLL
+				for (int v = 0; v < vectors; v++)
+					sum[q][v] = add_products(sum[q][v], *(const Quads *)
+											 (from + v * WIDTH), x);
+			}
 		UNROLL
-		for (int v = 0; v < BLOCK_VECTORS; v++)
-			found[q] |= lane_bits((Sums) sum[q][v] >= least[q]) <<
-				v * 2 * WIDTH;
+		for (int q = 0; q < count; q++)
+		{
+			int32_t		enough = (int32_t) least[q] * 65536;
+			Lanes		largest = lane_sums(sum[q][0]);
+
+			UNROLL
+			for (int v = 1; v < vectors; v++)
+				largest = larger(largest, lane_sums(sum[q][v]));
+			/* most blocks have none */
+			if (lane_bits(largest >= enough) == 0)
+				continue;
+			for (int v = 0; v < vectors; v++)
+				found[q] |= lane_bits(lane_sums(sum[q][v]) >= enough) <<
+					(first + v) * WIDTH;
+		}
 	}
 }
 
 /* Finds the rows for which the sum of x_d (byte d - 128) suffices. */
 static void
-byte_search(int stride, const uint16_t *pairs, int n,
+byte_search(int stride, const uint32_t *quads, int n,
 			const AlsQuery *const *queries, const int16_t *least,
 			uint64_t *found)
 {
-	if (n == 2)
-		search_block(2, stride, pairs, queries, least, found);
-	else
-		search_block(1, stride, pairs, queries, least, found);
+#if WIDTH == 16
+	if (n == 4)
+	{
+		search_block(4, stride, quads, queries, least, found);
+		return;
+	}
+#endif
+	for (; n >= 2; n -= 2, queries += 2, least += 2, found += 2)
+		search_block(2, stride, quads, queries, least, found);
+	if (n == 1)
+		search_block(1, stride, quads, queries, least, found);
 }
 
 const AlsKernels KERNELS = {

@@ -14,7 +14,8 @@
  * need to be looked at.
  *
  * The scales are such that |p| <= 150 and |q| <= 218: then p.q fits into 16
- * bits, in which all can be added up, and twice as many at a time as in 32.
+ * bits, in which all can be added up, and twice as many at a time as in 32 where
+ * no instruction adds up four products at once.
  * That is coarser than seven bits for each factor only where a few factors
  * hold most of the length.  Bytes of x are 64 at most, so that the sum of two
  * products, one of which instructions have unsigned, fits as well.
@@ -42,6 +43,9 @@
 #define DIGIT_BITS 8
 #define DIGITS (1 << DIGIT_BITS)
 
+/* Of lengths: sums of as many products of factors are finite, and bounds too */
+#define SAFE_PRODUCT (FLT_MAX / (4 * (ALS_MAX_FACTORS + 16)))
+
 #define CACHE_LINE 16			/* floats */
 
 /* A row of the matrix at its place in the index */
@@ -51,7 +55,7 @@ typedef struct Place
 	uint32_t	row;
 } Place;
 
-/* The start of a block, before the pairs of bytes */
+/* The start of a block, before the quads of bytes */
 typedef struct BlockHead
 {
 	float		longest;		/* max |y| */
@@ -89,11 +93,11 @@ block_at(const AlsIndex *index, size_t b)
 						  b * block_size(index->stride));
 }
 
-/* The pairs of bytes of a block */
-static uint16_t *
-pairs_of(BlockHead *block)
+/* The quads of bytes of a block */
+static uint32_t *
+quads_of(BlockHead *block)
 {
-	return (uint16_t *) ((char *) block + ALS_ALIGNMENT);
+	return (uint32_t *) ((char *) block + ALS_ALIGNMENT);
 }
 
 /* Where the places lie: behind all blocks */
@@ -240,7 +244,7 @@ static void
 fill_block(int stride, int count, const Place *places, const float *rows,
 		   BlockHead *block)
 {
-	uint16_t   *pairs = pairs_of(block);
+	uint32_t   *quads = quads_of(block);
 	double		scale = 0;
 	int			longest = 0;
 	int8_t		bytes[ALS_MAX_FACTORS + 16];
@@ -262,11 +266,16 @@ fill_block(int stride, int count, const Place *places, const float *rows,
 
 		block->missed = fmax(block->missed,
 							 round_bytes(stride, row, block->inverse, bytes));
-		for (int d = 0; d < stride; d += 2)
+		for (int d = 0; d < stride; d += 4)
 		{
-			pairs[als_index_pair(i, d)] =
-				(uint16_t) ((bytes[d] + 128) | (bytes[d + 1] + 128) << 8);
-			square += bytes[d] * bytes[d] + bytes[d + 1] * bytes[d + 1];
+			uint32_t	quad = 0;
+
+			for (int j = 0; j < 4; j++)
+			{
+				quad |= (uint32_t) (bytes[d + j] + 128) << 8 * j;
+				square += bytes[d + j] * bytes[d + j];
+			}
+			quads[als_index_quad(i, d)] = quad;
 		}
 		longest = square > longest ? square : longest;
 	}
@@ -315,7 +324,7 @@ limit_of(const AlsIndex *index, const BlockHead *block, const AlsQuery *query)
 {
 	float		product = query->length * block->longest;
 
-	if (!(product < FLT_MAX / (4 * (float) index->stride)))
+	if (!(product < SAFE_PRODUCT))
 		return INFINITY;
 	return product * (1 + rounding(index->stride)) + FLT_MIN;
 }
@@ -331,13 +340,12 @@ als_index_limit(const AlsIndex *index, size_t block, const AlsQuery *query)
  * INT16_MIN for any, and more than p.q can be for none.
  */
 static int16_t
-least_product(const AlsIndex *index, const BlockHead *block,
-			  const AlsQuery *query, float least)
+least_product(const BlockHead *block, const AlsQuery *query, float least)
 {
 	double		inverse = query->inverse * block->inverse;
 	double		left;
 
-	if (isinf(limit_of(index, block, query)))
+	if (!(query->length * block->longest < SAFE_PRODUCT))
 		return INT16_MIN;
 	left = least - query->missed * block->length -
 		query->length * block->missed - FLT_MIN;
@@ -359,8 +367,8 @@ als_index_search(const AlsIndex *index, const AlsKernels *kernels,
 	int16_t		products[ALS_INDEX_QUERIES] = {0};
 
 	for (int q = 0; q < n; q++)
-		products[q] = least_product(index, head, queries[q], least[q]);
-	kernels->byte_search(index->stride, pairs_of(head), n, queries, products,
+		products[q] = least_product(head, queries[q], least[q]);
+	kernels->byte_search(index->stride, quads_of(head), n, queries, products,
 						 found);
 	if (rows < ALS_INDEX_BLOCK)
 		for (int q = 0; q < n; q++)

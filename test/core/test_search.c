@@ -191,14 +191,16 @@ check_found(const AlsKernels *kernels, int rank, double fade,
 static void
 check_kernel(const AlsKernels *kernels, int stride, Random *random)
 {
-	uint16_t   *pairs = allocate_aligned(ALS_INDEX_BLOCK * (size_t) stride);
-	AlsQuery	x[2] = {{0}};
-	const AlsQuery *both[] = {&x[0], &x[1]};
-	int			sums[2][ALS_INDEX_BLOCK] = {{0}};
+	uint32_t   *quads = allocate_aligned(ALS_INDEX_BLOCK * (size_t) stride);
+	AlsQuery	x[ALS_INDEX_QUERIES] = {{0}};
+	const AlsQuery *queries[ALS_INDEX_QUERIES];
+	int			sums[ALS_INDEX_QUERIES][ALS_INDEX_BLOCK] = {{0}};
 	size_t		wrong = 0;
 
 	/* few factors may be large where there are many */
-	for (int q = 0; q < 2; q++)
+	for (int q = 0; q < ALS_INDEX_QUERIES; q++)
+	{
+		queries[q] = &x[q];
 		for (int d = 0; d < stride; d++)
 		{
 			int8_t	   *byte = &x[q].bytes[d];
@@ -208,31 +210,35 @@ check_kernel(const AlsKernels *kernels, int stride, Random *random)
 				(int8_t) (random_uniform(random) * 3 - 1);
 			x[q].offset = (uint16_t) (x[q].offset + 128 * *byte);
 		}
+	}
+	memset(quads, 0, ALS_INDEX_BLOCK * (size_t) stride);
 	for (int i = 0; i < ALS_INDEX_BLOCK; i++)
 		for (int d = 0; d < stride; d++)
 		{
 			int			byte = (int) (random_uniform(random) * 255) + 1;
-			uint16_t   *pair = pairs + als_index_pair(i, d);
 
 			if (d % (stride / 16) != 0)
 				byte = 128 + byte % 2;
-			*pair = (uint16_t) (d % 2 == 0 ? byte : *pair | byte << 8);
-			for (int q = 0; q < 2; q++)
+			quads[als_index_quad(i, d)] |= (uint32_t) byte << 8 * (d % 4);
+			for (int q = 0; q < ALS_INDEX_QUERIES; q++)
 				sums[q][i] += x[q].bytes[d] * (byte - 128);
 		}
 	for (int i = 0; i < ALS_INDEX_BLOCK; i++)
 	{
-		int16_t		least[] = {(int16_t) sums[0][i], (int16_t) (sums[1][i] + 1)};
-		uint64_t	found[2];
+		int			n = i % ALS_INDEX_QUERIES + 1;
+		int16_t		least[ALS_INDEX_QUERIES];
+		uint64_t	found[ALS_INDEX_QUERIES];
 
-		kernels->byte_search(stride, pairs, 2, both, least, found);
-		for (int q = 0; q < 2; q++)
+		for (int q = 0; q < n; q++)
+			least[q] = (int16_t) (sums[q][i] + q % 2);
+		kernels->byte_search(stride, quads, n, queries, least, found);
+		for (int q = 0; q < n; q++)
 			for (int j = 0; j < ALS_INDEX_BLOCK; j++)
 				wrong += is_found(found[q], j) !=
 					(sums[q][j] >= least[q]);
 	}
 	ok(wrong == 0, "%s: rows by %d bytes", kernels->name, stride);
-	free(pairs);
+	free(quads);
 }
 
 /*
