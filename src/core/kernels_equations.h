@@ -81,7 +81,7 @@ gather_equations(int rank, int stride, size_t nrows, size_t available,
 
 		for (size_t k = 0; k < count; k++)
 		{
-			const float *from = row_at(&scattered, stride, first + k);
+			const float *from = row_at(&scattered, d, first + k);
 			Vector		w = broadcast(weight[first + k]);
 
 			for (size_t i = 0; i < d; i += WIDTH)
@@ -101,12 +101,12 @@ gather_equations(int rank, int stride, size_t nrows, size_t available,
 			{
 				c[0] = load4(t);
 				c[1] = load4(t + 4);
-				add_rows(8, stride, rows + k * d, c, b);
+				add_rows(8, d, rows + k * d, c, b);
 				k += 8;
 			}
 			else
 			{
-				add_rows(1, stride, rows + k * d, c, b);
+				add_rows(1, d, rows + k * d, c, b);
 				k++;
 			}
 		}
@@ -261,7 +261,7 @@ cholesky_solve(int rank, int stride, const float *a, float *x)
 		memset(x + j, 0, columns * sizeof(float));
 		for (size_t c = 0; c < 4; c++)
 			below[c] = l + c * d + j / 16 * 16;
-		inner_products(4, (int) (d - j / 16 * 16), below, x + j / 16 * 16,
+		inner_products(4, d - j / 16 * 16, below, x + j / 16 * 16,
 					   NULL, sums);
 		known = lanes4(sums);
 		for (size_t c = columns; c-- > 0;)

@@ -5,6 +5,9 @@
  * Included by a file per instruction set, which defines WIDTH (floats in a
  * vector: 4, 8 or 16), KERNELS (the name of the table) and KERNELS_NAME, and
  * sets the compiler's target.
+ *
+ * What counts within a row is size_t: as PostgreSQL is compiled with -fwrapv,
+ * an int would have to wrap around, and addresses be computed anew each time.
  */
 #include <math.h>
 #include <string.h>
@@ -133,21 +136,21 @@ lanes(Vector v)
  * then both.  Rows that are not where they are wanted are copied on the way.
  */
 static inline __attribute__((always_inline)) void
-inner_products(int count, int stride, const float *const *rows,
+inner_products(size_t count, size_t stride, const float *const *rows,
 			   const float *x, float *copies, Vector *sums)
 {
 	Vector		sum[4][2] = {{{0}}};
 
-	for (int i = 0; i < stride; i += 16)
+	for (size_t i = 0; i < stride; i += 16)
 	{
 		UNROLL
-		for (int v = 0; v < 16 / WIDTH; v++)
+		for (size_t v = 0; v < 16 / WIDTH; v++)
 		{
-			int			at = i + v * WIDTH;
+			size_t		at = i + v * WIDTH;
 			Vector		vector = load(x + at);
 
 			UNROLL
-			for (int row = 0; row < count; row++)
+			for (size_t row = 0; row < count; row++)
 			{
 				Vector		part = load(rows[row] + at);
 
@@ -158,7 +161,7 @@ inner_products(int count, int stride, const float *const *rows,
 		}
 	}
 	UNROLL
-	for (int row = 0; row < count; row++)
+	for (size_t row = 0; row < count; row++)
 		sums[row] = sum[row][0] + sum[row][1];
 }
 
@@ -168,13 +171,13 @@ dot(int stride, const float *a, const float *b)
 {
 	Vector		sum;
 
-	inner_products(1, stride, &a, b, NULL, &sum);
+	inner_products(1, (size_t) stride, &a, b, NULL, &sum);
 	return lanes(sum);
 }
 
 /* The four inner products of rows with x. */
 static inline __attribute__((always_inline)) Quarter
-dot4(int stride, const float *rows, const float *x)
+dot4(size_t stride, const float *rows, const float *x)
 {
 	const float *four[4] = {rows, rows + stride, rows + 2 * stride,
 	rows + 3 * stride};
@@ -205,12 +208,13 @@ static void
 scores(int stride, size_t nrows, const float *rows, const float *x,
 	   float *scores)
 {
+	size_t		d = (size_t) stride;
 	size_t		k = 0;
 
 	for (; k + 4 <= nrows; k += 4)
-		store4(scores + k, dot4(stride, rows + k * (size_t) stride, x));
+		store4(scores + k, dot4(d, rows + k * d, x));
 	for (; k < nrows; k++)
-		scores[k] = dot(stride, rows + k * (size_t) stride, x);
+		scores[k] = dot(stride, rows + k * d, x);
 }
 
 /* Where the factor rows of a pass come from: see AlsKernels */
@@ -227,24 +231,24 @@ typedef struct Rows
 
 /* Row k of a pass, fetching one further on. */
 static inline __attribute__((always_inline)) const float *
-row_at(const Rows *rows, int stride, size_t k)
+row_at(const Rows *rows, size_t stride, size_t k)
 {
 	if (rows->fixed == NULL)
-		return rows->gathered + k * (size_t) stride;
+		return rows->gathered + k * stride;
 	if (k + PREFETCH < rows->available)
 	{
 		const float *ahead = rows->fixed +
-		rows->entries[k + PREFETCH].column * (size_t) stride;
+		rows->entries[k + PREFETCH].column * stride;
 
-		for (int i = 0; i < stride; i += 16)
+		for (size_t i = 0; i < stride; i += 16)
 			__builtin_prefetch(ahead + i);
 	}
-	return rows->fixed + rows->entries[k].column * (size_t) stride;
+	return rows->fixed + rows->entries[k].column * stride;
 }
 
 /* target - weight rows.x for rows k .. k + 3, the inner products in dots */
 static inline __attribute__((always_inline)) Quarter
-coefficients4(int stride, const Rows *rows, size_t k, const float *weight,
+coefficients4(size_t stride, const Rows *rows, size_t k, const float *weight,
 			  const float *target, const float *x, float *dots)
 {
 	const float *four[4] = {row_at(rows, stride, k),
@@ -254,7 +258,7 @@ coefficients4(int stride, const Rows *rows, size_t k, const float *weight,
 	Quarter		dot;
 
 	inner_products(4, stride, four, x, rows->fixed == NULL ? NULL :
-				   rows->gathered + k * (size_t) stride, sums);
+				   rows->gathered + k * stride, sums);
 	dot = lanes4(sums);
 	store4(dots + k, dot);
 	return load4(target + k) - load4(weight + k) * dot;
@@ -262,29 +266,33 @@ coefficients4(int stride, const Rows *rows, size_t k, const float *weight,
 
 /* sum += c[k] rows[k] over count rows, 1, 4 or 8 */
 static inline __attribute__((always_inline)) void
-add_rows(int count, int stride, const float *rows, const Quarter *c,
+add_rows(size_t count, size_t stride, const float *rows, const Quarter *c,
 		 float *sum)
 {
+	const float *halves[2] = {rows, rows + 4 * stride};
 	Vector		coefficient[8];
 
 	UNROLL
-	for (int row = 0; row < count; row++)
+	for (size_t row = 0; row < count; row++)
 		coefficient[row] = broadcast(c[row / 4][row % 4]);
-	for (int i = 0; i < stride; i += WIDTH)
+	for (size_t i = 0; i < stride; i += WIDTH)
 	{
 		Vector		even = load(sum + i);
 		Vector		odd = {0};
 
 		UNROLL
-		for (int row = 0; row < count; row += 2)
+		for (size_t row = 0; row < count; row += 2)
 		{
-			even = multiply_add(coefficient[row],
-								load(rows + row * stride + i), even);
+			const float *from = halves[row / 4] + row % 4 * stride;
+
+			even = multiply_add(coefficient[row], load(from), even);
 			if (row + 1 < count)
-				odd = multiply_add(coefficient[row + 1],
-								   load(rows + (row + 1) * stride + i), odd);
+				odd = multiply_add(coefficient[row + 1], load(from + stride),
+								   odd);
 		}
 		store(sum + i, even + odd);
+		halves[0] += WIDTH;
+		halves[1] += WIDTH;
 	}
 }
 
@@ -293,7 +301,7 @@ add_rows(int count, int stride, const float *rows, const Quarter *c,
  * are still in the nearest cache when they are added up.
  */
 static inline __attribute__((always_inline)) void
-residual_pass(int stride, size_t nrows, const Rows *rows,
+residual_pass(size_t stride, size_t nrows, const Rows *rows,
 			  const float *weight, const float *target, const float *x,
 			  float *sum, float *dots)
 {
@@ -304,18 +312,18 @@ residual_pass(int stride, size_t nrows, const Rows *rows,
 	{
 		c[0] = coefficients4(stride, rows, k, weight, target, x, dots);
 		c[1] = coefficients4(stride, rows, k + 4, weight, target, x, dots);
-		add_rows(8, stride, rows->gathered + k * (size_t) stride, c, sum);
+		add_rows(8, stride, rows->gathered + k * stride, c, sum);
 	}
 	if (k + 4 <= nrows)
 	{
 		c[0] = coefficients4(stride, rows, k, weight, target, x, dots);
-		add_rows(4, stride, rows->gathered + k * (size_t) stride, c, sum);
+		add_rows(4, stride, rows->gathered + k * stride, c, sum);
 		k += 4;
 	}
 	for (; k < nrows; k++)
 	{
 		const float *from = row_at(rows, stride, k);
-		float	   *row = rows->gathered + k * (size_t) stride;
+		float	   *row = rows->gathered + k * stride;
 		Vector		sums;
 		Vector		coefficient;
 
@@ -323,7 +331,7 @@ residual_pass(int stride, size_t nrows, const Rows *rows,
 					   &sums);
 		dots[k] = lanes(sums);
 		coefficient = broadcast(target[k] - weight[k] * dots[k]);
-		for (int i = 0; i < stride; i += WIDTH)
+		for (size_t i = 0; i < stride; i += WIDTH)
 			store(sum + i, multiply_add(coefficient, load(row + i),
 										load(sum + i)));
 	}
@@ -335,7 +343,7 @@ residual(int stride, size_t nrows, const float *rows, const float *weight,
 {
 	Rows		gathered = {NULL, NULL, 0, (float *) rows};
 
-	residual_pass(stride, nrows, &gathered, weight, target, x, sum, dots);
+	residual_pass((size_t) stride, nrows, &gathered, weight, target, x, sum, dots);
 }
 
 static void
@@ -346,7 +354,7 @@ gather_residual(int stride, size_t nrows, size_t available,
 {
 	Rows		scattered = {fixed, entries, available, gathered};
 
-	residual_pass(stride, nrows, &scattered, weight, target, x, sum, dots);
+	residual_pass((size_t) stride, nrows, &scattered, weight, target, x, sum, dots);
 }
 
 #include "kernels_equations.h"
