@@ -138,6 +138,10 @@ isnt($node->psql('postgres', q{
 like($stderr, qr/rmse has no value on the validation set/, 'nothing to measure: it says so');
 
 # Cancelled with workers and files: nothing is left.
+# sessions before it have let go of theirs
+$node->poll_query_until('postgres',
+	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
+	or die 'timed out';
 my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
 my ($out, $err) = ('', '');
 my $psql = IPC::Run::start(

@@ -100,6 +100,10 @@ is((digest("als_recommend_all('implicit', 400, workers => 2)", "SET maintenance_
 	(digest("(SELECT * FROM sorted WHERE model = 'implicit' AND rank <= 400)", ''))[0], 'many rounds');
 
 # One that is cancelled with workers, files and a result under way leaves nothing.
+# sessions before it have let go of theirs
+$node->poll_query_until('postgres',
+	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
+	or die 'timed out';
 my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
 my ($out, $err) = ('', '');
 my $psql = IPC::Run::start(
