@@ -22,7 +22,8 @@ Rounds = dict[int, dict]
 
 class Samples:
     """Samples by what was measured, then by program and round; without the
-    rounds that began slower than calm ones do, as long as any are left."""
+    rounds that began slower than calm ones do, as long as that leaves one of
+    each program."""
 
     def __init__(self, result: dict):
         self.data = result["data"]
@@ -42,6 +43,8 @@ class Samples:
             rounds[(sample["part"], key)].append(sample)
         for (part, key), samples in rounds.items():
             calm = [s for s in samples if s["calibration"] <= SLOWER * best[s["processes"]]]
+            if {s["program"] for s in calm} != {s["program"] for s in samples}:
+                calm = []
             every = {s["round"] for s in samples}
             self.total += len(every)
             self.dropped += len(every) - len({s["round"] for s in calm})
