@@ -6,24 +6,6 @@
 
 #include "als_core.h"
 
-/* x := L^-1 x, then x := L'^-1 x; l[rank x rank] lower, column-major */
-static void
-solve_factored(size_t rank, const double *l, double *x)
-{
-	for (size_t j = 0; j < rank; j++)
-	{
-		x[j] /= l[j * rank + j];
-		for (size_t i = j + 1; i < rank; i++)
-			x[i] -= l[j * rank + i] * x[j];
-	}
-	for (size_t j = rank; j-- > 0;)
-	{
-		for (size_t i = j + 1; i < rank; i++)
-			x[j] -= l[j * rank + i] * x[i];
-		x[j] /= l[j * rank + j];
-	}
-}
-
 /* The first pivot that rounding has decided, 1-based; 0: none */
 static int
 singular_pivot(size_t rank, const double *l)
@@ -47,6 +29,7 @@ als_influence(const AlsBlas *blas, int rank, int stride, size_t nrows,
 			  const float *rows, const double *weight, double *a, double *z)
 {
 	size_t		n = (size_t) rank;
+	const int	one = 1;
 	int			info;
 
 	for (size_t k = 0; k < nrows; k++)
@@ -65,6 +48,6 @@ als_influence(const AlsBlas *blas, int rank, int stride, size_t nrows,
 	if (info == 0)
 		info = singular_pivot(n, a);
 	if (info == 0)
-		solve_factored(n, a, z);
+		blas->dpotrs("L", &rank, &one, a, &rank, z, &rank, &info, 1);
 	return info;
 }

@@ -318,15 +318,21 @@ als_index_blocks(const AlsIndex *index)
 	return blocks_of(index->nrows);
 }
 
+/* Could computing with products of these lengths overflow? */
+static inline int
+may_overflow(const BlockHead *block, const AlsQuery *query)
+{
+	return !(query->length * block->longest < SAFE_PRODUCT);
+}
+
 /* The limit by length; infinite where computing with it could overflow */
 static inline float
 limit_of(const AlsIndex *index, const BlockHead *block, const AlsQuery *query)
 {
-	float		product = query->length * block->longest;
-
-	if (!(product < SAFE_PRODUCT))
+	if (may_overflow(block, query))
 		return INFINITY;
-	return product * (1 + rounding(index->stride)) + FLT_MIN;
+	return query->length * block->longest *
+		(1 + rounding(index->stride)) + FLT_MIN;
 }
 
 float
@@ -345,7 +351,7 @@ least_product(const BlockHead *block, const AlsQuery *query, float least)
 	double		inverse = query->inverse * block->inverse;
 	double		left;
 
-	if (!(query->length * block->longest < SAFE_PRODUCT))
+	if (may_overflow(block, query))
 		return INT16_MIN;
 	left = least - query->missed * block->length -
 		query->length * block->missed - FLT_MIN;

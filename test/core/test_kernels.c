@@ -201,6 +201,8 @@ scatter(const Case *test, Scattered *scattered)
 	scattered->fixed = allocate_aligned((n + 1) * stride * sizeof(float));
 	scattered->entries = allocate((n + BEHIND) * sizeof(AlsEntry));
 	scattered->gathered = allocate_aligned(n * stride * sizeof(float));
+	/* what an earlier case has left there would do */
+	memset(scattered->gathered, 0xff, n * stride * sizeof(float));
 	for (size_t k = 0; k < n + BEHIND; k++)
 		scattered->entries[k].column = (uint32_t) (k < n ? n - 1 - k : 0);
 	for (size_t k = 0; k < n; k++)

@@ -103,7 +103,7 @@ foreach my $kernels ('reference', 'generic', 'avx2', 'avx512')
 }
 
 # Cancelled with workers and files: nothing is left.
-# sessions before it have let go of theirs
+# First, sessions before have to let go of their segments.
 $node->poll_query_until('postgres',
 	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
 	or die 'timed out';

@@ -138,7 +138,7 @@ isnt($node->psql('postgres', q{
 like($stderr, qr/rmse has no value on the validation set/, 'nothing to measure: it says so');
 
 # Cancelled with workers and files: nothing is left.
-# sessions before it have let go of theirs
+# First, sessions before have to let go of their segments.
 $node->poll_query_until('postgres',
 	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
 	or die 'timed out';

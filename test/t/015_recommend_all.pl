@@ -100,7 +100,7 @@ is((digest("als_recommend_all('implicit', 400, workers => 2)", "SET maintenance_
 	(digest("(SELECT * FROM sorted WHERE model = 'implicit' AND rank <= 400)", ''))[0], 'many rounds');
 
 # One that is cancelled with workers, files and a result under way leaves nothing.
-# sessions before it have let go of theirs
+# First, sessions before have to let go of their segments.
 $node->poll_query_until('postgres',
 	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
 	or die 'timed out';
