@@ -7,6 +7,7 @@
 #include "blocks.h"
 #include "catalog/pg_type.h"
 #include "funcapi.h"
+#include "nodes/execnodes.h"
 #include "nodes/nodeFuncs.h"
 #include "progress.h"
 #include "train.h"
@@ -25,13 +26,18 @@ enum
 /*
  * The aggregate's state.  Lives in the aggregate's memory context; triplets
  * beyond maintenance_work_mem are in a temporary file.
+ *
+ * A hash aggregate that is scanned again without being read again, as in a
+ * correlated subquery, calls the final function again on the states that it
+ * has.  That trains again, as a sorted one would, so the ratings are kept.
  */
 typedef struct TrainState
 {
 	char	   *model;
 	Jsonb	   *json;			/* options as given, NULL for none */
 	TrainOptions options;
-	TrainingData data;
+	instr_time	started;
+	Ratings    *ratings;
 } TrainState;
 
 /* The id type of an argument, with the column's own typmod and collation. */
@@ -54,6 +60,13 @@ argument_id_type(FunctionCallInfo fcinfo, int argument, const char *name,
 		reject_unhashable(oid, name);
 }
 
+/* Ends a state that perhaps was never trained from, under LIMIT for example. */
+static void
+end_state(Datum state)
+{
+	ratings_close(((TrainState *) DatumGetPointer(state))->ratings);
+}
+
 /* Starts a training with the first row. */
 static TrainState *
 begin_state(FunctionCallInfo fcinfo, MemoryContext context)
@@ -68,17 +81,19 @@ begin_state(FunctionCallInfo fcinfo, MemoryContext context)
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("model must not be null"),
 				 errhint("Give the model a name.")));
-	INSTR_TIME_SET_CURRENT(state->data.started);
-	state->data.reading = state->data.started;
+	INSTR_TIME_SET_CURRENT(state->started);
 	state->model = text_to_cstring(PG_GETARG_TEXT_PP(1 + AGG_MODEL));
 	if (!PG_ARGISNULL(1 + AGG_OPTIONS))
 		state->json = PG_GETARG_JSONB_P_COPY(1 + AGG_OPTIONS);
 	options_from_jsonb(&state->options, state->json);
 	argument_id_type(fcinfo, AGG_USER, "user_id", &user_type);
 	argument_id_type(fcinfo, AGG_ITEM, "item_id", &item_type);
-	state->data.ratings = ratings_begin(context, &user_type, &item_type,
-										&state->options.source,
-										blocks_triplet_memory((size_t) maintenance_work_mem * 1024));
+	state->ratings = ratings_begin(context, &user_type, &item_type,
+								   &state->options.source,
+								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024));
+	if (castNode(AggState, fcinfo->context)->aggstrategy == AGG_HASHED)
+		ratings_keep(state->ratings);
+	AggRegisterCallback(fcinfo, end_state, PointerGetDatum(state));
 	return state;
 }
 
@@ -136,7 +151,7 @@ als_train_agg_transfn(PG_FUNCTION_ARGS)
 		check_same_training(fcinfo, state);
 	}
 
-	ratings_add(state->data.ratings,
+	ratings_add(state->ratings,
 				PG_GETARG_DATUM(1 + AGG_USER), PG_ARGISNULL(1 + AGG_USER),
 				PG_GETARG_DATUM(1 + AGG_ITEM), PG_ARGISNULL(1 + AGG_ITEM),
 				PG_ARGISNULL(1 + AGG_RATING) ? 0 :
@@ -150,6 +165,7 @@ Datum
 als_train_agg_finalfn(PG_FUNCTION_ARGS)
 {
 	TrainState *state;
+	TrainingData data = {0};
 	ModelTarget target;
 	Progress	before;
 	TupleDesc	row_type;
@@ -165,8 +181,11 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 	state = (TrainState *) PG_GETARG_POINTER(0);
 	model_begin_training(state->model, row_type->tdtypeid, &target);
 	before = progress_begin(target.name, target.model);
-	ratings_finish(state->data.ratings);
-	row = train_model(&target, &state->options, &state->data, row_type);
+	ratings_finish(state->ratings);
+	data.ratings = state->ratings;
+	data.started = data.reading = state->started;
+	row = train_model(&target, &state->options, &data, row_type);
+	INSTR_TIME_SET_CURRENT(state->started); /* should it train again */
 	progress_end(&before);
 	PG_RETURN_DATUM(row);
 }

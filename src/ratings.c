@@ -7,6 +7,9 @@
  * beyond that.  When all is read, each side is ordered by falling popularity,
  * so that hot rows share cache lines and long rows are handed out first; ties
  * are broken by the id's hash, so that the order of arrival has no say.
+ *
+ * Triplets in memory get their final indices where they lie when they are first
+ * walked over; those in the file keep what they had on arrival.
  */
 #include "compat.h"
 
@@ -24,6 +27,7 @@ typedef struct Chunk
 	struct Chunk *next;
 	size_t		size;
 	size_t		capacity;
+	bool		ranked;			/* have their final indices */
 	Rating		ratings[FLEXIBLE_ARRAY_MEMBER];
 } Chunk;
 
@@ -61,7 +65,10 @@ struct Ratings
 	Chunk	   *first;
 	Chunk	   *last;
 	BufFile    *file;			/* NULL until the limit is reached */
-	uint64		file_left;		/* ratings that ratings_next will still read */
+	bool		kept;			/* may be walked over again */
+	bool		finished;
+	Chunk	   *next;			/* that ratings_next will return */
+	uint64		file_left;		/* ratings that it will still read */
 };
 
 /* An id with what it is ranked by */
@@ -185,6 +192,7 @@ make_room(Ratings *ratings)
 	chunk->next = NULL;
 	chunk->size = 0;
 	chunk->capacity = capacity;
+	chunk->ranked = false;
 	if (ratings->last != NULL)
 		ratings->last->next = chunk;
 	else
@@ -349,11 +357,34 @@ reject_no_ratings(void)
 			 errhint("Check that the relation or query returns rows.")));
 }
 
+/* Goes back to where a walk over all ratings begins. */
+static void
+rewind_ratings(Ratings *ratings)
+{
+	ratings->next = ratings->first;
+	if (ratings->file != NULL)
+	{
+		ratings->file_left = ratings->count;
+		if (BufFileSeek(ratings->file, 0, 0, SEEK_SET) != 0)
+			ereport(ERROR,
+					(errcode_for_file_access(),
+					 errmsg("could not rewind temporary file: %m")));
+	}
+}
+
+void
+ratings_keep(Ratings *ratings)
+{
+	ratings->kept = true;
+}
+
 void
 ratings_finish(Ratings *ratings)
 {
 	MemoryContext old;
 
+	if (ratings->finished)
+		return;
 	append_pending(ratings);
 	old = MemoryContextSwitchTo(ratings->row_context);
 	rank_ids(&ratings->ranked_users, ratings->users, &ratings->user_counts,
@@ -376,60 +407,88 @@ ratings_finish(Ratings *ratings)
 											offsetof(Chunk, ratings) +
 											FILE_CHUNK * sizeof(Rating));
 		ratings->first->next = NULL;
-		ratings->file_left = ratings->count;
-		if (BufFileSeek(ratings->file, 0, 0, SEEK_SET) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not rewind temporary file: %m")));
-		ratings->last = NULL;
 	}
-	else
-		ratings->last = NULL;
+	ratings->finished = true;
+	rewind_ratings(ratings);
 }
 
-Rating *
-ratings_next(Ratings *ratings, size_t *size)
+/* Gives a chunk's ratings their final indices. */
+static void
+rank_chunk(const Ratings *ratings, Chunk *chunk)
 {
-	Chunk	   *chunk = ratings->first;
-
-	CHECK_FOR_INTERRUPTS();
-	if (ratings->file != NULL)
-	{
-		*size = Min(ratings->file_left, FILE_CHUNK);
-		if (*size == 0)
-		{
-			BufFileClose(ratings->file);
-			ratings->file = NULL;
-			pfree(chunk);
-			ratings->first = NULL;
-			return NULL;
-		}
-		file_read(ratings->file, chunk->ratings, *size * sizeof(Rating));
-		ratings->file_left -= *size;
-	}
-	else
-	{
-		/* the batch that the last call returned is done with */
-		if (ratings->last != NULL)
-			pfree(ratings->last);
-		ratings->last = chunk;
-		if (chunk == NULL)
-		{
-			*size = 0;
-			return NULL;
-		}
-		ratings->first = chunk->next;
-		*size = chunk->size;
-	}
-
-	for (size_t i = 0; i < *size; i++)
+	for (size_t i = 0; i < chunk->size; i++)
 	{
 		Rating	   *rating = &chunk->ratings[i];
 
 		rating->user = ratings->ranked_users.order[rating->user];
 		rating->item = ratings->ranked_items.order[rating->item];
 	}
+	chunk->ranked = true;
+}
+
+/* Reads the next chunk from the file. */
+static void
+read_chunk(Ratings *ratings, Chunk *chunk)
+{
+	chunk->size = Min(ratings->file_left, FILE_CHUNK);
+	chunk->ranked = false;
+	file_read(ratings->file, chunk->ratings, chunk->size * sizeof(Rating));
+	ratings->file_left -= chunk->size;
+}
+
+/* Ends a walk over all ratings: frees what is left of them, or goes back. */
+static void
+end_walk(Ratings *ratings)
+{
+	if (ratings->kept)
+	{
+		rewind_ratings(ratings);
+		return;
+	}
+	ratings_close(ratings);
+	if (ratings->first != NULL)
+		pfree(ratings->first);
+	ratings->first = NULL;
+}
+
+Rating *
+ratings_next(Ratings *ratings, size_t *size)
+{
+	Chunk	   *chunk = ratings->next;
+	bool		more = ratings->file != NULL ? ratings->file_left > 0 :
+		chunk != NULL;
+
+	CHECK_FOR_INTERRUPTS();
+	if (!more)
+	{
+		end_walk(ratings);
+		*size = 0;
+		return NULL;
+	}
+	if (ratings->file != NULL)
+		read_chunk(ratings, chunk);
+	else
+	{
+		/* the batch that the last call returned is done with */
+		if (!ratings->kept && chunk != ratings->first)
+		{
+			pfree(ratings->first);
+			ratings->first = chunk;
+		}
+		ratings->next = chunk->next;
+	}
+	if (!chunk->ranked)
+		rank_chunk(ratings, chunk);
+	*size = chunk->size;
 	return chunk->ratings;
+}
+
+void
+ratings_close(Ratings *ratings)
+{
+	if (ratings->file != NULL)
+		BufFileClose(ratings->file);
+	ratings->file = NULL;
 }
 
 uint64

@@ -62,7 +62,10 @@ extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						Datum item, bool item_null,
 						double rating, bool rating_null);
 
-/* Ends the collection and gives final indices to both sides. */
+/* From now on it may be walked over as often as one likes. */
+extern void ratings_keep(Ratings *ratings);
+
+/* Ends the collection, once, and gives final indices to both sides. */
 extern void ratings_finish(Ratings *ratings);
 
 extern uint64 ratings_count(const Ratings *ratings);
@@ -73,10 +76,17 @@ extern IdMap *ratings_user_map(const Ratings *ratings);
 extern IdMap *ratings_item_map(const Ratings *ratings);
 
 /*
- * Walks over all ratings with their final indices, once: returns a batch and
- * its size, 0 at the end, when the triplets' memory or file has been freed.
+ * Walks over all ratings with their final indices: returns a batch and its
+ * size, 0 at the end, when the triplets' memory or file has been freed.  If they
+ * are kept, the next call begins again.
  */
 extern Rating *ratings_next(Ratings *ratings, size_t *size);
+
+/*
+ * Closes the temporary file, if there is one: to be called where ratings may
+ * not be walked over to the end, unless it is an error that prevents it.
+ */
+extern void ratings_close(Ratings *ratings);
 
 /*
  * The indices in a map that a side's ids have, converted from their type, in

@@ -218,7 +218,7 @@ read_seen(Recommendations *call)
 	call->ratings = source_read(CurrentMemoryContext, &source, memory, &from);
 	error_context_stack = callback.previous;
 	if (ratings_count(call->ratings) == 0)
-		call->ratings = NULL;
+		call->ratings = NULL;	/* nor is there a file */
 }
 
 /* Calls the visitor for all users that are asked for and known. */
@@ -474,12 +474,11 @@ recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 		read_seen(&call);
 	call.cache = cache_open(call.model);
 	if (gather(&call, &nworkers))
-	{
 		run_rounds(&call, nworkers, store, row_type);
-		area_free(&call.area);
-		if (call.ratings != NULL)
-			area_free(&call.seen);
-	}
+	area_free(&call.area);
+	area_free(&call.seen);
+	if (call.ratings != NULL)
+		ratings_close(call.ratings);
 }
 
 /* Returns all rows at once. */
