@@ -1,6 +1,7 @@
 /*
  * model.c
- *	  A model as relations: names, privileges, shape and reading.
+ *	  A model as relations: names, privileges, and the shape of
+ *	  factor tables.
  *
  * The table of runs knows its factor tables by oid, in regclass columns, so
  * that renaming and moving any of the three changes nothing, and pg_dump
@@ -15,7 +16,6 @@
 #include "access/htup_details.h"
 #include "access/relation.h"
 #include "access/table.h"
-#include "access/tableam.h"
 #include "access/xlog.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
@@ -25,46 +25,34 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/syscache.h"
 
 static const char *const side_ids[] = {"user_id", "item_id"};
 
-/* The type that a typed table is of, InvalidOid for any other relation. */
-static Oid
-relation_of_type(Oid relation)
-{
-	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
-	Oid			type = InvalidOid;
-
-	if (HeapTupleIsValid(tuple))
-	{
-		type = ((Form_pg_class) GETSTRUCT(tuple))->reloftype;
-		ReleaseSysCache(tuple);
-	}
-	return type;
-}
-
 bool
 is_model(Oid relation)
 {
-	Oid			type = relation_of_type(relation);
-	HeapTuple	tuple;
-	bool		result;
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			type = InvalidOid;
+	char	   *name;
 
-	if (!OidIsValid(type))
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_class class = (Form_pg_class) GETSTRUCT(tuple);
+
+		/* a partitioned table may be of a type as well, and has no rows */
+		if (class->relkind == RELKIND_RELATION)
+			type = class->reloftype;
+		ReleaseSysCache(tuple);
+	}
+	if (!OidIsValid(type) ||
+		getExtensionOfObject(TypeRelationId, type) !=
+		get_extension_oid("als", true))
 		return false;
-	tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-	if (!HeapTupleIsValid(tuple))
-		return false;
-	result = strcmp(NameStr(((Form_pg_type) GETSTRUCT(tuple))->typname),
-					"als_model") == 0 &&
-		getExtensionOfObject(TypeRelationId, type) ==
-		get_extension_oid("als", true);
-	ReleaseSysCache(tuple);
-	return result;
+	name = get_rel_name(get_typ_typrelid(type));
+	return name != NULL && strcmp(name, "als_model") == 0;
 }
 
 void
@@ -92,6 +80,11 @@ require_model(Oid relation)
 				 errmsg("\"%s\" is not an als model", name),
 				 errdetail("A model is a table that als_train has created."),
 				 errhint("The view als_models lists all models.")));
+	if (isOtherTempNamespace(get_rel_namespace(relation)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot use temporary model \"%s\" of another session",
+						name)));
 }
 
 void
@@ -107,123 +100,6 @@ model_check_select(Oid model)
 				 errmsg("cannot use model \"%s\" under row-level security",
 						get_rel_name(model)),
 				 errhint("Disable row-level security on the model's table; SELECT on it is the right to predict.")));
-}
-
-/* A text column of a run, copied; NULL if it is null. */
-static char *
-run_text(TupleTableSlot *slot, ModelColumn column)
-{
-	bool		isnull;
-	Datum		value = slot_getattr(slot, column, &isnull);
-
-	return isnull ? NULL : TextDatumGetCString(value);
-}
-
-/* Raises for a row of the model's table that als_train cannot have written. */
-static void
-reject_run(Relation model, const char *column)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the newest row of model \"%s\" is not a training run",
-					RelationGetRelationName(model)),
-			 errdetail("Its column \"%s\" does not make sense.", column),
-			 errhint("Delete the row, or train the model again.")));
-}
-
-bool
-model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
-{
-	TupleTableSlot *slot = table_slot_create(model, NULL);
-	TupleTableSlot *newest = table_slot_create(model, NULL);
-	TableScanDesc scan = table_beginscan(model, snapshot, 0, NULL);
-	bool		isnull;
-	char	   *feedback;
-	Datum		value;
-
-	memset(run, 0, sizeof(*run));
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		int32		number = DatumGetInt32(slot_getattr(slot, MODEL_RUN,
-														&isnull));
-
-		if (!isnull && number > run->run)
-		{
-			run->run = number;
-			ExecCopySlot(newest, slot);
-		}
-	}
-	table_endscan(scan);
-
-	if (run->run > 0)
-	{
-		feedback = run_text(newest, MODEL_FEEDBACK);
-		if (feedback != NULL && strcmp(feedback, "implicit") == 0)
-			run->feedback = ALS_IMPLICIT;
-		else if (feedback != NULL && strcmp(feedback, "explicit") == 0)
-			run->feedback = ALS_EXPLICIT;
-		else
-			reject_run(model, "feedback");
-
-		value = slot_getattr(newest, MODEL_FACTORS, &isnull);
-		run->factors = isnull ? 0 : DatumGetInt32(value);
-		if (run->factors < 1 || run->factors > ALS_MAX_FACTORS)
-			reject_run(model, "factors");
-
-		value = slot_getattr(newest, MODEL_REGULARIZATION, &isnull);
-		run->regularization = isnull ? -1 : DatumGetFloat8(value);
-		if (!isfinite(run->regularization) || run->regularization < 0)
-			reject_run(model, "regularization");
-
-		value = slot_getattr(newest, MODEL_REGULARIZATION_SCALING, &isnull);
-		run->regularization_scaling = isnull ? -1 : DatumGetFloat8(value);
-		if (!isfinite(run->regularization_scaling) ||
-			run->regularization_scaling < 0)
-			reject_run(model, "regularization_scaling");
-		value = slot_getattr(newest, MODEL_NONNEGATIVE, &isnull);
-		run->nonnegative = !isnull && DatumGetBool(value);
-
-		value = slot_getattr(newest, MODEL_ALPHA, &isnull);
-		if (run->feedback == ALS_IMPLICIT)
-		{
-			run->alpha = isnull ? -1 : DatumGetFloat8(value);
-			if (!isfinite(run->alpha) || run->alpha < 0)
-				reject_run(model, "alpha");
-		}
-
-		value = slot_getattr(newest, MODEL_MEAN_RATING, &isnull);
-		if (run->feedback == ALS_EXPLICIT && isnull)
-			reject_run(model, "mean_rating");
-		run->mean_rating = isnull ? 0 : (float) DatumGetFloat8(value);
-		if (!isfinite(run->mean_rating))
-			reject_run(model, "mean_rating");
-
-		run->source = run_text(newest, MODEL_SOURCE);
-		run->user_column = run_text(newest, MODEL_USER_COLUMN);
-		run->item_column = run_text(newest, MODEL_ITEM_COLUMN);
-		run->rating_column = run_text(newest, MODEL_RATING_COLUMN);
-		if (run->source != NULL && run->user_column == NULL)
-			reject_run(model, "user_column");
-		if (run->source != NULL && run->item_column == NULL)
-			reject_run(model, "item_column");
-		value = slot_getattr(newest, MODEL_USERS, &isnull);
-		run->rows[ALS_USERS] = isnull ? -1 : DatumGetInt64(value);
-		if (run->rows[ALS_USERS] < 0)
-			reject_run(model, "users");
-		value = slot_getattr(newest, MODEL_ITEMS, &isnull);
-		run->rows[ALS_ITEMS] = isnull ? -1 : DatumGetInt64(value);
-		if (run->rows[ALS_ITEMS] < 0)
-			reject_run(model, "items");
-		value = slot_getattr(newest, MODEL_USER_FACTORS, &isnull);
-		run->factor_tables[ALS_USERS] = isnull ? InvalidOid :
-			DatumGetObjectId(value);
-		value = slot_getattr(newest, MODEL_ITEM_FACTORS, &isnull);
-		run->factor_tables[ALS_ITEMS] = isnull ? InvalidOid :
-			DatumGetObjectId(value);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	ExecDropSingleTupleTableSlot(newest);
-	return run->run > 0;
 }
 
 /* Raises for a relation that cannot be the model's factor table. */

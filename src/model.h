@@ -10,71 +10,9 @@
 #include "executor/tuptable.h"
 #include "ids.h"
 #include "ratings.h"
+#include "run_row.h"
 #include "storage/lockdefs.h"
 #include "utils/relcache.h"
-#include "utils/snapshot.h"
-
-/* Columns of type als_model, in the order of sql/als--1.0.sql */
-typedef enum ModelColumn
-{
-	MODEL_RUN = 1,
-	MODEL_TRAINED_AT,
-	MODEL_SOURCE,
-	MODEL_USER_COLUMN,
-	MODEL_ITEM_COLUMN,
-	MODEL_RATING_COLUMN,
-	MODEL_FEEDBACK,
-	MODEL_FACTORS,
-	MODEL_REGULARIZATION,
-	MODEL_REGULARIZATION_SCALING,
-	MODEL_ALPHA,
-	MODEL_NONNEGATIVE,
-	MODEL_ITERATIONS,
-	MODEL_SOLVER,
-	MODEL_CG_STEPS,
-	MODEL_TOLERANCE,
-	MODEL_VALIDATION,
-	MODEL_VALIDATION_FRACTION,
-	MODEL_VALIDATION_SEED,
-	MODEL_VALIDATION_METRIC,
-	MODEL_VALIDATION_K,
-	MODEL_PATIENCE,
-	MODEL_SEED,
-	MODEL_WARM_START,
-	MODEL_WORKERS,
-	MODEL_USERS,
-	MODEL_ITEMS,
-	MODEL_RATINGS,
-	MODEL_MEAN_RATING,
-	MODEL_LOSS,
-	MODEL_LOSSES,
-	MODEL_VALIDATION_CURVE,
-	MODEL_BEST_ITERATION,
-	MODEL_SECONDS,
-	MODEL_USER_FACTORS,
-	MODEL_ITEM_FACTORS
-} ModelColumn;
-
-#define MODEL_COLUMNS MODEL_ITEM_FACTORS
-
-/* What serving needs of a training run */
-typedef struct ModelRun
-{
-	int32		run;			/* 0: the model has never been trained */
-	AlsFeedback feedback;
-	int			factors;
-	double		regularization;
-	double		regularization_scaling; /* nu */
-	bool		nonnegative;
-	double		alpha;			/* 0 if explicit */
-	float		mean_rating;
-	char	   *source;			/* NULL: trained by the aggregate */
-	char	   *user_column;
-	char	   *item_column;
-	char	   *rating_column;	/* NULL: every row counts 1 */
-	int64		rows[2];		/* by AlsSide, as trained */
-	Oid			factor_tables[2];	/* by AlsSide */
-} ModelRun;
 
 /* Where the columns of a factor table are */
 typedef struct FactorColumns
@@ -129,13 +67,6 @@ extern void prevent_in_recovery(const char *command, const char *hint);
 extern void model_check_select(Oid model);
 
 /*
- * The newest run that the snapshot sees, in the current memory context; false
- * if there is none.  The model's table is open.
- */
-extern bool model_newest_run(Relation model, Snapshot snapshot,
-							 ModelRun *run);
-
-/*
  * Opens a factor table of the model and checks that it is one: same owner,
  * expected columns.
  */
@@ -158,7 +89,7 @@ extern void factor_table_row(Relation table, const FactorColumns *columns,
  * Finds the model that als_train was given by name, or creates its table.  It
  * stays locked against other trainings until the transaction ends.
  */
-extern void model_begin_training(const char *name, Oid model_type,
+extern void model_begin_training(const char *name, TupleDesc row_type,
 								 ModelTarget *target);
 
 /* Creates the factor tables of a new model; checks those of an old one. */

@@ -120,32 +120,63 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	target->model = get_relname_relid(target->name, schema);
 }
 
+/* Raises unless the model is the user's. */
+static void
+check_owner(Oid model)
+{
+	if (!owns_relation(model, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(model));
+}
+
+/*
+ * The model of a name, locked against other trainings while readers go on;
+ * InvalidOid if there is none.  What was looked at before waiting for the lock
+ * is looked at again.
+ */
+static Oid
+lock_model_by_name(RangeVar *rangevar)
+{
+	for (;;)
+	{
+		Oid			model = RangeVarGetRelid(rangevar, NoLock, true);
+
+		if (!OidIsValid(model) || !is_model(model))
+			return InvalidOid;
+		check_owner(model);
+		LockRelationOid(model, ShareUpdateExclusiveLock);
+		if (RangeVarGetRelid(rangevar, NoLock, true) == model &&
+			is_model(model))
+		{
+			require_model(model);
+			check_owner(model);
+			return model;
+		}
+		UnlockRelationOid(model, ShareUpdateExclusiveLock);
+	}
+}
+
 void
-model_begin_training(const char *name, Oid model_type, ModelTarget *target)
+model_begin_training(const char *name, TupleDesc row_type, ModelTarget *target)
 {
 	RangeVar   *rangevar;
 	Relation	model;
 	Snapshot	snapshot;
 	Oid			schema;
 
+	run_check_type(row_type);
 	memset(target, 0, sizeof(*target));
 	target->extension_schema =
-		get_namespace_name(get_rel_namespace(get_typ_typrelid(model_type)));
+		get_namespace_name(get_rel_namespace(get_typ_typrelid(row_type->tdtypeid)));
 	rangevar = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
-	target->model = RangeVarGetRelid(rangevar, NoLock, true);
-	if (!OidIsValid(target->model) || !is_model(target->model))
+	target->model = lock_model_by_name(rangevar);
+	if (!OidIsValid(target->model))
 	{
 		schema = RangeVarGetCreationNamespace(rangevar);
-		create_model(rangevar, schema, model_type, target);
+		create_model(rangevar, schema, row_type->tdtypeid, target);
 		return;
 	}
 
-	if (!owns_relation(target->model, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE,
-					   get_rel_name(target->model));
-
-	/* one training at a time; readers go on */
-	model = table_open(target->model, ShareUpdateExclusiveLock);
+	model = table_open(target->model, NoLock);
 	target->schema = get_namespace_name(RelationGetNamespace(model));
 	target->name = pstrdup(RelationGetRelationName(model));
 	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
@@ -390,7 +421,7 @@ model_add_run(const ModelTarget *target, TupleDesc type,
 		values[column - 1] = ObjectIdGetDatum(target->factor_tables[side]);
 		nulls[column - 1] = false;
 	}
-	row = HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
+	row = run_form(type, values, nulls);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

@@ -66,7 +66,8 @@ als_predict(PG_FUNCTION_ARGS)
 											   ALLOCSET_SMALL_SIZES);
 		fcinfo->flinfo->fn_extra = state;
 	}
-	if (state->model != model || !state->cache->valid ||
+	/* 0 may be asked for, and is the model of a fresh state */
+	if (state->cache == NULL || state->model != model || !state->cache->valid ||
 		state->generation != state->cache->generation)
 		open_model(state, model, fcinfo);
 

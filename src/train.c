@@ -335,9 +335,6 @@ train_store(const ModelTarget *target, const TrainOptions *options,
 	bool		nulls[MODEL_COLUMNS];
 	instr_time	phase;
 
-	if (row_type->natts != MODEL_COLUMNS)
-		elog(ERROR, "type als_model has %d columns, expected %d",
-			 row_type->natts, MODEL_COLUMNS);
 	INSTR_TIME_SET_CURRENT(phase);
 	describe_run(values, nulls, options, data, training);
 	for (int side = 0; side < 2; side++)
@@ -416,7 +413,7 @@ als_train(PG_FUNCTION_ARGS)
 	options_settle(&options);
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						 row_type->tdtypeid, &target);
+						 row_type, &target);
 	INSTR_TIME_SET_CURRENT(data.started);
 	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &data);
