@@ -179,7 +179,7 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be als_model");
 
 	state = (TrainState *) PG_GETARG_POINTER(0);
-	model_begin_training(state->model, row_type, &target);
+	model_begin_training(state->model, row_type, "als_train_agg", &target);
 	before = progress_begin(target.name, target.model);
 	ratings_finish(state->ratings);
 	data.ratings = state->ratings;

@@ -22,11 +22,13 @@
 #include "catalog/pg_type.h"
 #include "commands/extension.h"
 #include "model.h"
+#include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 static const char *const side_ids[] = {"user_id", "item_id"};
@@ -100,6 +102,58 @@ model_check_select(Oid model)
 				 errmsg("cannot use model \"%s\" under row-level security",
 						get_rel_name(model)),
 				 errhint("Disable row-level security on the model's table; SELECT on it is the right to predict.")));
+}
+
+/* Has this transaction read the factors of the newest run? */
+static bool
+has_read_factors(Oid relation)
+{
+	Relation	model = try_relation_open(relation, AccessShareLock);
+	bool		result = false;
+	Snapshot	snapshot;
+	ModelRun	run;
+
+	if (model == NULL)
+		return false;
+	if (is_model(relation))
+	{
+		snapshot = RegisterSnapshot(GetCatalogSnapshot(relation));
+		if (model_newest_run(model, snapshot, &run))
+			for (int side = 0; side < 2; side++)
+				result |= OidIsValid(run.factor_tables[side]) &&
+					holds_relation_lock(run.factor_tables[side],
+										AccessShareLock);
+		UnregisterSnapshot(snapshot);
+	}
+	relation_close(model, AccessShareLock);
+	return result;
+}
+
+/* Does a training hold the model, and not only refreshes? */
+static bool
+is_being_trained(Oid model, LOCKMODE wanted)
+{
+	if (wanted != ShareLock && ConditionalLockRelationOid(model, ShareLock))
+	{
+		UnlockRelationOid(model, ShareLock);
+		return false;
+	}
+	return true;
+}
+
+void
+model_lock(Oid model, LOCKMODE mode, const char *function)
+{
+	if (ConditionalLockRelationOid(model, mode))
+		return;
+	if (is_being_trained(model, mode) && has_read_factors(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
+				 errmsg("%s cannot wait for the training of model \"%s\"",
+						function, get_rel_name(model)),
+				 errdetail("This transaction has read from the model before, and so the training would wait for it."),
+				 errhint("Call it in a transaction of its own, or before reading from the model.")));
+	LockRelationOid(model, mode);
 }
 
 /* Raises for a relation that cannot be the model's factor table. */

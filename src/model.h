@@ -86,11 +86,19 @@ extern void factor_table_row(Relation table, const FactorColumns *columns,
 							 TupleTableSlot *slot, int factors, float *row);
 
 /*
- * Finds the model that als_train was given by name, or creates its table.  It
- * stays locked against other trainings until the transaction ends.
+ * Locks a model, which excludes trainings and, in other modes than that of a
+ * refresh, refreshes.  Raises if that would wait for a training that will wait
+ * for this transaction, because it has read the factors.
+ */
+extern void model_lock(Oid model, LOCKMODE mode, const char *function);
+
+/*
+ * Finds the model that a function of training was given by name, or creates
+ * its table.  It stays locked against other trainings until the transaction
+ * ends.
  */
 extern void model_begin_training(const char *name, TupleDesc row_type,
-								 ModelTarget *target);
+								 const char *function, ModelTarget *target);
 
 /* Creates the factor tables of a new model; checks those of an old one. */
 extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
@@ -98,12 +106,14 @@ extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 								 const IdType *item_type);
 
 /*
- * Replaces the contents of a factor table, as REFRESH MATERIALIZED VIEW does:
- * a new heap is filled, swapped in and indexed.  rows[ids->size x stride].
+ * Replaces the contents of both factor tables, as REFRESH MATERIALIZED VIEW
+ * does: new heaps are filled, swapped in and indexed.  By AlsSide,
+ * rows[ids->size x stride].
  */
-extern void model_replace_factors(const ModelTarget *target, AlsSide side,
-								  const RatedIds *ids, const float *rows,
-								  int factors, AlsFeedback feedback);
+extern void model_replace_factors(const ModelTarget *target,
+								  const RatedIds *const ids[2],
+								  const float *const rows[2], int factors,
+								  AlsFeedback feedback);
 
 /* Appends a run and returns it. */
 extern Datum model_add_run(const ModelTarget *target, TupleDesc type,

@@ -1,20 +1,11 @@
 /*
  * model_write.c
- *	  A model as relations: creating its tables and replacing their contents.
- *
- * A retraining works like REFRESH MATERIALIZED VIEW: new heaps are filled,
- * swapped in and indexed at the very end of the training, so that readers are
- * served from the old ones until then, oids and grants stay as they are, and
- * an error leaves the old model untouched.  The first training does the same
- * with tables that it has just created empty.
+ *	  A model as relations: creating its tables, checking those that it has,
+ *	  and adding runs.  model_swap.c replaces the factors.
  */
 #include "compat.h"
 
-#include "access/heapam.h"
-#include "access/multixact.h"
 #include "access/table.h"
-#include "access/tableam.h"
-#include "access/xact.h"
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
@@ -23,8 +14,6 @@
 #include "funcapi.h"
 #include "model.h"
 #include "nodes/makefuncs.h"
-#include "pgstat.h"
-#include "progress.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -134,7 +123,7 @@ check_owner(Oid model)
  * is looked at again.
  */
 static Oid
-lock_model_by_name(RangeVar *rangevar)
+lock_model_by_name(RangeVar *rangevar, const char *function)
 {
 	for (;;)
 	{
@@ -143,7 +132,7 @@ lock_model_by_name(RangeVar *rangevar)
 		if (!OidIsValid(model) || !is_model(model))
 			return InvalidOid;
 		check_owner(model);
-		LockRelationOid(model, ShareUpdateExclusiveLock);
+		model_lock(model, ShareUpdateExclusiveLock, function);
 		if (RangeVarGetRelid(rangevar, NoLock, true) == model &&
 			is_model(model))
 		{
@@ -155,8 +144,24 @@ lock_model_by_name(RangeVar *rangevar)
 	}
 }
 
+/*
+ * Locks a factor table so that until the swap nobody changes what is checked
+ * of it, and raises if this session uses it itself.
+ */
+static void
+claim_factor_table(Relation model, const ModelRun *run, AlsSide side)
+{
+	FactorColumns columns;
+	Relation	table = factor_table_open(model, run, side,
+										  ShareUpdateExclusiveLock, &columns);
+
+	CheckTableNotInUse(table, "als_train");
+	table_close(table, NoLock);
+}
+
 void
-model_begin_training(const char *name, TupleDesc row_type, ModelTarget *target)
+model_begin_training(const char *name, TupleDesc row_type,
+					 const char *function, ModelTarget *target)
 {
 	RangeVar   *rangevar;
 	Relation	model;
@@ -168,7 +173,7 @@ model_begin_training(const char *name, TupleDesc row_type, ModelTarget *target)
 	target->extension_schema =
 		get_namespace_name(get_rel_namespace(get_typ_typrelid(row_type->tdtypeid)));
 	rangevar = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
-	target->model = lock_model_by_name(rangevar);
+	target->model = lock_model_by_name(rangevar, function);
 	if (!OidIsValid(target->model))
 	{
 		schema = RangeVarGetCreationNamespace(rangevar);
@@ -191,6 +196,9 @@ model_begin_training(const char *name, TupleDesc row_type, ModelTarget *target)
 						 quote_qualified_identifier(target->schema,
 													target->name),
 						 PG_INT32_MAX)));
+	if (target->last.run > 0)
+		for (int side = 0; side < 2; side++)
+			claim_factor_table(model, &target->last, side);
 	table_close(model, NoLock);
 }
 
@@ -268,8 +276,8 @@ check_factor_table(const ModelTarget *target, AlsSide side,
 				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
 				 errhint("Drop the model first, or train under another name.")));
 
-	table = factor_table_open(model, &target->last, side, AccessShareLock,
-							  &columns);
+	table = factor_table_open(model, &target->last, side,
+							  ShareUpdateExclusiveLock, &columns);
 	factor_table_id_type(table, &columns, &old_type, CurrentMemoryContext);
 	if (old_type.type != type->type)
 		ereport(ERROR,
@@ -309,98 +317,6 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 		depend_on_model(target, target->factor_tables[side]);
 	}
 	CommandCounterIncrement();
-}
-
-/* An array whose elements the caller fills in for every row. */
-static ArrayType *
-reals_array(int size)
-{
-	Size		bytes = ARR_OVERHEAD_NONULLS(1) + size * sizeof(float4);
-	ArrayType  *array = palloc0(bytes);
-
-	SET_VARSIZE(array, bytes);
-	array->ndim = 1;
-	array->elemtype = FLOAT4OID;
-	ARR_DIMS(array)[0] = size;
-	ARR_LBOUND(array)[0] = 1;
-	return array;
-}
-
-/* Fills the new heap of a factor table. */
-static void
-write_factors(Relation heap, const FactorColumns *columns,
-			  const RatedIds *ids, const float *rows, int factors)
-{
-	size_t		stride = als_stride(factors + (columns->bias != 0 ? 1 : 0));
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap),
-													&TTSOpsVirtual);
-	BulkInsertState state = GetBulkInsertState();
-	CommandId	command = GetCurrentCommandId(true);
-	ArrayType  *array = reals_array(factors);
-
-	for (uint32 r = 0; r < ids->size; r++)
-	{
-		const float *row = rows + r * stride;
-
-		CHECK_FOR_INTERRUPTS();
-		ExecClearTuple(slot);
-		memset(slot->tts_isnull, true,
-			   RelationGetDescr(heap)->natts * sizeof(bool));
-		memcpy(ARR_DATA_PTR(array), row, factors * sizeof(float4));
-		slot->tts_values[columns->id - 1] = ids->ids[r];
-		slot->tts_isnull[columns->id - 1] = false;
-		slot->tts_values[columns->factors - 1] = PointerGetDatum(array);
-		slot->tts_isnull[columns->factors - 1] = false;
-		if (columns->bias != 0)
-		{
-			slot->tts_values[columns->bias - 1] = Float4GetDatum(row[factors]);
-			slot->tts_isnull[columns->bias - 1] = false;
-		}
-		ExecStoreVirtualTuple(slot);
-		table_tuple_insert(heap, slot, command,
-						   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, state);
-	}
-	FreeBulkInsertState(state);
-	table_finish_bulk_insert(heap, TABLE_INSERT_SKIP_FSM);
-	ExecDropSingleTupleTableSlot(slot);
-}
-
-void
-model_replace_factors(const ModelTarget *target, AlsSide side,
-					  const RatedIds *ids, const float *rows, int factors,
-					  AlsFeedback feedback)
-{
-	Relation	model = table_open(target->model, NoLock);
-	ModelRun	run = {0};
-	FactorColumns columns;
-	Relation	table;
-	Relation	heap;
-	Oid			heap_oid;
-	char		persistence;
-
-	/* which waits for readers */
-	progress_phase(PROGRESS_WRITING);
-	run.feedback = feedback;
-	run.factor_tables[side] = target->factor_tables[side];
-	table = factor_table_open(model, &run, side, AccessExclusiveLock,
-							  &columns);
-	CheckTableNotInUse(table, "als_train");
-	persistence = table->rd_rel->relpersistence;
-
-	heap_oid = make_heap_like(table, AccessExclusiveLock);
-	heap = table_open(heap_oid, AccessExclusiveLock);
-	write_factors(heap, &columns, ids, rows, factors);
-	table_close(heap, NoLock);
-
-	pgstat_count_truncate(table);
-	pgstat_count_heap_insert(table, ids->size);
-	table_close(table, NoLock);
-	table_close(model, NoLock);
-
-	progress_phase(PROGRESS_INDEXING);
-	finish_heap_swap(target->factor_tables[side], heap_oid, false, false,
-					 true, true, RecentXmin, ReadNextMultiXactId(),
-					 persistence);
 }
 
 Datum

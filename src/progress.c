@@ -63,7 +63,8 @@ enum
 };
 
 static const char *const phase_names[] = {
-	"reading", "sorting", "training", "validating", "writing", "indexing"
+	"reading", "sorting", "training", "validating", "writing", "waiting",
+	"indexing"
 };
 
 /* Of this backend */

@@ -11,7 +11,7 @@
  *		 and solves against the new factors, and a training that comes during a
  *		 refresh waits for that, and then reads what the refresh has read.
  *	  2. the factor tables, by whatever the statements take.  A training locks
- *		 them exclusively, which cannot meet with a refresh because of 1.
+ *		 them against writers, which cannot meet with a refresh because of 1.
  *	  3. the row.  It is locked before its ratings are read, with a snapshot
  *		 taken after that: of two refreshes of one row the later one to store
  *		 has seen what the other has seen.
@@ -19,7 +19,7 @@
  * A transaction that holds a lock on a factor table already, having read from
  * the model, may not wait for a training: that will wait for the transaction.
  * Rather than leave it to the deadlock detector, which could pick the training
- * as its victim, such a refresh is an error at once.
+ * as its victim, such a refresh is an error at once; see model_lock.
  */
 #include "compat.h"
 
@@ -69,25 +69,10 @@ read_run(Oid model, Snapshot snapshot, ModelRun *run)
 static void
 lock_against_training(Oid model, const char *function)
 {
-	ModelRun	run;
-
 	LockRelationOid(model, AccessShareLock);
 	require_model(model);
 	model_check_select(model);
-	if (ConditionalLockRelationOid(model, ShareLock))
-		return;
-
-	read_run(model, GetCatalogSnapshot(model), &run);
-	for (int s = 0; s < 2; s++)
-		if (OidIsValid(run.factor_tables[s]) &&
-			holds_relation_lock(run.factor_tables[s], AccessShareLock))
-			ereport(ERROR,
-					(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
-					 errmsg("%s cannot wait for the training of model \"%s\"",
-							function, get_rel_name(model)),
-					 errdetail("This transaction has read from the model before, and so the training would wait for it."),
-					 errhint("Refresh in a transaction of its own, or before reading from the model.")));
-	LockRelationOid(model, ShareLock);
+	model_lock(model, ShareLock, function);
 }
 
 /*

@@ -331,18 +331,18 @@ train_store(const ModelTarget *target, const TrainOptions *options,
 			TupleDesc row_type)
 {
 	const TrainingParameters *parameters = &options->parameters;
+	const RatedIds *ids[2] = {ratings_users(data->ratings),
+	ratings_items(data->ratings)};
+	const float *rows[2] = {training_factors(training, ALS_USERS),
+	training_factors(training, ALS_ITEMS)};
 	Datum		values[MODEL_COLUMNS];
 	bool		nulls[MODEL_COLUMNS];
 	instr_time	phase;
 
 	INSTR_TIME_SET_CURRENT(phase);
 	describe_run(values, nulls, options, data, training);
-	for (int side = 0; side < 2; side++)
-		model_replace_factors(target, side,
-							  side == ALS_USERS ? ratings_users(data->ratings) :
-							  ratings_items(data->ratings),
-							  training_factors(training, side),
-							  parameters->factors, parameters->feedback);
+	model_replace_factors(target, ids, rows, parameters->factors,
+						  parameters->feedback);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("wrote factors in %.3f s",
 								seconds_since(phase))));
@@ -413,7 +413,7 @@ als_train(PG_FUNCTION_ARGS)
 	options_settle(&options);
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						 row_type, &target);
+						 row_type, "als_train", &target);
 	INSTR_TIME_SET_CURRENT(data.started);
 	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &data);

@@ -370,7 +370,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 	tuning->metric = trial_options(tuning, &tuning->trials[0]).validation.metric;
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
-						 row_type, &tuning->target);
+						 row_type, "als_tune", &tuning->target);
 	INSTR_TIME_SET_CURRENT(tuning->data.started);
 	before = progress_begin(tuning->target.name, tuning->target.model);
 	read_data(tuning);

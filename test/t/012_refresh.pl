@@ -164,7 +164,7 @@ ask($trainer, 'SET test.gate = 1;');
 begin_query($trainer, $training);
 wait_for_lock('advisory');
 ask($a, '\set VERBOSITY verbose');
-like(ask($a, q{SELECT als_refresh_user('model', 6);}), qr/ERROR:  55P03: als_refresh_user cannot wait for the training of model "model".*HINT:  Refresh in a transaction of its own/s,
+like(ask($a, q{SELECT als_refresh_user('model', 6);}), qr/ERROR:  55P03: als_refresh_user cannot wait for the training of model "model".*HINT:  Call it in a transaction of its own/s,
 	'cannot refresh during a training');
 ask($a, 'ROLLBACK;');
 ask($holder, 'SELECT pg_advisory_unlock(1);');

@@ -220,10 +220,10 @@ wait_for($reads, 'reading, for the refit');
 # readers of both sides, one after the other
 hold('BEGIN; SELECT count(*) FROM tuned_users');
 hold('SELECT pg_advisory_unlock(12)');
-my $writes = q{model = 'tuned' AND phase = 'writing' AND trial IS NULL AND trials IS NULL AND iteration = iterations AND loss > 0
+my $writes = q{model = 'tuned' AND phase = 'waiting' AND trial IS NULL AND trials IS NULL AND iteration = iterations AND loss > 0
 	AND ratings_read = (SELECT count(*) FROM ratings) AND elapsed > '0'
-	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND relation = '%s'::regclass)};
-wait_for(sprintf($writes, 'tuned_users'), 'writing, which waits for a reader');
+	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid')};
+wait_for($writes, 'waiting for a reader');
 hold('SELECT pg_advisory_lock(2); COMMIT');
 wait_for(qq{model = 'tuned' AND phase = 'indexing' AND $waits AND trial IS NULL AND trials IS NULL AND elapsed > '0'}, 'indexing');
 hold('SELECT pg_advisory_unlock(2)');
@@ -233,8 +233,8 @@ is_gone('gone with its end');
 # and without refitting, when the last trial is the last that was done
 hold('BEGIN; SELECT count(*) FROM tuned_items');
 $training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 2}', workers => 0)});
-wait_for(q{model = 'tuned' AND phase = 'writing' AND trial = 2 AND trials = 2 AND iteration = 2 AND iterations = 2 AND loss > 0
-	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND relation = 'tuned_items'::regclass)}, 'writing without a refit');
+wait_for(q{model = 'tuned' AND phase = 'waiting' AND trial = 2 AND trials = 2 AND iteration = 2 AND iterations = 2 AND loss > 0
+	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid')}, 'waiting without a refit');
 hold('COMMIT');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends');
