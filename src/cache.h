@@ -8,6 +8,8 @@
 #include "executor/spi.h"
 #include "idmap.h"
 #include "image.h"
+#include "lib/ilist.h"
+#include "miscadmin.h"
 #include "model.h"
 #include "shared.h"
 #include "topk.h"
@@ -21,6 +23,8 @@
 typedef struct SideCache
 {
 	MemoryContext context;		/* of all but the base; unmaps the rest */
+	Oid			file;			/* of the table that it was opened with */
+	bool		busy;			/* a row is being added to ids and rows */
 	IdType		type;
 	FactorColumns columns;
 	IdMap	   *ids;			/* of rows that were asked for; or NULL */
@@ -40,25 +44,50 @@ typedef struct SideCache
 /* Rows that are scored at once where there is no index */
 #define CACHE_BLOCK 256
 
+/* Items by falling number of ratings; see history_take_popular */
+typedef struct PopularItems
+{
+	MemoryContext context;		/* of all of it */
+	ScoredItem *items;
+	uint64		size;
+	Oid			role;			/* who has counted them, and may see them */
+	bool		settled;		/* may be kept: others do not see others */
+} PopularItems;
+
+/*
+ * One version of a model: what is kept of a run and of the factors that belong
+ * to it.  Nobody frees or empties a version that is pinned.
+ */
 typedef struct ModelCache
 {
-	struct ModelCache *next;
+	dlist_node	node;			/* among all versions of all models */
+	dlist_head	pins;			/* of those who use it */
 	Oid			model;
-	bool		valid;			/* all below is current */
-	bool		loaded;			/* all but what the following say is */
+	uint64		generation;		/* no two versions have the same */
+	bool		current;		/* what the next cache_open may return */
+	bool		valid;			/* ... without looking: locked, nothing changed */
 	bool		changed;		/* set by relcache invalidation */
 	bool		side_changed[2];	/* likewise, of a factor table alone */
-	uint64		generation;		/* counts (re)loads of the header */
+	Oid			checked_role;	/* may use it; InvalidOid: to be checked */
 	uint64		last_use;
-	MemoryContext context;		/* all that hangs on this struct */
+	MemoryContext context;		/* of all of it, the struct as well */
 	ModelRun	run;
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
 	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
-	ScoredItem *popular;		/* see history_popular; NULL: not there */
-	uint64		popular_size;
-	Oid			popular_role;	/* who has counted them, and may see them */
+	PopularItems *popular;		/* NULL: not there, or in use */
 } ModelCache;
+
+/*
+ * Keeps a version from being freed until the memory context that the pin was
+ * made in is reset, or until the transaction ends.
+ */
+typedef struct CachePin
+{
+	dlist_node	node;			/* among the version's pins */
+	ModelCache *cache;			/* NULL: let go */
+	MemoryContextCallback callback;
+} CachePin;
 
 /* Called once for every tuple of a factor table; false ends the scan. */
 typedef bool (*FactorVisitor) (Datum id, const float *row, void *arg);
@@ -66,15 +95,48 @@ typedef bool (*FactorVisitor) (Datum id, const float *row, void *arg);
 /* Called once for every id of a factor table. */
 typedef void (*IdVisitor) (Datum id, void *arg);
 
-/* Registers the invalidation callback. */
+/* Registers the callbacks. */
 extern void cache_init(void);
 
 /*
- * The model, for the rest of the statement: checks that it is one and that
- * the user may SELECT from it, locks its tables for reading until the
+ * The model, pinned in the current memory context: checks that it is one and
+ * that the user may SELECT from it, locks its tables for reading until the
  * transaction ends, and makes sure that what is kept of it is current.
  */
-extern ModelCache *cache_open(Oid model);
+extern CachePin *cache_pin(Oid model);
+
+/* The same for those who need not know when it is let go */
+static inline ModelCache *
+cache_open(Oid model)
+{
+	return cache_pin(model)->cache;
+}
+
+/* Would cache_pin return the same version, without anything to be done? */
+static inline bool
+cache_pin_ready(const CachePin *pin, Oid model)
+{
+	return pin != NULL && pin->cache != NULL && pin->cache->valid &&
+		pin->cache->model == model &&
+		pin->cache->checked_role == GetUserId();
+}
+
+/* cache_replaced where something has changed */
+extern bool cache_check_replaced(const ModelCache *cache);
+
+/*
+ * To be asked when user code has run, such as a query on a model's source: has
+ * it replaced the factors?  Then the caller must start over with another
+ * cache_open.
+ */
+static inline bool
+cache_replaced(const ModelCache *cache)
+{
+	return !cache->valid && cache_check_replaced(cache);
+}
+
+/* Raises if a call starts over too often; true otherwise. */
+extern bool cache_start_over(const ModelCache *cache, int *times);
 
 /*
  * Factors of one id, kept or read through the index; NULL if the model does
@@ -121,6 +183,16 @@ extern bool cache_shared_key(const ModelCache *cache, AlsSide side,
  */
 extern MemoryContext cache_keep(ModelCache *cache, size_t size,
 								const char *name);
+
+/*
+ * Makes room for size bytes more of a model, by forgetting others that nobody
+ * uses; false if it does not fit all the same.
+ */
+extern bool cache_make_room(size_t size);
+
+/* Empties what is kept of one side; what will be lies in context. */
+extern void cache_empty_side(ModelCache *cache, AlsSide side,
+							 MemoryContext context);
 
 /* No side has more rows than this. */
 extern uint64 cache_rows_limit(ModelCache *cache, AlsSide side);

@@ -110,7 +110,7 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, Ranked *result)
 	if (!PG_ARGISNULL(first + ARG_K))
 		k = ranked_k(fcinfo, first + ARG_K);
 
-	cache = cache_open(model);
+	result->cache = cache = cache_open(model);
 	ranked_choose_type(result, cache, ALS_ITEMS, row_type, "als_explain_as");
 	if (cache->run.nonnegative)
 		ereport(ERROR,
@@ -140,8 +140,8 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, Ranked *result)
 		return;
 
 	history_read(cache, ALS_USERS, user, true, "als_explain", &ratings);
-	/* the source may be a view that uses models itself */
-	cache = cache_open(model);
+	if (cache_replaced(cache))
+		return;
 
 	row = cache_lookup(cache, ALS_ITEMS, item);
 	if (row == NULL)

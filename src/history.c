@@ -148,8 +148,6 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 							  with_active_snapshot, 0) != SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
 
-	/* the source may be a view that uses models itself */
-	cache = cache_open(cache->model);
 	MemoryContextSwitchTo(caller);
 	row_ratings_init(row, SPI_processed);
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -222,8 +220,6 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 		SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_plan failed");
 
-	/* the source may be a view that uses models itself */
-	cache_open(cache->model);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
@@ -282,17 +278,12 @@ is_settled(SPIPlanPtr plan)
 	return true;
 }
 
-/*
- * Counts the rows of each item, in the current memory context.  Sets *settled
- * if the counts may be kept for this user.
- */
-static ScoredItem *
-count_items(ModelCache *cache, const char *function, uint64 *size,
-			bool *settled)
+/* Counts the rows of each item, in the current memory context. */
+static void
+count_items(ModelCache *cache, const char *function, PopularItems *popular)
 {
 	IdType	   *type = &cache->sides[ALS_ITEMS].type;
 	MemoryContext caller = CurrentMemoryContext;
-	ScoredItem *items;
 	SPIPlanPtr	plan;
 	Reading		reading;
 
@@ -301,27 +292,27 @@ count_items(ModelCache *cache, const char *function, uint64 *size,
 	if (plan == NULL ||
 		SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "counting items failed");
-	*settled = is_settled(plan);
+	popular->settled = is_settled(plan);
 
-	/* the source may be a view that uses models itself */
-	cache = cache_open(cache->model);
 	MemoryContextSwitchTo(caller);
-	*size = SPI_processed;
-	items = MemoryContextAllocHuge(caller, Max(*size, 1) * sizeof(ScoredItem));
-	for (uint64 i = 0; i < *size; i++)
+	popular->size = SPI_processed;
+	popular->items = MemoryContextAllocHuge(caller, Max(popular->size, 1) *
+											sizeof(ScoredItem));
+	for (uint64 i = 0; i < popular->size; i++)
 	{
+		ScoredItem *item = &popular->items[i];
 		bool		isnull;
 
-		items[i].id = id_copy(type, SPI_getbinval(SPI_tuptable->vals[i],
-												  SPI_tuptable->tupdesc, 1,
-												  &isnull));
-		items[i].score = (float)
+		item->id = id_copy(type,
+						   SPI_getbinval(SPI_tuptable->vals[i],
+										 SPI_tuptable->tupdesc, 1, &isnull));
+		item->score = (float)
 			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
 										SPI_tuptable->tupdesc, 2, &isnull));
 	}
 	end_reading(&reading);
-	qsort_arg(items, *size, sizeof(ScoredItem), compare_popular, type);
-	return items;
+	qsort_arg(popular->items, popular->size, sizeof(ScoredItem),
+			  compare_popular, type);
 }
 
 /* Raises if the user may not read, or no longer, what has been counted. */
@@ -337,54 +328,40 @@ check_countable(ModelCache *cache, const char *function)
 	end_reading(&reading);
 }
 
-const ScoredItem *
-history_popular(ModelCache *cache, const char *function, uint64 *size)
+PopularItems *
+history_take_popular(ModelCache *cache, const char *function)
 {
-	const IdType *type = &cache->sides[ALS_ITEMS].type;
-	ScoredItem *items;
-	MemoryContext keep;
-	size_t		bytes = 0;
-	bool		settled;
+	PopularItems *popular = cache->popular;
+	MemoryContext context;
+	MemoryContext caller;
 
-	if (cache->popular != NULL && cache->popular_role == GetUserId())
+	if (popular != NULL && popular->role == GetUserId())
 	{
-		check_countable(cache, function);
-		cache = cache_open(cache->model);
-		if (cache->popular != NULL && cache->popular_role == GetUserId())
-		{
-			*size = cache->popular_size;
-			return cache->popular;
-		}
-	}
-	items = count_items(cache, function, size, &settled);
-	if (!settled)
-		return items;
-	for (uint64 i = 0; i < *size; i++)
-		bytes += sizeof(ScoredItem) + (type->typbyval ? 0 :
-									   datumGetSize(items[i].id, false,
-													type->typlen));
-	if (cache->popular != NULL)
-	{
-		/* another user's */
-		MemoryContextDelete(GetMemoryChunkContext(cache->popular));
 		cache->popular = NULL;
+		MemoryContextSetParent(popular->context, CurrentMemoryContext);
+		check_countable(cache, function);
+		return popular;
 	}
-	keep = cache_keep(cache, bytes, "als popular items");
-	if (keep != NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(keep);
-		ScoredItem *kept = MemoryContextAllocHuge(keep, Max(*size, 1) *
-												  sizeof(ScoredItem));
 
-		for (uint64 i = 0; i < *size; i++)
-		{
-			kept[i].score = items[i].score;
-			kept[i].id = id_copy(type, items[i].id);
-		}
-		MemoryContextSwitchTo(old);
-		cache->popular = kept;
-		cache->popular_size = *size;
-		cache->popular_role = GetUserId();
-	}
-	return items;
+	context = AllocSetContextCreate(CurrentMemoryContext, "als popular items",
+									ALLOCSET_SMALL_SIZES);
+	caller = MemoryContextSwitchTo(context);
+	popular = palloc0(sizeof(PopularItems));
+	popular->context = context;
+	popular->role = GetUserId();
+	count_items(cache, function, popular);
+	MemoryContextSwitchTo(caller);
+	return popular;
+}
+
+void
+history_keep_popular(ModelCache *cache, PopularItems *popular)
+{
+	if (!popular->settled ||
+		!cache_make_room(MemoryContextMemAllocated(popular->context, true)))
+		return;
+	if (cache->popular != NULL)
+		MemoryContextDelete(cache->popular->context);
+	MemoryContextSetParent(popular->context, cache->context);
+	cache->popular = popular;
 }

@@ -14,10 +14,8 @@ PG_FUNCTION_INFO_V1(als_predict);
 /* What a call site keeps between rows */
 typedef struct PredictState
 {
-	MemoryContext context;		/* of the conversions, reset for each model */
-	Oid			model;
-	uint64		generation;
-	ModelCache *cache;
+	MemoryContext context;		/* of all below, reset for each version */
+	CachePin   *pin;			/* NULL: no model is open */
 	IdConversion user;
 	IdConversion item;
 	const AlsKernels *kernels;
@@ -28,24 +26,52 @@ typedef struct PredictState
 static void
 open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
 {
-	state->cache = cache_open(model);
-	if (state->model == model && state->generation == state->cache->generation)
-		return;
-	state->model = InvalidOid;
+	MemoryContext old;
+	ModelCache *cache;
+	CachePin   *pin;
+
+	/* lets go first, so that the version may be brought up to date in place */
+	state->pin = NULL;
 	MemoryContextReset(state->context);
-	id_conversion_init(&state->user, &state->cache->sides[ALS_USERS].type,
+	old = MemoryContextSwitchTo(state->context);
+	pin = cache_pin(model);
+	cache = pin->cache;
+	id_conversion_init(&state->user, &cache->sides[ALS_USERS].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1), "user",
 					   state->context);
-	id_conversion_init(&state->item, &state->cache->sides[ALS_ITEMS].type,
+	id_conversion_init(&state->item, &cache->sides[ALS_ITEMS].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 2), "item",
 					   state->context);
 	state->kernels = chosen_kernels();
-	state->row = MemoryContextAlloc(state->context,
-									state->cache->stride * sizeof(float) +
-									ALS_ALIGNMENT);
+	state->row = palloc(cache->stride * sizeof(float) + ALS_ALIGNMENT);
 	state->row = (float *) TYPEALIGN(ALS_ALIGNMENT, state->row);
-	state->generation = state->cache->generation;
-	state->model = model;
+	MemoryContextSwitchTo(old);
+	state->pin = pin;
+}
+
+/* Computes the score; false if the model does not know one of the ids. */
+static bool
+score(PredictState *state, FunctionCallInfo fcinfo, float *result)
+{
+	ModelCache *cache = state->pin->cache;
+	const float *row;
+	Datum		id;
+
+	if (!id_convert(&state->user, PG_GETARG_DATUM(1), &id))
+		return false;
+	row = cache_lookup(cache, ALS_USERS, id);
+	if (row == NULL)
+		return false;
+	memcpy(state->row, row, cache->stride * sizeof(float));
+
+	if (!id_convert(&state->item, PG_GETARG_DATUM(2), &id))
+		return false;
+	row = cache_lookup(cache, ALS_ITEMS, id);
+	if (row == NULL)
+		return false;
+	*result = state->kernels->dot(cache->stride, state->row, row) +
+		cache->run.mean_rating;
+	return true;
 }
 
 /* als_predict(model, user, item) */
@@ -53,9 +79,9 @@ Datum
 als_predict(PG_FUNCTION_ARGS)
 {
 	PredictState *state = fcinfo->flinfo->fn_extra;
-	Oid			model = PG_GETARG_OID(0);
-	const float *row;
-	Datum		id;
+	int			times = 0;
+	bool		known;
+	float		result = 0;
 
 	if (state == NULL)
 	{
@@ -66,23 +92,15 @@ als_predict(PG_FUNCTION_ARGS)
 											   ALLOCSET_SMALL_SIZES);
 		fcinfo->flinfo->fn_extra = state;
 	}
-	/* 0 may be asked for, and is the model of a fresh state */
-	if (state->cache == NULL || state->model != model || !state->cache->valid ||
-		state->generation != state->cache->generation)
-		open_model(state, model, fcinfo);
+	do
+	{
+		if (!cache_pin_ready(state->pin, PG_GETARG_OID(0)))
+			open_model(state, PG_GETARG_OID(0), fcinfo);
+		known = score(state, fcinfo, &result);
+	} while (cache_replaced(state->pin->cache) &&
+			 cache_start_over(state->pin->cache, &times));
 
-	if (!id_convert(&state->user, PG_GETARG_DATUM(1), &id))
+	if (!known)
 		PG_RETURN_NULL();
-	row = cache_lookup(state->cache, ALS_USERS, id);
-	if (row == NULL)
-		PG_RETURN_NULL();
-	memcpy(state->row, row, state->cache->stride * sizeof(float));
-
-	if (!id_convert(&state->item, PG_GETARG_DATUM(2), &id))
-		PG_RETURN_NULL();
-	row = cache_lookup(state->cache, ALS_ITEMS, id);
-	if (row == NULL)
-		PG_RETURN_NULL();
-	PG_RETURN_FLOAT4(state->kernels->dot(state->cache->stride, state->row,
-										 row) + state->cache->run.mean_rating);
+	PG_RETURN_FLOAT4(result);
 }

@@ -100,6 +100,7 @@ ranked_rows(FunctionCallInfo fcinfo, int first, RankedFunction compute)
 	{
 		MemoryContext old;
 		TupleDesc	row_type;
+		int			times = 0;
 
 		context = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
@@ -107,7 +108,12 @@ ranked_rows(FunctionCallInfo fcinfo, int first, RankedFunction compute)
 			elog(ERROR, "return type must be a row type");
 		context->tuple_desc = BlessTupleDesc(row_type);
 		result = palloc0(sizeof(Ranked));
-		compute(fcinfo, first, context->tuple_desc, result);
+		do
+		{
+			memset(result, 0, sizeof(Ranked));
+			compute(fcinfo, first, context->tuple_desc, result);
+		} while (cache_replaced(result->cache) &&
+				 cache_start_over(result->cache, &times));
 		context->user_fctx = result;
 		MemoryContextSwitchTo(old);
 	}

@@ -13,6 +13,7 @@
 /* The result of a call, returned row by row */
 typedef struct Ranked
 {
+	ModelCache *cache;			/* the version that it was computed with */
 	ScoredItem *items;
 	uint32		size;
 	IdType		type;			/* that was asked for */

@@ -264,8 +264,7 @@ static void
 find_popular(Recommendation *recommendation, uint32 k, Ranked *result)
 {
 	ModelCache *cache = recommendation->cache;
-	const ScoredItem *popular;
-	uint64		size;
+	PopularItems *popular;
 
 	if (cache->run.source == NULL)
 		ereport(ERROR,
@@ -274,26 +273,29 @@ find_popular(Recommendation *recommendation, uint32 k, Ranked *result)
 						get_rel_name(cache->model)),
 				 errdetail("It was trained by als_train_agg, whose ratings are gone."),
 				 errhint("Train it with als_train, or pass cold_start => 'none'.")));
-	popular = history_popular(cache, "als_recommend", &size);
-	recommendation->cache = cache = cache_open(cache->model);
+	popular = history_take_popular(cache, "als_recommend");
+	if (cache_replaced(cache))
+		return;
 	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
-										   Max(Min(k, size), 1) *
+										   Max(Min(k, popular->size), 1) *
 										   sizeof(ScoredItem));
-	for (uint64 i = 0; i < size && result->size < k; i++)
+	for (uint64 i = 0; i < popular->size && result->size < k; i++)
 	{
+		const ScoredItem *item = &popular->items[i];
 		uint32		index;
 
 		CHECK_FOR_INTERRUPTS();
-		if (idmap_find(recommendation->excluded, popular[i].id, &index) ||
+		if (idmap_find(recommendation->excluded, item->id, &index) ||
 			(recommendation->candidates != NULL &&
-			 !idmap_find(recommendation->candidates, popular[i].id, &index)) ||
-			cache_lookup(cache, ALS_ITEMS, popular[i].id) == NULL)
+			 !idmap_find(recommendation->candidates, item->id, &index)) ||
+			cache_lookup(cache, ALS_ITEMS, item->id) == NULL)
 			continue;
-		result->items[result->size].score = popular[i].score;
+		result->items[result->size].score = item->score;
 		result->items[result->size].id =
-			id_copy(&cache->sides[ALS_ITEMS].type, popular[i].id);
+			id_copy(&cache->sides[ALS_ITEMS].type, item->id);
 		result->size++;
 	}
+	history_keep_popular(cache, popular);
 }
 
 /* Raises for a user of whom nothing is known. */
@@ -312,15 +314,14 @@ reject_cold_user(const ModelCache *cache, Datum id, bool isnull)
 /*
  * Finds the factors of a user, stored or folded in from the live source, and
  * leaves out what he has there.  No factors if there is nothing to go by.
+ * False if reading the source has replaced the model.
  */
-static void
+static bool
 find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
 {
 	ModelCache *cache = recommendation->cache;
-	Oid			model = cache->model;
 	const float *row = cache_lookup(cache, ALS_USERS, id);
 
-	/* the source may be a view that uses models itself: hence cache_open */
 	if (row != NULL)
 	{
 		size_t		bytes = cache->stride * sizeof(float);
@@ -330,20 +331,21 @@ find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
 		memcpy(recommendation->user, row, bytes);
 		if (exclude_seen && cache->run.source != NULL)
 			history_add_seen(cache, id, recommendation->excluded);
-		recommendation->cache = cache_open(model);
+		return !cache_replaced(cache);
 	}
-	else if (cache->run.source != NULL)
+	if (cache->run.source != NULL)
 	{
 		RowRatings	ratings;
 
 		history_read(cache, ALS_USERS, id, true, "als_recommend", &ratings);
-		recommendation->cache = cache_open(model);
+		if (cache_replaced(cache))
+			return false;
 		if (exclude_seen)
 			for (uint64 i = 0; i < ratings.size; i++)
 				idmap_add(recommendation->excluded, ratings.ratings[i].id);
-		recommendation->user = fold_in(recommendation->cache, ALS_USERS,
-									   &ratings);
+		recommendation->user = fold_in(cache, ALS_USERS, &ratings);
 	}
+	return true;
 }
 
 /*
@@ -368,9 +370,8 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	require_argument(fcinfo, first + ARG_K, "k");
 	k = ranked_k(fcinfo, first + ARG_K);
 	cold_start = cold_start_argument(fcinfo, first + ARG_COLD_START);
-	cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
-	ranked_choose_type(result, cache, ALS_ITEMS, row_type,
-					   "als_recommend_as");
+	result->cache = cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
+	ranked_choose_type(result, cache, ALS_ITEMS, row_type, "als_recommend_as");
 	if (!id_null)
 	{
 		id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
@@ -383,9 +384,9 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	recommendation.cache = cache;
 	recommendation.excluded = idmap_create(CurrentMemoryContext,
 										   &cache->sides[ALS_ITEMS].type);
-	if (possible)
-		find_user(&recommendation, id,
-				  PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN));
+	if (possible && !find_user(&recommendation, id,
+							   PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN)))
+		return;
 	add_filters(fcinfo, first + ARG_EXCLUDE, first + ARG_CANDIDATES,
 				&recommendation);
 
@@ -414,7 +415,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	require_argument(fcinfo, first + FOR_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + FOR_K, "k");
 	k = ranked_k(fcinfo, first + FOR_K);
-	cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
+	result->cache = cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
 	ranked_choose_type(result, cache, ALS_ITEMS, row_type,
 					   "als_recommend_for_as");
 	if (PG_ARGISNULL(first + FOR_ITEMS))

@@ -191,18 +191,23 @@ store_row(Refresh *refresh, const float *row, bool exists)
 static bool
 refresh_row(Refresh *refresh)
 {
+	int			times = 0;
+
 	for (;;)
 	{
-		Oid			model = refresh->cache->model;
 		bool		exists = lock_row(refresh);
 		RowRatings	ratings;
 		const float *row;
 
 		CHECK_FOR_INTERRUPTS();
-		refresh->cache = cache_open(model);
+		refresh->cache = cache_open(refresh->cache->model);
 		history_read(refresh->cache, refresh->side, refresh->id, false,
 					 refresh->function, &ratings);
-		refresh->cache = cache_open(model);
+		if (cache_replaced(refresh->cache))
+		{
+			cache_start_over(refresh->cache, &times);
+			continue;
+		}
 		row = fold_in(refresh->cache, refresh->side, &ratings);
 		if (row == NULL)
 		{

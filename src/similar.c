@@ -125,7 +125,7 @@ similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, Ranked *result,
 	k = ranked_k(fcinfo, first + ARG_K);
 	search.cosine = is_cosine(text_to_cstring(PG_GETARG_TEXT_PP(first + ARG_METRIC)));
 
-	cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
+	result->cache = cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
 	ranked_choose_type(result, cache, side, row_type, typed);
 	if (PG_ARGISNULL(first + ARG_ID))
 		return;

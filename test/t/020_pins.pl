@@ -1,0 +1,169 @@
+# Who may use a model is asked for every role, and its tables stay locked, also
+# where a session has used it before in the same transaction.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->start;
+$node->safe_psql('postgres', q{
+CREATE EXTENSION als;
+CREATE TABLE ratings AS
+    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
+    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+SELECT run FROM als_train('model', 'ratings', factors => 8, iterations => 2);
+CREATE ROLE outsider;
+CREATE ROLE readers;
+CREATE ROLE member;
+GRANT readers TO member;
+GRANT SELECT ON model TO readers;
+-- the same call site, as whoever calls
+CREATE FUNCTION score() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN als_predict('model', 1, 1) IS NOT NULL;
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN SQLERRM;
+END $$;
+CREATE FUNCTION plain_score() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN als_predict('model', 1, 1) IS NOT NULL;
+END $$;
+CREATE FUNCTION recommended() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM als_recommend('model', 1, exclude_seen => false));
+EXCEPTION WHEN insufficient_privilege THEN
+    RETURN SQLERRM;
+END $$;
+CREATE FUNCTION protected_score() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN plain_score();
+EXCEPTION WHEN feature_not_supported THEN
+    RETURN 'row-level security';
+END $$;
+CREATE FUNCTION owners_score() RETURNS text LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN
+    RETURN plain_score();
+END $$;
+});
+
+# The lines that psql prints for a script
+sub lines_of
+{
+	my ($script) = @_;
+
+	return $node->safe_psql('postgres', $script, extra_params => ['-q']);
+}
+
+my $denied = 'permission denied for table model';
+
+is( lines_of(q{
+SET ROLE outsider;
+BEGIN;
+SELECT owners_score();
+SELECT score();
+SELECT recommended();
+SELECT owners_score();
+COMMIT;
+}),
+	"true\n$denied\n$denied\ntrue",
+	'what the owner may in a SECURITY DEFINER function, the caller may not');
+
+is( $node->psql('postgres', q{
+SET ROLE outsider;
+BEGIN;
+SELECT owners_score();
+SELECT plain_score();
+}),
+	3, 'nor at the very call site that has answered the owner');
+
+is( lines_of(q{
+BEGIN;
+SELECT score();
+SET LOCAL ROLE outsider;
+SELECT score();
+RESET ROLE;
+SELECT score();
+COMMIT;
+}),
+	"true\n$denied\ntrue",
+	'SET ROLE within a transaction');
+
+is( lines_of(q{
+BEGIN;
+SET LOCAL ROLE member;
+SELECT score(), recommended();
+RESET ROLE;
+REVOKE SELECT ON model FROM readers;
+SET LOCAL ROLE member;
+SELECT score(), recommended();
+RESET ROLE;
+ROLLBACK;
+SET ROLE member;
+SELECT score();
+}),
+	"true|10\n$denied|$denied\ntrue",
+	'REVOKE within a transaction, and its ROLLBACK');
+
+is( lines_of(q{
+BEGIN;
+SET LOCAL ROLE member;
+SELECT score(), recommended();
+RESET ROLE;
+REVOKE readers FROM member;
+SET LOCAL ROLE member;
+SELECT score(), recommended();
+RESET ROLE;
+ROLLBACK;
+SET ROLE member;
+SELECT score();
+}),
+	"true|10\n$denied|$denied\ntrue",
+	'a role that is no longer a member');
+
+is( lines_of(q{
+BEGIN;
+SELECT score();
+ALTER TABLE model ENABLE ROW LEVEL SECURITY;
+ALTER TABLE model FORCE ROW LEVEL SECURITY;
+SET LOCAL ROLE member;
+SELECT protected_score();
+SET LOCAL row_security = off;
+SELECT protected_score();
+ROLLBACK;
+SELECT score();
+}),
+	"true\nrow-level security\nrow-level security\ntrue",
+	'row-level security');
+
+# A lock that goes with a savepoint is taken again.
+my $reader = $node->background_psql('postgres', on_error_stop => 0)
+  if eval { require PostgreSQL::Test::BackgroundPsql };
+SKIP:
+{
+	skip 'this PostgreSQL has no PostgreSQL::Test::BackgroundPsql', 4 unless $reader;
+
+	$reader->query_safe(q{SELECT plain_score()});
+	$reader->query_safe(q{BEGIN});
+	$reader->query_safe(q{SAVEPOINT s});
+	is($reader->query(q{SELECT plain_score()}), 'true', 'scored in a subtransaction');
+	$reader->query_safe(q{ROLLBACK TO SAVEPOINT s});
+	is( $node->safe_psql('postgres', q{
+SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+WHERE c.relname LIKE 'model%' AND l.mode = 'AccessShareLock' AND l.pid <> pg_backend_pid()
+}),
+		0, 'whose locks have gone with it');
+	$node->safe_psql('postgres',
+		q{SELECT run FROM als_train('model', 'ratings', factors => 12, iterations => 2)});
+	is($reader->query(q{SELECT plain_score()}), 'true', 'a model that has changed since is read anew');
+	is( $reader->query(q{SELECT count(*) FROM pg_locks WHERE relation = 'model_items'::regclass AND mode = 'AccessShareLock'}),
+		'1', 'and its tables are locked again');
+	$reader->query_safe(q{COMMIT});
+	$reader->quit;
+}
+
+done_testing();
