@@ -209,7 +209,7 @@ serve_batch(Server *me, uint32 first, uint32 last)
 	{
 		BatchUser  *user = &me->users[u - first];
 
-		als_best_sort(user->best, user->size);
+		als_best_sort(user->best, user->size, poll_interrupts);
 		sizes[u - everyone->first] = user->size;
 	}
 }

@@ -73,7 +73,7 @@ add_pending(GramSum *gram)
 	size_t		square = (size_t) gram->rank * gram->rank;
 
 	CHECK_FOR_INTERRUPTS();
-	als_gram(gram->blas, gram->rank, gram->pending, gram->rows,
+	als_gram(gram->blas, poll_interrupts, gram->rank, gram->pending, gram->rows,
 			 gram->partial, gram->workspace);
 	for (size_t i = 0; i < square; i++)
 		gram->sum[i] += gram->partial[i];

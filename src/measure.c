@@ -231,7 +231,7 @@ begin_user(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	ranking->scores = allocate((size_t) ranking->nrelevant + 1, sizeof(float));
 	ranking->beating = allocate((size_t) ranking->nrelevant + 1, sizeof(uint32));
 	ranking->best = allocate(ranking->capacity, sizeof(AlsRankedItem));
-	als_ranking_begin(ranking);
+	als_ranking_begin(ranking, poll_interrupts);
 }
 
 /* Ranks a block of items for one user. */
@@ -281,7 +281,8 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 		BatchUser  *user = &users[u];
 
 		if (user->ranking.nrelevant > 0)
-			als_ranking_finish(&user->ranking, &user->measures.ranking);
+			als_ranking_finish(&user->ranking, &user->measures.ranking,
+							   poll_interrupts);
 		measures[first + u] = user->measures;
 		/* several participants may set one, all to the same value */
 		for (uint32 i = 0; i < user->ranking.nbest; i++)

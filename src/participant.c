@@ -126,7 +126,8 @@ sum_gram(Participant *me, AlsSide side)
 		uint32		first = Min(range * length, nrows);
 
 		CHECK_FOR_INTERRUPTS();
-		als_gram(me->system.blas, shared->rank, Min(length, nrows - first),
+		als_gram(me->system.blas, me->system.poll, shared->rank,
+				 Min(length, nrows - first),
 				 side_factors(shared, side) + first * stride,
 				 grams + (size_t) range * shared->rank * shared->rank,
 				 me->workspace);
@@ -339,8 +340,8 @@ keep_factors(Participant *me)
 	size_t		stride = als_stride(shared->rank);
 
 	for (int side = 0; side < 2; side++)
-		memcpy(best_factors(shared, side), side_factors(shared, side),
-			   me->blocks->sides[side].nrows * stride * sizeof(float));
+		copy_large(best_factors(shared, side), side_factors(shared, side),
+				   me->blocks->sides[side].nrows * stride * sizeof(float));
 }
 
 /* The leader's end of phase 5: sums up, and compares with the best so far. */

@@ -18,6 +18,7 @@
 #include "pgstat.h"
 #include "training.h"
 #include "progress.h"
+#include "settings.h"
 #include "utils/memutils.h"
 #include "validation.h"
 
@@ -117,15 +118,20 @@ training_begin(const TrainingParameters *parameters, Area *ratings,
 	pg_atomic_init_u32(&shared->next_solve, 0);
 
 	/* users are solved first: their starting values are those of CG */
-	memset(side_factors(shared, ALS_USERS), 0,
-		   nrows[ALS_USERS] * stride * sizeof(float));
+	zero_large(side_factors(shared, ALS_USERS),
+			   nrows[ALS_USERS] * stride * sizeof(float));
 	als_initial_factors((uint64) parameters->seed, ALS_ITEMS,
 						parameters->factors, rank, 0, nrows[ALS_ITEMS],
-						side_factors(shared, ALS_ITEMS));
+						side_factors(shared, ALS_ITEMS), poll_interrupts);
 	if (parameters->solver == ALS_NONNEGATIVE)
-		for (size_t i = 0; i < nrows[ALS_ITEMS] * stride; i++)
-			side_factors(shared, ALS_ITEMS)[i] =
-				fabsf(side_factors(shared, ALS_ITEMS)[i]);
+		for (size_t r = 0; r < nrows[ALS_ITEMS]; r++)
+		{
+			float	   *row = side_factors(shared, ALS_ITEMS) + r * stride;
+
+			CHECK_FOR_INTERRUPTS();
+			for (size_t i = 0; i < stride; i++)
+				row[i] = fabsf(row[i]);
+		}
 	return training;
 }
 

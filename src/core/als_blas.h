@@ -58,12 +58,60 @@ typedef struct AlsBlas
 						   double *b, const int *ldb, int *info,
 						   size_t uplo_length);
 
-	/* A = Q diag(w) Q', w ascending, Q in place of A */
-	void		(*dsyevd) (const char *jobz, const char *uplo, const int *n,
-						   double *a, const int *lda, double *w,
+	/* The same as the single precision ones */
+	void		(*dtrsm) (const char *side, const char *uplo,
+						  const char *transa, const char *diag,
+						  const int *m, const int *n,
+						  const double *alpha, const double *a, const int *lda,
+						  double *b, const int *ldb,
+						  size_t side_length, size_t uplo_length,
+						  size_t transa_length, size_t diag_length);
+	void		(*dsyrk) (const char *uplo, const char *trans,
+						  const int *n, const int *k,
+						  const double *alpha, const double *a, const int *lda,
+						  const double *beta, double *c, const int *ldc,
+						  size_t uplo_length, size_t trans_length);
+
+	/* C = alpha (A B' + B A') + beta C, one triangle */
+	void		(*dsyr2k) (const char *uplo, const char *trans,
+						   const int *n, const int *k,
+						   const double *alpha, const double *a,
+						   const int *lda, const double *b, const int *ldb,
+						   const double *beta, double *c, const int *ldc,
+						   size_t uplo_length, size_t trans_length);
+
+	/* The first nb columns of A made tridiagonal, with W for the others */
+	void		(*dlatrd) (const char *uplo, const int *n, const int *nb,
+						   double *a, const int *lda, double *e, double *tau,
+						   double *w, const int *ldw, size_t uplo_length);
+
+	/* T = Q' A Q, tridiagonal, the reflectors of Q in place of A */
+	void		(*dsytrd) (const char *uplo, const int *n,
+						   double *a, const int *lda, double *d, double *e,
+						   double *tau, double *work, const int *lwork,
+						   int *info, size_t uplo_length);
+
+	/* C = op(Q) C or C op(Q), Q of dsytrd */
+	void		(*dormtr) (const char *side, const char *uplo,
+						   const char *trans, const int *m, const int *n,
+						   const double *a, const int *lda, const double *tau,
+						   double *c, const int *ldc,
+						   double *work, const int *lwork, int *info,
+						   size_t side_length, size_t uplo_length,
+						   size_t trans_length);
+
+	/* T = Z diag(w) Z', w ascending */
+	void		(*dstemr) (const char *jobz, const char *range, const int *n,
+						   double *d, double *e, const double *vl,
+						   const double *vu, const int *il, const int *iu,
+						   int *m, double *w, double *z, const int *ldz,
+						   const int *nzc, int *isuppz, int *tryrac,
 						   double *work, const int *lwork,
 						   int *iwork, const int *liwork, int *info,
-						   size_t jobz_length, size_t uplo_length);
+						   size_t jobz_length, size_t range_length);
+	void		(*dsteqr) (const char *compz, const int *n, double *d,
+						   double *e, double *z, const int *ldz,
+						   double *work, int *info, size_t compz_length);
 } AlsBlas;
 
 /* The table of the BLAS and LAPACK that als_blas.c was linked with. */

@@ -59,6 +59,7 @@
 #include <stdint.h>
 
 #include "als_blas.h"
+#include "als_poll.h"
 
 #define ALS_ALIGNMENT 64		/* bytes */
 #define ALS_MAX_FACTORS 1024
@@ -212,8 +213,7 @@ typedef struct AlsSystem
 	const float *base_factor;
 	const float *spectrum;		/* used if als_diagonalizes */
 
-	/* called every few milliseconds; may leave by longjmp; may be NULL */
-	void		(*poll) (void);
+	AlsPoll		poll;
 } AlsSystem;
 
 /* Floats that a row of rank floats takes, padding included. */
@@ -258,7 +258,7 @@ extern const AlsKernels *als_kernels(const char *name);
  */
 extern void als_initial_factors(uint64_t seed, AlsSide side, int factors,
 								int rank, size_t first, size_t nrows,
-								float *out);
+								float *out, AlsPoll poll);
 
 /*
  * Gram matrix of nrows rows: gram[rank x rank], symmetric in its lower
@@ -266,8 +266,9 @@ extern void als_initial_factors(uint64_t seed, AlsSide side, int factors,
  * so that many rows lose no precision.  workspace: als_gram_workspace bytes.
  */
 extern size_t als_gram_workspace(int rank);
-extern void als_gram(const AlsBlas *blas, int rank, size_t nrows,
-					 const float *rows, double *gram, void *workspace);
+extern void als_gram(const AlsBlas *blas, AlsPoll poll, int rank,
+					 size_t nrows, const float *rows, double *gram,
+					 void *workspace);
 
 /*
  * s for a row of n ratings: what lambda is multiplied by.
@@ -338,8 +339,8 @@ extern double als_penalty(const AlsSystem *system, const AlsRows *rows,
  * z[rank]: in f, out z; weight[nrows]: w.  rows [nrows x stride], of which the
  * first rank floats count.  In double.  Returns 0 or the failing pivot.
  */
-extern int	als_influence(const AlsBlas *blas, int rank, int stride,
-						  size_t nrows, const float *rows,
+extern int	als_influence(const AlsBlas *blas, AlsPoll poll, int rank,
+						  int stride, size_t nrows, const float *rows,
 						  const double *weight, double *a, double *z);
 
 /* |x|, whatever the magnitude of x. */
@@ -357,8 +358,7 @@ extern float als_query_least(float score, float mean);
 /*
  * An index of rows, finite, for exact searches of the largest inner products:
  * see search.c.  It takes als_index_size bytes, aligned, that may lie anywhere
- * and be moved; the rows are not part of it.  poll is called every few
- * milliseconds, may leave by longjmp, may be NULL.
+ * and be moved; the rows are not part of it.
  *
  * A search goes through the blocks in order.  No row of this block or of a
  * later one has an inner product above als_index_limit, which is never not a
@@ -371,7 +371,7 @@ typedef struct AlsIndex AlsIndex;
 
 extern size_t als_index_size(int stride, size_t nrows);
 extern void als_index_build(int stride, size_t nrows, const float *rows,
-							AlsIndex *index, void (*poll) (void));
+							AlsIndex *index, AlsPoll poll);
 extern size_t als_index_blocks(const AlsIndex *index);
 extern float als_index_limit(const AlsIndex *index, size_t block,
 							 const AlsQuery *query);

@@ -17,6 +17,8 @@
 
 #include <stdint.h>
 
+#include "als_poll.h"
+
 typedef struct AlsRankedItem
 {
 	float		score;
@@ -29,7 +31,7 @@ typedef struct AlsRankedItem
  */
 extern void als_best_add(AlsRankedItem *heap, uint32_t *size,
 						 uint32_t capacity, AlsRankedItem item);
-extern void als_best_sort(AlsRankedItem *items, uint32_t size);
+extern void als_best_sort(AlsRankedItem *items, uint32_t size, AlsPoll poll);
 
 /* One user's ranking; the caller sets the first part and owns all arrays. */
 typedef struct AlsRanking
@@ -59,7 +61,7 @@ typedef struct AlsMeasures
 	double		auc;			/* NaN if all items are relevant */
 } AlsMeasures;
 
-extern void als_ranking_begin(AlsRanking *ranking);
+extern void als_ranking_begin(AlsRanking *ranking, AlsPoll poll);
 
 /* Adds n items, at most this many; those whose score is NaN are left out. */
 #define ALS_RANKING_PIECE 256
@@ -67,6 +69,6 @@ extern void als_ranking_add(AlsRanking *ranking, uint32_t n,
 							const float *scores, const uint32_t *order);
 
 extern void als_ranking_finish(const AlsRanking *ranking,
-							   AlsMeasures *measures);
+							   AlsMeasures *measures, AlsPoll poll);
 
 #endif							/* ALS_RANKING_H */

@@ -4,6 +4,9 @@
  */
 #include "als_ranking.h"
 
+/* Numbers that an item reads on its way through a heap, at most */
+#define SINK_WORK 32
+
 /* Does a come before b? */
 static inline int
 is_better(AlsRankedItem a, AlsRankedItem b)
@@ -54,16 +57,22 @@ als_best_add(AlsRankedItem *heap, uint32_t *size, uint32_t capacity,
 }
 
 void
-als_best_sort(AlsRankedItem *items, uint32_t size)
+als_best_sort(AlsRankedItem *items, uint32_t size, AlsPoll poll)
 {
+	AlsWork		work = {poll, 0};
+
 	/* the heap's top is the worst: taken away in turn, to the end */
 	for (uint32_t i = size / 2; i > 0; i--)
+	{
 		sink(items, size, i - 1, items[i - 1]);
+		als_work(&work, SINK_WORK);
+	}
 	for (uint32_t end = size; end > 1; end--)
 	{
 		AlsRankedItem worst = items[0];
 
 		sink(items, end - 1, 0, items[end - 1]);
 		items[end - 1] = worst;
+		als_work(&work, SINK_WORK);
 	}
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "als_core.h"
+#include "factor.h"
 
 /* Rows whose products are summed in single precision */
 #define GROUP 512
@@ -18,8 +19,8 @@ als_gram_workspace(int rank)
 
 /* gram = sum of f f', by ssyrk in groups of rows that are added in double */
 void
-als_gram(const AlsBlas *blas, int rank, size_t nrows, const float *rows,
-		 double *gram, void *workspace)
+als_gram(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
+		 const float *rows, double *gram, void *workspace)
 {
 	size_t		n = (size_t) rank;
 	int			stride = als_stride(rank);
@@ -32,6 +33,7 @@ als_gram(const AlsBlas *blas, int rank, size_t nrows, const float *rows,
 	{
 		int			count = (int) (nrows - first < GROUP ? nrows - first : GROUP);
 
+		als_poll(poll);
 		blas->ssyrk("L", "N", &rank, &count, &one,
 					rows + first * (size_t) stride, &stride, &zero,
 					group, &rank, 1, 1);
@@ -41,46 +43,29 @@ als_gram(const AlsBlas *blas, int rank, size_t nrows, const float *rows,
 	}
 }
 
-/* Doubles and integers that dsyevd works in */
-static int
-eigen_doubles(int rank)
-{
-	return 1 + 6 * rank + 2 * rank * rank;
-}
-
-static int
-eigen_integers(int rank)
-{
-	return 3 + 5 * rank;
-}
-
 size_t
 als_gram_finish_workspace(const AlsSystem *system)
 {
-	int			rank = system->rank;
+	size_t		n = (size_t) system->rank;
 
 	if (!als_diagonalizes(system))
 		return 0;
-	return (size_t) (eigen_doubles(rank) + rank) * sizeof(double) +
-		(size_t) eigen_integers(rank) * sizeof(int);
+	return (n * n + n) * sizeof(double) +
+		als_diagonalize_workspace(system->rank);
 }
 
 /* Writes Q and D of the Gram matrix, which is overwritten; 0 or an error. */
 static int
 diagonalize(const AlsSystem *system, double *gram, float *rotation,
-			float *spectrum, void *workspace)
+			float *spectrum, double *vectors)
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	int			ndoubles = eigen_doubles(system->rank);
-	int			nintegers = eigen_integers(system->rank);
-	double	   *work = workspace;
-	double	   *values = work + ndoubles;
-	int		   *integers = (int *) (values + n);
-	int			info;
+	double	   *values = vectors + n * n;
+	int			info = als_diagonalize(system->blas, system->poll,
+									   system->rank, gram, values, vectors,
+									   values + n);
 
-	system->blas->dsyevd("V", "L", &system->rank, gram, &system->rank, values,
-						 work, &ndoubles, integers, &nintegers, &info, 1, 1);
 	if (info != 0)
 		return info;
 	memset(rotation, 0, stride * stride * sizeof(float));
@@ -90,7 +75,7 @@ diagonalize(const AlsSystem *system, double *gram, float *rotation,
 		/* rounding may carry one that is zero below it */
 		spectrum[j] = values[j] > 0 ? (float) values[j] : 0;
 		for (size_t i = 0; i < n; i++)
-			rotation[j * stride + i] = (float) gram[j * n + i];
+			rotation[j * stride + i] = (float) vectors[j * n + i];
 	}
 	return 0;
 }
@@ -112,8 +97,11 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	memset(base, 0, stride * stride * sizeof(float));
 	memset(base_factor, 0, stride * stride * sizeof(float));
 	for (int p = 1; p < npartials; p++)
+	{
+		als_poll(system->poll);
 		for (size_t i = 0; i < n * n; i++)
 			gram[i] += partials[(size_t) p * n * n + i];
+	}
 	if (als_diagonalizes(system))
 	{
 		factored = workspace;
@@ -126,7 +114,7 @@ als_gram_finish(const AlsSystem *system, double regularization,
 			base[j * stride + i] = (float) factored[j * n + i];
 	}
 
-	system->blas->dpotrf("L", &rank, factored, &rank, &info, 1);
+	info = als_factor(system->blas, system->poll, rank, factored, rank);
 	if (info != 0)
 		return info;
 	for (size_t j = 0; j < n; j++)

@@ -5,6 +5,7 @@
 #include <float.h>
 
 #include "als_core.h"
+#include "factor.h"
 
 /* The first pivot that rounding has decided, 1-based; 0: none */
 static int
@@ -25,11 +26,12 @@ singular_pivot(size_t rank, const double *l)
 
 /* a += sum w f f', factored in place; z := a^-1 z */
 int
-als_influence(const AlsBlas *blas, int rank, int stride, size_t nrows,
-			  const float *rows, const double *weight, double *a, double *z)
+als_influence(const AlsBlas *blas, AlsPoll poll, int rank, int stride,
+			  size_t nrows, const float *rows, const double *weight, double *a, double *z)
 {
 	size_t		n = (size_t) rank;
 	const int	one = 1;
+	AlsWork		work = {poll, 0};
 	int			info;
 
 	for (size_t k = 0; k < nrows; k++)
@@ -43,8 +45,9 @@ als_influence(const AlsBlas *blas, int rank, int stride, size_t nrows,
 			for (size_t i = j; i < n; i++)
 				a[j * n + i] += wf * (double) f[i];
 		}
+		als_work(&work, n * n);
 	}
-	blas->dpotrf("L", &rank, a, &rank, &info, 1);
+	info = als_factor(blas, poll, rank, a, rank);
 	if (info == 0)
 		info = singular_pivot(n, a);
 	if (info == 0)

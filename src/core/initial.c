@@ -21,18 +21,19 @@ draw(uint64_t bits)
 
 void
 als_initial_factors(uint64_t seed, AlsSide side, int factors, int rank,
-					size_t first, size_t nrows, float *out)
+					size_t first, size_t nrows, float *out, AlsPoll poll)
 {
 	size_t		stride = (size_t) als_stride(rank);
 	uint64_t	base = als_scatter(als_scatter(seed) + (uint64_t) side);
+	AlsWork		work = {poll, 0};
 
-	memset(out, 0, nrows * stride * sizeof(float));
 	for (size_t r = 0; r < nrows; r++)
 	{
 		uint64_t	row = als_scatter(base + first + r);
 
-		for (int c = 0; c < factors; c++)
-			out[r * stride + (size_t) c] =
-				SCALE * draw(als_scatter(row + (uint64_t) c));
+		for (size_t c = 0; c < stride; c++)
+			out[r * stride + c] = c < (size_t) factors ?
+				SCALE * draw(als_scatter(row + c)) : 0;
+		als_work(&work, stride);
 	}
 }

@@ -20,6 +20,7 @@ whiten(const AlsSystem *system, size_t nrows, float *out)
 	{
 		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
 
+		als_poll(system->poll);
 		system->blas->strsm("L", "L", "N", "N", &system->rank, &count, &one,
 							system->base_factor, &stride,
 							out + first * (size_t) stride, &stride,
@@ -39,6 +40,7 @@ rotate(const AlsSystem *system, size_t nrows, const float *rows, float *out)
 	{
 		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
 
+		als_poll(system->poll);
 		system->blas->sgemm("T", "N", &system->rank, &count, &system->rank,
 							&one, system->base_factor, &stride,
 							rows + first * (size_t) stride, &stride, &zero,

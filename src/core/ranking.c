@@ -7,6 +7,9 @@
 
 #include "als_ranking.h"
 
+/* Numbers that adding to a heap reads, at most */
+#define ADD_WORK 32
+
 /* Turns items that are best first into worst first. */
 static void
 reverse(AlsRankedItem *items, uint32_t size)
@@ -21,20 +24,22 @@ reverse(AlsRankedItem *items, uint32_t size)
 }
 
 void
-als_ranking_begin(AlsRanking *ranking)
+als_ranking_begin(AlsRanking *ranking, AlsPoll poll)
 {
 	uint32_t	n = ranking->nrelevant;
+	AlsWork		work = {poll, 0};
 
 	ranking->nbest = 0;
 	ranking->ties = 0;
 	memset(ranking->beating, 0, ((size_t) n + 1) * sizeof(uint32_t));
-	als_best_sort(ranking->relevant, n);
+	als_best_sort(ranking->relevant, n, poll);
 	reverse(ranking->relevant, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		ranking->scores[i] = ranking->relevant[i].score;
 		als_best_add(ranking->best, &ranking->nbest, ranking->capacity,
 					 ranking->relevant[i]);
+		als_work(&work, ADD_WORK);
 	}
 	/* saves asking whether an item beats all before asking for a tie */
 	ranking->scores[n] = INFINITY;
@@ -117,8 +122,10 @@ als_ranking_add(AlsRanking *ranking, uint32_t n, const float *scores,
 }
 
 void
-als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures)
+als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures,
+				   AlsPoll poll)
 {
+	AlsWork		work = {poll, 0};
 	uint32_t	k = ranking->k;
 	uint32_t	n = ranking->nrelevant;
 	uint32_t	reachable = n < k ? n : k;
@@ -145,14 +152,19 @@ als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures)
 		hits++;
 		precisions += found / (double) rank;
 		gain += 1 / log2(1 + (double) rank);
+		als_work(&work, 1);
 	}
 	for (uint32_t i = 0; i <= n; i++)
 	{
 		others += ranking->beating[i];
 		beaten_twice += 2 * (int64_t) i * ranking->beating[i];
+		als_work(&work, 1);
 	}
 	for (uint32_t i = 1; i <= reachable; i++)
+	{
 		ideal += 1 / log2(1 + (double) i);
+		als_work(&work, 1);
+	}
 
 	measures->precision = hits / (double) k;
 	measures->recall = hits / (double) n;

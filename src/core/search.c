@@ -218,7 +218,7 @@ length_digit(float length, int shift)
  * radix sort goes: stable, and an even number of passes.  workspace[nrows].
  */
 static void
-sort_places(size_t nrows, Place *places, Place *workspace)
+sort_places(size_t nrows, Place *places, Place *workspace, AlsWork *work)
 {
 	Place	   *from = places;
 	Place	   *to = workspace;
@@ -229,11 +229,17 @@ sort_places(size_t nrows, Place *places, Place *workspace)
 		Place	   *swap = from;
 
 		for (size_t i = 0; i < nrows; i++)
+		{
 			starts[length_digit(from[i].length, shift) + 1]++;
+			als_work(work, 1);
+		}
 		for (size_t digit = 0; digit < DIGITS; digit++)
 			starts[digit + 1] += starts[digit];
 		for (size_t i = 0; i < nrows; i++)
+		{
 			to[starts[length_digit(from[i].length, shift)]++] = from[i];
+			als_work(work, 1);
+		}
 		from = to;
 		to = swap;
 	}
@@ -285,8 +291,9 @@ fill_block(int stride, int count, const Place *places, const float *rows,
 
 void
 als_index_build(int stride, size_t nrows, const float *rows, AlsIndex *index,
-				void (*poll) (void))
+				AlsPoll poll)
 {
+	AlsWork		work = {poll, 0};
 	Place	   *places;
 
 	index->nrows = nrows;
@@ -296,16 +303,16 @@ als_index_build(int stride, size_t nrows, const float *rows, AlsIndex *index,
 	{
 		places[r].length = als_length(stride, rows + r * (size_t) stride);
 		places[r].row = (uint32_t) r;
+		als_work(&work, (size_t) stride);
 	}
 	/* where the blocks will be, there is room */
-	sort_places(nrows, places, (Place *) block_at(index, 0));
+	sort_places(nrows, places, (Place *) block_at(index, 0), &work);
 	for (size_t b = 0; b < blocks_of(nrows); b++)
 	{
 		size_t		first = b * ALS_INDEX_BLOCK;
 		size_t		left = nrows - first;
 
-		if (poll != NULL)
-			poll();
+		als_work(&work, (size_t) stride * ALS_INDEX_BLOCK);
 		fill_block(stride,
 				   (int) (left < ALS_INDEX_BLOCK ? left : ALS_INDEX_BLOCK),
 				   places + first, rows, block_at(index, b));

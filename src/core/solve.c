@@ -118,8 +118,7 @@ als_load_weights(const AlsSystem *system, const Row *row, size_t first,
 	size_t		left = row->n - first;
 	size_t		n = left < workspace->chunk ? left : workspace->chunk;
 
-	if (system->poll != NULL)
-		system->poll();
+	als_poll(system->poll);
 	if (system->feedback == ALS_IMPLICIT)
 		for (size_t k = 0; k < n; k++)
 		{
@@ -310,6 +309,7 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 		first + BATCH;
 		float	   *batch = solved + first * stride;
 
+		als_poll(system->poll);
 		if (transformed)
 			to_solver(system, &workspace, (int) (last - first), batch);
 		for (uint32_t r = first; r < last; r++)
@@ -331,6 +331,7 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			}
 			*loss += objective;
 		}
+		als_poll(system->poll);
 		if (transformed)
 			from_solver(system, &workspace, (int) (last - first), batch);
 		for (uint32_t r = first; r < last; r++)

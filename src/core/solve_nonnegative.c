@@ -19,6 +19,7 @@
 #include <float.h>
 #include <string.h>
 
+#include "factor.h"
 #include "solve.h"
 
 /* Exchanges of all columns that do not help before one is exchanged alone */
@@ -65,7 +66,7 @@ solve_passive(const AlsSystem *system, const Workspace *workspace)
 			factor[j * stride + i] = element(workspace, stride, passive[i],
 											 passive[j]);
 	}
-	system->blas->dpotrf("L", &n, factor, &stride, &info, 1);
+	info = als_factor(system->blas, system->poll, n, factor, stride);
 	if (info != 0)
 		return passive[info - 1] + 1;
 	for (int j = 0; j < n; j++)
@@ -144,8 +145,7 @@ exchange(const AlsSystem *system, const Workspace *workspace, int bounded)
 		int			info;
 		int			infeasible;
 
-		if (system->poll != NULL)
-			system->poll();
+		als_poll(system->poll);
 		info = solve_passive(system, workspace);
 		if (info != ALS_OK)
 			return info;

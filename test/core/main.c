@@ -12,6 +12,7 @@ main(void)
 	test_initial();
 	test_gram();
 	test_prepare();
+	test_factor();
 	test_solve();
 	test_loss();
 	test_cg();

@@ -244,8 +244,8 @@ make_base(AlsSystem *system, const float *rows,
 	void	   *finish = allocate_aligned(als_gram_finish_workspace(system));
 	int			result;
 
-	als_gram(system->blas, system->rank, half, rows, partials, workspace);
-	als_gram(system->blas, system->rank, nrows - half,
+	als_gram(system->blas, NULL, system->rank, half, rows, partials, workspace);
+	als_gram(system->blas, NULL, system->rank, nrows - half,
 			 rows + half * (size_t) als_stride(system->rank),
 			 partials + rank * rank, workspace);
 	result = als_gram_finish(system, (double) system->regularization, 2,

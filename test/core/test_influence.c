@@ -97,7 +97,7 @@ test_sum(int factors, Random *random)
 		int			result;
 
 		prepare(&influence, problem, user, user);
-		result = als_influence(&als_blas, problem->rank, (int) stride,
+		result = als_influence(&als_blas, NULL, problem->rank, (int) stride,
 							   influence.nrows, influence.rows,
 							   influence.weight, influence.a, influence.z);
 		if (result != ALS_OK)
@@ -141,7 +141,7 @@ test_singular(Random *random)
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < 3; i++)
 			rows[k * 16 + i] = (float) random_normal(random);
-	ok(als_influence(&als_blas, 3, 16, 2, rows, weight, a, z) == 3,
+	ok(als_influence(&als_blas, NULL, 3, 16, 2, rows, weight, a, z) == 3,
 	   "a singular system is found");
 }
 

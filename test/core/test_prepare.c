@@ -36,7 +36,7 @@ initial_factors(uint64_t seed, AlsSide side, int factors, int rank,
 	for (size_t first = 0; first < nrows; first += piece)
 		als_initial_factors(seed, side, factors, rank, first,
 							nrows - first < piece ? nrows - first : piece,
-							rows + first * stride);
+							rows + first * stride, NULL);
 	return rows;
 }
 
@@ -171,7 +171,7 @@ test_gram_of(Random *random, int rank, size_t nrows)
 	int			clean = 1;
 	int			result;
 
-	als_gram(&als_blas, rank, nrows, rows, gram, workspace);
+	als_gram(&als_blas, NULL, rank, nrows, rows, gram, workspace);
 	ok(gram_error(rows, nrows, rank, gram) < 1e-6,
 	   "Gram matrix of %d rows at rank %d", (int) nrows, rank);
 
@@ -249,7 +249,7 @@ test_diagonal(Random *random, int rank, size_t nrows)
 	int			clean = 1;
 	int			result;
 
-	als_gram(&als_blas, rank, nrows, rows, gram, workspace);
+	als_gram(&als_blas, NULL, rank, nrows, rows, gram, workspace);
 	memset(spectrum, 0xff, stride * sizeof(float));
 	memset(rotation, 0xff, stride * stride * sizeof(float));
 	result = als_gram_finish(&system, 0.5, 1, gram, base, rotation, spectrum,

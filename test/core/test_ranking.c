@@ -126,12 +126,12 @@ check_ranking(uint32_t k, double values, double relevant_share,
 		eligible += kind[i] != 2;
 	}
 
-	als_ranking_begin(&ranking);
+	als_ranking_begin(&ranking, NULL);
 	als_ranking_add(&ranking, ITEMS / 3, scores, order);
 	als_ranking_add(&ranking, 0, scores, order);
 	als_ranking_add(&ranking, ITEMS - ITEMS / 3, scores + ITEMS / 3,
 					order + ITEMS / 3);
-	als_ranking_finish(&ranking, &measures);
+	als_ranking_finish(&ranking, &measures, NULL);
 	measure_sorted(items, kind, k, &expected);
 
 	ok(same(measures.precision, expected.precision) &&
