@@ -102,8 +102,7 @@ extern void model_begin_training(const char *name, TupleDesc row_type,
 
 /* Creates the factor tables of a new model; checks those of an old one. */
 extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
-								 const IdType *user_type,
-								 const IdType *item_type);
+								 const Ratings *ratings);
 
 /*
  * Replaces the contents of both factor tables, as REFRESH MATERIALIZED VIEW

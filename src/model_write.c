@@ -9,20 +9,27 @@
 #include "catalog/dependency.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "commands/tablecmds.h"
+#include "common/hashfn.h"
 #include "executor/spi.h"
 #include "funcapi.h"
 #include "model.h"
+#include "model_check.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/ruleutils.h"
+#include "utils/syscache.h"
 #include "utils/varlena.h"
+
+/* The last number of locks on names; that of shared.c on tables is 1 */
+#define NAME_LOCK 2
 
 static const char *const side_suffixes[] = {"_users", "_items"};
 static const char *const side_ids[] = {"user_id", "item_id"};
@@ -60,16 +67,46 @@ create_triggers(const ModelTarget *target, const char *qualified)
 					 qualified), SPI_OK_UTILITY);
 }
 
+/*
+ * Reserves a name for this transaction, as long as nobody else creates a
+ * relation than trainings, which wait for each other here.
+ */
+static void
+reserve_name(Oid schema, const char *name)
+{
+	LOCKTAG		tag;
+
+	SET_LOCKTAG_OBJECT(tag, MyDatabaseId, RelationRelationId,
+					   hash_combine(schema, string_hash(name, NAMEDATALEN)),
+					   NAME_LOCK);
+	(void) LockAcquire(&tag, ExclusiveLock, false, false);
+	AcceptInvalidationMessages();
+}
+
 /* Raises if a relation that training wants to create is there already. */
 static void
 reject_taken_name(Oid schema, const char *name)
 {
+	reserve_name(schema, name);
 	if (OidIsValid(get_relname_relid(name, schema)))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s\" already exists and is not an als model",
 						name),
 				 errhint("Choose another name for the model, or drop the relation.")));
+}
+
+/* Raises unless the user may create tables in the schema. */
+static void
+check_may_create(Oid schema)
+{
+	if (!may_create_in_schema(schema, GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema %s",
+						get_namespace_name(schema)),
+				 errdetail("Training a new model creates tables there."),
+				 errhint("Name the model with a schema in which you may create tables.")));
 }
 
 /* Creates the table of runs of a new model. */
@@ -94,13 +131,6 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	for (int side = 0; side < 2; side++)
 		reject_taken_name(schema, psprintf("%s%s", target->name,
 										   side_suffixes[side]));
-	if (!may_create_in_schema(schema, GetUserId()))
-		ereport(ERROR,
-				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
-				 errmsg("permission denied for schema %s", target->schema),
-				 errdetail("Training a new model creates tables there."),
-				 errhint("Name the model with a schema in which you may create tables.")));
-
 	qualified = quote_qualified_identifier(target->schema, target->name);
 	run_sql(psprintf("CREATE TABLE %s OF %s (PRIMARY KEY (run))", qualified,
 					 format_type_be_qualified(model_type)),
@@ -145,18 +175,23 @@ lock_model_by_name(RangeVar *rangevar, const char *function)
 }
 
 /*
- * Locks a factor table so that until the swap nobody changes what is checked
- * of it, and raises if this session uses it itself.
+ * Finds the factor tables of a model that has no runs, because they were
+ * deleted or a dump has not had them; what is to be known of the last run is
+ * what the tables say.
  */
 static void
-claim_factor_table(Relation model, const ModelRun *run, AlsSide side)
+take_over_tables(Relation model, ModelTarget *target)
 {
-	FactorColumns columns;
-	Relation	table = factor_table_open(model, run, side,
-										  ShareUpdateExclusiveLock, &columns);
+	for (int side = 0; side < 2; side++)
+	{
+		Oid			table = find_factor_table(model, side,
+											  psprintf("%s%s", target->name,
+													   side_suffixes[side]));
 
-	CheckTableNotInUse(table, "als_train");
-	table_close(table, NoLock);
+		target->last.factor_tables[side] = table;
+		if (OidIsValid(table))
+			target->last.feedback = factor_table_feedback(table);
+	}
 }
 
 void
@@ -166,7 +201,7 @@ model_begin_training(const char *name, TupleDesc row_type,
 	RangeVar   *rangevar;
 	Relation	model;
 	Snapshot	snapshot;
-	Oid			schema;
+	Oid			schema = InvalidOid;
 
 	run_check_type(row_type);
 	memset(target, 0, sizeof(*target));
@@ -177,6 +212,13 @@ model_begin_training(const char *name, TupleDesc row_type,
 	if (!OidIsValid(target->model))
 	{
 		schema = RangeVarGetCreationNamespace(rangevar);
+		check_may_create(schema);
+		reserve_name(schema, rangevar->relname);
+		/* somebody may have trained it meanwhile */
+		target->model = lock_model_by_name(rangevar, function);
+	}
+	if (!OidIsValid(target->model))
+	{
 		create_model(rangevar, schema, row_type->tdtypeid, target);
 		return;
 	}
@@ -196,10 +238,42 @@ model_begin_training(const char *name, TupleDesc row_type,
 						 quote_qualified_identifier(target->schema,
 													target->name),
 						 PG_INT32_MAX)));
-	if (target->last.run > 0)
-		for (int side = 0; side < 2; side++)
+	if (target->last.run == 0)
+		take_over_tables(model, target);
+	for (int side = 0; side < 2; side++)
+		if (target->last.run > 0 ||
+			OidIsValid(target->last.factor_tables[side]))
 			claim_factor_table(model, &target->last, side);
 	table_close(model, NoLock);
+}
+
+/* The owner of a relation */
+static Oid
+relation_owner(Oid relation)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+	Oid			owner;
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", relation);
+	owner = ((Form_pg_class) GETSTRUCT(tuple))->relowner;
+	ReleaseSysCache(tuple);
+	return owner;
+}
+
+/*
+ * Gives a new factor table to the model's owner, of whose role the user may be
+ * a member only.
+ */
+static void
+give_to_owner(Oid model, Oid table, const char *qualified)
+{
+	Oid			owner = relation_owner(model);
+
+	if (relation_owner(table) != owner)
+		run_sql(psprintf("ALTER TABLE %s OWNER TO %s", qualified,
+						 quote_identifier(GetUserNameFromId(owner, false))),
+				SPI_OK_UTILITY);
 }
 
 /* Creates an empty factor table and hangs it on the model. */
@@ -212,6 +286,7 @@ create_factor_table(const ModelTarget *target, AlsSide side,
 	const char *id = side_ids[side];
 	bool		ordered = OidIsValid(type->compare.fn_oid);
 	StringInfoData sql;
+	Oid			table;
 
 	initStringInfo(&sql);
 	appendStringInfo(&sql, "CREATE TABLE %s (%s %s", qualified, id,
@@ -236,7 +311,9 @@ create_factor_table(const ModelTarget *target, AlsSide side,
 	run_sql(psprintf("ALTER TABLE %s ALTER factors SET STORAGE PLAIN",
 					 qualified), SPI_OK_UTILITY);
 	create_triggers(target, qualified);
-	return get_relname_relid(name, get_rel_namespace(target->model));
+	table = get_relname_relid(name, get_rel_namespace(target->model));
+	give_to_owner(target->model, table, qualified);
+	return table;
 }
 
 /*
@@ -256,16 +333,10 @@ depend_on_model(const ModelTarget *target, Oid table)
 	recordDependencyOn(&dependent, &model, DEPENDENCY_INTERNAL);
 }
 
-/* Checks that an old factor table can take the new factors. */
-static Oid
-check_factor_table(const ModelTarget *target, AlsSide side,
-				   const IdType *type, AlsFeedback feedback)
+/* Raises if the feedback is other than that of the run before. */
+static void
+check_feedback(const ModelTarget *target, AlsFeedback feedback)
 {
-	Relation	model = table_open(target->model, NoLock);
-	FactorColumns columns;
-	IdType		old_type;
-	Relation	table;
-
 	if (target->last.feedback != feedback)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
@@ -275,37 +346,27 @@ check_factor_table(const ModelTarget *target, AlsSide side,
 						"implicit" : "explicit"),
 				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
 				 errhint("Drop the model first, or train under another name.")));
-
-	table = factor_table_open(model, &target->last, side,
-							  ShareUpdateExclusiveLock, &columns);
-	factor_table_id_type(table, &columns, &old_type, CurrentMemoryContext);
-	if (old_type.type != type->type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
-						side == ALS_USERS ? "user" : "item", target->name,
-						format_type_be(old_type.type),
-						format_type_be(type->type)),
-				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
-				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
-	table_close(table, NoLock);
-	table_close(model, NoLock);
-	return target->last.factor_tables[side];
 }
 
 void
 model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
-					 const IdType *user_type, const IdType *item_type)
+					 const Ratings *ratings)
 {
-	const IdType *types[2] = {user_type, item_type};
-	Oid			schema = get_rel_namespace(target->model);
+	const IdType *types[2] = {idmap_type(ratings_user_map(ratings)),
+	idmap_type(ratings_item_map(ratings))};
+	const RatedIds *ids[2] = {ratings_users(ratings), ratings_items(ratings)};
+	Relation	model = table_open(target->model, NoLock);
+	Oid			schema = RelationGetNamespace(model);
 
 	for (int side = 0; side < 2; side++)
 	{
-		if (target->last.run > 0)
-			target->factor_tables[side] = check_factor_table(target, side,
-															 types[side],
-															 feedback);
+		check_id_lengths(side, types[side], ids[side]);
+		target->factor_tables[side] = target->last.factor_tables[side];
+		if (OidIsValid(target->factor_tables[side]))
+		{
+			check_feedback(target, feedback);
+			check_ids_fit(model, &target->last, side, types[side], ids[side]);
+		}
 		else
 		{
 			reject_taken_name(schema, psprintf("%s%s", target->name,
@@ -316,6 +377,7 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 		}
 		depend_on_model(target, target->factor_tables[side]);
 	}
+	table_close(model, NoLock);
 	CommandCounterIncrement();
 }
 
@@ -345,9 +407,15 @@ model_add_run(const ModelTarget *target, TupleDesc type,
 											quote_qualified_identifier(target->schema,
 																	   target->name)),
 								   1, &argument_type, &row, NULL, false, 0);
-	if (result != SPI_OK_INSERT)
+	if (result < 0)
 		elog(ERROR, "SPI_execute_with_args failed: %s",
 			 SPI_result_code_string(result));
+	if (result != SPI_OK_INSERT || SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("could not add a run to model \"%s\"", target->name),
+				 errdetail("A trigger or a rule of its table prevents it."),
+				 errhint("Drop that, or train under another name.")));
 	SPI_finish();
 	return row;
 }

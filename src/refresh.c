@@ -41,6 +41,9 @@
 PG_FUNCTION_INFO_V1(als_refresh_user);
 PG_FUNCTION_INFO_V1(als_refresh_item);
 
+/* How often an insert is tried that does nothing */
+#define STORE_TRIES 10
+
 /* A row being refreshed */
 typedef struct Refresh
 {
@@ -116,15 +119,33 @@ run_statement(const char *statement, int nargs, Oid *types, Datum *values,
 			  int expected)
 {
 	uint64		processed;
+	int			result;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(statement, nargs, types, values, NULL, false,
-							  0) != expected)
-		elog(ERROR, "SPI_execute_with_args failed");
-	processed = SPI_processed;
+	result = SPI_execute_with_args(statement, nargs, types, values, NULL,
+								   false, 0);
+	if (result < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(result));
+	/* a rule may have made something else of it */
+	processed = result == expected ? SPI_processed : 0;
 	SPI_finish();
 	return processed;
+}
+
+/* Raises for a table that does not take what is stored. */
+pg_noreturn static void
+reject_kept_out(const Refresh *refresh)
+{
+	Oid			table = refresh->cache->run.factor_tables[refresh->side];
+
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("%s could not change factor table \"%s\"",
+					refresh->function, get_rel_name(table)),
+			 errdetail("A trigger, a rule or another unique index of the table prevents it."),
+			 errhint("Drop that: the table belongs to the model.")));
 }
 
 /* Locks the row; false if there is none. */
@@ -149,9 +170,10 @@ delete_row(Refresh *refresh)
 {
 	Oid			argument = refresh->cache->sides[refresh->side].type.type;
 
-	run_statement(psprintf("DELETE FROM %s WHERE %s", refresh->table,
-						   refresh->matches),
-				  1, &argument, &refresh->id, SPI_OK_DELETE);
+	if (run_statement(psprintf("DELETE FROM %s WHERE %s", refresh->table,
+							   refresh->matches),
+					  1, &argument, &refresh->id, SPI_OK_DELETE) == 0)
+		reject_kept_out(refresh);
 }
 
 /*
@@ -177,7 +199,9 @@ store_row(Refresh *refresh, const float *row, bool exists)
 		statement = psprintf("UPDATE %s SET factors = $2%s WHERE %s",
 							 refresh->table, biased ? ", bias = $3" : "",
 							 refresh->matches);
-		run_statement(statement, biased ? 3 : 2, types, values, SPI_OK_UPDATE);
+		if (run_statement(statement, biased ? 3 : 2, types, values,
+						  SPI_OK_UPDATE) == 0)
+			reject_kept_out(refresh);
 		return true;
 	}
 	statement = psprintf("INSERT INTO %s (%s, factors%s) VALUES ($1, $2%s) ON CONFLICT DO NOTHING",
@@ -192,8 +216,10 @@ static bool
 refresh_row(Refresh *refresh)
 {
 	int			times = 0;
+	int			tries = 0;
 
-	for (;;)
+	/* others may add the row and delete it again, but not for ever */
+	while (tries++ < STORE_TRIES)
 	{
 		bool		exists = lock_row(refresh);
 		RowRatings	ratings;
@@ -206,6 +232,7 @@ refresh_row(Refresh *refresh)
 		if (cache_replaced(refresh->cache))
 		{
 			cache_start_over(refresh->cache, &times);
+			tries--;
 			continue;
 		}
 		row = fold_in(refresh->cache, refresh->side, &ratings);
@@ -218,6 +245,7 @@ refresh_row(Refresh *refresh)
 		if (store_row(refresh, row, exists))
 			return true;
 	}
+	reject_kept_out(refresh);
 }
 
 /* Both functions */

@@ -283,8 +283,7 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
 						 options->validation.fraction)));
 	model_prepare_tables(target, options->parameters.feedback,
-						 idmap_type(ratings_user_map(data->ratings)),
-						 idmap_type(ratings_item_map(data->ratings)));
+						 data->ratings);
 }
 
 void
