@@ -336,7 +336,7 @@ check_ids_fit(Relation model, const ModelRun *run, AlsSide side,
 	if (!same_equality(column.collation, type->collation))
 		ereport(ERROR,
 				(errcode(ERRCODE_COLLATION_MISMATCH),
-				 errmsg("%s ids of model \"%s\" are of collation \"%s\", not \"%s\"",
+				 errmsg("%s ids of model \"%s\" are of collation \"%s\" and not \"%s\"",
 						side_names[side], RelationGetRelationName(model),
 						get_collation_name(column.collation),
 						get_collation_name(type->collation)),

@@ -218,8 +218,7 @@ refresh_row(Refresh *refresh)
 	int			times = 0;
 	int			tries = 0;
 
-	/* others may add the row and delete it again, but not for ever */
-	while (tries++ < STORE_TRIES)
+	for (;;)
 	{
 		bool		exists = lock_row(refresh);
 		RowRatings	ratings;
@@ -232,7 +231,6 @@ refresh_row(Refresh *refresh)
 		if (cache_replaced(refresh->cache))
 		{
 			cache_start_over(refresh->cache, &times);
-			tries--;
 			continue;
 		}
 		row = fold_in(refresh->cache, refresh->side, &ratings);
@@ -244,8 +242,10 @@ refresh_row(Refresh *refresh)
 		}
 		if (store_row(refresh, row, exists))
 			return true;
+		/* others may add the row and delete it again, but not for ever */
+		if (++tries == STORE_TRIES)
+			reject_kept_out(refresh);
 	}
-	reject_kept_out(refresh);
 }
 
 /* Both functions */
