@@ -6,8 +6,9 @@
 #   make installcheck      test what is installed, against a running server
 #   make bench             measure it against its peers; see bench/README.md
 #   make data              make the demo's data anew
+#   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench check data demo
+SCRIPTED = bench check data demo pgspot
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -26,6 +27,11 @@ bench:
 
 data:
 	@scripts/debian-packages.sh
+
+# The names of the extension's own objects follow its schema, as they should.
+pgspot:
+	@pgspot sql/als--*.sql | { ! grep -E '^PS' | \
+		grep -vE '^PS01[67]: Unqualified (object reference|function call): als_'; }
 
 ifneq (,$(OTHERS))
 $(OTHERS):

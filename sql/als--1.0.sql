@@ -64,15 +64,17 @@ COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last
 COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users';
 COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items';
 
+-- All names are qualified, and all operators take exactly these types: nothing
+-- that others may have created before can take their place.
 CREATE VIEW als_models AS
-    SELECT c.oid::regclass AS model,
+    SELECT c.oid::pg_catalog.regclass AS model,
            n.nspname AS schema,
            c.relname AS name,
-           pg_get_userbyid(c.relowner) AS owner,
-           obj_description(c.oid, 'pg_class') AS description
-    FROM pg_class c
-    JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE c.reloftype = 'als_model'::regtype;
+           pg_catalog.pg_get_userbyid(c.relowner) AS owner,
+           pg_catalog.obj_description(c.oid, 'pg_class'::pg_catalog.name) AS description
+    FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+    WHERE c.reloftype OPERATOR(pg_catalog.=) 'als_model'::pg_catalog.regtype::pg_catalog.oid;
 COMMENT ON VIEW als_models IS 'all models of the database';
 GRANT SELECT ON als_models TO PUBLIC;
 
@@ -204,11 +206,11 @@ COMMENT ON FUNCTION als_training_progress()
 IS 'trainings that are running; see the view als_progress';
 
 CREATE VIEW als_progress AS
-    SELECT p.pid, d.datname, pg_get_userbyid(p.usesysid) AS usename,
+    SELECT p.pid, d.datname, pg_catalog.pg_get_userbyid(p.usesysid) AS usename,
            p.model, p.phase, p.trial, p.trials, p.iteration, p.iterations, p.loss,
            p.ratings_read, p.rows_solved, p.rows_total, p.elapsed, p.remaining
     FROM als_training_progress() p
-    LEFT JOIN pg_database d ON d.oid = p.datid;
+    LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) p.datid;
 COMMENT ON VIEW als_progress IS 'trainings that are running, and how far they are';
 GRANT SELECT ON als_progress TO PUBLIC;
 
@@ -216,21 +218,8 @@ CREATE FUNCTION als_convergence(
     training        als_model,
     width           integer DEFAULT 40
 ) RETURNS TABLE (iteration integer, loss double precision, loss_bar text, metric double precision, metric_bar text)
-AS $$
-    SELECT c.iteration::integer, c.loss, repeat('#', greatest(1, round(1 + (width - 1) * c.loss_share)::integer)),
-           c.metric, CASE WHEN c.metric IS NOT NULL THEN
-               repeat('#', greatest(1, round(1 + (width - 1) * c.metric_share)::integer))
-               || CASE WHEN c.iteration = training.best_iteration THEN ' best' ELSE '' END END
-    FROM (SELECT t.iteration, t.loss, t.metric,
-                 CASE WHEN min(t.loss) OVER all_rows > 0 AND max(t.loss) OVER all_rows > min(t.loss) OVER all_rows
-                      THEN ln(t.loss / min(t.loss) OVER all_rows) / ln(max(t.loss) OVER all_rows / min(t.loss) OVER all_rows)
-                      ELSE 0 END AS loss_share,
-                 coalesce((t.metric - min(t.metric) OVER all_rows) / nullif(max(t.metric) OVER all_rows - min(t.metric) OVER all_rows, 0), 0) AS metric_share
-          FROM unnest(training.losses, training.validation_curve) WITH ORDINALITY t(loss, metric, iteration)
-          WINDOW all_rows AS ()) c
-    ORDER BY c.iteration
-$$
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 15;
+AS 'MODULE_PATHNAME', 'als_convergence'
+LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100 ROWS 15;
 COMMENT ON FUNCTION als_convergence(als_model, integer)
 IS 'the losses of a training, on a logarithmic scale, and what validation has measured, as bars of text';
 

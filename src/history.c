@@ -5,6 +5,7 @@
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "history.h"
@@ -16,6 +17,7 @@
 #include "utils/datum.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 /* For messages about reading a model's ratings */
@@ -144,9 +146,16 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 					 source_from_clause(cache->run.source, &canonical),
 					 equals_parameter(id_column(cache, side),
 									  &cache->sides[side].type));
-	if (SPI_execute_with_args(query, 1, &argument, &id, NULL,
-							  with_active_snapshot, 0) != SPI_OK_SELECT)
+	if (!with_active_snapshot)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+	if (SPI_execute_with_args(query, 1, &argument, &id, NULL, true, 0) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "SPI_execute_with_args failed");
+	if (!with_active_snapshot)
+		PopActiveSnapshot();
 
 	MemoryContextSwitchTo(caller);
 	row_ratings_init(row, SPI_processed);

@@ -13,6 +13,7 @@
 
 #include "als_core.h"
 #include "catalog/pg_type.h"
+#include "holdout.h"
 #include "ids.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -33,12 +34,13 @@ typedef enum HoldoutForm
 	HOLDOUT_TEXT				/* what the output function returns */
 } HoldoutForm;
 
-/* What a call site keeps between rows */
-typedef struct HoldoutState
+struct Holdout
 {
 	HoldoutForm forms[2];		/* of the user's and the item's id */
 	FmgrInfo	output[2];		/* for HOLDOUT_TEXT */
-} HoldoutState;
+	double		fraction;
+	int64		seed;
+};
 
 /* Decides what of an id is hashed; raises where settings would change it. */
 static HoldoutForm
@@ -138,33 +140,54 @@ add_id(uint64 hash, HoldoutForm form, FmgrInfo *output, Datum id)
 	return add_bytes(hash, string, strlen(string));
 }
 
+Holdout *
+holdout_create(Oid user_type, Oid item_type, double fraction, int64 seed)
+{
+	Holdout    *holdout = palloc0(sizeof(Holdout));
+	Oid			types[2] = {user_type, item_type};
+
+	for (int i = 0; i < 2; i++)
+		holdout->forms[i] = choose_form(types[i], &holdout->output[i],
+										CurrentMemoryContext);
+	holdout->fraction = fraction;
+	holdout->seed = seed;
+	return holdout;
+}
+
+bool
+holdout_holds_out(Holdout *holdout, Datum user, Datum item)
+{
+	uint64		hash = als_scatter((uint64) holdout->seed);
+
+	hash = add_id(hash, holdout->forms[0], &holdout->output[0], user);
+	hash = add_id(hash, holdout->forms[1], &holdout->output[1], item);
+	/* 53 bits make a uniform number below 1 */
+	return ldexp((double) (hash >> 11), -53) < holdout->fraction;
+}
+
 /* als_holdout(user, item, fraction, seed) */
 Datum
 als_holdout(PG_FUNCTION_ARGS)
 {
-	HoldoutState *state = fcinfo->flinfo->fn_extra;
+	Holdout    *holdout = fcinfo->flinfo->fn_extra;
 	double		fraction = PG_GETARG_FLOAT8(2);
-	uint64		hash = als_scatter((uint64) PG_GETARG_INT64(3));
 
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("fraction must not be %g", fraction),
 				 errhint("It is the share of the pairs to hold out, between 0 and 1.")));
-	if (state == NULL)
+	if (holdout == NULL)
 	{
-		MemoryContext context = fcinfo->flinfo->fn_mcxt;
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-		state = MemoryContextAllocZero(context, sizeof(HoldoutState));
-		for (int i = 0; i < 2; i++)
-			state->forms[i] = choose_form(get_fn_expr_argtype(fcinfo->flinfo, i),
-										  &state->output[i], context);
-		fcinfo->flinfo->fn_extra = state;
+		holdout = holdout_create(get_fn_expr_argtype(fcinfo->flinfo, 0),
+								 get_fn_expr_argtype(fcinfo->flinfo, 1), 0, 0);
+		MemoryContextSwitchTo(old);
+		fcinfo->flinfo->fn_extra = holdout;
 	}
-
-	for (int i = 0; i < 2; i++)
-		hash = add_id(hash, state->forms[i], &state->output[i],
-					  PG_GETARG_DATUM(i));
-	/* 53 bits make a uniform number below 1 */
-	PG_RETURN_BOOL(ldexp((double) (hash >> 11), -53) < fraction);
+	holdout->fraction = fraction;
+	holdout->seed = PG_GETARG_INT64(3);
+	PG_RETURN_BOOL(holdout_holds_out(holdout, PG_GETARG_DATUM(0),
+									 PG_GETARG_DATUM(1)));
 }

@@ -3,25 +3,32 @@
  *	  What a model is trained from: a relation or a SELECT.
  *
  * Either becomes a FROM clause with the alias "ratings"; columns are read
- * from there by name.  One query is planned and run to completion into a
- * receiver of our own: it may use a parallel plan, and nothing is
- * materialised.
+ * from there by name.  A text that is no name of a relation goes through
+ * PostgreSQL's own parser first and has to be one SELECT.  One query is planned
+ * and run to completion into a receiver of our own: it may use a parallel plan,
+ * and nothing is materialised.
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
+#include "holdout.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
 #include "parser/parse_coerce.h"
+#include "parser/parser.h"
 #include "parser/scansup.h"
 #include "progress.h"
 #include "source.h"
 #include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
+#include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
 /* Where the rows of the query go */
@@ -30,6 +37,8 @@ typedef struct RatingsReceiver
 	DestReceiver pub;
 	Ratings    *ratings;
 	Ratings    *held_out;		/* NULL: nothing is set aside */
+	Holdout    *holdout;		/* what is, then */
+	MemoryContext row_context;	/* for that, reset for every row */
 	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
 	uint64		rows;			/* so far */
 } RatingsReceiver;
@@ -37,75 +46,107 @@ typedef struct RatingsReceiver
 /* How many rows are read before others see that */
 #define PROGRESS_ROWS 65536
 
-/* Skips white space and comments. */
-static const char *
-skip_blank(const char *text)
+/* Says that a source does not parse, with the place in its own text. */
+static void
+parsing_error_context(void *source)
 {
-	for (;;)
+	int			position = geterrposition();
+
+	if (position > 0)
 	{
-		if (scanner_isspace(*text))
-			text	  ++;
-
-		else if (text[0] == '-' && text[1] == '-')
-			text	  +=strcspn(text, "\r\n");
-
-		else if (text[0] == '/' && text[1] == '*')
-		{
-			const char *end = strstr(text +2, "*/");
-
-			text = end ? end + 2 : text +strlen(text);
-		}
-		else
-			return text;
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(source);
 	}
+	errhint("Give the ratings as the name of a table or view, or as a SELECT.");
 }
 
-/* Does the text begin like a query?  No unquoted name can. */
+/* Does a raw parse tree lock rows anywhere? */
 static bool
-is_query(const char *text)
+locks_rows(Node *node, void *context)
 {
-	static const char *const keywords[] = {"select", "with", "values", "table"};
-
-	text = skip_blank(text);
-
-	if (*text == '(')
+	if (node == NULL)
+		return false;
+	if (IsA(node, SelectStmt) && ((SelectStmt *) node)->lockingClause != NIL)
 		return true;
-	for (size_t i = 0; i < lengthof(keywords); i++)
-	{
-		size_t		length = strlen(keywords[i]);
-
-		if (pg_strncasecmp(text, keywords[i], length) == 0 &&
-			(scanner_isspace(text[length]) || text[length] == '(' ||
-			 text[length] == '*' || text[length] == '"' ||
-			 text[length] == '\'' || text[length] == '/' ||
-			 text[length] == '-'))
-			return true;
-	}
-	return false;
+	return raw_expression_tree_walker(node, locks_rows, context);
 }
 
-/* The query without blanks around it and without a closing semicolon. */
-static char *
-trim_query(const char *query)
+/* Is there an INTO?  It stands in the first of several SELECTs. */
+static bool
+has_into(const SelectStmt *select)
 {
-	char	   *trimmed;
+	while (select->op != SETOP_NONE)
+		select = select->larg;
+	return select->intoClause != NULL;
+}
+
+/*
+ * The text of the only statement of a query, which has to be a SELECT.  That
+ * the parser takes all of it for one is what makes it safe to put into
+ * parentheses: nothing in it can close them.
+ */
+static char *
+single_select(const char *query)
+{
+	ErrorContextCallback callback;
+	List	   *statements;
+	RawStmt    *statement;
+	char	   *select;
 	size_t		length;
 
-	query = skip_blank(query);
-	trimmed = pstrdup(query);
-	length = strlen(trimmed);
-	while (length > 0 && (scanner_isspace(trimmed[length - 1]) ||
-						  trimmed[length - 1] == ';'))
+	callback.callback = parsing_error_context;
+	callback.arg = unconstify(char *, query);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	statements = raw_parser(query, RAW_PARSE_DEFAULT);
+	error_context_stack = callback.previous;
+
+	statement = statements == NIL ? NULL : linitial_node(RawStmt, statements);
+	if (list_length(statements) != 1 || !IsA(statement->stmt, SelectStmt) ||
+		has_into((SelectStmt *) statement->stmt))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ratings must be a relation or a single SELECT"),
+				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+	if (locks_rows(statement->stmt, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ratings must not be read FOR UPDATE or with another lock on rows"),
+				 errhint("Leave the locking clause out.")));
+
+	/* without a semicolon, or blanks around it */
+	select = pstrdup(query + Max(statement->stmt_location, 0));
+	if (statement->stmt_len > 0)
+		select[statement->stmt_len] = '\0';
+	while (scanner_isspace(*select))
+		select++;
+	length = strlen(select);
+	while (length > 0 && scanner_isspace(select[length - 1]))
 		length--;
-	trimmed[length] = '\0';
-	return trimmed;
+	select[length] = '\0';
+	return select;
+}
+
+/* The name of a relation, taken apart; NIL if the text is no such name. */
+static List *
+relation_names(const char *source)
+{
+	List	   *parts;
+	List	   *names = NIL;
+	ListCell   *cell;
+
+	if (!SplitIdentifierString(pstrdup(source), '.', &parts))
+		return NIL;
+	foreach(cell, parts)
+		names = lappend(names, makeString(pstrdup(lfirst(cell))));
+	return names;
 }
 
 /* The relation's quoted and qualified name, after checking what it is. */
 static char *
-qualified_relation(const char *name)
+qualified_relation(const char *name, List *names)
 {
-	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	RangeVar   *rangevar = makeRangeVarFromNameList(names);
 	Oid			relation = RangeVarGetRelid(rangevar, NoLock, true);
 
@@ -137,14 +178,16 @@ qualified_relation(const char *name)
 char *
 source_from_clause(const char *source, char **canonical)
 {
-	if (is_query(source))
+	List	   *names = relation_names(source);
+
+	if (names != NIL)
 	{
-		*canonical = trim_query(source);
-		/* on a line of its own, the parenthesis survives a closing comment */
-		return psprintf("(%s\n) AS ratings", *canonical);
+		*canonical = qualified_relation(source, names);
+		return psprintf("%s AS ratings", *canonical);
 	}
-	*canonical = qualified_relation(source);
-	return psprintf("%s AS ratings", *canonical);
+	*canonical = single_select(source);
+	/* on a line of its own, the parenthesis survives a closing comment */
+	return psprintf("(%s\n) AS ratings", *canonical);
 }
 
 /* The columns of a FROM clause; within an SPI connection. */
@@ -153,18 +196,12 @@ source_columns(const char *from_clause)
 {
 	char	   *query = psprintf("SELECT * FROM %s", from_clause);
 	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-	List	   *sources;
 	CachedPlanSource *plansource;
 	TupleDesc	columns;
 
 	if (plan == NULL)
 		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	sources = SPI_plan_get_plan_sources(plan);
-	plansource = list_length(sources) == 1 ? linitial(sources) : NULL;
-	if (plansource == NULL || plansource->resultDesc == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ratings must be a relation or a single SELECT")));
+	plansource = linitial(SPI_plan_get_plan_sources(plan));
 	columns = CreateTupleDescCopy(plansource->resultDesc);
 	SPI_freeplan(plan);
 	pfree(query);
@@ -236,7 +273,21 @@ rating_value(Oid type, Datum value)
 	}
 }
 
-/* The receiver's callbacks: rows of (user, item[, rating][, set aside]). */
+/* Is a row to be set aside? */
+static bool
+is_held_out(RatingsReceiver *receiver, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+	bool		result = holdout_holds_out(receiver->holdout,
+										   slot->tts_values[0],
+										   slot->tts_values[1]);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return result;
+}
+
+/* The receiver's callbacks: rows of (user, item[, rating]). */
 static bool
 receive_rating(TupleTableSlot *slot, DestReceiver *self)
 {
@@ -252,14 +303,10 @@ receive_rating(TupleTableSlot *slot, DestReceiver *self)
 		if (!isnull)
 			rating = rating_value(receiver->rating_type, slot->tts_values[2]);
 	}
-	if (receiver->held_out != NULL)
-	{
-		int			last = slot->tts_tupleDescriptor->natts - 1;
-
-		/* null for ids that are, which ratings_add rejects */
-		if (!slot->tts_isnull[last] && DatumGetBool(slot->tts_values[last]))
-			ratings = receiver->held_out;
-	}
+	/* null ids are for ratings_add to reject */
+	if (receiver->held_out != NULL && !slot->tts_isnull[0] &&
+		!slot->tts_isnull[1] && is_held_out(receiver, slot))
+		ratings = receiver->held_out;
 	if (++receiver->rows % PROGRESS_ROWS == 0)
 		progress_reading(receiver->rows);
 	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
@@ -349,12 +396,6 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 		if (receiver.rating_type != column->atttypid)
 			appendStringInfoString(&query, "::pg_catalog.float8");
 	}
-	if (split != NULL)
-		appendStringInfo(&query, ", %s.als_holdout(ratings.%s, ratings.%s, '%.17g'::pg_catalog.float8, '" INT64_FORMAT "'::pg_catalog.int8)",
-						 quote_identifier(split->schema),
-						 quote_identifier(source->user_column),
-						 quote_identifier(source->item_column),
-						 split->fraction, split->seed);
 	appendStringInfo(&query, " FROM %s", from_clause);
 
 	receiver.pub.receiveSlot = receive_rating;
@@ -365,12 +406,24 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
 									 memory);
 	if (split != NULL)
+	{
 		receiver.held_out = ratings_begin(parent, &user_type, &item_type,
 										  source, split->memory);
+		receiver.holdout = holdout_create(user_type.type, item_type.type,
+										  split->fraction, split->seed);
+		receiver.row_context = AllocSetContextCreate(CurrentMemoryContext,
+													 "als holdout",
+													 ALLOCSET_SMALL_SIZES);
+	}
 
+	/* nothing is written, but all is read that has been by now */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
 	options.dest = &receiver.pub;
+	options.read_only = true;
 	if (SPI_execute_extended(query.data, &options) < 0)
 		elog(ERROR, "SPI_execute_extended failed");
+	PopActiveSnapshot();
 	SPI_finish();
 
 	error_context_stack = callback.previous;

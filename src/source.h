@@ -10,7 +10,8 @@
 /*
  * Recognises the text that als_train was given and returns what can follow
  * FROM, with an alias: a quoted and qualified relation name, or the query in
- * parentheses.  *canonical is the text to keep with the model.
+ * parentheses, which is known to be a single SELECT then.  *canonical is the
+ * text to keep with the model.
  */
 extern char *source_from_clause(const char *source, char **canonical);
 
@@ -24,7 +25,6 @@ extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
 /* A share of the rows to set aside, by als_holdout */
 typedef struct SourceSplit
 {
-	const char *schema;			/* of als_holdout */
 	double		fraction;
 	int64		seed;
 	size_t		memory;			/* for what is set aside */

@@ -243,7 +243,6 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	{
 		SourceSplit split = {0};
 
-		split.schema = target->extension_schema;
 		split.fraction = validation->fraction;
 		split.seed = data->split_seed = options->parameters.seed;
 		split.memory = blocks_triplet_memory(other);

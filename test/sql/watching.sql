@@ -23,6 +23,16 @@ SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses
 SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [8, 8]}'), 10) c;
 SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [8, 0]}'), 0) c;
 SELECT c.* FROM als_convergence(NULL) c;
+SELECT c.* FROM als_convergence(NULL, NULL) c;
+-- any width, and whatever somebody may have written into the model's table
+SELECT w AS width, max(length(c.loss_bar)), count(*)
+FROM unnest(ARRAY[-2147483648, -1, 0, 1, 7, 1000, 1001, 2147483647]) WITH ORDINALITY AS t(w, o),
+     als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [1000, 100, 10, 1]}'), w) c GROUP BY w, o ORDER BY o;
+SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model,
+    '{"losses": ["NaN", "Infinity", "-Infinity", null, -1, 0, 5e-324, 1.7e308, 1], "validation_curve": [null, "NaN", 1.7e308, -1.7e308, "Infinity", 5e-324, 0, "-Infinity", 1, 2], "best_iteration": -5}'), 10) c;
+SELECT c.* FROM als_convergence(jsonb_populate_record(NULL::als_model, '{"losses": [], "validation_curve": [[1, 2], [3, 4]], "best_iteration": 4}'), 10) c;
+SELECT count(*), sum(length(loss_bar)) FROM als_convergence(
+    jsonb_populate_record(NULL::als_model, jsonb_build_object('losses', (SELECT jsonb_agg(1 + i % 2) FROM generate_series(1, 100000) i))), 1000);
 SELECT c.* FROM als_train('other', 'ratings', factors => 2, iterations => 1) m, LATERAL (SELECT iteration, loss_bar, metric, metric_bar FROM als_convergence(m)) c;
 
 -- progress: nothing now, also after an error, and for anybody

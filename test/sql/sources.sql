@@ -1,0 +1,87 @@
+-- What may be given as ratings: the name of a relation, or exactly one SELECT
+SET client_min_messages = warning;
+CREATE SCHEMA sources;
+SET search_path = sources, public;
+CREATE TABLE ratings AS
+    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
+    FROM generate_series(1, 30) u, generate_series(1, 20) i
+    WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE victim (id integer);
+CREATE TABLE "SELECT" AS TABLE ratings;
+CREATE TABLE "a.b ""c" AS TABLE ratings;
+
+CREATE FUNCTION try(query text) RETURNS TABLE (code text, message text, hint text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE query;
+    code := 'works';
+    RETURN NEXT;
+EXCEPTION WHEN OTHERS THEN
+    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
+    RETURN NEXT;
+END $$;
+
+-- a text that closes the parenthesis that it is put into
+CREATE FUNCTION injection() RETURNS text LANGUAGE sql AS $$
+    SELECT 'SELECT 1 AS user_id,1 AS item_id,1 AS rating) AS ratings; DROP TABLE sources.victim; SELECT ratings.item_id::int, 1::float8 FROM (SELECT 1 AS user_id, 1 AS item_id, 1 AS rating'
+$$;
+CREATE TABLE given (number integer, source text);
+INSERT INTO given VALUES
+    (1, injection()),
+    (2, 'SELECT * FROM ratings) AS ratings -- '),
+    (3, '(SELECT * FROM ratings'),
+    (4, 'SELECT * FROM ratings; DROP TABLE sources.victim'),
+    (5, 'DROP TABLE sources.victim'),
+    (6, ''),
+    (7, ' ; ; '),
+    (8, '-- nothing'),
+    (9, '/* nothing'),
+    (10, 'SELECT * INTO sources.copy FROM ratings'),
+    (11, 'SELECT * INTO sources.copy FROM ratings UNION ALL SELECT * FROM ratings'),
+    (12, 'WITH d AS (DELETE FROM ratings RETURNING *) SELECT * FROM d'),
+    (13, 'INSERT INTO victim VALUES (1) RETURNING 1 AS user_id, 1 AS item_id, 1 AS rating'),
+    (14, 'EXPLAIN SELECT * FROM ratings'),
+    (15, 'SELECT * FROM ratings FOR UPDATE'),
+    (16, 'SELECT * FROM (SELECT * FROM ratings FOR SHARE) r'),
+    (17, 'SELECT $1::int AS user_id, 1 AS item_id, 1 AS rating'),
+    (18, 'ratings; DROP TABLE sources.victim'),
+    (19, 'ratings) AS ratings; DROP TABLE sources.victim; --'),
+    (20, 'no.such.place.ratings'),
+    -- and what is fine
+    (30, 'ratings'), (31, ' ratings '), (32, '"SELECT"'), (33, '"a.b ""c"'), (34, 'sources.ratings'),
+    (35, 'SELECT * FROM ratings;'),
+    (36, E' \t\n;SELECT * FROM ratings ; ; '),
+    (37, '/* a /* nested */ comment; */ SELECT * FROM ratings -- and; another'),
+    (38, 'SELECT user_id, item_id, rating FROM ratings WHERE $q$);$q$ <> '';)'' /* ;) */'),
+    (39, 'TABLE ratings'), (40, 'VALUES (1, 2, 3), (2, 3, 4)'), (41, '((SELECT * FROM ratings))'),
+    (42, 'WITH r AS (TABLE ratings) SELECT * FROM r'), (43, 'TABLE ratings UNION ALL TABLE ratings ORDER BY 1 LIMIT 100');
+SELECT number, t.* FROM given, try(format('SELECT als_train(''model_%s'', %L, user_column => %L, item_column => %L, rating_column => %L, factors => 2, iterations => 1)',
+    number, source, CASE number WHEN 40 THEN 'column1' ELSE 'user_id' END, CASE number WHEN 40 THEN 'column2' ELSE 'item_id' END,
+    CASE number WHEN 40 THEN 'column3' ELSE 'rating' END)) t ORDER BY number;
+-- the same wherever a source is given
+SELECT t.* FROM unnest(ARRAY[
+    $$SELECT als_train('m', 'ratings', validation => injection())$$,
+    $$SELECT als_tune('m', injection(), '{"factors": [2]}', validation_fraction => 0.1)$$,
+    $$SELECT als_tune('m', 'ratings', '{"factors": [2]}', validation => injection())$$,
+    $$SELECT als_evaluate('model_30', injection())$$,
+    $$SELECT als_evaluate('model_30', 'ratings', training => injection())$$,
+    $$SELECT als_evaluate_users('model_30', injection())$$]) query, try(query) t;
+-- or stored
+UPDATE model_30 SET source = injection();
+SELECT query, t.* FROM unnest(ARRAY[
+    $$SELECT als_recommend('model_30', 1)$$, $$SELECT als_recommend('model_30', 1000)$$,
+    $$SELECT als_recommend('model_30', NULL::int, cold_start => 'popular')$$,
+    $$SELECT als_recommend_all('model_30')$$, $$SELECT als_explain('model_30', 1, 2)$$,
+    $$SELECT als_refresh_user('model_30', 1)$$, $$SELECT als_refresh_item('model_30', 1)$$,
+    $$SELECT als_evaluate('model_30', 'ratings')$$]) query, try(query) t;
+SELECT count(*) FROM victim;
+-- the place of a mistake is that in the source
+SELECT als_train('model', 'SELECT * FRM ratings');
+-- a query that is kept serves as it was given
+SELECT source FROM model_37;
+SELECT array(SELECT r FROM als_recommend('model_37', 1) r) = array(SELECT r FROM als_recommend('model_34', 1) r) AS same;
+-- a refresh sees what its own transaction has done just before
+BEGIN;
+INSERT INTO ratings VALUES (1000, 1, 5);
+SELECT als_refresh_user('model_34', 1000);
+ROLLBACK;
+DROP SCHEMA sources CASCADE;
