@@ -157,8 +157,8 @@ extern const AlsIndex *cache_index(ModelCache *cache, AlsSide side);
 extern void cache_scan(ModelCache *cache, AlsSide side,
 					   FactorVisitor visitor, void *arg);
 
-/* A new snapshot to read a side with, registered */
-extern Snapshot cache_snapshot(const ModelCache *cache, AlsSide side);
+/* A new snapshot to read both sides with, registered */
+extern Snapshot cache_snapshot(const ModelCache *cache);
 
 /* The same as cache_scan with a snapshot, and of the ids alone */
 extern void cache_scan_snapshot(ModelCache *cache, AlsSide side,

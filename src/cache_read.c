@@ -44,9 +44,9 @@ read_row(const ModelCache *cache, AlsSide side, Relation table,
 }
 
 Snapshot
-cache_snapshot(const ModelCache *cache, AlsSide side)
+cache_snapshot(const ModelCache *cache)
 {
-	return RegisterSnapshot(GetCatalogSnapshot(cache->run.factor_tables[side]));
+	return RegisterSnapshot(GetCatalogSnapshot(cache->model));
 }
 
 /*
@@ -94,7 +94,7 @@ cache_fetch(ModelCache *cache, AlsSide which, Datum id, float *row)
 	SideCache  *side = &cache->sides[which];
 	Relation	table = table_open(cache->run.factor_tables[which],
 								   AccessShareLock);
-	Snapshot	snapshot = cache_snapshot(cache, which);
+	Snapshot	snapshot = cache_snapshot(cache);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	bool		found = false;
 	bool		isnull;
@@ -169,7 +169,7 @@ cache_scan_ids(ModelCache *cache, AlsSide which, Snapshot snapshot,
 void
 cache_scan(ModelCache *cache, AlsSide which, FactorVisitor visitor, void *arg)
 {
-	Snapshot	snapshot = cache_snapshot(cache, which);
+	Snapshot	snapshot = cache_snapshot(cache);
 
 	cache_scan_snapshot(cache, which, snapshot, visitor, arg);
 	UnregisterSnapshot(snapshot);

@@ -170,7 +170,7 @@ measure_side(void *arg)
 
 	if (loading->snapshot == NULL)
 	{
-		loading->snapshot = cache_snapshot(cache, loading->side);
+		loading->snapshot = cache_snapshot(cache);
 		cache_scan_ids(cache, loading->side, loading->snapshot, measure_id,
 					   loading);
 		if (loading->rows > PG_INT32_MAX)

@@ -165,11 +165,10 @@ als_evaluate(PG_FUNCTION_ARGS)
 	PG_RETURN_DATUM(HeapTupleGetDatum(row));
 }
 
-/* The type that user ids are returned as. */
+/* The type that user ids, of type own, are returned as */
 static void
-choose_user_type(UsersResult *result, Oid model, TupleDesc row_type)
+choose_user_type(UsersResult *result, Oid model, Oid own, TupleDesc row_type)
 {
-	Oid			own = cache_open(model)->sides[ALS_USERS].type.type;
 	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
 
 	if (!id_result_init(&result->conversion, &result->user_type, own, wanted,
@@ -194,16 +193,21 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	EvaluateOptions options;
 	Evaluation *evaluation;
 	const IdType *type;
+	Oid			own;
 
 	MemoryContextSwitchTo(context);
 	read_arguments(&options, fcinfo, first);
+	own = cache_open(options.model)->sides[ALS_USERS].type.type;
 	MemoryContextSwitchTo(caller);
-	choose_user_type(result, options.model, row_type);
+	choose_user_type(result, options.model, own, row_type);
 	MemoryContextSwitchTo(context);
 	evaluation = evaluate(&options);
 	MemoryContextSwitchTo(caller);
 
+	/* reading the ratings may have changed it */
 	type = idmap_type(evaluation->users);
+	if (type->type != own)
+		choose_user_type(result, options.model, type->type, row_type);
 	result->size = evaluation->measurement->nusers;
 	result->measures = MemoryContextAllocHuge(caller, Max(result->size, 1) *
 											  sizeof(UserMeasures));

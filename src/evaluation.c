@@ -17,6 +17,7 @@
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 
 /* Says what to do when the model's source cannot be read. */
 static void
@@ -75,11 +76,10 @@ count_missing(const uint32 *indices, uint32 size)
 }
 
 /* Collects the ids of the model's items. */
-static bool
-add_item(Datum id, const float *row, void *arg)
+static void
+add_item(Datum id, void *arg)
 {
 	idmap_add(((Evaluation *) arg)->items, id);
-	return true;
 }
 
 /* Copies an item's factors. */
@@ -192,12 +192,14 @@ measure(Evaluation *evaluation)
 	uint32	   *users;
 	uint32	   *items[2];
 	int			nworkers;
+	/* one for ids and factors: others may add rows, or delete them */
+	Snapshot	snapshot = cache_snapshot(cache);
 
 	evaluation->users = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_USERS].type);
 	evaluation->items = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_ITEMS].type);
-	cache_scan(cache, ALS_ITEMS, add_item, evaluation);
+	cache_scan_ids(cache, ALS_ITEMS, snapshot, add_item, evaluation);
 	nworkers = team_size(options->workers,
 						 (double) ratings_users(evaluation->ratings[TEST_SET])->size *
 						 idmap_size(evaluation->items) * cache->stride);
@@ -240,8 +242,9 @@ measure(Evaluation *evaluation)
 		if (sets[set] != NULL)
 			memcpy(set_items(evaluation->measurement, set), items[set],
 				   layout.set_items[set] * sizeof(uint32));
-	cache_scan(cache, ALS_ITEMS, copy_item, evaluation);
-	cache_scan(cache, ALS_USERS, copy_user, evaluation);
+	cache_scan_snapshot(cache, ALS_ITEMS, snapshot, copy_item, evaluation);
+	cache_scan_snapshot(cache, ALS_USERS, snapshot, copy_user, evaluation);
+	UnregisterSnapshot(snapshot);
 	order_items(item_order(evaluation->measurement), evaluation->items);
 	list_users(evaluation, users);
 
@@ -253,26 +256,19 @@ evaluate(const EvaluateOptions *options)
 {
 	Evaluation *evaluation = palloc0(sizeof(Evaluation));
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 / 2);
-	ModelRun	run;
+	ModelCache *cache;
 	char	   *from;
 
 	PreventCommandIfParallelMode("als_evaluate()");
 	evaluation->options = options;
-
-	/* reading may run anything, so nothing of the model is held meanwhile */
-	run = cache_open(options->model)->run;
-	if (run.source != NULL)
-	{
-		run.source = pstrdup(run.source);
-		run.user_column = pstrdup(run.user_column);
-		run.item_column = pstrdup(run.item_column);
-	}
+	cache = cache_open(options->model);
 	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
 												&options->test, memory, &from);
 	if (options->exclude_seen)
 		evaluation->ratings[TRAINING_SET] = options->training ?
 			read_training(options, memory) :
-			read_model_source(options->model, &run, memory);
+			read_model_source(options->model, &cache->run, memory);
+	/* reading may have changed the model */
 	evaluation->cache = cache_open(options->model);
 
 	measure(evaluation);

@@ -26,6 +26,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(als_recommend_all);
@@ -65,6 +66,8 @@ typedef struct Recommendations
 	IdMap	   *candidates;		/* items; NULL: all */
 
 	IdMap	   *users;			/* in the order of their factors */
+	float	   *few;			/* [wanted x stride] those of users, if wanted
+								 * are few; else NULL */
 	IdMap	   *items;			/* that may be recommended */
 	uint32	   *places;			/* [items] in the order of ids: their rows */
 	Ratings    *ratings;		/* what users have seen; NULL: all the same */
@@ -221,30 +224,6 @@ read_seen(Recommendations *call)
 		call->ratings = NULL;	/* nor is there a file */
 }
 
-/* Calls the visitor for all users that are asked for and known. */
-static void
-visit_users(Recommendations *call, FactorVisitor visitor)
-{
-	ModelCache *cache = call->cache;
-
-	/* looking one up costs as much as reading a dozen in sequence */
-	if (call->wanted == NULL ||
-		idmap_size(call->wanted) > cache_rows_limit(cache, ALS_USERS) / 16)
-	{
-		cache_scan(cache, ALS_USERS, visitor, call);
-		return;
-	}
-	for (uint32 i = 0; i < idmap_size(call->wanted); i++)
-	{
-		Datum		id = idmap_id(call->wanted, i);
-		const float *row = cache_lookup(cache, ALS_USERS, id);
-
-		CHECK_FOR_INTERRUPTS();
-		if (row != NULL)
-			visitor(id, row, call);
-	}
-}
-
 /* Collects the users who are asked for. */
 static bool
 add_user(Datum id, const float *row, void *arg)
@@ -257,9 +236,33 @@ add_user(Datum id, const float *row, void *arg)
 	return true;
 }
 
+/* The same where they are few, with their factors. */
+static void
+look_up_users(Recommendations *call)
+{
+	size_t		stride = call->cache->stride;
+
+	call->few = MemoryContextAllocHuge(CurrentMemoryContext,
+									   Max(idmap_size(call->wanted), 1) *
+									   stride * sizeof(float));
+	for (uint32 i = 0; i < idmap_size(call->wanted); i++)
+	{
+		Datum		id = idmap_id(call->wanted, i);
+		const float *row = cache_lookup(call->cache, ALS_USERS, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row == NULL)
+			continue;
+		/* before the id is hashed, by which the row may go */
+		memcpy(call->few + idmap_size(call->users) * stride, row,
+			   stride * sizeof(float));
+		idmap_add(call->users, id);
+	}
+}
+
 /* Collects the items that the filters let through. */
-static bool
-add_item(Datum id, const float *row, void *arg)
+static void
+add_item(Datum id, void *arg)
 {
 	Recommendations *call = arg;
 	uint32		index;
@@ -267,7 +270,6 @@ add_item(Datum id, const float *row, void *arg)
 	if ((call->excluded == NULL || !idmap_find(call->excluded, id, &index)) &&
 		(call->candidates == NULL || idmap_find(call->candidates, id, &index)))
 		idmap_add(call->items, id);
-	return true;
 }
 
 /* Copies a row of factors to its place among rows. */
@@ -350,20 +352,30 @@ gather(Recommendations *call, int *nworkers)
 	uint32		nseen_users = 0;
 	uint32	   *seen_users = NULL;
 	uint32	   *seen_items = NULL;
+	/* one for ids and factors: others may add rows, or delete them */
+	Snapshot	snapshot = cache_snapshot(call->cache);
 
 	call->users = idmap_create(CurrentMemoryContext,
 							   &call->sides[ALS_USERS].own);
 	call->items = idmap_create(CurrentMemoryContext,
 							   &call->sides[ALS_ITEMS].own);
-	visit_users(call, add_user);
-	cache_scan(call->cache, ALS_ITEMS, add_item, call);
+	/* looking one up costs as much as reading a dozen in sequence */
+	if (call->wanted != NULL && idmap_size(call->wanted) <=
+		cache_rows_limit(call->cache, ALS_USERS) / 16)
+		look_up_users(call);
+	else
+		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, add_user, call);
+	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_item, call);
 	layout.stride = call->cache->stride;
 	layout.mean = call->cache->run.mean_rating;
 	layout.nusers = idmap_size(call->users);
 	layout.nitems = idmap_size(call->items);
 	layout.k = Min(call->k, layout.nitems);
 	if (layout.k == 0 || layout.nusers == 0)
+	{
+		UnregisterSnapshot(snapshot);
 		return false;
+	}
 	*nworkers = team_size(call->workers, (double) layout.nusers *
 						  layout.nitems * layout.stride / sizeof(float));
 	place_items(call);
@@ -389,8 +401,13 @@ gather(Recommendations *call, int *nworkers)
 	call->everyone = (Everyone *) call->area.address;
 	if (call->ratings != NULL)
 		place_seen(call, nseen_users, seen_users, seen_items);
-	visit_users(call, copy_user);
-	cache_scan(call->cache, ALS_ITEMS, copy_item, call);
+	if (call->few != NULL)
+		memcpy(everyone_users(call->everyone), call->few,
+			   (size_t) layout.nusers * layout.stride * sizeof(float));
+	else
+		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, copy_user, call);
+	cache_scan_snapshot(call->cache, ALS_ITEMS, snapshot, copy_item, call);
+	UnregisterSnapshot(snapshot);
 	als_index_build(layout.stride, layout.nitems,
 					everyone_items(call->everyone),
 					everyone_at(call->everyone, call->everyone->index_offset),
@@ -461,17 +478,27 @@ static void
 recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 			  TupleDesc row_type)
 {
-	Recommendations call = {0};
+	Recommendations call;
 	int			nworkers;
+	int			times = 0;
 
 	PreventCommandIfParallelMode("als_recommend_all()");
-	read_arguments(&call, fcinfo, first, row_type);
-	if (call.k == 0)
-		return;
-	/* reading may run anything, so nothing of the model is held meanwhile */
-	if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) &&
-		call.cache->run.source != NULL)
-		read_seen(&call);
+	for (;;)
+	{
+		memset(&call, 0, sizeof(call));
+		read_arguments(&call, fcinfo, first, row_type);
+		if (call.k == 0)
+			return;
+		if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) &&
+			call.cache->run.source != NULL)
+			read_seen(&call);
+		if (!cache_replaced(call.cache))
+			break;
+		/* with new types of ids, perhaps */
+		if (call.ratings != NULL)
+			ratings_close(call.ratings);
+		cache_start_over(call.cache, &times);
+	}
 	call.cache = cache_open(call.model);
 	if (gather(&call, &nworkers))
 		run_rounds(&call, nworkers, store, row_type);
