@@ -194,6 +194,13 @@ extern bool cache_make_room(size_t size);
 extern void cache_empty_side(ModelCache *cache, AlsSide side,
 							 MemoryContext context);
 
+/*
+ * Is the squared length of a row so far within the range of type real that
+ * scores are as well?  By Cauchy and Schwarz, no inner product of two such rows
+ * exceeds the larger of their squares, nor does a part of its sum.
+ */
+extern bool cache_row_fits(const ModelCache *cache, const float *row);
+
 /* No side has more rows than this. */
 extern uint64 cache_rows_limit(ModelCache *cache, AlsSide side);
 

@@ -4,6 +4,9 @@
  */
 #include "compat.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "access/htup_details.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"
@@ -30,6 +33,15 @@ static const struct
 	{"als_changed_replica", TRIGGER_FIRES_ON_REPLICA}
 };
 
+bool
+cache_row_fits(const ModelCache *cache, const float *row)
+{
+	double		length = als_length(cache->stride, row);
+
+	/* rounding adds much less than a hundredth to a sum of so many products */
+	return length * length + fabs(cache->run.mean_rating) < FLT_MAX * 0.99;
+}
+
 /* Copies a tuple's factors in the form that serving wants. */
 static void
 read_row(const ModelCache *cache, AlsSide side, Relation table,
@@ -41,6 +53,13 @@ read_row(const ModelCache *cache, AlsSide side, Relation table,
 	factor_table_row(table, &cache->sides[side].columns, slot, factors, row);
 	if (cache->run.feedback == ALS_EXPLICIT)
 		serve_bias(row, factors, side);
+	if (!cache_row_fits(cache, row))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("factor table \"%s\" contains a row that is too long",
+						RelationGetRelationName(table)),
+				 errdetail("The sum of its factors' squares is not within the range of type real."),
+				 errhint("Train the model again.")));
 }
 
 Snapshot

@@ -81,11 +81,18 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	for (uint64 k = 0; k < known->size; k++)
 	{
 		double		product = 0;
+		float		contribution;
 
 		for (int i = 0; i < rank; i++)
 			product += z[i] * known->fixed[k * stride + i];
 		/* + 0: what contributes nothing says 0, whatever its sign */
-		topk_add(best, known->ids[k], (float) (targets[k] * product + 0));
+		contribution = (float) (targets[k] * product + 0);
+		if (!isfinite(contribution))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("the contributions to this score are out of the range of type real"),
+					 errhint("Train the model with a larger regularization.")));
+		topk_add(best, known->ids[k], contribution);
 	}
 }
 

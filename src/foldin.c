@@ -348,6 +348,9 @@ fold_in(ModelCache *cache, AlsSide side, RowRatings *row)
 			result[factors] = result[factors + 1] = 1;
 			result[bias_position(cache, side)] = solved[factors];
 		}
+		/* what is read is to be served, and what is stored to be read */
+		if (!cache_row_fits(cache, result))
+			reject_row(cache, ALS_NOT_FINITE);
 	}
 	MemoryContextDelete(context);
 	return result;
