@@ -201,6 +201,28 @@ extern void cache_empty_side(ModelCache *cache, AlsSide side,
  */
 extern bool cache_row_fits(const ModelCache *cache, const float *row);
 
+/* Are a row's factors, without the bias, all zero? */
+static inline bool
+cache_row_is_zero(const ModelCache *cache, const float *row)
+{
+	for (int i = 0; i < cache->run.factors; i++)
+		if (row[i] != 0)
+			return false;
+	return true;
+}
+
+/*
+ * Does a user's row, or NULL, say anything of what he likes?  Implicit feedback
+ * makes a zero vector of ratings of which none is positive, and every item is
+ * as good as any other to that.  With explicit feedback, items have biases.
+ */
+static inline bool
+cache_knows_user(const ModelCache *cache, const float *row)
+{
+	return row != NULL && (cache->run.feedback == ALS_EXPLICIT ||
+						   !cache_row_is_zero(cache, row));
+}
+
 /* No side has more rows than this. */
 extern uint64 cache_rows_limit(ModelCache *cache, AlsSide side);
 

@@ -58,7 +58,7 @@ typedef struct Recommendation
 {
 	ModelCache *cache;
 	const AlsKernels *kernels;
-	float	   *user;			/* [stride] */
+	const float *user;			/* [stride]; NULL: nothing is known of him */
 	IdMap	   *excluded;		/* NULL: none */
 	IdMap	   *candidates;		/* NULL: all items */
 	TopK	   *best;
@@ -306,14 +306,16 @@ reject_cold_user(const ModelCache *cache, Datum id, bool isnull)
 			(errcode(ERRCODE_NO_DATA_FOUND),
 			 errmsg("nothing is known of user %s", isnull ? "null" :
 					id_to_text(&cache->sides[ALS_USERS].type, id)),
-			 errdetail("Neither has model \"%s\" been trained with the user, nor are there ratings of items that it knows.",
-					   get_rel_name(cache->model)),
+			 errdetail("Neither has model \"%s\" been trained with ratings%s of the user, nor are there any now of items that it knows.",
+					   get_rel_name(cache->model),
+					   cache->run.feedback == ALS_IMPLICIT ? " above 0" : ""),
 			 errhint("Pass cold_start => 'popular' for the items with the most ratings, or 'none' for no rows.")));
 }
 
 /*
  * Finds the factors of a user, stored or folded in from the live source, and
- * leaves out what he has there.  No factors if there is nothing to go by.
+ * leaves out what he has there.  No factors if there is nothing to go by; what
+ * is stored may be as little, while there are better ratings by now.
  * False if reading the source has replaced the model.
  */
 static bool
@@ -322,13 +324,13 @@ find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
 	ModelCache *cache = recommendation->cache;
 	const float *row = cache_lookup(cache, ALS_USERS, id);
 
-	if (row != NULL)
+	if (cache_knows_user(cache, row))
 	{
 		size_t		bytes = cache->stride * sizeof(float);
-		void	   *allocation = palloc(bytes + ALS_ALIGNMENT);
+		void	   *copy = (void *)
+			TYPEALIGN(ALS_ALIGNMENT, palloc(bytes + ALS_ALIGNMENT));
 
-		recommendation->user = (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
-		memcpy(recommendation->user, row, bytes);
+		recommendation->user = memcpy(copy, row, bytes);
 		if (exclude_seen && cache->run.source != NULL)
 			history_add_seen(cache, id, recommendation->excluded);
 		return !cache_replaced(cache);
@@ -343,7 +345,9 @@ find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
 		if (exclude_seen)
 			for (uint64 i = 0; i < ratings.size; i++)
 				idmap_add(recommendation->excluded, ratings.ratings[i].id);
-		recommendation->user = fold_in(cache, ALS_USERS, &ratings);
+		row = fold_in(cache, ALS_USERS, &ratings);
+		if (cache_knows_user(cache, row))
+			recommendation->user = row;
 	}
 	return true;
 }
@@ -431,7 +435,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	add_filters(fcinfo, first + FOR_EXCLUDE, first + FOR_CANDIDATES,
 				&recommendation);
 	recommendation.user = fold_in(cache, ALS_USERS, &ratings);
-	if (recommendation.user != NULL)
+	if (cache_knows_user(cache, recommendation.user))
 		find_best(&recommendation, k, result);
 }
 

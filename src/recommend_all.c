@@ -224,14 +224,15 @@ read_seen(Recommendations *call)
 		call->ratings = NULL;	/* nor is there a file */
 }
 
-/* Collects the users who are asked for. */
+/* Collects the users who are asked for and known. */
 static bool
 add_user(Datum id, const float *row, void *arg)
 {
 	Recommendations *call = arg;
 	uint32		index;
 
-	if (call->wanted == NULL || idmap_find(call->wanted, id, &index))
+	if (cache_knows_user(call->cache, row) &&
+		(call->wanted == NULL || idmap_find(call->wanted, id, &index)))
 		idmap_add(call->users, id);
 	return true;
 }
@@ -251,7 +252,7 @@ look_up_users(Recommendations *call)
 		const float *row = cache_lookup(call->cache, ALS_USERS, id);
 
 		CHECK_FOR_INTERRUPTS();
-		if (row == NULL)
+		if (!cache_knows_user(call->cache, row))
 			continue;
 		/* before the id is hashed, by which the row may go */
 		memcpy(call->few + idmap_size(call->users) * stride, row,
