@@ -8,12 +8,14 @@
 #include "control.h"
 #include "fmgr.h"
 #include "settings.h"
+#include "shared.h"
 
 PG_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 
 int			cache_size_setting;
+int			shared_cache_size_setting;
 static char *kernels_setting;
 
 /* als.kernels must name kernels that this machine can run. */
@@ -51,6 +53,13 @@ _PG_init(void)
 							256 * 1024, 64, MAX_KILOBYTES,
 							PGC_USERSET, GUC_UNIT_KB,
 							NULL, NULL, NULL);
+	DefineCustomIntVariable("als.shared_cache_size",
+							"Sets the shared memory that sessions share models' factors in.",
+							"What does not fit, each session keeps to itself; zero shares nothing.",
+							&shared_cache_size_setting,
+							256 * 1024, 0, MAX_KILOBYTES,
+							PGC_SIGHUP, GUC_UNIT_KB,
+							NULL, NULL, NULL);
 	DefineCustomStringVariable("als.kernels",
 							   "Sets the instruction set of the inner loops.",
 							   "One of auto, reference, generic, avx2 and avx512; meant for tests.",
@@ -59,5 +68,6 @@ _PG_init(void)
 							   check_kernels, NULL, NULL);
 	reserve_guc_prefix("als");
 	cache_init();
+	shared_init();
 	control_request();
 }

@@ -51,8 +51,12 @@ area_create(size_t size, bool shared, const char *purpose)
 		callback.arg = &request;
 		callback.previous = error_context_stack;
 		error_context_stack = &callback;
-		area.segment = dsm_create(size + ALS_ALIGNMENT, 0);
+		area.segment = dsm_create(size + ALS_ALIGNMENT,
+								  DSM_CREATE_NULL_IF_MAXSEGMENTS);
 		error_context_stack = callback.previous;
+	}
+	if (area.segment != NULL)
+	{
 		area.handle = dsm_segment_handle(area.segment);
 		area.address = dsm_segment_address(area.segment);
 	}

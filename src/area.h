@@ -19,11 +19,19 @@ typedef struct Area
 extern size_t area_reserve(size_t *size, size_t bytes);
 
 /*
- * Allocates; what it is for goes into the message if there is no memory.
+ * Allocates; what it is for goes into the message if there is no memory.  Where
+ * shared memory is asked for and the server has no segment left, it is private.
  * Private memory belongs to the current memory context, a segment to the
  * current resource owner: both go away with the transaction at the latest.
  */
 extern Area area_create(size_t size, bool shared, const char *purpose);
+
+/* Can workers map it? */
+static inline bool
+area_is_shared(const Area *area)
+{
+	return area->handle != DSM_HANDLE_INVALID;
+}
 
 /* Maps a segment in a worker. */
 extern Area area_attach(dsm_handle handle);

@@ -145,6 +145,12 @@ create_area(const Ratings *ratings, bool spilled, bool shared)
 	area = area_create(size, shared || spilled, "the ratings");
 	blocks = (RatingBlocks *) area.address;
 	*blocks = layout;
+	if (spilled && area.segment == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+				 errmsg("too many dynamic shared memory segments"),
+				 errdetail("Ratings in temporary files need one."),
+				 errhint("Try again later, or raise maintenance_work_mem or max_connections.")));
 	if (spilled)
 		SharedFileSetInit(&blocks->fileset, area.segment);
 

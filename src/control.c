@@ -19,6 +19,12 @@
 
 static SharedControl *control = NULL;
 
+SharedControl *
+control_there(void)
+{
+	return control;
+}
+
 int
 try_shared_memory(void (*step) (void *arg), void *arg)
 {
@@ -26,6 +32,11 @@ try_shared_memory(void (*step) (void *arg), void *arg)
 	ResourceOwner owner = CurrentResourceOwner;
 	ErrorData  *volatile error = NULL;
 
+	if (IsInParallelMode())
+	{
+		step(arg);
+		return 0;
+	}
 	BeginInternalSubTransaction(NULL);
 	MemoryContextSwitchTo(context);
 	PG_TRY();
@@ -46,8 +57,14 @@ try_shared_memory(void (*step) (void *arg), void *arg)
 
 	if (error == NULL)
 		return 0;
-	if (error->sqlerrcode != ERRCODE_DISK_FULL &&
-		error->sqlerrcode != ERRCODE_OUT_OF_MEMORY)
+
+	/*
+	 * A lack of resources, or what an earlier one has left in the registry of
+	 * PostgreSQL 17 and later: an entry without its segment
+	 */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+		ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) &&
+		error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
 		ReThrowError(error);
 	return error->sqlerrcode;
 }
@@ -91,14 +108,20 @@ find_in_registry(void *arg)
 }
 
 SharedControl *
-control_find(void)
+control_find(bool required)
 {
-	/* a parallel worker has no subtransactions */
-	if (control == NULL && !IsInParallelMode() &&
-		try_shared_memory(find_in_registry, NULL) == ERRCODE_OUT_OF_MEMORY)
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("could not map the shared memory of als")));
+	/* in parallel mode a failure could not be undone */
+	if (control == NULL && !IsInParallelMode())
+	{
+		int			code = try_shared_memory(find_in_registry, NULL);
+
+		/* without room on the disk, or in the registry, nobody has it */
+		if (required && code != 0 && code != ERRCODE_DISK_FULL &&
+			code != ERRCODE_INTERNAL_ERROR)
+			ereport(ERROR,
+					(errcode(code),
+					 errmsg("could not map the shared memory of als")));
+	}
 	return control;
 }
 
@@ -159,7 +182,7 @@ control_possible(void)
 }
 
 SharedControl *
-control_find(void)
+control_find(bool required)
 {
 	return control;
 }

@@ -10,6 +10,9 @@
 /* als.cache_size, in kilobytes: what a backend keeps of models */
 extern int	cache_size_setting;
 
+/* als.shared_cache_size, in kilobytes: what all backends share of models */
+extern int	shared_cache_size_setting;
+
 /* The inner loops that als.kernels asks for. */
 extern const AlsKernels *chosen_kernels(void);
 

@@ -37,7 +37,18 @@
  * come without triggers, and none of temporary tables.
  *
  * Who has mapped a piece keeps it until it is told to forget the table as ever
- * (see cache.c), whatever becomes of the slot.
+ * (see cache.c), whatever becomes of the slot.  A piece that is not to be found
+ * any more is retired: its slot goes with its last mapping, so that the slots
+ * count every segment there is.  Their number and sizes are bounded by the
+ * server, for segments are few and everybody's: parallel queries need them too.
+ * Only what nobody has mapped makes room for others, since nothing else would
+ * give any; whoever finds none keeps what it needs to itself.
+ *
+ * What nobody will ask for again, of tables or databases that are gone and of
+ * files that are not the table's any more, is retired by whoever looks for room.
+ * A backend that is told that such a table or database has changed looks at the
+ * end of its transaction, the one that drops or retrains it included: it has
+ * the table's exclusive lock, so the piece is not made again if it fails yet.
  */
 #include "compat.h"
 
@@ -47,51 +58,165 @@
 #include "als_core.h"
 #include "catalog/pg_class.h"
 #include "control.h"
+#include "lib/ilist.h"
 #include "settings.h"
 #include "shared.h"
 #include "storage/ipc.h"
 #include "storage/lmgr.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/syscache.h"
 #include "utils/wait_event.h"
 
-/* What maps a piece, and unmaps it with a memory context */
+/* A server has 64 of them, and so many for each backend; see dsm.c. */
+#define SERVER_SEGMENTS (64 + 5 * MaxBackends)
+
+/*
+ * What has a piece mapped, or has taken a slot to do so, for as long as the
+ * memory context lives that it lies in.  Several of one backend have the
+ * segment in common.
+ */
 typedef struct Mapping
 {
 	MemoryContextCallback callback;
-	dsm_segment *segment;
+	dlist_node	node;			/* in mappings */
+	uint64		number;			/* of the slot; 0: none */
+	dsm_segment *segment;		/* NULL: not there (yet) */
 } Mapping;
 
-/* What make_piece is told */
-typedef struct Making
+/* What the steps that need shared memory are told */
+typedef struct Segment
 {
-	const SharedKey *key;
-	const SharedMaker *maker;
-	MemoryContext context;
 	Mapping    *mapping;
-	size_t		size;
-} Making;
+	dsm_handle	handle;			/* to be mapped */
+	size_t		size;			/* to be created */
+} Segment;
+
+static dlist_head mappings = DLIST_STATIC_INIT(mappings);	/* that have slots */
+static int	making = 0;			/* pieces that this backend is making */
+static bool look_again = false; /* something in the registry may be gone */
+
+/* How many segments als may have. */
+static int
+slots_limit(void)
+{
+	return Min(SHARED_SLOTS, SERVER_SEGMENTS / 4);
+}
+
+/* The slot with a number, or NULL if it has been freed; 0: a free one */
+static SharedSlot *
+find_number(SharedControl *control, uint64 number)
+{
+	for (int i = 0; i < slots_limit(); i++)
+		if (control->slots[i].number == number)
+			return &control->slots[i];
+	return NULL;
+}
+
+/* Frees a slot, and its segment, once that is retired and not mapped. */
+static void
+free_unused(SharedSlot *slot)
+{
+	if (!slot->retired || slot->mappings > 0)
+		return;
+	if (slot->handle != DSM_HANDLE_INVALID)
+		dsm_unpin_segment(slot->handle);
+	memset(slot, 0, sizeof(*slot));
+	slot->handle = DSM_HANDLE_INVALID;
+}
+
+/* Makes a piece impossible to find, and the index of an image with it. */
+static void
+retire(SharedControl *control, SharedSlot *slot)
+{
+	uint64		number = slot->number;
+
+	slot->retired = true;
+	free_unused(slot);
+	for (int i = 0; i < slots_limit(); i++)
+		if (control->slots[i].number != 0 &&
+			control->slots[i].key.image == number)
+		{
+			control->slots[i].retired = true;
+			free_unused(&control->slots[i]);
+		}
+}
+
+/* Gives up a mapping's slot; its segment is not mapped any more. */
+static void
+leave_slot(SharedControl *control, Mapping *mapping)
+{
+	SharedSlot *slot;
+
+	dlist_delete(&mapping->node);
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	slot = find_number(control, mapping->number);
+	slot->mappings--;
+	free_unused(slot);
+	LWLockRelease(&control->lock);
+	mapping->number = 0;
+}
+
+/* Unmaps a piece, unless this backend has another mapping of it. */
+static void
+unmap(Mapping *mapping)
+{
+	dsm_segment *segment = mapping->segment;
+	dlist_iter	iter;
+
+	if (mapping->number == 0)
+		return;
+	mapping->segment = NULL;
+	dlist_foreach(iter, &mappings)
+		if (dlist_container(Mapping, node, iter.cur)->segment == segment)
+			segment = NULL;
+	if (segment != NULL)
+		dsm_detach(segment);
+	leave_slot(control_there(), mapping);
+}
 
 /* Memory context callback: unmaps. */
 static void
-unmap(void *arg)
+unmap_with_context(void *arg)
 {
-	Mapping    *mapping = arg;
-
-	if (mapping->segment != NULL)
-		dsm_detach(mapping->segment);
+	unmap(arg);
 }
 
-/* Where a segment will be mapped for as long as a context lives. */
+/* At the end of the process, when all segments have been unmapped */
+static void
+leave_slots(int code, Datum arg)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &mappings)
+		leave_slot(control_there(), dlist_container(Mapping, node, iter.cur));
+}
+
+/* What will have a piece mapped for as long as a context lives. */
 static Mapping *
 create_mapping(MemoryContext context)
 {
+	static bool registered = false;
 	Mapping    *mapping = MemoryContextAllocZero(context, sizeof(Mapping));
 
-	mapping->callback.func = unmap;
+	if (!registered)
+		on_shmem_exit(leave_slots, (Datum) 0);
+	registered = true;
+	mapping->callback.func = unmap_with_context;
 	mapping->callback.arg = mapping;
 	MemoryContextRegisterResetCallback(context, &mapping->callback);
 	return mapping;
+}
+
+/* Takes part in a slot; the control struct is locked. */
+static void
+enter_slot(SharedControl *control, SharedSlot *slot, Mapping *mapping)
+{
+	slot->mappings++;
+	slot->last_use = ++control->clock;
+	mapping->number = slot->number;
+	dlist_push_head(&mappings, &mapping->node);
 }
 
 /* The aligned memory of a mapping */
@@ -112,89 +237,190 @@ changes_lock(Oid table)
 	return tag;
 }
 
-/* Empties a slot; others may have its piece mapped. */
-static void
-empty_slot(SharedSlot *slot)
-{
-	if (slot->handle != DSM_HANDLE_INVALID)
-		dsm_unpin_segment(slot->handle);
-	memset(slot, 0, sizeof(*slot));
-	slot->handle = DSM_HANDLE_INVALID;
-}
-
-static bool
-same_table(const SharedKey *a, const SharedKey *b)
-{
-	return a->database == b->database && a->table == b->table;
-}
-
 /* The slot with a key, or NULL */
 static SharedSlot *
 find_key(SharedControl *control, const SharedKey *key)
 {
-	for (int i = 0; i < SHARED_SLOTS; i++)
-		if (control->slots[i].number != 0 &&
+	for (int i = 0; i < slots_limit(); i++)
+		if (control->slots[i].number != 0 && !control->slots[i].retired &&
 			memcmp(&control->slots[i].key, key, sizeof(*key)) == 0)
 			return &control->slots[i];
 	return NULL;
 }
 
-/* The slot with a number, or NULL if it has been emptied */
+/* Of the pieces that nobody has mapped, that mapped longest ago, or NULL */
 static SharedSlot *
-find_number(SharedControl *control, uint64 number)
-{
-	for (int i = 0; i < SHARED_SLOTS; i++)
-		if (control->slots[i].number == number)
-			return &control->slots[i];
-	return NULL;
-}
-
-/* Of the pieces of other tables, that mapped or made longest ago, or NULL */
-static SharedSlot *
-oldest_slot(SharedControl *control, const SharedKey *key)
+oldest_unused(SharedControl *control)
 {
 	SharedSlot *oldest = NULL;
 
-	for (int i = 0; i < SHARED_SLOTS; i++)
+	for (int i = 0; i < slots_limit(); i++)
 	{
 		SharedSlot *slot = &control->slots[i];
 
-		if (slot->handle != DSM_HANDLE_INVALID &&
-			!same_table(&slot->key, key) &&
+		if (slot->number != 0 && slot->mappings == 0 &&
 			(oldest == NULL || slot->last_use < oldest->last_use))
 			oldest = slot;
 	}
 	return oldest;
 }
 
+/* What pieces take, all of them or those that somebody has mapped */
+static size_t
+shared_size(SharedControl *control, bool mapped)
+{
+	size_t		size = 0;
+
+	for (int i = 0; i < slots_limit(); i++)
+		if (!mapped || control->slots[i].mappings > 0)
+			size += control->slots[i].size;
+	return size;
+}
+
 /*
- * Takes a slot for a piece that is to be made, and returns its number; 0 if
- * there is none, or the piece would be of an image that is no longer there.
+ * Gives up pieces that nobody has mapped, those used longest ago first, until
+ * there is room for size bytes; false if that is not to be had.
  */
-static uint64
+static bool
+make_shared_room(SharedControl *control, size_t size)
+{
+	size_t		limit = (size_t) shared_cache_size_setting * 1024;
+
+	if (size > 0 && shared_size(control, true) + size > limit)
+		return false;
+	while (shared_size(control, false) + size > limit)
+	{
+		SharedSlot *oldest = oldest_unused(control);
+
+		if (oldest == NULL)
+			return false;
+		retire(control, oldest);
+	}
+	return true;
+}
+
+/* Will nobody ask for a piece again? */
+static bool
+is_gone(const SharedKey *key)
+{
+	HeapTuple	tuple;
+	bool		gone;
+
+	if (key->database != MyDatabaseId)
+		return !SearchSysCacheExists1(DATABASEOID,
+									  ObjectIdGetDatum(key->database));
+	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(key->table));
+	if (!HeapTupleIsValid(tuple))
+		return true;
+	gone = ((Form_pg_class) GETSTRUCT(tuple))->relfilenode != key->file;
+	ReleaseSysCache(tuple);
+	return gone;
+}
+
+/* Retires what nobody will ask for again, and what is too much. */
+static void
+give_up_gone(SharedControl *control)
+{
+	SharedSlot *slots = palloc(sizeof(control->slots));
+
+	look_again = false;
+	AcceptInvalidationMessages();
+	LWLockAcquire(&control->lock, LW_SHARED);
+	memcpy(slots, control->slots, sizeof(control->slots));
+	LWLockRelease(&control->lock);
+
+	/* without the lock, since it reads the catalog */
+	for (int i = 0; i < slots_limit(); i++)
+		if (slots[i].number != 0 && !slots[i].retired &&
+			!is_gone(&slots[i].key))
+			slots[i].number = 0;
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < slots_limit(); i++)
+		if (slots[i].number != 0 &&
+			control->slots[i].number == slots[i].number)
+			retire(control, &control->slots[i]);
+	make_shared_room(control, 0);
+	control->size_setting = shared_cache_size_setting;
+	LWLockRelease(&control->lock);
+	ConditionVariableBroadcast(&control->made);
+	pfree(slots);
+}
+
+/* Relcache callback: looks without the lock, since it only takes a note. */
+static void
+note_table(Datum arg, Oid table)
+{
+	SharedControl *control = control_there();
+
+	if (control == NULL)
+		return;
+	for (int i = 0; i < slots_limit(); i++)
+		if (control->slots[i].number != 0 &&
+			(table == InvalidOid || control->slots[i].key.table == table))
+			look_again = true;
+}
+
+/* Syscache callback: a database has changed. */
+static void
+note_database(Datum arg, int cache, uint32 hash)
+{
+	look_again = true;
+}
+
+/* Transaction callback: looks if there is a note, or another bound. */
+static void
+look_at_end(XactEvent event, void *arg)
+{
+	SharedControl *control = control_there();
+
+	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
+		control != NULL && OidIsValid(MyDatabaseId) &&
+		(look_again || control->size_setting != shared_cache_size_setting))
+		give_up_gone(control);
+}
+
+void
+shared_init(void)
+{
+	CacheRegisterRelcacheCallback(note_table, (Datum) 0);
+	CacheRegisterSyscacheCallback(DATABASEOID, note_database, (Datum) 0);
+	RegisterXactCallback(look_at_end, NULL);
+}
+
+/*
+ * A slot for a piece that is to be made; NULL if there is none, or the piece
+ * would be of an image that is no longer there.
+ */
+static SharedSlot *
 reserve_slot(SharedControl *control, const SharedKey *key)
 {
 	SharedSlot *slot;
 
-	if (key->part == SHARED_INDEX && find_number(control, key->image) == NULL)
-		return 0;
+	if (key->part == SHARED_INDEX)
+	{
+		slot = find_number(control, key->image);
+		if (slot == NULL || slot->retired)
+			return NULL;
+	}
 
-	/* what there was of the table's file before */
-	for (int i = 0; i < SHARED_SLOTS; i++)
+	/* what there was of the table before, perhaps in other columns */
+	for (int i = 0; i < slots_limit(); i++)
 		if (control->slots[i].number != 0 &&
-			same_table(&control->slots[i].key, key) &&
+			control->slots[i].key.database == key->database &&
+			control->slots[i].key.table == key->table &&
 			control->slots[i].key.part == key->part)
-			empty_slot(&control->slots[i]);
+			retire(control, &control->slots[i]);
 
+	if (find_number(control, 0) == NULL && oldest_unused(control) != NULL)
+		retire(control, oldest_unused(control));
 	slot = find_number(control, 0);
-	if (slot == NULL)
-		slot = oldest_slot(control, key);
-	if (slot == NULL)
-		return 0;
-	empty_slot(slot);
-	slot->key = *key;
-	slot->number = ++control->last_number;
-	return slot->number;
+	if (slot != NULL)
+	{
+		slot->key = *key;
+		slot->number = ++control->last_number;
+	}
+	return slot;
 }
 
 /* Tells, for tests and the curious, what has been done with a piece. */
@@ -207,23 +433,6 @@ report(const char *done, const SharedKey *key)
 							 "shared index", get_rel_name(key->table))));
 }
 
-/* Maps the piece of a slot; the control struct is locked. */
-static void
-map_slot(SharedControl *control, SharedSlot *slot, MemoryContext context,
-		 SharedPiece *piece)
-{
-	Mapping    *mapping = create_mapping(context);
-
-	mapping->segment = dsm_attach(slot->handle);
-	if (mapping->segment == NULL)
-		elog(ERROR, "shared factors have no segment");
-	dsm_pin_mapping(mapping->segment);
-	slot->last_use = ++control->clock;
-	piece->memory = mapped_memory(mapping);
-	piece->size = slot->size;
-	piece->number = slot->number;
-}
-
 /* May this transaction make a piece that others see? */
 static bool
 make_possible(const SharedKey *key)
@@ -232,34 +441,48 @@ make_possible(const SharedKey *key)
 		!holds_relation_lock(key->table, RowExclusiveLock);
 }
 
-/*
- * Maps a piece if it is there, and else, if it is to be made, reserves its
- * slot: *number is not 0 then.  Waits for others who make it.
- */
+/* Does a piece of that size fit into what this session may keep? */
 static bool
+fits_session(size_t size)
+{
+	return size <= (size_t) cache_size_setting * 1024;
+}
+
+/*
+ * Takes part in the slot of a piece if that is there, and else, if it is to be
+ * made, in a new one.  Waits for others who make it, unless this backend makes
+ * one itself, for which they may be waiting.  Returns a copy of the slot, whose
+ * number is 0 if there is none.
+ */
+static SharedSlot
 find_or_reserve(SharedControl *control, const SharedKey *key, bool make,
-				MemoryContext context, SharedPiece *piece, uint64 *number)
+				Mapping *mapping)
 {
 	LOCKTAG		tag = changes_lock(key->table);
-	bool		found = false;
+	SharedSlot	result;
 	bool		wait;
 
-	*number = 0;
-	make = make && make_possible(key);
 	do
 	{
 		bool		unchanged = make &&
 			LockAcquire(&tag, ShareLock, false, true) != LOCKACQUIRE_NOT_AVAIL;
 		SharedSlot *slot;
+		bool		found;
 
 		LWLockAcquire(&control->lock, LW_EXCLUSIVE);
 		slot = find_key(control, key);
 		found = slot != NULL && slot->handle != DSM_HANDLE_INVALID;
-		wait = slot != NULL && !found && make;
-		if (found)
-			map_slot(control, slot, context, piece);
-		else if (slot == NULL && unchanged)
-			*number = reserve_slot(control, key);
+		wait = slot != NULL && !found && make && making == 0;
+		if (slot == NULL && unchanged)
+			slot = reserve_slot(control, key);
+		else if (!found || !fits_session(slot->size))
+			slot = NULL;
+		memset(&result, 0, sizeof(result));
+		if (slot != NULL)
+		{
+			enter_slot(control, slot, mapping);
+			result = *slot;
+		}
 		LWLockRelease(&control->lock);
 
 		if (unchanged)
@@ -268,136 +491,171 @@ find_or_reserve(SharedControl *control, const SharedKey *key, bool make,
 			ConditionVariableSleep(&control->made, PG_WAIT_EXTENSION);
 	} while (wait);
 	ConditionVariableCancelSleep();
-	if (found)
-		report("found", key);
-	return found;
+	return result;
 }
 
-/* Empties the slot with a number, if that has not been done already. */
+/* Maps a segment, for the first time or once more. */
 static void
-abandon(int code, Datum number)
+map_segment(void *arg)
 {
-	SharedControl *control = control_find();
-	SharedSlot *slot;
+	Segment    *segment = arg;
+	dsm_segment *mapped = dsm_find_mapping(segment->handle);
 
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, DatumGetUInt64(number));
-	if (slot != NULL)
-		empty_slot(slot);
-	LWLockRelease(&control->lock);
-	ConditionVariableBroadcast(&control->made);
-}
-
-/*
- * Gives up pieces of other tables until there is room for size bytes in the
- * slot; false if there is not, or the slot has been emptied.
- */
-static bool
-make_shared_room(SharedControl *control, uint64 number, size_t size)
-{
-	size_t		limit = (size_t) cache_size_setting * 1024;
-	SharedSlot *slot;
-	bool		fits = false;
-
-	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, number);
-	while (slot != NULL && !fits)
+	if (mapped == NULL)
 	{
-		size_t		used = 0;
-		SharedSlot *oldest;
-
-		for (int i = 0; i < SHARED_SLOTS; i++)
-			used += control->slots[i].size;
-		fits = used + size <= limit;
-		if (fits)
-			break;
-		oldest = oldest_slot(control, &slot->key);
-		if (oldest == NULL)
-			break;
-		empty_slot(oldest);
+		mapped = dsm_attach(segment->handle);
+		if (mapped == NULL)
+			elog(ERROR, "shared factors have no segment");
+		dsm_pin_mapping(mapped);
 	}
-	if (fits)
-		slot->size = size;
-	LWLockRelease(&control->lock);
-	return fits;
+	segment->mapping->segment = mapped;
 }
 
 /* Creates the segment of a piece. */
 static void
 create_segment(void *arg)
 {
-	Making	   *making = arg;
+	Segment    *segment = arg;
 
-	making->mapping->segment = dsm_create(making->size + ALS_ALIGNMENT, 0);
-	dsm_pin_mapping(making->mapping->segment);
+	segment->mapping->segment = dsm_create(segment->size + ALS_ALIGNMENT, 0);
+	dsm_pin_mapping(segment->mapping->segment);
 }
 
-/* Makes a piece and publishes it, unless its slot has been emptied. */
-static bool
-make_piece(SharedControl *control, uint64 number, Making *making,
-		   SharedPiece *piece)
+/* Describes a piece that is mapped. */
+static void
+describe(SharedPiece *piece, const Mapping *mapping, size_t size)
 {
+	piece->memory = mapped_memory(mapping);
+	piece->size = size;
+	piece->number = mapping->number;
+}
+
+/* Maps the piece of a slot. */
+static bool
+map_piece(const SharedSlot *slot, Mapping *mapping, SharedPiece *piece)
+{
+	Segment		segment = {.mapping = mapping, .handle = slot->handle};
+
+	if (try_shared_memory(map_segment, &segment) != 0)
+		return false;
+	describe(piece, mapping, slot->size);
+	report("found", &slot->key);
+	return true;
+}
+
+/* Cleanup: nobody may wait for a piece that is not made. */
+static void
+stop_making(int code, Datum arg)
+{
+	SharedControl *control = control_there();
+	Mapping    *mapping = (Mapping *) DatumGetPointer(arg);
 	SharedSlot *slot;
 
-	making->size = making->maker->size(making->maker->arg);
-	if (!make_shared_room(control, number, making->size))
-		return false;
-	making->mapping = create_mapping(making->context);
-	if (try_shared_memory(create_segment, making) != 0)
-		return false;
-	piece->memory = mapped_memory(making->mapping);
-	piece->size = making->size;
-	piece->number = number;
-	making->maker->fill(piece->memory, making->maker->arg);
-
+	making--;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, number);
-	if (slot != NULL)
-	{
-		dsm_pin_segment(making->mapping->segment);
-		slot->handle = dsm_segment_handle(making->mapping->segment);
-		slot->last_use = ++control->clock;
-	}
+	slot = find_number(control, mapping->number);
+	if (slot->handle == DSM_HANDLE_INVALID)
+		slot->retired = true;
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&control->made);
-	report(slot != NULL ? "published" : "could not publish", making->key);
+}
+
+/* Makes room for a piece that is being made. */
+static bool
+take_room(SharedControl *control, const Mapping *mapping, size_t size)
+{
+	SharedSlot *slot;
+	bool		fits;
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	slot = find_number(control, mapping->number);
+	fits = fits_session(size) && !slot->retired &&
+		make_shared_room(control, size);
+	if (fits)
+		slot->size = size;
+	LWLockRelease(&control->lock);
+	return fits;
+}
+
+/* Makes a piece and publishes it, unless it has been retired meanwhile. */
+static bool
+make_piece(SharedControl *control, const SharedKey *key,
+		   const SharedMaker *maker, Mapping *mapping, SharedPiece *piece)
+{
+	Segment		segment = {.mapping = mapping};
+	SharedSlot *slot;
+	bool		published;
+
+	segment.size = maker->size(maker->arg);
+	if (!take_room(control, mapping, segment.size) ||
+		try_shared_memory(create_segment, &segment) != 0)
+		return false;
+	describe(piece, mapping, segment.size);
+	maker->fill(piece->memory, maker->arg);
+
+	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
+	slot = find_number(control, mapping->number);
+	published = !slot->retired;
+	if (published)
+	{
+		dsm_pin_segment(mapping->segment);
+		slot->handle = dsm_segment_handle(mapping->segment);
+	}
+	LWLockRelease(&control->lock);
+	report(published ? "published" : "could not publish", key);
 	return true;
+}
+
+/* Finds a piece or, if there is a maker, makes it. */
+static bool
+get(const SharedKey *key, const SharedMaker *maker, MemoryContext context,
+	SharedPiece *piece)
+{
+	SharedControl *control = NULL;
+	Mapping    *mapping;
+	SharedSlot	slot;
+	volatile bool done = false;
+
+	if (shared_cache_size_setting > 0 && !RecoveryInProgress())
+		control = control_find(false);
+	if (control == NULL)
+		return false;
+	mapping = create_mapping(context);
+	slot = find_or_reserve(control, key, false, mapping);
+	if (slot.number == 0 && maker != NULL && make_possible(key))
+	{
+		give_up_gone(control);
+		slot = find_or_reserve(control, key, true, mapping);
+	}
+
+	if (slot.number != 0 && slot.handle != DSM_HANDLE_INVALID)
+		done = map_piece(&slot, mapping, piece);
+	else if (slot.number != 0)
+	{
+		making++;
+		PG_ENSURE_ERROR_CLEANUP(stop_making, PointerGetDatum(mapping));
+		{
+			done = make_piece(control, key, maker, mapping, piece);
+		}
+		PG_END_ENSURE_ERROR_CLEANUP(stop_making, PointerGetDatum(mapping));
+		stop_making(0, PointerGetDatum(mapping));
+	}
+	if (!done)
+		unmap(mapping);
+	return done;
 }
 
 bool
 shared_get(const SharedKey *key, const SharedMaker *maker,
 		   MemoryContext context, SharedPiece *piece)
 {
-	SharedControl *control = RecoveryInProgress() ? NULL : control_find();
-	Making		making = {key, maker, context, NULL, 0};
-	uint64		number;
-	bool		made;
-
-	if (control == NULL)
-		return false;
-	if (find_or_reserve(control, key, true, context, piece, &number))
-		return true;
-	if (number == 0)
-		return false;
-
-	PG_ENSURE_ERROR_CLEANUP(abandon, UInt64GetDatum(number));
-	{
-		made = make_piece(control, number, &making, piece);
-	}
-	PG_END_ENSURE_ERROR_CLEANUP(abandon, UInt64GetDatum(number));
-	if (!made)
-		abandon(0, UInt64GetDatum(number));
-	return made;
+	return get(key, maker, context, piece);
 }
 
 bool
 shared_find(const SharedKey *key, MemoryContext context, SharedPiece *piece)
 {
-	SharedControl *control = RecoveryInProgress() ? NULL : control_find();
-	uint64		number;
-
-	return control != NULL &&
-		find_or_reserve(control, key, false, context, piece, &number);
+	return get(key, NULL, context, piece);
 }
 
 void
@@ -407,19 +665,19 @@ shared_forget(Oid table)
 	SharedControl *control;
 
 	/* whoever shares pieces later has to see the lock */
-	if (!control_possible() ||
-		LockAcquire(&tag, RowExclusiveLock, false, false) ==
-		LOCKACQUIRE_ALREADY_HELD)
+	if (!control_possible() || LockAcquire(&tag, RowExclusiveLock, false,
+										   false) == LOCKACQUIRE_ALREADY_HELD)
 		return;
-	control = control_find();
+	control = control_find(true);
 	if (control == NULL)
 		return;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < SHARED_SLOTS; i++)
-		if (control->slots[i].key.database == MyDatabaseId &&
+	for (int i = 0; i < slots_limit(); i++)
+		if (control->slots[i].number != 0 &&
+			control->slots[i].key.database == MyDatabaseId &&
 			control->slots[i].key.table == table)
-			empty_slot(&control->slots[i]);
+			retire(control, &control->slots[i]);
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&control->made);
 }

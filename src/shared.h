@@ -51,15 +51,18 @@ typedef struct SharedPiece
 } SharedPiece;
 
 
+/* Registers what keeps the pieces of tables that are gone from staying. */
+extern void shared_init(void);
+
 /*
  * Finds what another backend has made, waits while one is making it, or makes
  * it, which an error may interrupt.  Mapped for as long as context lives.
  *
  * False if that cannot be shared (now): the server is not set up for it or is
- * in recovery, the piece and others of tables in use do not fit into
- * als.cache_size, there is no more shared memory, or the table has changes
- * that are not committed.  It may have been made all the same, unshared, when
- * the table changes meanwhile.
+ * in recovery, the piece and others in use do not fit into
+ * als.shared_cache_size or it alone not into als.cache_size, there is no more
+ * shared memory, or the table has changes that are not committed.  It may have
+ * been made all the same, unshared, when the table changes meanwhile.
  */
 extern bool shared_get(const SharedKey *key, const SharedMaker *maker,
 					   MemoryContext context, SharedPiece *piece);

@@ -77,8 +77,11 @@ team_run(const char *worker, TeamFunction function, Area *area,
 		 Area *const sets[TEAM_SETS], int nworkers)
 {
 	ParallelContext *context = NULL;
+	bool		shared = area_is_shared(area);
 
-	if (nworkers > 0)
+	for (int set = 0; set < TEAM_SETS; set++)
+		shared &= sets[set] == NULL || area_is_shared(sets[set]);
+	if (nworkers > 0 && shared)
 	{
 		TeamHandles *handles;
 

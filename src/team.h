@@ -20,8 +20,8 @@ typedef void (*TeamFunction) (Area *area, Area *const sets[TEAM_SETS]);
 
 /*
  * Runs the function here and in as many as nworkers workers, whose entry point
- * in this library is called worker; returns when all are done.  The areas are
- * shared unless nworkers is 0.
+ * in this library is called worker; returns when all are done.  There are none
+ * if an area is private, for nworkers is 0 or the server has no segment left.
  */
 extern void team_run(const char *worker, TeamFunction function, Area *area,
 					 Area *const sets[TEAM_SETS], int nworkers);

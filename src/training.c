@@ -188,6 +188,15 @@ als_training_worker(dsm_segment *segment, shm_toc *toc)
 	area_free(&areas.measurement);
 }
 
+/* Can workers map all that there is of a training? */
+static bool
+workers_possible(const TrainingAreas *areas, bool validating)
+{
+	return area_is_shared(&areas->ratings) && area_is_shared(&areas->shared) &&
+		(!validating || (area_is_shared(&areas->held_out) &&
+						 area_is_shared(&areas->measurement)));
+}
+
 /* Lets the participants begin. */
 static void
 start_participants(TrainingShared *shared, int participants)
@@ -258,7 +267,8 @@ training_run(Training *training)
 
 	participant_init(&leader, &training->areas, true);
 
-	if (training->nworkers > 0)
+	if (training->nworkers > 0 &&
+		workers_possible(&training->areas, shared->validating))
 	{
 		TrainingHandles *handles;
 

@@ -80,4 +80,41 @@ SELECT run FROM als_train('old', 'ratings', factors => 5, workers => 0);
 	$node->stop;
 }
 
+# A full /dev/shm, of a server that has one of its own
+SKIP:
+{
+	my @own = ('unshare', '--user', '--map-current-user', '--keep-caps', '--mount');
+	my $mount = 'mount -t tmpfs -o size=12m als_test /dev/shm';
+	skip 'may not have a /dev/shm of its own', 1
+	  if system("@own sh -c '$mount' >/dev/null 2>&1") != 0;
+
+	my $node = PostgreSQL::Test::Cluster->new('full');
+	$node->init;
+	$node->append_conf('postgresql.conf', q{
+max_parallel_maintenance_workers = 2
+dynamic_shared_memory_type = posix
+shared_preload_libraries = 'als'
+});
+	my ($data, $log) = ($node->data_dir, $node->logfile);
+	is(system(@own, 'sh', '-c', "$mount && exec pg_ctl -s -w -D '$data' -l '$log' start"), 0, 'full: the server starts');
+	$node->_update_pid(1);
+	$node->safe_psql('postgres', q{
+CREATE EXTENSION als;
+CREATE TABLE ratings AS SELECT i % 50 AS user_id, i % 9000 AS item_id, 1 AS rating FROM generate_series(1, 20000) i;
+});
+	my ($stdout, $stderr);
+	$node->psql('postgres', q{
+		\set VERBOSITY verbose
+		SELECT als_train('model', 'ratings', factors => 400, iterations => 1, workers => 2);
+		SELECT 'trained', workers FROM als_train('model', 'ratings', factors => 400, iterations => 1, workers => 0);
+		SELECT 'served', count(*) FROM als_recommend('model', 7, 20, exclude_seen => false), generate_series(1, 2);
+		SELECT 'again', count(*) FROM als_recommend('model', 7, 20, exclude_seen => false);},
+		on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+	like($stderr, qr/ERROR:  53100: could not resize .*shared memory.*: No space left on device/, 'full: a training fails');
+	like($stderr, qr{HINT:  .*/dev/shm.*dynamic_shared_memory_type.*workers => 0}, 'full: and says what to do');
+	is(() = $stderr =~ /ERROR:/g, 1, 'full: it alone does');
+	is($stdout, "trained|0\nserved|40\nagain|20", 'full: another does not, and serving keeps copies of its own');
+	$node->stop;
+}
+
 done_testing();

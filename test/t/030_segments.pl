@@ -1,0 +1,243 @@
+# Segments of dynamic shared memory are few, and everybody's: what als takes of
+# them is bounded, and what nobody will ask for again is given back.
+
+use strict;
+use warnings;
+
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+# Few connections, and so few segments: 64 and 5 for each of 18 processes: 8 clients,
+# as many workers, autovacuum's two.
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = 'als'
+dynamic_shared_memory_type = mmap
+max_connections = 8
+max_worker_processes = 8
+max_parallel_maintenance_workers = 2
+autovacuum_max_workers = 1
+max_wal_senders = 0
+max_prepared_transactions = 2
+autovacuum = off
+});
+$node->start;
+my $bound = int((64 + 5 * 18) / 4);
+
+$node->safe_psql('postgres', q{
+CREATE EXTENSION als;
+CREATE TABLE ratings AS SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 8) u, generate_series(1, 9) i;
+CREATE TABLE broad AS SELECT i % 50 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 4000) i;
+CREATE FUNCTION recommend(model regclass) RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+	RETURN (SELECT count(*) FROM als_recommend(model, 1, 5, exclude_seen => false));
+END $$;
+});
+
+# Files of the segments, the server's own included, and their bytes
+sub segments { my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*'); return scalar @files; }
+
+sub bytes
+{
+	my $bytes = 0;
+	$bytes += -s $_ // 0 for glob($node->data_dir . '/pg_dynshmem/mmap.*');
+	return $bytes;
+}
+
+# Waits for all other sessions to have left.
+sub alone
+{
+	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()})
+	  or die 'sessions do not leave';
+	return;
+}
+
+# A session that stays connected
+sub session
+{
+	my %session = (in => '', out => '', err => '');
+	$session{run} = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres') ],
+		'<', \$session{in}, '>', \$session{out}, '2>', \$session{err}, IPC::Run::timeout(600));
+	return \%session;
+}
+
+sub ask
+{
+	my ($session, $sql) = @_;
+	$session->{out} = '';
+	$session->{in} .= "$sql;\n\\echo done\n";
+	$session->{run}->pump until $session->{out} =~ /^done\n/m || !$session->{run}->pumpable;
+	(my $out = $session->{out}) =~ s/\n?done\n//;
+	return $out;
+}
+
+sub leave
+{
+	my ($session) = @_;
+	$session->{in} .= "\\q\n";
+	$session->{run}->finish;
+	return $session->{err};
+}
+
+# Nobody has anything: two of the server's own, and what statistics take
+my $before = segments();
+my $bytes_before = bytes();
+
+# One session trains, asks twice, drops, three hundred times, while others
+# train with workers and ask.  No model is ever asked for by another session.
+my $other = session();
+my $dropper = session();
+my $most = 0;
+foreach my $round (1 .. 30)
+{
+	ask($dropper, join ';', map {
+			"SELECT run FROM als_train('m$_', 'ratings', factors => 2, iterations => 1); SELECT recommend('m$_'), recommend('m$_'); DROP TABLE m$_"
+	} map { $round * 10 + $_ } 1 .. 10);
+	is(ask($other, q{SELECT workers FROM als_train('others', 'broad', factors => 4, iterations => 1, workers => 2); SELECT recommend('others')}),
+		"2\n5", "round $round: others have workers") if $round % 10 == 0;
+	$most = segments() if $most < segments();
+}
+cmp_ok($most, '<=', $before + $bound + 6, 'segments are bounded');
+# a session that goes on, and drops, has none left of what it has dropped
+ask($dropper, 'SELECT 1');
+cmp_ok(segments(), '<=', $before + 6, 'and given back with the models');
+is(leave($dropper), '', 'without an error of the one');
+is(leave($other), '', 'or of the other');
+alone();
+$node->safe_psql('postgres', 'DROP TABLE others');
+is(segments(), $before, 'nothing is left of them');
+
+# More live models than there are segments: who finds none keeps a copy to
+# himself, and sessions end in any order.
+$node->safe_psql('postgres', join ';', map { "SELECT run FROM als_train('live$_', 'ratings', factors => 2, iterations => 1)" } 1 .. 75);
+my @sessions = map { session() } 1 .. 5;
+my @order = (3, 0, 4, 1, 2);
+my $all = join ' UNION ALL ', map { "SELECT recommend('live$_') AS n" } 1 .. 75;
+foreach my $again (1, 2)
+{
+	foreach my $session (@sessions)
+	{
+		is(ask($session, "SELECT sum(n) FROM ($all) r"), 75 * 5, "75 models, time $again");
+		cmp_ok(segments(), '<=', $before + $bound + 5, 'segments are bounded');
+	}
+}
+is(ask($sessions[2], q{SELECT workers FROM als_train('live7', 'broad', factors => 4, iterations => 1, workers => 2)}), 2, 'there are some for workers');
+ask($sessions[1], 'ALTER TABLE live9 RENAME TO renamed');
+is(ask($sessions[4], q{SELECT recommend('renamed')}), 5, 'a renamed one');
+is(ask($sessions[0], q{SELECT recommend('live7')}), 5, 'a retrained one');
+foreach my $number (@order)
+{
+	is(leave($sessions[$number]), '', "session $number: no error");
+}
+alone();
+cmp_ok(segments(), '<=', $before + $bound, 'segments are bounded, with nobody there');
+$node->safe_psql('postgres', join ';', (map { $_ == 9 ? 'DROP TABLE renamed' : "DROP TABLE live$_" } 1 .. 75));
+is(segments(), $before, 'dropped models are given back');
+
+# Memory is given back when a table is dropped, by whatever, or written anew.
+foreach my $case (
+	[ 'DROP TABLE', 'DROP TABLE big' ],
+	[ 'DROP TABLE, prepared', q{BEGIN; DROP TABLE big; PREPARE TRANSACTION 'drop'} ],
+	[ 'DROP SCHEMA', 'DROP SCHEMA shop CASCADE', ],
+	[ 'DROP OWNED', 'DROP OWNED BY owner' ],
+	[ 'TRUNCATE', 'TRUNCATE big_items' ],
+	[ 'retraining', q{SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1)} ],
+	[ 'VACUUM FULL', 'VACUUM FULL big_items' ])
+{
+	my ($name, $sql) = @$case;
+	$node->safe_psql('postgres', q{
+DROP ROLE IF EXISTS owner;
+CREATE ROLE owner;
+CREATE SCHEMA shop AUTHORIZATION owner;
+GRANT SELECT ON broad TO owner;
+GRANT CREATE ON SCHEMA public TO owner;
+SET ROLE owner;
+SELECT run FROM als_train('} . ($name eq 'DROP SCHEMA' ? 'shop.big' : 'big') . q{', 'broad', factors => 32, iterations => 1);
+});
+	$node->safe_psql('postgres', q{SET search_path = public, shop; SELECT recommend('big')});
+	alone();
+	cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, "$name: the items are shared");
+	$node->safe_psql('postgres', $sql);
+	cmp_ok(bytes(), '==', $bytes_before, "$name: they are given back");
+	$node->safe_psql('postgres', q{COMMIT PREPARED 'drop'}) if $sql =~ /PREPARE/;
+	$node->safe_psql('postgres', q{DROP TABLE IF EXISTS big; DROP SCHEMA IF EXISTS shop CASCADE; DROP OWNED BY owner; DROP ROLE owner});
+}
+
+# What is rolled back costs no more than making it again.
+$node->safe_psql('postgres', q{
+SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1);
+SELECT recommend('big');
+BEGIN; DROP TABLE big; ROLLBACK;
+BEGIN; SAVEPOINT s; DROP TABLE big; ROLLBACK TO s; SELECT recommend('big'); COMMIT;
+});
+is($node->safe_psql('postgres', q{SELECT recommend('big')}), 5, 'a DROP that is rolled back');
+cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, 'which is shared still, or again');
+
+# A database, when nobody is connected to it any more
+$node->safe_psql('postgres', 'DROP TABLE big; CREATE DATABASE shop');
+$node->safe_psql('shop', q{
+CREATE EXTENSION als;
+CREATE TABLE broad AS SELECT i % 50 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 4000) i;
+SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1);
+SELECT count(*) FROM als_recommend('big', 1, 5, exclude_seen => false);
+});
+alone();
+cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, 'DROP DATABASE: the items are shared');
+$node->safe_psql('postgres', 'DROP DATABASE shop');
+$node->safe_psql('postgres', 'SELECT 1');
+is(bytes(), $bytes_before, 'DROP DATABASE: they are given back with the next transaction');
+
+# Two models that name the same factor tables have them in common, also in a
+# session that asks both; and each lets go of them alone.
+$node->safe_psql('postgres', q{
+SELECT run FROM als_train('first', 'broad', factors => 32, iterations => 1);
+CREATE TABLE second OF als_model;
+INSERT INTO second SELECT * FROM first;
+});
+my $both = session();
+is(ask($both, q{SELECT recommend('first'), recommend('second'), recommend('first'), recommend('second')}), '5|5|5|5', 'two models of the same tables');
+my $shared = bytes();
+cmp_ok($shared - $bytes_before, '<', 2 * 4000 * 32 * 4, 'which are shared once');
+is(ask($both, q{DROP TABLE second; SELECT recommend('first')}), 5, 'one of them is dropped');
+is(bytes(), $shared, 'the other has them still');
+is(ask($both, q{BEGIN; SELECT recommend('first'); SAVEPOINT s; CREATE TABLE third OF als_model; INSERT INTO third SELECT * FROM first; SELECT recommend('third'); ROLLBACK TO s; SELECT recommend('first'); COMMIT}),
+	"5\n5\n5", 'one that is rolled back');
+ask($both, 'DROP TABLE first');
+is(bytes(), $bytes_before, 'and both');
+is(leave($both), '', 'without an error');
+alone();
+
+# The server's bound is als.shared_cache_size, whatever sessions set: a piece
+# takes about 590 kB here.
+$node->append_conf('postgresql.conf', q{als.shared_cache_size = '1300kB'});
+$node->reload;
+$node->safe_psql('postgres', join ';', map { "SELECT run FROM als_train('big$_', 'broad', factors => 32, iterations => 1)" } 1 .. 4);
+my $greedy = session();
+is(ask($greedy, q{SET als.cache_size = '1GB'; SELECT recommend('big1'), recommend('big2'), recommend('big3')}), '5|5|5', 'a session with room for all');
+my $two = bytes();
+cmp_ok($two - $bytes_before, '<', 2 * 1024 * 1024, 'shares no more than the server allows');
+my $small = session();
+is(ask($small, q{SET als.cache_size = '64kB'; SELECT recommend('big4')}), 5, 'a session with room for nothing');
+is(bytes(), $two, 'takes nothing away');
+leave($small);
+leave($greedy);
+alone();
+$node->safe_psql('postgres', q{SET als.cache_size = '64kB'; SELECT recommend('big4')});
+is(bytes(), $two, 'not even from nobody');
+$node->safe_psql('postgres', q{SELECT recommend('big4')});
+is(bytes(), $two, 'what is not in use makes room');
+my ($status, $stdout, $stderr) = $node->psql('postgres', q{SET als.shared_cache_size = '2GB'});
+like($stderr, qr/parameter "als.shared_cache_size" cannot be changed now/, 'only the server sets it');
+alone();
+$node->append_conf('postgresql.conf', 'als.shared_cache_size = 0');
+$node->reload;
+$node->poll_query_until('postgres', q{SELECT setting = '0' FROM pg_settings WHERE name = 'als.shared_cache_size'});
+$node->safe_psql('postgres', 'SELECT recommend(model) FROM als_models');
+is(bytes(), $bytes_before, 'zero shares nothing');
+
+$node->stop;
+unlike(slurp_file($node->logfile), qr/53000|too many dynamic|leak|PANIC|terminated by signal|XX000/, 'nothing leaked, and nobody went without');
+is(segments(), 0, 'nor is a file left');
+done_testing();
