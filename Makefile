@@ -4,11 +4,15 @@
 #   make check             install what is missing, build, and test it
 #   make && make install   build for the pg_config of PATH or PG_CONFIG=...
 #   make installcheck      test what is installed, against a running server
+#   make fuzz              100,000 hostile calls; make check makes some thousand
+#   make sanitize          test it on a server built with sanitizers, which takes
+#                          half an hour; scripts/sanitize.sh says more
+#   make valgrind          the same under valgrind, which takes hours
 #   make bench             measure it against its peers; see bench/README.md
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench check data demo pgspot
+SCRIPTED = bench check data demo fuzz pgspot sanitize valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -19,8 +23,14 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-check demo:
+check demo fuzz:
 	@scripts/$@.sh
+
+sanitize:
+	@scripts/sanitize.sh sanitizers
+
+valgrind:
+	@scripts/sanitize.sh valgrind
 
 bench:
 	@bench/run.sh

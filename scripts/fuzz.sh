@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+#
+# Fuzzes als for long: test/t/090_fuzz.pl, whose head has the settings, with
+# 100,000 calls from another seed each time, on two sessions at once.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+scripts/setup.sh
+choose_pg_config
+build
+install_build
+
+export ALS_FUZZ_CALLS=${ALS_FUZZ_CALLS:-100000} ALS_FUZZ_SESSIONS=${ALS_FUZZ_SESSIONS:-2}
+export ALS_FUZZ_SEED=${ALS_FUZZ_SEED:-$(date +%s)}
+echo "Seed $ALS_FUZZ_SEED"
+trap leave_sandbox EXIT
+enter_sandbox
+run_unprivileged make --no-print-directory installcheck PG_CONFIG="$PG_CONFIG" \
+	REGRESS= PROVE_TESTS=test/t/090_fuzz.pl
