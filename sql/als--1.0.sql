@@ -46,7 +46,7 @@ CREATE TYPE als_model AS (
 COMMENT ON TYPE als_model IS 'a training run of an als model; a model is a table OF als_model';
 COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
 COMMENT ON COLUMN als_model.trained_at IS 'start of the transaction that trained';
-COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg';
+COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg, or from temporary tables';
 COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
 COMMENT ON COLUMN als_model.nonnegative IS 'factors are not below zero; then solver and cg_steps are null';
 COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one element per iteration done';

@@ -40,7 +40,7 @@ read_model_source(Oid model, const ModelRun *run, size_t memory)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" does not know what it was trained from",
 						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg."),
+				 errdetail("It was trained by als_train_agg, or from a temporary table."),
 				 errhint("Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.")));
 
 	callback.callback = source_error_context;

@@ -271,8 +271,8 @@ find_popular(Recommendation *recommendation, uint32 k, Ranked *result)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("cannot tell which items of model \"%s\" are popular",
 						get_rel_name(cache->model)),
-				 errdetail("It was trained by als_train_agg, whose ratings are gone."),
-				 errhint("Train it with als_train, or pass cold_start => 'none'.")));
+				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
+				 errhint("Train it with als_train from a table that stays, or pass cold_start => 'none'.")));
 	popular = history_take_popular(cache, "als_recommend");
 	if (cache_replaced(cache))
 		return;

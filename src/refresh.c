@@ -271,8 +271,8 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("%s cannot read the ratings of model \"%s\"", function,
 						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg, whose ratings are gone."),
-				 errhint("Train it with als_train.")));
+				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
+				 errhint("Train it with als_train, from a table that stays.")));
 	table = refresh.cache->run.factor_tables[side];
 	check_may_lock_rows(table);
 

@@ -190,22 +190,52 @@ source_from_clause(const char *source, char **canonical)
 	return psprintf("(%s\n) AS ratings", *canonical);
 }
 
+/* The plan of a FROM clause; within an SPI connection. */
+static SPIPlanPtr
+source_plan(const char *from_clause, CachedPlanSource **source)
+{
+	char	   *query = psprintf("SELECT * FROM %s", from_clause);
+	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+	*source = linitial(SPI_plan_get_plan_sources(plan));
+	pfree(query);
+	return plan;
+}
+
 /* The columns of a FROM clause; within an SPI connection. */
 static TupleDesc
 source_columns(const char *from_clause)
 {
-	char	   *query = psprintf("SELECT * FROM %s", from_clause);
-	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
-	CachedPlanSource *plansource;
-	TupleDesc	columns;
+	CachedPlanSource *source;
+	SPIPlanPtr	plan = source_plan(from_clause, &source);
+	TupleDesc	columns = CreateTupleDescCopy(source->resultDesc);
 
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	plansource = linitial(SPI_plan_get_plan_sources(plan));
-	columns = CreateTupleDescCopy(plansource->resultDesc);
 	SPI_freeplan(plan);
-	pfree(query);
 	return columns;
+}
+
+bool
+source_is_temporary(const char *source)
+{
+	char	   *canonical;
+	char	   *from_clause = source_from_clause(source, &canonical);
+	CachedPlanSource *plansource;
+	SPIPlanPtr	plan;
+	ListCell   *cell;
+	bool		result = false;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	plan = source_plan(from_clause, &plansource);
+	/* views are among these, and what they are made of */
+	foreach(cell, plansource->relationOids)
+		if (get_rel_persistence(lfirst_oid(cell)) == RELPERSISTENCE_TEMP)
+			result = true;
+	SPI_freeplan(plan);
+	SPI_finish();
+	return result;
 }
 
 /*

@@ -36,4 +36,7 @@ extern Ratings *source_read_split(MemoryContext parent,
 								  const RatingSource *source, size_t memory,
 								  SourceSplit *split, char **canonical);
 
+/* Does it use temporary tables or views, which other sessions do not have? */
+extern bool source_is_temporary(const char *source);
+
 #endif							/* ALS_SOURCE_H */

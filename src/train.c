@@ -17,6 +17,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
@@ -254,7 +255,9 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	else
 		data->ratings = source_read(CurrentMemoryContext, &options->source,
 									memory, &from);
-	data->from = from;
+	data->temporary = get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
+		source_is_temporary(options->source.source);
+	data->from = data->temporary ? NULL : from;
 
 	if (validation->source != NULL)
 	{
@@ -281,6 +284,12 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 				 errhint("Check that the relation or query of validation returns rows.") :
 				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
 						 options->validation.fraction)));
+	if (data->temporary)
+		ereport(NOTICE,
+				(errmsg("model \"%s\" will not know its ratings",
+						target->name),
+				 errdetail("They are read from a temporary table or view, which other sessions do not have."),
+				 errhint("Train from a table that stays, or pass exclude_seen => false where the model is used.")));
 	model_prepare_tables(target, options->parameters.feedback,
 						 data->ratings);
 }

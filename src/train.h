@@ -17,7 +17,9 @@ typedef struct TrainingData
 	instr_time	started;		/* when the training had its turn */
 	instr_time	reading;		/* when reading began, for a refit once more */
 	Ratings    *ratings;
-	const char *from;			/* what was read; NULL for an aggregate */
+	const char *from;			/* what was read; NULL if others cannot: by an
+								 * aggregate, or temporary */
+	bool		temporary;		/* it is the latter */
 	Ratings    *held_out;		/* to validate on, or NULL */
 	const char *validation_from;	/* likewise; NULL if it was set aside */
 	int64		split_seed;		/* with which it was then */
