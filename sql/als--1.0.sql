@@ -74,7 +74,8 @@ CREATE VIEW als_models AS
            pg_catalog.obj_description(c.oid, 'pg_class'::pg_catalog.name) AS description
     FROM pg_catalog.pg_class c
     JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
-    WHERE c.reloftype OPERATOR(pg_catalog.=) 'als_model'::pg_catalog.regtype::pg_catalog.oid;
+    WHERE c.reloftype OPERATOR(pg_catalog.=) 'als_model'::pg_catalog.regtype::pg_catalog.oid
+      AND c.relkind OPERATOR(pg_catalog.=) 'r'::pg_catalog."char";
 COMMENT ON VIEW als_models IS 'all models of the database';
 GRANT SELECT ON als_models TO PUBLIC;
 

@@ -78,6 +78,7 @@ END $$;
 SELECT count(DISTINCT split_part(function::text, '(', 1)) > 10 AS many, bool_and(result(call, 'model') !~ '^[0-9A-Z]{5} ') AS all_answer FROM calls;
 SELECT what, result(call, relation), count(DISTINCT split_part(function::text, '(', 1)) AS functions
 FROM things, calls GROUP BY what, result ORDER BY what, result;
+SELECT name FROM als_models WHERE schema = 'not_a_model' ORDER BY name;
 -- and als_train, which takes a name
 SELECT what, regexp_replace(result(format('SELECT als_train(%L, ''ratings'')', relation::text), NULL), 'pg_toast_\d+', 'pg_toast_...') FROM things
 WHERE what NOT IN ('nothing', 'out of range', 'no relation', 'null', 'catalog') ORDER BY what;
