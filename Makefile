@@ -8,11 +8,12 @@
 #   make sanitize          test it on a server built with sanitizers, which takes
 #                          half an hour; scripts/sanitize.sh says more
 #   make valgrind          the same under valgrind, which takes hours
+#   make soak              eight sessions at random for ten minutes
 #   make bench             measure it against its peers; see bench/README.md
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench check data demo fuzz pgspot sanitize valgrind
+SCRIPTED = bench check data demo fuzz pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -23,7 +24,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-check demo fuzz:
+check demo fuzz soak:
 	@scripts/$@.sh
 
 sanitize:

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+#
+# Lets eight sessions work at random for some ten minutes: test/t/031_soak.pl,
+# whose head has the settings, with another seed each time.
+
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/lib.sh
+
+scripts/setup.sh
+choose_pg_config
+build
+install_build
+
+export ALS_SOAK_OPERATIONS=${ALS_SOAK_OPERATIONS:-20000}
+export ALS_SOAK_SEED=${ALS_SOAK_SEED:-$(date +%s)}
+echo "Seed $ALS_SOAK_SEED"
+trap leave_sandbox EXIT
+enter_sandbox
+run_unprivileged make --no-print-directory installcheck PG_CONFIG="$PG_CONFIG" \
+	REGRESS= PROVE_TESTS=test/t/031_soak.pl PROVE_FLAGS=-v
