@@ -62,4 +62,33 @@ extern SharedControl *control_there(void);
  */
 extern int	try_shared_memory(void (*step) (void *arg), void *arg);
 
+/* What slots.c does, all of it with the struct locked: */
+
+/* How many slots, and so segments, als may have. */
+extern int	slots_limit(void);
+
+/* The slot with a number, or NULL if it has been freed; 0: a free one */
+extern SharedSlot *slot_find_number(SharedControl *control, uint64 number);
+
+/* The slot with a key, unless it is retired; or NULL */
+extern SharedSlot *slot_find_key(SharedControl *control, const SharedKey *key);
+
+/*
+ * A slot for a piece that is to be made; NULL if there is none, or the piece
+ * would be of an image that is no longer there.
+ */
+extern SharedSlot *slot_reserve(SharedControl *control, const SharedKey *key);
+
+/* Makes a piece impossible to find, and the index of an image with it. */
+extern void slot_retire(SharedControl *control, SharedSlot *slot);
+
+/* Frees a slot, and its segment, once that is retired and not mapped. */
+extern void slot_free_unused(SharedSlot *slot);
+
+/*
+ * Gives up pieces that nobody has mapped, those used longest ago first, until
+ * there is room for size bytes; false if that is not to be had.
+ */
+extern bool slots_make_room(SharedControl *control, size_t size);
+
 #endif							/* ALS_CONTROL_H */

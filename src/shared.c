@@ -69,9 +69,6 @@
 #include "utils/syscache.h"
 #include "utils/wait_event.h"
 
-/* A server has 64 of them, and so many for each backend; see dsm.c. */
-#define SERVER_SEGMENTS (64 + 5 * MaxBackends)
-
 /*
  * What has a piece mapped, or has taken a slot to do so, for as long as the
  * memory context lives that it lies in.  Several of one backend have the
@@ -97,52 +94,6 @@ static dlist_head mappings = DLIST_STATIC_INIT(mappings);	/* that have slots */
 static int	making = 0;			/* pieces that this backend is making */
 static bool look_again = false; /* something in the registry may be gone */
 
-/* How many segments als may have. */
-static int
-slots_limit(void)
-{
-	return Min(SHARED_SLOTS, SERVER_SEGMENTS / 4);
-}
-
-/* The slot with a number, or NULL if it has been freed; 0: a free one */
-static SharedSlot *
-find_number(SharedControl *control, uint64 number)
-{
-	for (int i = 0; i < slots_limit(); i++)
-		if (control->slots[i].number == number)
-			return &control->slots[i];
-	return NULL;
-}
-
-/* Frees a slot, and its segment, once that is retired and not mapped. */
-static void
-free_unused(SharedSlot *slot)
-{
-	if (!slot->retired || slot->mappings > 0)
-		return;
-	if (slot->handle != DSM_HANDLE_INVALID)
-		dsm_unpin_segment(slot->handle);
-	memset(slot, 0, sizeof(*slot));
-	slot->handle = DSM_HANDLE_INVALID;
-}
-
-/* Makes a piece impossible to find, and the index of an image with it. */
-static void
-retire(SharedControl *control, SharedSlot *slot)
-{
-	uint64		number = slot->number;
-
-	slot->retired = true;
-	free_unused(slot);
-	for (int i = 0; i < slots_limit(); i++)
-		if (control->slots[i].number != 0 &&
-			control->slots[i].key.image == number)
-		{
-			control->slots[i].retired = true;
-			free_unused(&control->slots[i]);
-		}
-}
-
 /* Gives up a mapping's slot; its segment is not mapped any more. */
 static void
 leave_slot(SharedControl *control, Mapping *mapping)
@@ -151,9 +102,9 @@ leave_slot(SharedControl *control, Mapping *mapping)
 
 	dlist_delete(&mapping->node);
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, mapping->number);
+	slot = slot_find_number(control, mapping->number);
 	slot->mappings--;
-	free_unused(slot);
+	slot_free_unused(slot);
 	LWLockRelease(&control->lock);
 	mapping->number = 0;
 }
@@ -237,68 +188,6 @@ changes_lock(Oid table)
 	return tag;
 }
 
-/* The slot with a key, or NULL */
-static SharedSlot *
-find_key(SharedControl *control, const SharedKey *key)
-{
-	for (int i = 0; i < slots_limit(); i++)
-		if (control->slots[i].number != 0 && !control->slots[i].retired &&
-			memcmp(&control->slots[i].key, key, sizeof(*key)) == 0)
-			return &control->slots[i];
-	return NULL;
-}
-
-/* Of the pieces that nobody has mapped, that mapped longest ago, or NULL */
-static SharedSlot *
-oldest_unused(SharedControl *control)
-{
-	SharedSlot *oldest = NULL;
-
-	for (int i = 0; i < slots_limit(); i++)
-	{
-		SharedSlot *slot = &control->slots[i];
-
-		if (slot->number != 0 && slot->mappings == 0 &&
-			(oldest == NULL || slot->last_use < oldest->last_use))
-			oldest = slot;
-	}
-	return oldest;
-}
-
-/* What pieces take, all of them or those that somebody has mapped */
-static size_t
-shared_size(SharedControl *control, bool mapped)
-{
-	size_t		size = 0;
-
-	for (int i = 0; i < slots_limit(); i++)
-		if (!mapped || control->slots[i].mappings > 0)
-			size += control->slots[i].size;
-	return size;
-}
-
-/*
- * Gives up pieces that nobody has mapped, those used longest ago first, until
- * there is room for size bytes; false if that is not to be had.
- */
-static bool
-make_shared_room(SharedControl *control, size_t size)
-{
-	size_t		limit = (size_t) shared_cache_size_setting * 1024;
-
-	if (size > 0 && shared_size(control, true) + size > limit)
-		return false;
-	while (shared_size(control, false) + size > limit)
-	{
-		SharedSlot *oldest = oldest_unused(control);
-
-		if (oldest == NULL)
-			return false;
-		retire(control, oldest);
-	}
-	return true;
-}
-
 /* Will nobody ask for a piece again? */
 static bool
 is_gone(const SharedKey *key)
@@ -339,8 +228,8 @@ give_up_gone(SharedControl *control)
 	for (int i = 0; i < slots_limit(); i++)
 		if (slots[i].number != 0 &&
 			control->slots[i].number == slots[i].number)
-			retire(control, &control->slots[i]);
-	make_shared_room(control, 0);
+			slot_retire(control, &control->slots[i]);
+	slots_make_room(control, 0);
 	control->size_setting = shared_cache_size_setting;
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&control->made);
@@ -386,41 +275,6 @@ shared_init(void)
 	CacheRegisterRelcacheCallback(note_table, (Datum) 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, note_database, (Datum) 0);
 	RegisterXactCallback(look_at_end, NULL);
-}
-
-/*
- * A slot for a piece that is to be made; NULL if there is none, or the piece
- * would be of an image that is no longer there.
- */
-static SharedSlot *
-reserve_slot(SharedControl *control, const SharedKey *key)
-{
-	SharedSlot *slot;
-
-	if (key->part == SHARED_INDEX)
-	{
-		slot = find_number(control, key->image);
-		if (slot == NULL || slot->retired)
-			return NULL;
-	}
-
-	/* what there was of the table before, perhaps in other columns */
-	for (int i = 0; i < slots_limit(); i++)
-		if (control->slots[i].number != 0 &&
-			control->slots[i].key.database == key->database &&
-			control->slots[i].key.table == key->table &&
-			control->slots[i].key.part == key->part)
-			retire(control, &control->slots[i]);
-
-	if (find_number(control, 0) == NULL && oldest_unused(control) != NULL)
-		retire(control, oldest_unused(control));
-	slot = find_number(control, 0);
-	if (slot != NULL)
-	{
-		slot->key = *key;
-		slot->number = ++control->last_number;
-	}
-	return slot;
 }
 
 /* Tells, for tests and the curious, what has been done with a piece. */
@@ -470,11 +324,11 @@ find_or_reserve(SharedControl *control, const SharedKey *key, bool make,
 		bool		found;
 
 		LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-		slot = find_key(control, key);
+		slot = slot_find_key(control, key);
 		found = slot != NULL && slot->handle != DSM_HANDLE_INVALID;
 		wait = slot != NULL && !found && make && making == 0;
 		if (slot == NULL && unchanged)
-			slot = reserve_slot(control, key);
+			slot = slot_reserve(control, key);
 		else if (!found || !fits_session(slot->size))
 			slot = NULL;
 		memset(&result, 0, sizeof(result));
@@ -553,7 +407,7 @@ stop_making(int code, Datum arg)
 
 	making--;
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, mapping->number);
+	slot = slot_find_number(control, mapping->number);
 	if (slot->handle == DSM_HANDLE_INVALID)
 		slot->retired = true;
 	LWLockRelease(&control->lock);
@@ -568,9 +422,9 @@ take_room(SharedControl *control, const Mapping *mapping, size_t size)
 	bool		fits;
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, mapping->number);
+	slot = slot_find_number(control, mapping->number);
 	fits = fits_session(size) && !slot->retired &&
-		make_shared_room(control, size);
+		slots_make_room(control, size);
 	if (fits)
 		slot->size = size;
 	LWLockRelease(&control->lock);
@@ -594,7 +448,7 @@ make_piece(SharedControl *control, const SharedKey *key,
 	maker->fill(piece->memory, maker->arg);
 
 	LWLockAcquire(&control->lock, LW_EXCLUSIVE);
-	slot = find_number(control, mapping->number);
+	slot = slot_find_number(control, mapping->number);
 	published = !slot->retired;
 	if (published)
 	{
@@ -677,7 +531,7 @@ shared_forget(Oid table)
 		if (control->slots[i].number != 0 &&
 			control->slots[i].key.database == MyDatabaseId &&
 			control->slots[i].key.table == table)
-			retire(control, &control->slots[i]);
+			slot_retire(control, &control->slots[i]);
 	LWLockRelease(&control->lock);
 	ConditionVariableBroadcast(&control->made);
 }
