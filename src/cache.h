@@ -51,6 +51,8 @@ typedef struct PopularItems
 	ScoredItem *items;
 	uint64		size;
 	Oid			role;			/* who has counted them, and may see them */
+	List	   *query;			/* by what query, as analyzed: it says which
+								 * tables the names of the source meant */
 	bool		settled;		/* may be kept: others do not see others */
 } PopularItems;
 

@@ -143,7 +143,7 @@ als_evaluate(PG_FUNCTION_ARGS)
 {
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	EvaluateOptions options;
+	EvaluateOptions options = {0};
 	Evaluation *evaluation;
 	TupleDesc	row_type;
 	HeapTuple	row;
@@ -190,7 +190,7 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context = AllocSetContextCreate(caller, "als evaluation",
 												  ALLOCSET_DEFAULT_SIZES);
-	EvaluateOptions options;
+	EvaluateOptions options = {0};
 	Evaluation *evaluation;
 	const IdType *type;
 	Oid			own;

@@ -19,20 +19,15 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
-/* Says what to do when the model's source cannot be read. */
-static void
-source_error_context(void *arg)
-{
-	errhint("The source of the model is read with the privileges of the user who evaluates, to leave out of the rankings what users were trained with; training => '...' names another relation or query, exclude_seen => false reads none.");
-}
-
 /* Reads what the model was trained from. */
 static Ratings *
 read_model_source(Oid model, const ModelRun *run, size_t memory)
 {
-	RatingSource source = {run->source, run->user_column, run->item_column, NULL};
-	ErrorContextCallback callback;
-	Ratings    *ratings;
+	SourceReader reader = {"als_evaluate", get_rel_name(model),
+	"exclude_seen => false or training => '...'"};
+	RatingSource source = {.source = run->source,
+		.user_column = run->user_column,
+		.item_column = run->item_column};
 	char	   *from;
 
 	if (run->source == NULL)
@@ -43,13 +38,8 @@ read_model_source(Oid model, const ModelRun *run, size_t memory)
 				 errdetail("It was trained by als_train_agg, or from a temporary table."),
 				 errhint("Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.")));
 
-	callback.callback = source_error_context;
-	callback.arg = NULL;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	ratings = source_read(CurrentMemoryContext, &source, memory, &from);
-	error_context_stack = callback.previous;
-	return ratings;
+	source.reader = &reader;
+	return source_read(CurrentMemoryContext, &source, memory, &from);
 }
 
 /* Reads the training set that is named, which has the columns of the test set. */

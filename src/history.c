@@ -5,61 +5,17 @@
  */
 #include "compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "history.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "source.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
-#include "utils/snapmgr.h"
 #include "utils/typcache.h"
-
-/* For messages about reading a model's ratings */
-typedef struct Reading
-{
-	const char *function;
-	const char *source;
-	ErrorContextCallback callback;
-} Reading;
-
-/* Says what was going on when reading failed. */
-static void
-reading_error_context(void *arg)
-{
-	Reading    *reading = arg;
-
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		errhint("%s reads the model's ratings with the privileges of the user who calls it.",
-				reading->function);
-	errcontext("reading ratings from %s", reading->source);
-}
-
-/* Connects to SPI, with what to say if something fails. */
-static void
-begin_reading(Reading *reading, const ModelCache *cache, const char *function)
-{
-	reading->function = function;
-	reading->source = pstrdup(cache->run.source);
-	reading->callback.callback = reading_error_context;
-	reading->callback.arg = reading;
-	reading->callback.previous = error_context_stack;
-	error_context_stack = &reading->callback;
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-}
-
-static void
-end_reading(Reading *reading)
-{
-	SPI_finish();
-	error_context_stack = reading->callback.previous;
-}
 
 /* The name of the column of the source with a side's ids. */
 static const char *
@@ -68,12 +24,11 @@ id_column_name(const ModelCache *cache, AlsSide side)
 	return side == ALS_USERS ? cache->run.user_column : cache->run.item_column;
 }
 
-/* The same as an expression. */
-static char *
+/* The same, quoted. */
+static const char *
 id_column(const ModelCache *cache, AlsSide side)
 {
-	return psprintf("ratings.%s",
-					quote_identifier(id_column_name(cache, side)));
+	return quote_identifier(id_column_name(cache, side));
 }
 
 /* The type of a side's ids, as text. */
@@ -97,6 +52,16 @@ equals_parameter(const char *column, const IdType *type)
 	generate_operator_clause(&clause, column, type->type, cache->eq_opr,
 							 "$1", type->type);
 	return clause.data;
+}
+
+/* The condition on a side's ids in the source. */
+static char *
+equals_id(const ModelCache *cache, AlsSide side)
+{
+	const IdType *type = &cache->sides[side].type;
+
+	return equals_parameter(source_operand(id_column(cache, side), type->type),
+							type);
 }
 
 /* Raises for a row of the given id that a training would not take. */
@@ -134,28 +99,20 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			argument = cache->sides[side].type.type;
 	const char *rating_column = cache->run.rating_column;
-	char	   *canonical;
-	char	   *query;
-	Reading		reading;
+	SourceReader reader = {function, get_rel_name(cache->model), NULL};
+	SourceReading reading;
+	SPIPlanPtr	plan;
 
-	begin_reading(&reading, cache, function);
-	query = psprintf("SELECT %s::%s, %s::pg_catalog.float8 FROM %s WHERE %s",
-					 id_column(cache, other), id_type_name(cache, other),
-					 rating_column == NULL ? "1" :
-					 psprintf("ratings.%s", quote_identifier(rating_column)),
-					 source_from_clause(cache->run.source, &canonical),
-					 equals_parameter(id_column(cache, side),
-									  &cache->sides[side].type));
-	if (!with_active_snapshot)
-	{
-		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
-	}
-	if (SPI_execute_with_args(query, 1, &argument, &id, NULL, true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_with_args failed");
-	if (!with_active_snapshot)
-		PopActiveSnapshot();
+	source_begin(&reading, cache->run.source, &reader);
+	plan = source_prepare(&reading,
+						  psprintf("%s::%s, %s::pg_catalog.float8",
+								   id_column(cache, other),
+								   id_type_name(cache, other),
+								   rating_column == NULL ? "1" :
+								   quote_identifier(rating_column)),
+						  psprintf(" WHERE %s", equals_id(cache, side)),
+						  1, &argument);
+	source_execute(plan, &id, NULL, !with_active_snapshot);
 
 	MemoryContextSwitchTo(caller);
 	row_ratings_init(row, SPI_processed);
@@ -177,57 +134,31 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 		row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
 						rating);
 	}
-	end_reading(&reading);
-}
-
-/* Says what to do when the live source cannot be read. */
-static void
-seen_error_context(void *arg)
-{
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		errhint("als_recommend reads what the user has already seen with the privileges of the user who calls it; exclude_seen => false skips that.");
-	errcontext("finding items already seen in %s", (const char *) arg);
-}
-
-/* Prepares the query for what a user has in the live source. */
-static SPIPlanPtr
-prepare_seen(ModelCache *cache)
-{
-	Oid			argument = cache->sides[ALS_USERS].type.type;
-	char	   *canonical;
-	SPIPlanPtr	plan;
-
-	plan = SPI_prepare(psprintf("SELECT %s::%s FROM %s WHERE %s",
-								id_column(cache, ALS_ITEMS),
-								id_type_name(cache, ALS_ITEMS),
-								source_from_clause(cache->run.source,
-												   &canonical),
-								equals_parameter(id_column(cache, ALS_USERS),
-												 &cache->sides[ALS_USERS].type)),
-					   1, &argument);
-	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(plan);
-	return plan;
+	source_end(&reading);
 }
 
 void
 history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 {
-	ErrorContextCallback callback;
+	SourceReader reader = {"als_recommend", get_rel_name(cache->model),
+	"exclude_seen => false"};
+	SourceReading reading;
 
-	callback.callback = seen_error_context;
-	callback.arg = pstrdup(cache->run.source);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
+	source_begin(&reading, cache->run.source, &reader);
 	if (cache->seen_plan == NULL)
-		cache->seen_plan = prepare_seen(cache);
-	if (SPI_execute_plan(cache->seen_plan, &user, NULL, true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute_plan failed");
+	{
+		Oid			argument = cache->sides[ALS_USERS].type.type;
+		SPIPlanPtr	plan;
+
+		plan = source_prepare(&reading,
+							  psprintf("%s::%s", id_column(cache, ALS_ITEMS),
+									   id_type_name(cache, ALS_ITEMS)),
+							  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
+							  1, &argument);
+		SPI_keepplan(plan);
+		cache->seen_plan = plan;
+	}
+	source_execute(cache->seen_plan, &user, NULL, false);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -238,8 +169,7 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 		if (!isnull)
 			idmap_add(items, item);
 	}
-	SPI_finish();
-	error_context_stack = callback.previous;
+	source_end(&reading);
 }
 
 /* Orders items by falling score, equal ones by id. */
@@ -254,58 +184,26 @@ compare_popular(const void *a, const void *b, void *type)
 	return id_compare(type, item_a->id, item_b->id);
 }
 
-/* The query that counts the rows of each item. */
-static char *
-count_query(ModelCache *cache)
-{
-	char	   *canonical;
-
-	return psprintf("SELECT %s::%s, pg_catalog.count(*) FROM %s WHERE %s IS NOT NULL GROUP BY 1",
-					id_column(cache, ALS_ITEMS),
-					id_type_name(cache, ALS_ITEMS),
-					source_from_clause(cache->run.source, &canonical),
-					id_column(cache, ALS_ITEMS));
-}
-
 /*
  * Whether a query sees the same rows whenever and with whatever settings the
  * present user runs it, as long as nobody changes them.
  */
 static bool
-is_settled(SPIPlanPtr plan)
+is_settled(CachedPlanSource *plan)
 {
-	ListCell   *cell;
-
-	foreach(cell, SPI_plan_get_plan_sources(plan))
-	{
-		CachedPlanSource *source = lfirst(cell);
-
-		if (source->dependsOnRLS ||
-			contain_mutable_functions((Node *) source->query_list))
-			return false;
-	}
-	return true;
+	return !plan->dependsOnRLS &&
+		!contain_mutable_functions((Node *) plan->query_list);
 }
 
-/* Counts the rows of each item, in the current memory context. */
+/* Takes over the counts of items that a query has returned. */
 static void
-count_items(ModelCache *cache, const char *function, PopularItems *popular)
+take_counts(const IdType *type, PopularItems *popular)
 {
-	IdType	   *type = &cache->sides[ALS_ITEMS].type;
-	MemoryContext caller = CurrentMemoryContext;
-	SPIPlanPtr	plan;
-	Reading		reading;
+	MemoryContext old = MemoryContextSwitchTo(popular->context);
 
-	begin_reading(&reading, cache, function);
-	plan = SPI_prepare(count_query(cache), 0, NULL);
-	if (plan == NULL ||
-		SPI_execute_plan(plan, NULL, NULL, true, 0) != SPI_OK_SELECT)
-		elog(ERROR, "counting items failed");
-	popular->settled = is_settled(plan);
-
-	MemoryContextSwitchTo(caller);
 	popular->size = SPI_processed;
-	popular->items = MemoryContextAllocHuge(caller, Max(popular->size, 1) *
+	popular->items = MemoryContextAllocHuge(popular->context,
+											Max(popular->size, 1) *
 											sizeof(ScoredItem));
 	for (uint64 i = 0; i < popular->size; i++)
 	{
@@ -319,46 +217,61 @@ count_items(ModelCache *cache, const char *function, PopularItems *popular)
 			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
 										SPI_tuptable->tupdesc, 2, &isnull));
 	}
-	end_reading(&reading);
 	qsort_arg(popular->items, popular->size, sizeof(ScoredItem),
-			  compare_popular, type);
-}
-
-/* Raises if the user may not read, or no longer, what has been counted. */
-static void
-check_countable(ModelCache *cache, const char *function)
-{
-	Reading		reading;
-
-	begin_reading(&reading, cache, function);
-	if (SPI_execute(psprintf("%s LIMIT 0", count_query(cache)), true, 0) !=
-		SPI_OK_SELECT)
-		elog(ERROR, "SPI_execute failed");
-	end_reading(&reading);
+			  compare_popular, unconstify(IdType *, type));
+	MemoryContextSwitchTo(old);
 }
 
 PopularItems *
 history_take_popular(ModelCache *cache, const char *function)
 {
+	Oid			argument = INT8OID;
+	const char *column = id_column(cache, ALS_ITEMS);
 	PopularItems *popular = cache->popular;
+	SourceReader reader = {function, get_rel_name(cache->model),
+	"cold_start => 'none'"};
+	MemoryContext caller = CurrentMemoryContext;
 	MemoryContext context;
-	MemoryContext caller;
+	SourceReading reading;
+	SPIPlanPtr	plan;
+	CachedPlanSource *query;
+	Datum		limit;
 
-	if (popular != NULL && popular->role == GetUserId())
+	/* nobody else frees it while user code runs */
+	cache->popular = NULL;
+	if (popular != NULL)
+		MemoryContextSetParent(popular->context, caller);
+
+	source_begin(&reading, cache->run.source, &reader);
+	plan = source_prepare(&reading,
+						  psprintf("%s::%s, pg_catalog.count(*)", column,
+								   id_type_name(cache, ALS_ITEMS)),
+						  psprintf(" WHERE %s IS DISTINCT FROM NULL GROUP BY 1 LIMIT $1",
+								   column),
+						  1, &argument);
+	query = source_plan(plan);
+	if (popular != NULL && popular->role == GetUserId() &&
+		equal(popular->query, query->query_list))
 	{
-		cache->popular = NULL;
-		MemoryContextSetParent(popular->context, CurrentMemoryContext);
-		check_countable(cache, function);
-		return popular;
+		/* may this user, still? */
+		limit = Int64GetDatum(0);
+		source_execute(plan, &limit, NULL, false);
 	}
-
-	context = AllocSetContextCreate(CurrentMemoryContext, "als popular items",
-									ALLOCSET_SMALL_SIZES);
-	caller = MemoryContextSwitchTo(context);
-	popular = palloc0(sizeof(PopularItems));
-	popular->context = context;
-	popular->role = GetUserId();
-	count_items(cache, function, popular);
+	else
+	{
+		context = AllocSetContextCreate(caller, "als popular items",
+										ALLOCSET_SMALL_SIZES);
+		MemoryContextSwitchTo(context);
+		popular = palloc0(sizeof(PopularItems));
+		popular->context = context;
+		popular->role = GetUserId();
+		popular->settled = is_settled(query);
+		popular->query = copyObject(query->query_list);
+		limit = Int64GetDatum(PG_INT64_MAX);
+		source_execute(plan, &limit, NULL, false);
+		take_counts(&cache->sides[ALS_ITEMS].type, popular);
+	}
+	source_end(&reading);
 	MemoryContextSwitchTo(caller);
 	return popular;
 }

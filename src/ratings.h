@@ -46,6 +46,8 @@ typedef struct RatingSource
 	const char *user_column;
 	const char *item_column;
 	const char *rating_column;	/* NULL: every row counts 1 */
+	const char *condition;		/* on the rows to read; NULL: all */
+	const struct SourceReader *reader;	/* of a model's source; NULL: given */
 } RatingSource;
 
 /*

@@ -147,7 +147,7 @@ static void
 add_wanted(StringInfo query, const char *column, IdMap *wanted)
 {
 	const IdType *type = idmap_type(wanted);
-	Oid			array_type = get_array_type(type->type);
+	Oid			array_type;
 	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
 	uint32		size = idmap_size(wanted);
 	Datum	   *ids;
@@ -160,6 +160,9 @@ add_wanted(StringInfo query, const char *column, IdMap *wanted)
 	bool		byval;
 	char		alignment;
 
+	op_input_types(equal, &left_type, &right_type);
+	array_type = get_array_type(IsPolymorphicType(right_type) ?
+								type->type : right_type);
 	if (size > FEW_USERS || !OidIsValid(array_type) ||
 		!id_text_is_stable(type->type))
 		return;
@@ -169,22 +172,14 @@ add_wanted(StringInfo query, const char *column, IdMap *wanted)
 	get_typlenbyvalalign(type->type, &length, &byval, &alignment);
 	array = construct_array(ids, size, type->type, length, byval, alignment);
 	getTypeOutputInfo(array_type, &output, &varlena);
-	op_input_types(equal, &left_type, &right_type);
 	appendStringInfoString(query, " AND ");
-	generate_operator_clause(query, column, type->type, equal,
+	generate_operator_clause(query, source_operand(column, type->type),
+							 type->type, equal,
 							 psprintf("ANY (%s::%s)",
 									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
 									  format_type_extended(array_type, -1,
 														   FORMAT_TYPE_FORCE_QUALIFY)),
 							 right_type);
-}
-
-/* Says what to do when the model's ratings cannot be read. */
-static void
-reading_error_context(void *arg)
-{
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		errhint("als_recommend_all reads the model's ratings with the privileges of the user who calls it; exclude_seen => false reads none.");
 }
 
 /*
@@ -194,32 +189,27 @@ reading_error_context(void *arg)
 static void
 read_seen(Recommendations *call)
 {
-	ModelRun   *run = &call->cache->run;
+	const ModelRun *run = &call->cache->run;
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
 											   1024 / 2);
-	RatingSource source = {NULL, pstrdup(run->user_column),
-	pstrdup(run->item_column), NULL};
-	char	   *user = psprintf("ratings.%s",
-								quote_identifier(source.user_column));
-	char	   *item = psprintf("ratings.%s",
-								quote_identifier(source.item_column));
-	ErrorContextCallback callback;
-	StringInfoData query;
-	char	   *from;
+	SourceReader reader = {"als_recommend_all",
+	get_rel_name(call->cache->model), "exclude_seen => false"};
+	RatingSource source = {.source = run->source,
+		.user_column = run->user_column,
+		.item_column = run->item_column};
+	const char *user = quote_identifier(run->user_column);
+	StringInfoData condition;
+	char	   *canonical;
 
-	callback.callback = reading_error_context;
-	callback.arg = NULL;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-	initStringInfo(&query);
-	appendStringInfo(&query, "SELECT %s, %s FROM %s WHERE %s IS NOT NULL AND %s IS NOT NULL",
-					 user, item, source_from_clause(pstrdup(run->source), &from),
-					 user, item);
+	initStringInfo(&condition);
+	appendStringInfo(&condition, "%s IS DISTINCT FROM NULL AND %s IS DISTINCT FROM NULL",
+					 user, quote_identifier(run->item_column));
 	if (call->wanted != NULL)
-		add_wanted(&query, user, call->wanted);
-	source.source = query.data;
-	call->ratings = source_read(CurrentMemoryContext, &source, memory, &from);
-	error_context_stack = callback.previous;
+		add_wanted(&condition, user, call->wanted);
+	source.condition = condition.data;
+	source.reader = &reader;
+	call->ratings = source_read(CurrentMemoryContext, &source, memory,
+								&canonical);
 	if (ratings_count(call->ratings) == 0)
 		call->ratings = NULL;	/* nor is there a file */
 }

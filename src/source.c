@@ -3,17 +3,23 @@
  *	  What a model is trained from: a relation or a SELECT.
  *
  * Either becomes a FROM clause with the alias "ratings"; columns are read
- * from there by name.  A text that is no name of a relation goes through
- * PostgreSQL's own parser first and has to be one SELECT.  One query is planned
- * and run to completion into a receiver of our own: it may use a parallel plan,
- * and nothing is materialised.
+ * from there by name.  All that is read of a source, given or stored with a
+ * model, goes through source_begin, source_prepare and source_execute: one
+ * SELECT, as the caller, read-only.  Functions that it calls do as they always
+ * do.
+ *
+ * Ratings to train from or to evaluate on are one query that is run to
+ * completion into a receiver of our own: it may use a parallel plan, and
+ * nothing is materialised.
  */
 #include "compat.h"
 
+#include <ctype.h>
+
+#include "access/transam.h"
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
-#include "executor/spi.h"
 #include "holdout.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -23,7 +29,6 @@
 #include "parser/scansup.h"
 #include "progress.h"
 #include "source.h"
-#include "tcop/dest.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -46,6 +51,28 @@ typedef struct RatingsReceiver
 /* How many rows are read before others see that */
 #define PROGRESS_ROWS 65536
 
+/*
+ * Is the text a relation's name, which has nothing but identifiers and dots?
+ * PostgreSQL takes any text without blanks for an identifier: VALUES(1,2,3).
+ */
+static bool
+is_name(const char *text)
+{
+	List	   *names;
+	bool		quoted = false;
+
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && !isalnum((unsigned char) *c) &&
+				 !IS_HIGHBIT_SET(*c) && !scanner_isspace(*c) &&
+				 strchr("_$.", *c) == NULL)
+			return false;
+	}
+	return SplitIdentifierString(pstrdup(text), '.', &names) && names != NIL;
+}
+
 /* Says that a source does not parse, with the place in its own text. */
 static void
 parsing_error_context(void *source)
@@ -59,17 +86,6 @@ parsing_error_context(void *source)
 		internalerrquery(source);
 	}
 	errhint("Give the ratings as the name of a table or view, or as a SELECT.");
-}
-
-/* Does a raw parse tree lock rows anywhere? */
-static bool
-locks_rows(Node *node, void *context)
-{
-	if (node == NULL)
-		return false;
-	if (IsA(node, SelectStmt) && ((SelectStmt *) node)->lockingClause != NIL)
-		return true;
-	return raw_expression_tree_walker(node, locks_rows, context);
 }
 
 /* Is there an INTO?  It stands in the first of several SELECTs. */
@@ -109,12 +125,6 @@ single_select(const char *query)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("ratings must be a relation or a single SELECT"),
 				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
-	if (locks_rows(statement->stmt, NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("ratings must not be read FOR UPDATE or with another lock on rows"),
-				 errhint("Leave the locking clause out.")));
-
 	/* without a semicolon, or blanks around it */
 	select = pstrdup(query + Max(statement->stmt_location, 0));
 	if (statement->stmt_len > 0)
@@ -128,25 +138,11 @@ single_select(const char *query)
 	return select;
 }
 
-/* The name of a relation, taken apart; NIL if the text is no such name. */
-static List *
-relation_names(const char *source)
-{
-	List	   *parts;
-	List	   *names = NIL;
-	ListCell   *cell;
-
-	if (!SplitIdentifierString(pstrdup(source), '.', &parts))
-		return NIL;
-	foreach(cell, parts)
-		names = lappend(names, makeString(pstrdup(lfirst(cell))));
-	return names;
-}
-
 /* The relation's quoted and qualified name, after checking what it is. */
 static char *
-qualified_relation(const char *name, List *names)
+qualified_relation(const char *name)
 {
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	RangeVar   *rangevar = makeRangeVarFromNameList(names);
 	Oid			relation = RangeVarGetRelid(rangevar, NoLock, true);
 
@@ -175,14 +171,16 @@ qualified_relation(const char *name, List *names)
 									  get_rel_name(relation));
 }
 
-char *
-source_from_clause(const char *source, char **canonical)
+/*
+ * What can follow FROM, with an alias: a quoted and qualified name, or a query
+ * in parentheses.  *canonical is that without.
+ */
+static char *
+from_clause(const char *source, char **canonical)
 {
-	List	   *names = relation_names(source);
-
-	if (names != NIL)
+	if (is_name(source))
 	{
-		*canonical = qualified_relation(source, names);
+		*canonical = qualified_relation(source);
 		return psprintf("%s AS ratings", *canonical);
 	}
 	*canonical = single_select(source);
@@ -190,51 +188,164 @@ source_from_clause(const char *source, char **canonical)
 	return psprintf("(%s\n) AS ratings", *canonical);
 }
 
-/* The plan of a FROM clause; within an SPI connection. */
-static SPIPlanPtr
-source_plan(const char *from_clause, CachedPlanSource **source)
+/*
+ * Says what was going on when reading failed, and what the caller can do, who
+ * may not be the one who has chosen the source.
+ */
+static void
+reading_error_context(void *arg)
 {
-	char	   *query = psprintf("SELECT * FROM %s", from_clause);
-	SPIPlanPtr	plan = SPI_prepare(query, 0, NULL);
+	const SourceReading *reading = arg;
+	const SourceReader *reader = reading->reader;
+	int			code = geterrcode();
+
+	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	{
+		if (reader == NULL)
+			errhint("The ratings are read with the privileges of the user who calls the function.");
+		else if (reader->without == NULL)
+			errhint("%s reads the model's ratings with the privileges of the user who calls it.",
+					reader->function);
+		else
+			errhint("%s reads the model's ratings with the privileges of the user who calls it; %s does without them.",
+					reader->function, reader->without);
+	}
+	else if (reader != NULL &&
+			 (code == ERRCODE_UNDEFINED_SCHEMA ||
+			  ERRCODE_TO_CATEGORY(code) ==
+			  ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
+	{
+		errdetail("The ratings of model \"%s\" can no longer be read from where it was trained.",
+				  reader->model);
+		if (reader->without == NULL)
+			errhint("Train the model from where its ratings are now.");
+		else
+			errhint("Train the model from where its ratings are now; %s does without them.",
+					reader->without);
+	}
+	errcontext("reading ratings from %s", reading->name);
+}
+
+char *
+source_begin(SourceReading *reading, const char *source,
+			 const SourceReader *reader)
+{
+	char	   *canonical;
+
+	reading->name = source;
+	reading->reader = reader;
+	reading->callback.callback = reading_error_context;
+	reading->callback.arg = reading;
+	reading->callback.previous = error_context_stack;
+	error_context_stack = &reading->callback;
+	reading->from_clause = from_clause(source, &canonical);
+	reading->name = canonical;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	return canonical;
+}
+
+/* Does a query lock rows, itself or in a view? */
+static bool
+locks_rows(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, locks_rows, context, 0);
+	return expression_tree_walker(node, locks_rows, context);
+}
+
+SPIPlanPtr
+source_prepare(const SourceReading *reading, const char *targets,
+			   const char *tail, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(psprintf("SELECT %s FROM %s%s",
+												   targets,
+												   reading->from_clause, tail),
+										  nargs, types, CURSOR_OPT_PARALLEL_OK);
 
 	if (plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	*source = linitial(SPI_plan_get_plan_sources(plan));
-	pfree(query);
+		elog(ERROR, "SPI_prepare_cursor failed: %s",
+			 SPI_result_code_string(SPI_result));
+	if (locks_rows((Node *) source_plan(plan)->query_list, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ratings must not be read FOR UPDATE or with another lock on rows"),
+				 errhint("Leave the locking clause out, of views as well.")));
 	return plan;
 }
 
-/* The columns of a FROM clause; within an SPI connection. */
-static TupleDesc
-source_columns(const char *from_clause)
+CachedPlanSource *
+source_plan(SPIPlanPtr plan)
 {
-	CachedPlanSource *source;
-	SPIPlanPtr	plan = source_plan(from_clause, &source);
-	TupleDesc	columns = CreateTupleDescCopy(source->resultDesc);
+	List	   *sources = SPI_plan_get_plan_sources(plan);
 
-	SPI_freeplan(plan);
-	return columns;
+	if (list_length(sources) != 1)
+		elog(ERROR, "a query on ratings has become %d queries",
+			 list_length(sources));
+	return linitial(sources);
+}
+
+void
+source_execute(SPIPlanPtr plan, const Datum *values, DestReceiver *receiver,
+			   bool new_snapshot)
+{
+	int			result;
+
+	if (new_snapshot)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+	if (receiver != NULL)
+	{
+		SPIExecuteOptions options = {0};
+
+		options.read_only = true;
+		options.dest = receiver;
+		result = SPI_execute_plan_extended(plan, &options);
+	}
+	else
+		result = SPI_execute_plan(plan, unconstify(Datum *, values), NULL,
+								  true, 0);
+	if (result < 0)
+		elog(ERROR, "reading ratings failed: %s",
+			 SPI_result_code_string(result));
+	if (new_snapshot)
+		PopActiveSnapshot();
+}
+
+const char *
+source_operand(const char *column, Oid type)
+{
+	if (type < FirstNormalObjectId)
+		return column;
+	return psprintf("%s::%s", column, format_type_be_qualified(type));
+}
+
+void
+source_end(SourceReading *reading)
+{
+	SPI_finish();
+	error_context_stack = reading->callback.previous;
 }
 
 bool
 source_is_temporary(const char *source)
 {
-	char	   *canonical;
-	char	   *from_clause = source_from_clause(source, &canonical);
-	CachedPlanSource *plansource;
-	SPIPlanPtr	plan;
+	SourceReading reading;
 	ListCell   *cell;
 	bool		result = false;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	plan = source_plan(from_clause, &plansource);
+	source_begin(&reading, source, NULL);
 	/* views are among these, and what they are made of */
-	foreach(cell, plansource->relationOids)
+	foreach(cell, source_plan(source_prepare(&reading, "*", "", 0,
+											 NULL))->relationOids)
 		if (get_rel_persistence(lfirst_oid(cell)) == RELPERSISTENCE_TEMP)
 			result = true;
-	SPI_freeplan(plan);
-	SPI_finish();
+	source_end(&reading);
 	return result;
 }
 
@@ -354,56 +465,33 @@ receiver_end(DestReceiver *self)
 {
 }
 
-/* Says what was going on when reading the source failed. */
-static void
-reading_error_context(void *source)
-{
-	if (geterrcode() == ERRCODE_INSUFFICIENT_PRIVILEGE)
-		errhint("The ratings are read with the privileges of the user who calls the function.");
-	errcontext("reading ratings from %s", (const char *) source);
-}
-
 /* The id type of a column of the source. */
 static void
-column_id_type(IdType *type, Form_pg_attribute column)
+column_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
 {
 	if (!id_type_init(type, column->atttypid, column->atttypmod,
-					  column->attcollation, CurrentMemoryContext))
+					  column->attcollation, context))
 		reject_unhashable(column->atttypid, NameStr(column->attname));
 }
 
-Ratings *
-source_read_split(MemoryContext parent, const RatingSource *source,
-				  size_t memory, SourceSplit *split, char **from)
+/* Prepares the query for the rows of a source that receive_rating takes. */
+static SPIPlanPtr
+prepare_ratings(const SourceReading *reading, const RatingSource *source,
+				IdType *user_type, IdType *item_type, Oid *rating_type,
+				MemoryContext context)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ErrorContextCallback callback;
-	SPIExecuteOptions options = {0};
-	RatingsReceiver receiver = {0};
-	StringInfoData query;
-	IdType		user_type;
-	IdType		item_type;
-	TupleDesc	columns;
-	char	   *from_clause = source_from_clause(source->source, from);
+	TupleDesc	columns = source_plan(source_prepare(reading, "*", "", 0,
+													 NULL))->resultDesc;
+	StringInfoData targets;
 
-	initStringInfo(&query);
-	callback.callback = reading_error_context;
-	callback.arg = *from;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	columns = source_columns(from_clause);
-	MemoryContextSwitchTo(context);
-	column_id_type(&user_type, source_column(columns, source->user_column,
-											 "user_column"));
-	column_id_type(&item_type, source_column(columns, source->item_column,
-											 "item_column"));
-	appendStringInfo(&query, "SELECT ratings.%s",
-					 quote_identifier(source->user_column));
-	appendStringInfo(&query, ", ratings.%s",
-					 quote_identifier(source->item_column));
+	initStringInfo(&targets);
+	column_id_type(user_type, source_column(columns, source->user_column,
+											"user_column"), context);
+	column_id_type(item_type, source_column(columns, source->item_column,
+											"item_column"), context);
+	appendStringInfoString(&targets, quote_identifier(source->user_column));
+	appendStringInfo(&targets, ", %s", quote_identifier(source->item_column));
+	*rating_type = InvalidOid;
 	if (source->rating_column != NULL)
 	{
 		Form_pg_attribute column = source_column(columns,
@@ -420,13 +508,32 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 							source->rating_column,
 							format_type_be(column->atttypid)),
 					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
-		receiver.rating_type = received_type(column->atttypid);
-		appendStringInfo(&query, ", ratings.%s",
+		*rating_type = received_type(column->atttypid);
+		appendStringInfo(&targets, ", %s",
 						 quote_identifier(source->rating_column));
-		if (receiver.rating_type != column->atttypid)
-			appendStringInfoString(&query, "::pg_catalog.float8");
+		if (*rating_type != column->atttypid)
+			appendStringInfoString(&targets, "::pg_catalog.float8");
 	}
-	appendStringInfo(&query, " FROM %s", from_clause);
+	return source_prepare(reading, targets.data,
+						  source->condition == NULL ? "" :
+						  psprintf(" WHERE %s", source->condition), 0, NULL);
+}
+
+Ratings *
+source_read_split(MemoryContext parent, const RatingSource *source,
+				  size_t memory, SourceSplit *split, char **canonical)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SourceReading reading;
+	RatingsReceiver receiver = {0};
+	IdType		user_type;
+	IdType		item_type;
+	SPIPlanPtr	plan;
+
+	*canonical = source_begin(&reading, source->source, source->reader);
+	plan = prepare_ratings(&reading, source, &user_type, &item_type,
+						   &receiver.rating_type, context);
+	MemoryContextSwitchTo(context);
 
 	receiver.pub.receiveSlot = receive_rating;
 	receiver.pub.rStartup = receiver_startup;
@@ -441,22 +548,12 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 										  source, split->memory);
 		receiver.holdout = holdout_create(user_type.type, item_type.type,
 										  split->fraction, split->seed);
-		receiver.row_context = AllocSetContextCreate(CurrentMemoryContext,
-													 "als holdout",
+		receiver.row_context = AllocSetContextCreate(context, "als holdout",
 													 ALLOCSET_SMALL_SIZES);
 	}
+	source_execute(plan, NULL, &receiver.pub, true);
+	source_end(&reading);
 
-	/* nothing is written, but all is read that has been by now */
-	CommandCounterIncrement();
-	PushActiveSnapshot(GetTransactionSnapshot());
-	options.dest = &receiver.pub;
-	options.read_only = true;
-	if (SPI_execute_extended(query.data, &options) < 0)
-		elog(ERROR, "SPI_execute_extended failed");
-	PopActiveSnapshot();
-	SPI_finish();
-
-	error_context_stack = callback.previous;
 	ratings_finish(receiver.ratings);
 	if (split != NULL)
 	{
@@ -468,7 +565,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 
 Ratings *
 source_read(MemoryContext parent, const RatingSource *source,
-			size_t memory, char **from)
+			size_t memory, char **canonical)
 {
-	return source_read_split(parent, source, memory, NULL, from);
+	return source_read_split(parent, source, memory, NULL, canonical);
 }

@@ -7,6 +7,7 @@ CREATE TABLE ratings AS
     FROM generate_series(1, 30) u, generate_series(1, 20) i
     WHERE (u * 7 + i * 3) % 5 < 2;
 CREATE TABLE victim (id integer);
+CREATE VIEW locking_view AS SELECT * FROM ratings FOR UPDATE;
 CREATE TABLE "SELECT" AS TABLE ratings;
 CREATE TABLE "a.b ""c" AS TABLE ratings;
 
@@ -46,14 +47,16 @@ INSERT INTO given VALUES
     (18, 'ratings; DROP TABLE sources.victim'),
     (19, 'ratings) AS ratings; DROP TABLE sources.victim; --'),
     (20, 'no.such.place.ratings'),
+    (21, 'locking_view'), (22, 'SELECT * FROM locking_view'), (23, 'no such view'), (24, 'select'),
     -- and what is fine
     (30, 'ratings'), (31, ' ratings '), (32, '"SELECT"'), (33, '"a.b ""c"'), (34, 'sources.ratings'),
     (35, 'SELECT * FROM ratings;'),
     (36, E' \t\n;SELECT * FROM ratings ; ; '),
     (37, '/* a /* nested */ comment; */ SELECT * FROM ratings -- and; another'),
     (38, 'SELECT user_id, item_id, rating FROM ratings WHERE $q$);$q$ <> '';)'' /* ;) */'),
-    (39, 'TABLE ratings'), (40, 'VALUES (1, 2, 3), (2, 3, 4)'), (41, '((SELECT * FROM ratings))'),
-    (42, 'WITH r AS (TABLE ratings) SELECT * FROM r'), (43, 'TABLE ratings UNION ALL TABLE ratings ORDER BY 1 LIMIT 100');
+    (39, 'TABLE ratings'), (40, 'VALUES(1,2,3),(2,3,4)'), (41, '((SELECT * FROM ratings))'),
+    (42, 'WITH r AS (TABLE ratings) SELECT * FROM r'), (43, 'TABLE ratings UNION ALL TABLE ratings ORDER BY 1 LIMIT 100'),
+    (44, 'SELECT*FROM"ratings"');
 SELECT number, t.* FROM given, try(format('SELECT als_train(''model_%s'', %L, user_column => %L, item_column => %L, rating_column => %L, factors => 2, iterations => 1)',
     number, source, CASE number WHEN 40 THEN 'column1' ELSE 'user_id' END, CASE number WHEN 40 THEN 'column2' ELSE 'item_id' END,
     CASE number WHEN 40 THEN 'column3' ELSE 'rating' END)) t ORDER BY number;

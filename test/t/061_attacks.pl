@@ -112,6 +112,68 @@ DROP TABLE public.m_agg;
 		'', '... and runs nothing of others');
 }
 
+# A column that is gone is not a function of its name, and a type with operators
+# of its own is compared by these.
+$node->safe_psql('postgres', q{
+DROP TABLE public.m_ratings, public.m_texts, public.t_ratings, public.t_texts;
+CREATE TYPE public.shop;
+CREATE FUNCTION public.shop_in(cstring) RETURNS public.shop LANGUAGE internal IMMUTABLE STRICT AS 'int4in';
+CREATE FUNCTION public.shop_out(public.shop) RETURNS cstring LANGUAGE internal IMMUTABLE STRICT AS 'int4out';
+CREATE TYPE public.shop (INPUT = public.shop_in, OUTPUT = public.shop_out, LIKE = integer);
+CREATE FUNCTION public.shop_equal(public.shop, public.shop) RETURNS boolean LANGUAGE internal IMMUTABLE STRICT AS 'int4eq';
+CREATE FUNCTION public.shop_hash(public.shop) RETURNS integer LANGUAGE internal IMMUTABLE STRICT AS 'hashint4';
+CREATE FUNCTION public.shop_hash(public.shop, bigint) RETURNS bigint LANGUAGE internal IMMUTABLE STRICT AS 'hashint4extended';
+CREATE OPERATOR public.= (LEFTARG = public.shop, RIGHTARG = public.shop, FUNCTION = public.shop_equal);
+CREATE OPERATOR CLASS public.shop_ops DEFAULT FOR TYPE public.shop USING hash AS
+    OPERATOR 1 public.= (public.shop, public.shop), FUNCTION 1 public.shop_hash(public.shop),
+    FUNCTION 2 public.shop_hash(public.shop, bigint);
+CREATE DOMAIN public.branch AS public.shop;
+CREATE TABLE shops AS SELECT shop_in(user_id::text::cstring) AS user_id, item_id, rating FROM ratings;
+CREATE TABLE branches AS SELECT user_id::public.branch AS user_id, item_id, rating FROM shops;
+SELECT als_train('public.m_shops', 'public.shops', factors => 2);
+SELECT als_train('public.m_branches', 'public.branches', factors => 2);
+SELECT als_train('public.m_ratings', 'public.ratings', factors => 2);
+ALTER TABLE ratings RENAME user_id TO who;
+SET ROLE attacker;
+DO $$
+DECLARE
+    l text;
+    r text;
+BEGIN
+    FOREACH l IN ARRAY ARRAY['shop', 'branch'] LOOP
+        FOREACH r IN ARRAY ARRAY['shop', 'branch'] LOOP
+            CONTINUE WHEN l = 'shop' AND r = 'shop';
+            EXECUTE format('CREATE FUNCTION trap.equal(public.%s, public.%s) RETURNS boolean LANGUAGE sql AS $f$SELECT public.spring(''equal'')$f$', l, r);
+            EXECUTE format('CREATE OPERATOR public.= (LEFTARG = public.%s, RIGHTARG = public.%s, FUNCTION = trap.equal)', l, r);
+        END LOOP;
+    END LOOP;
+END $$;
+CREATE FUNCTION public.user_id(public.ratings) RETURNS integer LANGUAGE sql AS $$SELECT public.spring('user_id')::integer$$;
+});
+foreach my $model ('m_shops', 'm_branches', 'm_ratings')
+{
+	my $user = $model eq 'm_ratings' ? '1' : "'1'::public." . ($model eq 'm_shops' ? 'shop' : 'branch');
+	my $unknown = $user =~ s/1/77/r;
+	my $type = $user =~ /::(.*)/ ? $1 : 'integer';
+	foreach my $call ("als_recommend('$model', $user)", "als_recommend('$model', $unknown)", "als_explain('$model', $user, 1)",
+		"als_refresh_user('$model', $user)", "als_refresh_item('$model', 1)",
+		"als_recommend_all_as(NULL::$type, NULL::integer, '$model', users => ARRAY[$user])",
+		"als_evaluate('$model', 'SELECT ''1''::$type AS user_id, 1 AS item_id, 1 AS rating')")
+	{
+		my ($status, $out, $error) = $node->psql('postgres', "SELECT $call");
+		if ($model eq 'm_ratings')
+		{
+			like($error, qr/column "user_id" does not exist.*model "m_ratings"/s, "$call misses the column");
+		}
+		else
+		{
+			is($error, '', "$call works");
+		}
+	}
+}
+is($node->safe_psql('postgres', 'SELECT who, what, count(*) FROM caught GROUP BY 1, 2'),
+	'', 'nothing of others has run');
+
 # What a checker of extension scripts says, but for the names of the extension's
 # own objects, which it cannot know.
 SKIP:
