@@ -516,9 +516,9 @@ cache_start_over(const ModelCache *cache, int *times)
 		ereport(
 			ERROR,
 			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("model \"%s\" changes whenever its ratings are read",
+			 errmsg("the factors of model \"%s\" are replaced whenever they are used",
 					get_rel_name(cache->model)),
-			 errdetail("Reading them trains the model anew."),
-			 errhint("Train the model from a relation or query that does not change it.")));
+			 errdetail("The function that replaces them runs where ids are read, converted or compared."),
+			 errhint("Train the model in a statement of its own.")));
 	return true;
 }

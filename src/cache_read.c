@@ -42,6 +42,28 @@ cache_row_fits(const ModelCache *cache, const float *row)
 	return length * length + fabs(cache->run.mean_rating) < FLT_MAX * 0.99;
 }
 
+/*
+ * Opens a factor table.  User code of this transaction may have swapped its
+ * factors since the version was made, to which they do not belong then: callers
+ * ask cache_replaced after user code has run, and start over, but it may also
+ * run where they cannot, in hashing ids.
+ */
+static Relation
+open_factors(const ModelCache *cache, AlsSide side)
+{
+	Relation	table = table_open(cache->run.factor_tables[side],
+								   AccessShareLock);
+
+	if (relation_file(table) != cache->sides[side].file)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("the factors of model \"%s\" have been replaced while they were in use",
+						get_rel_name(cache->model)),
+				 errdetail("The function that has replaced them runs where ids are read, converted or compared."),
+				 errhint("Train the model in a statement of its own.")));
+	return table;
+}
+
 /* Copies a tuple's factors in the form that serving wants. */
 static void
 read_row(const ModelCache *cache, AlsSide side, Relation table,
@@ -111,8 +133,7 @@ bool
 cache_fetch(ModelCache *cache, AlsSide which, Datum id, float *row)
 {
 	SideCache  *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
+	Relation	table = open_factors(cache, which);
 	Snapshot	snapshot = cache_snapshot(cache);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	bool		found = false;
@@ -165,8 +186,7 @@ void
 cache_scan_ids(ModelCache *cache, AlsSide which, Snapshot snapshot,
 			   IdVisitor visitor, void *arg)
 {
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
+	Relation	table = open_factors(cache, which);
 	AttrNumber	column = cache->sides[which].columns.id;
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
@@ -199,8 +219,7 @@ cache_scan_snapshot(ModelCache *cache, AlsSide which, Snapshot snapshot,
 					FactorVisitor visitor, void *arg)
 {
 	SideCache  *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
+	Relation	table = open_factors(cache, which);
 	TupleTableSlot *slot = table_slot_create(table, NULL);
 	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
 	float	   *row = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -263,8 +282,7 @@ cache_shared_key(const ModelCache *cache, AlsSide which, SharedPart part,
 				 SharedKey *key)
 {
 	const SideCache *side = &cache->sides[which];
-	Relation	table = table_open(cache->run.factor_tables[which],
-								   AccessShareLock);
+	Relation	table = open_factors(cache, which);
 	bool		possible;
 
 	memset(key, 0, sizeof(*key));

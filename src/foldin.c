@@ -434,11 +434,16 @@ als_fold_in(PG_FUNCTION_ARGS)
 	ModelCache *cache;
 	RowRatings	row;
 	const float *solved;
+	int			times = 0;
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	cache = cache_open(PG_GETARG_OID(0));
-	row_ratings_arguments(fcinfo, 1, 2, &cache->sides[ALS_ITEMS].type, &row);
+	do
+	{
+		cache = cache_open(PG_GETARG_OID(0));
+		row_ratings_arguments(fcinfo, 1, 2, &cache->sides[ALS_ITEMS].type,
+							  &row);
+	} while (cache_replaced(cache) && cache_start_over(cache, &times));
 	solved = fold_in(cache, ALS_USERS, &row);
 	if (solved == NULL)
 		PG_RETURN_NULL();

@@ -57,14 +57,16 @@ score(PredictState *state, FunctionCallInfo fcinfo, float *result)
 	const float *row;
 	Datum		id;
 
-	if (!id_convert(&state->user, PG_GETARG_DATUM(1), &id))
+	if (!id_convert(&state->user, PG_GETARG_DATUM(1), &id) ||
+		cache_replaced(cache))
 		return false;
 	row = cache_lookup(cache, ALS_USERS, id);
 	if (row == NULL)
 		return false;
 	memcpy(state->row, row, cache->stride * sizeof(float));
 
-	if (!id_convert(&state->item, PG_GETARG_DATUM(2), &id))
+	if (!id_convert(&state->item, PG_GETARG_DATUM(2), &id) ||
+		cache_replaced(cache))
 		return false;
 	row = cache_lookup(cache, ALS_ITEMS, id);
 	if (row == NULL)

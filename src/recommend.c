@@ -383,6 +383,8 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 						   "user", CurrentMemoryContext);
 		possible = id_convert(&conversion,
 							  PG_GETARG_DATUM(first + ARG_USER), &id);
+		if (cache_replaced(cache))
+			return;
 	}
 
 	recommendation.cache = cache;
@@ -393,6 +395,8 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		return;
 	add_filters(fcinfo, first + ARG_EXCLUDE, first + ARG_CANDIDATES,
 				&recommendation);
+	if (cache_replaced(cache))
+		return;
 
 	if (recommendation.user != NULL)
 		find_best(&recommendation, k, result);
@@ -434,6 +438,8 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			idmap_add(recommendation.excluded, ratings.ratings[i].id);
 	add_filters(fcinfo, first + FOR_EXCLUDE, first + FOR_CANDIDATES,
 				&recommendation);
+	if (cache_replaced(cache))
+		return;
 	recommendation.user = fold_in(cache, ALS_USERS, &ratings);
 	if (cache_knows_user(cache, recommendation.user))
 		find_best(&recommendation, k, result);

@@ -211,24 +211,63 @@ store_row(Refresh *refresh, const float *row, bool exists)
 						 SPI_OK_INSERT) > 0;
 }
 
+/* Opens the model and converts the id; false if it can be no id of a row. */
+static bool
+open_row(Refresh *refresh, FunctionCallInfo fcinfo)
+{
+	const IdType *type;
+	IdConversion conversion;
+	Oid			table;
+
+	refresh->cache = cache_open(PG_GETARG_OID(0));
+	type = &refresh->cache->sides[refresh->side].type;
+	table = refresh->cache->run.factor_tables[refresh->side];
+	check_may_lock_rows(table);
+	id_conversion_init(&conversion, type,
+					   get_fn_expr_argtype(fcinfo->flinfo, 1),
+					   refresh->side == ALS_USERS ? "user" : "item",
+					   CurrentMemoryContext);
+	if (!id_convert(&conversion, PG_GETARG_DATUM(1), &refresh->id))
+		return false;
+	refresh->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
+												get_rel_name(table));
+	refresh->matches = equals_parameter(refresh->id_column, type);
+	return true;
+}
+
+/*
+ * Locks the row and reads its ratings as they are then; false if something on
+ * the way has replaced the model, and perhaps the type of its ids.
+ */
+static bool
+read_row(Refresh *refresh, bool *exists, RowRatings *ratings)
+{
+	if (cache_replaced(refresh->cache))
+		return false;
+	*exists = lock_row(refresh);
+	CHECK_FOR_INTERRUPTS();
+	if (cache_replaced(refresh->cache))
+		return false;
+	refresh->cache = cache_open(refresh->cache->model);
+	history_read(refresh->cache, refresh->side, refresh->id, false,
+				 refresh->function, ratings);
+	return !cache_replaced(refresh->cache);
+}
+
 /* Solves the row and stores it; does the model know it now? */
 static bool
-refresh_row(Refresh *refresh)
+refresh_row(Refresh *refresh, FunctionCallInfo fcinfo)
 {
 	int			times = 0;
 	int			tries = 0;
 
-	for (;;)
+	while (open_row(refresh, fcinfo))
 	{
-		bool		exists = lock_row(refresh);
+		bool		exists;
 		RowRatings	ratings;
 		const float *row;
 
-		CHECK_FOR_INTERRUPTS();
-		refresh->cache = cache_open(refresh->cache->model);
-		history_read(refresh->cache, refresh->side, refresh->id, false,
-					 refresh->function, &ratings);
-		if (cache_replaced(refresh->cache))
+		if (!read_row(refresh, &exists, &ratings))
 		{
 			cache_start_over(refresh->cache, &times);
 			continue;
@@ -246,6 +285,7 @@ refresh_row(Refresh *refresh)
 		if (++tries == STORE_TRIES)
 			reject_kept_out(refresh);
 	}
+	return false;
 }
 
 /* Both functions */
@@ -254,8 +294,6 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 {
 	Oid			model = PG_GETARG_OID(0);
 	Refresh		refresh = {0};
-	IdConversion conversion;
-	Oid			table;
 
 	prevent_in_recovery(function,
 						"Refresh on the primary; this server serves the row as soon as it is replicated.");
@@ -264,6 +302,7 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	lock_against_training(model, function);
 	refresh.cache = cache_open(model);
 	refresh.side = side;
+	refresh.id_column = side == ALS_USERS ? "user_id" : "item_id";
 	refresh.function = function;
 	check_snapshot(refresh.cache);
 	if (refresh.cache->run.source == NULL)
@@ -273,21 +312,7 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 						get_rel_name(model)),
 				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
 				 errhint("Train it with als_train, from a table that stays.")));
-	table = refresh.cache->run.factor_tables[side];
-	check_may_lock_rows(table);
-
-	id_conversion_init(&conversion, &refresh.cache->sides[side].type,
-					   get_fn_expr_argtype(fcinfo->flinfo, 1),
-					   side == ALS_USERS ? "user" : "item",
-					   CurrentMemoryContext);
-	if (!id_convert(&conversion, PG_GETARG_DATUM(1), &refresh.id))
-		PG_RETURN_BOOL(false);
-	refresh.table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-											   get_rel_name(table));
-	refresh.id_column = side == ALS_USERS ? "user_id" : "item_id";
-	refresh.matches = equals_parameter(refresh.id_column,
-									   &refresh.cache->sides[side].type);
-	PG_RETURN_BOOL(refresh_row(&refresh));
+	PG_RETURN_BOOL(refresh_row(&refresh, fcinfo));
 }
 
 /* als_refresh_user(model, user) */

@@ -134,7 +134,8 @@ similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, Ranked *result,
 					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_ID),
 					   side == ALS_USERS ? "user" : "item",
 					   CurrentMemoryContext);
-	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ID), &search.id))
+	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ID), &search.id) ||
+		cache_replaced(cache))
 		return;
 	row = cache_lookup(cache, side, search.id);
 	if (row == NULL)
