@@ -45,6 +45,7 @@ fetch_source()
 	local package=postgresql-$1 file version
 	mkdir -p "$cache/apt/sources.list.d" "$cache/apt/lists/partial"
 	for file in /etc/apt/sources.list /etc/apt/sources.list.d/*; do
+		[ -f "$file" ] || continue
 		case $file in
 			*.list) sed -n 's/^deb /deb-src /p' "$file" ;;
 			*.sources) sed 's/^Types:.*/Types: deb-src/' "$file" ;;
