@@ -341,15 +341,17 @@ sub arena
 		# code of a user that runs while ids are compared and converted: it uses
 		# other models, trains them and changes their tables
 		"SELECT setseed(0." . between(1, 999) . ')',
-		"CREATE FUNCTION $arena.mischief(writes boolean DEFAULT true) RETURNS void LANGUAGE plpgsql AS \$\$ BEGIN CASE floor(random() * 400) " . join(' ', map { "WHEN $_->[0] THEN $_->[1];" }
-			[ 0, "PERFORM als_predict('$arena.text', 'x', 'x')" ], [ 1, "PERFORM als_recommend_as(NULL::text, '$arena.text', 'x', exclude_seen => false)" ], [ 2, "PERFORM als_similar_items('$arena.forged', 3)" ],
-			[ 3, "IF writes THEN PERFORM $arena.retrain(); END IF" ], [ 4, "IF writes THEN UPDATE $arena.composite SET seed = seed; END IF" ], [ 5, "IF writes THEN UPDATE $arena.int SET seed = seed; END IF" ], [ 6, "PERFORM set_config('als.cache_size', '64kB', false)" ],
-			[ 7, "PERFORM count(als_predict(model, 1, 1)) FROM als_models WHERE schema = '$arena' AND name <> 'evil' AND name <> 'domain'" ]) . ' ELSE NULL; END CASE; EXCEPTION WHEN OTHERS THEN IF SQLSTATE = \'XX000\' AND SQLERRM !~ \'during a parallel operation\' THEN RAISE; END IF; END \$\$' =~ s/\\//gr,
+		"CREATE FUNCTION $arena.look() RETURNS void LANGUAGE plpgsql AS \$\$ BEGIN CASE floor(random() * 400) " . join(' ', map { "WHEN $_->[0] THEN $_->[1];" }
+			[ 0, "PERFORM als_predict('$arena.text', 'x', 'x')" ], [ 1, "PERFORM als_recommend_as(NULL::text, '$arena.text', 'x', exclude_seen => false)" ], [ 2, "PERFORM als_similar_items('$arena.int', 3)" ],
+			[ 3, "PERFORM set_config('als.cache_size', '64kB', false)" ], [ 4, "PERFORM count(als_predict(model, 1, 1)) FROM als_models WHERE schema = '$arena' AND name IN ('int', 'itself')" ]) . ' ELSE NULL; END CASE; END $$',
+		"CREATE FUNCTION $arena.mischief() RETURNS void LANGUAGE plpgsql AS \$\$ BEGIN CASE floor(random() * 400) WHEN 0 THEN PERFORM $arena.retrain(); WHEN 1 THEN UPDATE $arena.composite SET seed = seed; WHEN 2 THEN UPDATE $arena.int SET seed = seed; ELSE PERFORM $arena.look(); END CASE; " .
+		"EXCEPTION WHEN OTHERS THEN IF SQLSTATE = 'XX000' AND SQLERRM !~ 'during a parallel operation' THEN RAISE; END IF; END \$\$",
 		"CREATE FUNCTION $arena.admits(int) RETURNS boolean LANGUAGE plpgsql AS \$\$ BEGIN PERFORM $arena.mischief(); RETURN \$1 > -5; END \$\$",
 		"CREATE FUNCTION $arena.to_int($arena.pair) RETURNS int LANGUAGE plpgsql AS \$\$ BEGIN PERFORM $arena.mischief(); RETURN (\$1).a; END \$\$", "CREATE CAST ($arena.pair AS int) WITH FUNCTION $arena.to_int($arena.pair) AS IMPLICIT",
 		"CREATE TYPE $arena.ev AS (x int)",
-		# comparisons run within the building of indexes, where nothing can be trained
-		(map { my ($name, $arguments, $returns, $body) = @$_; my $writes = $name =~ /hash/ ? 'true' : 'false'; "CREATE FUNCTION $arena.ev_$name(" . ($arguments =~ s/\bev\b/$arena.ev/gr) . ") RETURNS $returns LANGUAGE plpgsql AS \$\$ BEGIN PERFORM $arena.mischief($writes); RETURN $body; END \$\$" }
+		# comparisons run while PostgreSQL builds indexes and holds pages: they may
+		# not train, nor catch errors
+		(map { my ($name, $arguments, $returns, $body) = @$_; my $does = $name =~ /hash/ ? 'mischief' : 'look'; "CREATE FUNCTION $arena.ev_$name(" . ($arguments =~ s/\bev\b/$arena.ev/gr) . ") RETURNS $returns LANGUAGE plpgsql AS \$\$ BEGIN PERFORM $arena.$does(); RETURN $body; END \$\$" }
 			[ 'lt', 'ev, ev', 'boolean', '($1).x < ($2).x' ], [ 'le', 'ev, ev', 'boolean', '($1).x <= ($2).x' ], [ 'eq', 'ev, ev', 'boolean', '($1).x = ($2).x' ], [ 'ge', 'ev, ev', 'boolean', '($1).x >= ($2).x' ],
 			[ 'gt', 'ev, ev', 'boolean', '($1).x > ($2).x' ], [ 'cmp', 'ev, ev', 'int', 'btint4cmp(($1).x, ($2).x)' ], [ 'hash', 'ev', 'int', 'hashint4(($1).x)' ], [ 'hash64', 'ev, bigint', 'bigint', 'hashint4extended(($1).x, $2)' ]),
 		(map { "CREATE OPERATOR $arena.$_->[0] (LEFTARG = $arena.ev, RIGHTARG = $arena.ev, FUNCTION = $arena.ev_$_->[1])" } [ '<', 'lt' ], [ '<=', 'le' ], [ '=', 'eq' ], [ '>=', 'ge' ], [ '>', 'gt' ]),
