@@ -407,10 +407,10 @@ reload_side(ModelCache *cache, AlsSide which)
 	SideCache  *side = &cache->sides[which];
 	Relation	model = table_open(cache->model, AccessShareLock);
 
-	if (side->base_context != NULL)
-		MemoryContextDelete(side->base_context);
-	side->base_context = NULL;
-	side->base = NULL;
+	if (side->gram_context != NULL)
+		MemoryContextDelete(side->gram_context);
+	side->gram_context = NULL;
+	side->gram = NULL;
 	open_side(cache, which, model);
 	table_close(model, NoLock);
 }

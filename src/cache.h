@@ -22,7 +22,7 @@
  */
 typedef struct SideCache
 {
-	MemoryContext context;		/* of all but the base; unmaps the rest */
+	MemoryContext context;		/* of all but the Gram matrix; unmaps the rest */
 	Oid			file;			/* of the table that it was opened with */
 	bool		busy;			/* a row is being added to ids and rows */
 	IdType		type;
@@ -37,8 +37,8 @@ typedef struct SideCache
 	size_t		mapped;			/* bytes of image and index, if shared */
 	uint32		scans;			/* of all the image's rows */
 	AlsIndex   *index;			/* of the image, once it pays; or NULL */
-	MemoryContext base_context; /* of base */
-	float	   *base;			/* see fold_in; NULL: not there */
+	MemoryContext gram_context; /* of gram */
+	double	   *gram;			/* of all rows, see fold_in; NULL: not there */
 } SideCache;
 
 /* Rows that are scored at once where there is no index */

@@ -72,7 +72,8 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
 	if (als_influence(system.blas, system.poll, rank, stride, known->size,
-					  known->fixed, weights, a, z) != 0)
+					  known->fixed, weights, a, z,
+					  palloc(als_gram_exact_workspace(rank))) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 				 errmsg("the normal equations of the user are singular"),

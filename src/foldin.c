@@ -73,8 +73,8 @@ add_pending(GramSum *gram)
 	size_t		square = (size_t) gram->rank * gram->rank;
 
 	CHECK_FOR_INTERRUPTS();
-	als_gram(gram->blas, poll_interrupts, gram->rank, gram->pending, gram->rows,
-			 gram->partial, gram->workspace);
+	als_gram_exact(gram->blas, poll_interrupts, gram->rank, gram->pending,
+				   gram->rows, gram->partial, gram->workspace);
 	for (size_t i = 0; i < square; i++)
 		gram->sum[i] += gram->partial[i];
 	gram->pending = 0;
@@ -93,19 +93,6 @@ gram_row(Datum id, const float *row, void *arg)
 	return true;
 }
 
-/* Raises for rows whose Gram matrix has no inverse. */
-static void
-reject_gram(const ModelCache *cache, AlsSide side)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("the normal equations are singular"),
-			 errdetail("The Gram matrix of the %ss is singular to single precision.",
-					   side == ALS_USERS ? "user" : "item"),
-			 errhint("Train the model with a regularization above %g.",
-					 cache->run.regularization)));
-}
-
 void
 side_gram(ModelCache *cache, AlsSide which, double *gram)
 {
@@ -120,7 +107,8 @@ side_gram(ModelCache *cache, AlsSide which, double *gram)
 	sum.stride = stride;
 	sum.sum = gram;
 	sum.partial = palloc(square * sizeof(double));
-	sum.workspace = aligned_floats(als_gram_workspace(rank) / sizeof(float));
+	sum.workspace = aligned_floats(als_gram_exact_workspace(rank) /
+								   sizeof(float));
 	sum.rows = aligned_floats(GRAM_ROWS * stride);
 	memset(gram, 0, square * sizeof(double));
 	if (cache_load(cache, which))
@@ -132,40 +120,31 @@ side_gram(ModelCache *cache, AlsSide which, double *gram)
 }
 
 /*
- * What als_gram_finish makes of all rows of a side of an implicit model, for
- * the system: kept, or computed and kept if als.cache_size allows.
+ * The Gram matrix of all rows of a side: kept, or computed and kept if
+ * als.cache_size allows.
  */
-static const float *
-gram_base(ModelCache *cache, AlsSide which, const AlsSystem *system)
+static const double *
+kept_gram(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
-	size_t		square = cache->stride * cache->stride;
+	size_t		size = (size_t) cache->run.factors * cache->run.factors *
+	sizeof(double);
 	double	   *gram;
 	MemoryContext keep;
-	float	   *base;
 
-	if (side->base != NULL)
-		return side->base;
+	if (side->gram != NULL)
+		return side->gram;
 
-	gram = palloc(square * sizeof(double));
+	gram = palloc(size);
 	side_gram(cache, which, gram);
-	base = aligned_floats(square);
-	if (als_gram_finish(system, cache->run.regularization, 1, gram, base,
-						aligned_floats(square), NULL, NULL) != 0)
-		reject_gram(cache, which);
-
-	keep = cache_keep(cache, square * sizeof(float), "als Gram matrix");
+	keep = cache_keep(cache, size, "als Gram matrix");
 	if (keep != NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(keep);
-		float	   *kept = aligned_floats(square);
-
-		MemoryContextSwitchTo(old);
-		memcpy(kept, base, square * sizeof(float));
-		side->base_context = keep;
-		side->base = kept;
+		side->gram = MemoryContextAlloc(keep, size);
+		memcpy(side->gram, gram, size);
+		side->gram_context = keep;
 	}
-	return base;
+	return gram;
 }
 
 /* Orders ratings by id, and those of one id by value. */
@@ -251,13 +230,13 @@ reject_row(const ModelCache *cache, int result)
 	if (result == ALS_NOT_OPTIMAL)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("no nonnegative factors fit these ratings to single precision"),
+				 errmsg("no nonnegative factors fit these ratings to double precision"),
 				 errhint("Train the model with a regularization above %g.",
 						 cache->run.regularization)));
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("the normal equations are singular"),
-			 errdetail("Those of the given ratings are singular to single precision."),
+			 errdetail("Those of the given ratings are singular to double precision."),
 			 errhint("Train the model with a regularization above %g.",
 					 cache->run.regularization)));
 }
@@ -272,6 +251,7 @@ row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 	system->blas = blas_load();
 	system->feedback = cache->run.feedback;
 	system->solver = cache->run.nonnegative ? ALS_NONNEGATIVE : ALS_CHOLESKY;
+	system->exact = true;
 	system->rank = cache->run.factors +
 		(cache->run.feedback == ALS_EXPLICIT ? 1 : 0);
 	system->alpha = (float) cache->run.alpha;
@@ -303,11 +283,11 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	row_system(cache, side, &system);
 	/* reads the whole other side, if it can be kept, and so goes first */
 	if (cache->run.feedback == ALS_IMPLICIT)
-		system.base = gram_base(cache, other, &system);
+		system.gram = kept_gram(cache, other);
 	gather_known(cache, side, row, &known);
 	if (known.size == 0)
 		return NULL;
-	system.fixed = known.fixed;
+	system.fixed = system.stored = known.fixed;
 	system.bias = known.bias;
 
 	start[1] = known.size;

@@ -76,10 +76,12 @@ participant_init(Participant *me, TrainingAreas *areas, bool leader)
 		system->base = shared_at(shared, shared->base_offset);
 		system->base_factor = shared_at(shared, shared->base_factor_offset);
 		system->spectrum = shared_at(shared, shared->spectrum_offset);
+		system->gram = shared_at(shared, shared->grams_offset);
 	}
 	system->poll = poll_interrupts;
 
 	size = Max(als_solve_workspace(system), als_gram_workspace(shared->rank));
+	size = Max(size, als_gram_exact_workspace(shared->rank));
 	size = Max(size, als_gram_finish_workspace(system));
 	me->workspace = MemoryContextAllocHuge(CurrentMemoryContext,
 										   size + ALS_ALIGNMENT);
@@ -134,7 +136,23 @@ sum_gram(Participant *me, AlsSide side)
 	}
 }
 
-/* Phase 2, the leader's: the matrix that a side's rows are solved against. */
+/*
+ * Phase 2, the leader's: the matrix that a side's rows are solved against, from
+ * ranges, or all rows as one, of the other side's.
+ */
+static int
+factor_gram(Participant *me, int ranges, bool exact)
+{
+	TrainingShared *shared = me->shared;
+
+	return als_gram_finish(&me->system, shared->parameters.regularization,
+						   ranges, shared_at(shared, shared->grams_offset),
+						   exact, shared_at(shared, shared->base_offset),
+						   shared_at(shared, shared->base_factor_offset),
+						   shared_at(shared, shared->spectrum_offset),
+						   me->workspace);
+}
+
 static void
 finish_gram(Participant *me, AlsSide side)
 {
@@ -142,7 +160,7 @@ finish_gram(Participant *me, AlsSide side)
 	uint32		nrows = me->blocks->sides[side].nrows;
 	uint32		length;
 	uint32		ranges = gram_ranges(nrows, als_stride(shared->rank), &length);
-	int			pivot;
+	int			result;
 
 	/* singular whatever rounding makes of it: fewer rows than factors */
 	if (shared->parameters.regularization == 0 && nrows < (uint32) shared->rank)
@@ -150,14 +168,17 @@ finish_gram(Participant *me, AlsSide side)
 		note_failure(shared, (int) nrows + 1, side, -1);
 		return;
 	}
-	pivot = als_gram_finish(&me->system, shared->parameters.regularization,
-							ranges, shared_at(shared, shared->grams_offset),
-							shared_at(shared, shared->base_offset),
-							shared_at(shared, shared->base_factor_offset),
-							shared_at(shared, shared->spectrum_offset),
-							me->workspace);
-	if (pivot != 0)
-		note_failure(shared, pivot, side, -1);
+	result = factor_gram(me, ranges, false);
+	if (result == ALS_SUM_IN_DOUBLE)
+	{
+		als_gram_exact(me->system.blas, me->system.poll, shared->rank, nrows,
+					   side_factors(shared, side),
+					   shared_at(shared, shared->grams_offset), me->workspace);
+		result = factor_gram(me, 1, true);
+	}
+	shared->exact = result == ALS_SOLVE_IN_DOUBLE;
+	if (result > 0)
+		note_failure(shared, result, side, -1);
 }
 
 /* Phase 3: a side's rows as the solver of the other wants them. */
@@ -194,9 +215,10 @@ solve_rows(Participant *me, AlsSide side)
 	double	   *penalties = shared_at(shared, shared->block_penalties_offset);
 	uint32		block;
 
+	me->system.stored = side_factors(shared, side == ALS_USERS ?
+									 ALS_ITEMS : ALS_USERS);
 	me->system.fixed = needs_preparation(&shared->parameters) ?
-		shared_at(shared, shared->prepared_offset) :
-		side_factors(shared, side == ALS_USERS ? ALS_ITEMS : ALS_USERS);
+		shared_at(shared, shared->prepared_offset) : me->system.stored;
 
 	while ((block = pg_atomic_fetch_add_u32(&shared->next_solve, 1)) <
 		   me->blocks->sides[side].nblocks)
@@ -250,6 +272,7 @@ solve_side(Participant *me, AlsSide side)
 	end_phase(me);
 	if (shared->failure != ALS_OK)
 		return false;
+	me->system.exact = shared->exact;
 
 	if (needs_preparation(&shared->parameters))
 	{

@@ -27,6 +27,9 @@ typedef struct TrainingShared
 	ConditionVariable started;
 	Barrier		barrier;		/* ends every phase */
 
+	/* written by the leader in phase 2: rows are solved in double */
+	bool		exact;
+
 	/* next piece of each phase; reset by the leader in phase 2 */
 	pg_atomic_uint32 next_gram;
 	pg_atomic_uint32 next_prepare;

@@ -213,27 +213,28 @@ training_failure(const Training *training, const char **message,
 				 char **detail)
 {
 	const TrainingShared *shared = training->shared;
-	const char *side = shared->failed_side == ALS_USERS ? "user" : "item";
+	bool		user = shared->failed_side == ALS_USERS;
+	const char *row = user ? "a user" : "an item";
 
 	if (shared->failure == ALS_NOT_FINITE)
 	{
 		*message = "training does not converge to finite factors";
-		*detail = psprintf("The factors of a %s are out of the range of type real.",
-						   side);
+		*detail = psprintf("The factors of %s are out of the range of type real.",
+						   row);
 	}
 	else if (shared->failure == ALS_NOT_OPTIMAL)
 	{
 		*message = "training does not find nonnegative factors";
-		*detail = psprintf("The normal equations of a %s are too close to singular.",
-						   side);
+		*detail = psprintf("The normal equations of %s are too close to singular.",
+						   row);
 	}
 	else
 	{
 		*message = "the normal equations are singular";
-		*detail = psprintf(shared->failed_row < 0 ?
-						   "The Gram matrix of the %ss is singular to single precision." :
-						   "Those of a %s are singular to single precision.",
-						   side);
+		*detail = shared->failed_row < 0 ?
+			psprintf("The Gram matrix of the %s is singular to double precision.",
+					 user ? "users" : "items") :
+			psprintf("Those of %s are singular to double precision.", row);
 	}
 }
 

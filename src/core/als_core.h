@@ -92,6 +92,10 @@ typedef enum AlsSide
 #define ALS_NOT_FINITE (-1)
 #define ALS_NOT_OPTIMAL (-2)	/* the search for nonnegative factors failed */
 
+/* Results of als_gram_finish besides */
+#define ALS_SUM_IN_DOUBLE (-3)	/* by als_gram_exact, then again */
+#define ALS_SOLVE_IN_DOUBLE (-4)	/* rows need AlsSystem's exact */
+
 /* One rating of a row. */
 typedef struct AlsEntry
 {
@@ -201,6 +205,9 @@ typedef struct AlsSystem
 	double		regularization_scaling; /* nu; 0 if all rows have the same */
 	float		mean;			/* of all ratings; 0 if implicit */
 
+	/* all rows in double, by Cholesky unless nonnegative */
+	int			exact;
+
 	/* rows of the other side, N: all of them, as Gram matrix and s count */
 	uint32_t	nfixed;
 
@@ -208,7 +215,13 @@ typedef struct AlsSystem
 	const float *fixed;
 	const float *bias;			/* explicit: the other side's biases */
 
-	/* als_gram_finish's output, implicit only */
+	/* implicit: the other side's rows as they are */
+	const float *stored;
+
+	/* implicit: G [rank x rank], lower triangle, after als_gram_finish */
+	const double *gram;
+
+	/* als_gram_finish's output, implicit only; not for exact */
 	const float *base;
 	const float *base_factor;
 	const float *spectrum;		/* used if als_diagonalizes */
@@ -271,6 +284,15 @@ extern void als_gram(const AlsBlas *blas, AlsPoll poll, int rank,
 					 void *workspace);
 
 /*
+ * The same summed in double altogether.  workspace: als_gram_exact_workspace
+ * bytes.
+ */
+extern size_t als_gram_exact_workspace(int rank);
+extern void als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank,
+						   size_t nrows, const float *rows, double *gram,
+						   void *workspace);
+
+/*
  * s for a row of n ratings: what lambda is multiplied by.
  */
 extern double als_regularization_scale(const AlsSystem *system, uint64_t n);
@@ -287,18 +309,23 @@ als_diagonalizes(const AlsSystem *system)
 }
 
 /*
- * Adds up npartials Gram matrices in order (partials[0] is overwritten) and
+ * Adds up npartials Gram matrices in order, G in place of partials[0], and
  * writes what rows are solved against, computed in double.  base = G + lambda
  * s I, with the s of a row without ratings, and base_factor = L with L L' =
  * base, both column-major [stride x stride].  If als_diagonalizes, base_factor
- * is Q and spectrum D [stride] instead, with G = Q D Q'; otherwise spectrum and
- * workspace are not used.  regularization is lambda in double.  Returns 0, or
- * the pivot at which base is singular to single precision.  workspace:
- * als_gram_finish_workspace bytes.
+ * is Q and spectrum D [stride] instead, with G = Q D Q'; otherwise spectrum is
+ * not used.  regularization is lambda in double.  exact: the partials are from
+ * als_gram_exact.
+ *
+ * Returns ALS_OK or, if base is nearly singular: ALS_SUM_IN_DOUBLE, unless
+ * exact; then ALS_SOLVE_IN_DOUBLE if it is singular to single precision, and
+ * rows cannot be solved against what is written; then the pivot at which it is
+ * singular to double precision too.  workspace: als_gram_finish_workspace
+ * bytes.
  */
 extern size_t als_gram_finish_workspace(const AlsSystem *system);
 extern int	als_gram_finish(const AlsSystem *system, double regularization,
-							int npartials, double *partials,
+							int npartials, double *partials, int exact,
 							float *base, float *base_factor, float *spectrum,
 							void *workspace);
 
@@ -313,9 +340,10 @@ extern void als_prepare_rows(const AlsSystem *system, size_t nrows,
 
 /*
  * Solves rows->nrows rows, solved[nrows x stride] in and out (CG starts from
- * what is there, the nonnegative solver from what of it is positive).  Adds to
- * *loss each row's part of the objective at the solution: everything but the
- * other side's regularization.  Returns ALS_OK, ALS_NOT_FINITE,
+ * what is there, the nonnegative solver from what of it is positive).  A row
+ * that single precision does not carry is solved in double.  Adds to *loss each
+ * row's part of the objective at the solution: everything but the other side's
+ * regularization, never below 0.  Returns ALS_OK, ALS_NOT_FINITE,
  * ALS_NOT_OPTIMAL or the failing pivot, with *failed the row (0-based) that
  * did.  workspace: als_solve_workspace bytes, aligned.
  */
@@ -338,10 +366,12 @@ extern double als_penalty(const AlsSystem *system, const AlsRows *rows,
  * section 5).  a[rank x rank]: in B's lower triangle, column-major, destroyed;
  * z[rank]: in f, out z; weight[nrows]: w.  rows [nrows x stride], of which the
  * first rank floats count.  In double.  Returns 0 or the failing pivot.
+ * workspace: als_gram_exact_workspace bytes.
  */
 extern int	als_influence(const AlsBlas *blas, AlsPoll poll, int rank,
 						  int stride, size_t nrows, const float *rows,
-						  const double *weight, double *a, double *z);
+						  const double *weight, double *a, double *z,
+						  void *workspace);
 
 /* |x|, whatever the magnitude of x. */
 extern float als_length(int stride, const float *x);

@@ -3,6 +3,7 @@
  *	  The normal equations of one row written out, for solvers that need them,
  *	  and the objective at their solution.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -27,6 +28,14 @@ regularization(const AlsSystem *system, const Row *row)
 	return (double) system->regularization * scale;
 }
 
+/* Singular whatever rounding makes of it: fewer ratings than factors */
+int
+als_lacks_ratings(const AlsSystem *system, const Row *row)
+{
+	return system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
+		row->n < (size_t) system->rank;
+}
+
 /*
  * A row of several chunks adds each up on its own first, so that long rows lose
  * no precision.
@@ -41,9 +50,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 	float	   *a = workspace->a;
 	float	   *b = workspace->r;
 
-	/* singular whatever rounding makes of it: fewer ratings than factors */
-	if (system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
-		row->n < (size_t) system->rank)
+	if (als_lacks_ratings(system, row))
 		return (int) row->n + 1;
 
 	if (system->feedback == ALS_IMPLICIT)
@@ -119,4 +126,21 @@ als_objective_at(const AlsSystem *system, const Row *row,
 		sum += als_chunk_objective(system, workspace, n);
 	}
 	return sum;
+}
+
+/*
+ * Every f.x may be wrong by eps |f| |x|, which changes the objective by
+ * 2 (w f.x - t) as much; with trace = trace of A >= sum w |f|^2, the sum of these
+ * is at most 2 eps |x| sqrt(trace objective).  x'Bx is a sum of terms as large
+ * as |x|^2 trace of B.
+ */
+int
+als_objective_is_sure(const AlsSystem *system, double trace, const float *x,
+					  double objective)
+{
+	double		size = als_squared_norm(system->rank, x) * trace;
+
+	return objective > 0 &&
+		(double) FLT_EPSILON * sqrt(size * objective) <=
+		ALS_LOSS_TOLERANCE * objective;
 }

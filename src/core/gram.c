@@ -5,11 +5,18 @@
 #include <float.h>
 #include <string.h>
 
-#include "als_core.h"
 #include "factor.h"
+#include "solve.h"
 
 /* Rows whose products are summed in single precision */
 #define GROUP 512
+
+/*
+ * Sums in single precision do if no less than this is left of any diagonal
+ * element when base is factored: the share by which they are wrong is to be
+ * small beside it.
+ */
+#define LEAST_PIVOT 0x1p-12
 
 size_t
 als_gram_workspace(int rank)
@@ -44,13 +51,42 @@ als_gram(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 }
 
 size_t
+als_gram_exact_workspace(int rank)
+{
+	return ALS_EXACT_ROWS * (size_t) als_stride(rank) * sizeof(double);
+}
+
+void
+als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
+			   const float *rows, double *gram, void *workspace)
+{
+	size_t		stride = (size_t) als_stride(rank);
+
+	memset(gram, 0, (size_t) rank * (size_t) rank * sizeof(double));
+	for (size_t first = 0; first < nrows; first += ALS_EXACT_ROWS)
+	{
+		size_t		count = nrows - first < ALS_EXACT_ROWS ? nrows - first :
+		ALS_EXACT_ROWS;
+		const float *some[ALS_EXACT_ROWS];
+
+		als_poll(poll);
+		for (size_t k = 0; k < count; k++)
+			some[k] = rows + (first + k) * stride;
+		als_exact_add(blas, rank, (int) stride, count, some, NULL, workspace,
+					  gram);
+	}
+}
+
+/* The matrix that is factored or diagonalized, and what that takes */
+size_t
 als_gram_finish_workspace(const AlsSystem *system)
 {
 	size_t		n = (size_t) system->rank;
+	size_t		matrix = n * n * sizeof(double);
 
 	if (!als_diagonalizes(system))
-		return 0;
-	return (n * n + n) * sizeof(double) +
+		return matrix;
+	return matrix + (n * n + n) * sizeof(double) +
 		als_diagonalize_workspace(system->rank);
 }
 
@@ -82,7 +118,7 @@ diagonalize(const AlsSystem *system, double *gram, float *rotation,
 
 int
 als_gram_finish(const AlsSystem *system, double regularization,
-				int npartials, double *partials,
+				int npartials, double *partials, int exact,
 				float *base, float *base_factor, float *spectrum,
 				void *workspace)
 {
@@ -90,8 +126,9 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	size_t		n = (size_t) rank;
 	size_t		stride = (size_t) als_stride(rank);
 	double		shift = regularization * als_regularization_scale(system, 0);
+	double		least = exact ? 4 * (double) FLT_EPSILON : LEAST_PIVOT;
 	double	   *gram = partials;
-	double	   *factored = gram;
+	double	   *factored = workspace;
 	int			info;
 
 	memset(base, 0, stride * stride * sizeof(float));
@@ -102,11 +139,7 @@ als_gram_finish(const AlsSystem *system, double regularization,
 		for (size_t i = 0; i < n * n; i++)
 			gram[i] += partials[(size_t) p * n * n + i];
 	}
-	if (als_diagonalizes(system))
-	{
-		factored = workspace;
-		memcpy(factored, gram, n * n * sizeof(double));
-	}
+	memcpy(factored, gram, n * n * sizeof(double));
 	for (size_t j = 0; j < n; j++)
 	{
 		factored[j * n + j] += shift;
@@ -114,21 +147,21 @@ als_gram_finish(const AlsSystem *system, double regularization,
 			base[j * stride + i] = (float) factored[j * n + i];
 	}
 
-	info = als_factor(system->blas, system->poll, rank, factored, rank);
+	info = als_exact_factor(system->blas, system->poll, rank, rank, factored);
 	if (info != 0)
-		return info;
+		return exact ? info : ALS_SUM_IN_DOUBLE;
 	for (size_t j = 0; j < n; j++)
 	{
 		double		pivot = factored[j * n + j];
 
-		/* below this, rounding the factors to float has decided it */
-		if (!(pivot * pivot > 4 * (double) FLT_EPSILON *
-			  (double) base[j * stride + j]))
-			return (int) j + 1;
+		if (!(pivot * pivot > least * (double) base[j * stride + j]))
+			return exact ? ALS_SOLVE_IN_DOUBLE : ALS_SUM_IN_DOUBLE;
 		for (size_t i = j; i < n; i++)
 			base_factor[j * stride + i] = (float) factored[j * n + i];
 	}
-	if (als_diagonalizes(system))
-		return diagonalize(system, gram, base_factor, spectrum, workspace);
-	return 0;
+	if (!als_diagonalizes(system))
+		return ALS_OK;
+	memcpy(factored, gram, n * n * sizeof(double));
+	return diagonalize(system, factored, base_factor, spectrum,
+					   factored + n * n);
 }

@@ -55,6 +55,8 @@ als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
 	size_t		stride = (size_t) als_stride(system->rank);
 
 	memcpy(out, rows, nrows * stride * sizeof(float));
+	if (system->exact && system->feedback == ALS_IMPLICIT)
+		return;
 	if (system->feedback == ALS_IMPLICIT)
 	{
 		if (als_diagonalizes(system))

@@ -48,7 +48,7 @@ cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
 	size_t		stride = (size_t) als_stride(system->rank);
 	size_t		chunk = chunk_size((int) stride);
 	size_t		rotated = als_diagonalizes(system) ? stride : 0;
-	size_t		dense = system->solver != ALS_CG ? stride : 0;
+	size_t		dense = system->solver != ALS_CG && !system->exact ? stride : 0;
 	size_t		bounded = system->solver == ALS_NONNEGATIVE ? stride : 0;
 	size_t		size = 0;
 
@@ -70,8 +70,12 @@ cut_workspace(const AlsSystem *system, void *memory, Workspace *workspace)
 	TAKE(scale, rotated);
 	TAKE(scaled, rotated);
 	TAKE(rotated, BATCH * rotated);
+	TAKE(exact, stride * stride);
+	TAKE(right, stride);
+	TAKE(solution, stride);
+	TAKE(correction, stride);
+	TAKE(products, ALS_EXACT_ROWS * stride);
 	TAKE(factor, bounded * stride);
-	TAKE(solution, bounded);
 	TAKE(passive_solution, bounded);
 	TAKE(passive, bounded);
 	TAKE(is_passive, bounded);
@@ -147,30 +151,60 @@ als_load_chunk(const AlsSystem *system, const Row *row, size_t first,
 	return n;
 }
 
+/* The same of one rating.  Implicit: t is 1 + w, or 0. */
+static double
+implicit_objective(double weight, int positive, double dot)
+{
+	double		target = positive ? 1 + weight : 0;
+
+	return dot * (weight * dot - 2 * target) + target;
+}
+
+static double
+explicit_objective(double target, double dot)
+{
+	return (dot - target) * (dot - target);
+}
+
 double
 als_chunk_objective(const AlsSystem *system, const Workspace *workspace,
 					size_t n)
 {
-	const float *weight = workspace->weight;
+	int			implicit = system->feedback == ALS_IMPLICIT;
+	size_t		whole = n / 8;
 	const float *target = workspace->target;
+	const Floats *weights = (const Floats *) workspace->weight;
+	const Floats *targets = (const Floats *) target;
+	const Floats *dots = (const Floats *) workspace->dots;
+	Doubles		sums = {0};
 	double		sum = 0;
 
-	if (system->feedback == ALS_IMPLICIT)
-		for (size_t k = 0; k < n; k++)
-		{
-			double		d = (double) workspace->dots[k];
-			double		t = (double) target[k];
+	/* a target in single precision has lost the 1 beside a large weight */
+	for (size_t k = 0; k < whole && implicit; k++)
+	{
+		Floats		one = (Floats) {1, 1, 1, 1, 1, 1, 1, 1};
+		Floats		p = (Floats) ((__typeof__(targets[k] > 0)) one &
+								  (targets[k] > 0));
+		Doubles		w = DOUBLES(weights[k]);
+		Doubles		d = DOUBLES(dots[k]);
+		Doubles		t = DOUBLES(p) * (1 + w);
 
-			sum += d * ((double) weight[k] * d - 2 * t) + t;
-		}
-	else
-		for (size_t k = 0; k < n; k++)
-		{
-			double		d = (double) workspace->dots[k];
-			double		t = (double) target[k];
+		sums += d * (w * d - 2 * t) + t;
+	}
+	for (size_t k = 0; k < whole && !implicit; k++)
+	{
+		Doubles		e = DOUBLES(dots[k]) - DOUBLES(targets[k]);
 
-			sum += (d - t) * (d - t);
-		}
+		sums += e * e;
+	}
+	for (size_t k = whole * 8; k < n; k++)
+		sum += implicit ?
+			implicit_objective((double) workspace->weight[k], target[k] > 0,
+							   (double) workspace->dots[k]) :
+			explicit_objective((double) target[k],
+							   (double) workspace->dots[k]);
+	for (int i = 0; i < 8; i++)
+		sum += sums[i];
 	return sum;
 }
 
@@ -267,11 +301,17 @@ from_solver(const AlsSystem *system, const Workspace *workspace, int count,
 		from_whitened(system, count, rows);
 }
 
-/* Solves one row, which may have no ratings: that is zero. */
+/*
+ * Solves one row, which may have no ratings: that is zero.  Of conjugate
+ * gradient, *trust says what is to be computed in double yet.
+ */
 static int
 solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
-		  float *x, double *objective)
+		  float *x, double *objective, Trust *trust)
 {
+	int			result = ALS_OK;
+
+	*trust = TRUST_ALL;
 	if (row->n == 0)
 	{
 		memset(x, 0, (size_t) als_stride(system->rank) * sizeof(float));
@@ -280,7 +320,12 @@ solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	switch (system->solver)
 	{
 		case ALS_CG:
-			return als_solve_row_cg(system, row, workspace, x, objective);
+			if (system->exact)
+				*trust = TRUST_NOTHING;
+			else
+				result = als_solve_row_cg(system, row, workspace, x, objective,
+										  trust);
+			return result;
 		case ALS_CHOLESKY:
 			return als_solve_row_cholesky(system, row, workspace, x,
 										  objective);
@@ -291,13 +336,45 @@ solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	return ALS_NOT_FINITE;
 }
 
+/*
+ * What conjugate gradient has left to double precision, with x where factors
+ * are stored.  A row that not even double solves keeps x, if finite.
+ */
+static int
+finish_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
+		   Trust trust, float *x, double *objective)
+{
+	int			result = ALS_OK;
+
+	if (trust == TRUST_NOTHING)
+		result = als_solve_row_exact(system, row, workspace, x, objective);
+	if (trust == TRUST_SOLUTION ||
+		(result != ALS_OK && !system->exact && is_finite(system->rank, x)))
+	{
+		*objective = als_exact_objective(system, row, workspace, x);
+		result = ALS_OK;
+	}
+	return result;
+}
+
+/* The ratings of a row */
+static Row
+row_at(const AlsRows *rows, uint32_t r)
+{
+	Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
+		(size_t) (rows->start[r + 1] - rows->start[r]),
+	(size_t) (rows->start[rows->nrows] - rows->start[r])};
+
+	return row;
+}
+
 int
 als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			   void *memory, double *loss, uint32_t *failed)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	int			transformed = system->feedback == ALS_IMPLICIT &&
-	system->solver == ALS_CG;
+	system->solver == ALS_CG && !system->exact;
 	Workspace	workspace;
 
 	cut_workspace(system, memory, &workspace);
@@ -305,41 +382,45 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 
 	for (uint32_t first = 0; first < rows->nrows; first += BATCH)
 	{
-		uint32_t	last = rows->nrows - first < BATCH ? rows->nrows :
-		first + BATCH;
+		uint32_t	count = rows->nrows - first < BATCH ? rows->nrows - first :
+		BATCH;
 		float	   *batch = solved + first * stride;
+		int			results[BATCH];
+		double		objectives[BATCH] = {0};
+		Trust		trust[BATCH];
 
 		als_poll(system->poll);
 		if (transformed)
-			to_solver(system, &workspace, (int) (last - first), batch);
-		for (uint32_t r = first; r < last; r++)
+			to_solver(system, &workspace, (int) count, batch);
+		for (uint32_t i = 0; i < count; i++)
 		{
-			Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
-				(size_t) (rows->start[r + 1] - rows->start[r]),
-			(size_t) (rows->start[rows->nrows] - rows->start[r])};
-			float	   *x = solved + r * stride;
-			double		objective = 0;
-			int			result;
+			Row			row = row_at(rows, first + i);
 
-			result = solve_row(system, &row, &workspace, x, &objective);
-			if (result == ALS_OK && !isfinite(objective))
-				result = ALS_NOT_FINITE;
-			if (result != ALS_OK)
-			{
-				*failed = r;
-				return result;
-			}
-			*loss += objective;
+			results[i] = solve_row(system, &row, &workspace,
+								   batch + i * stride, &objectives[i],
+								   &trust[i]);
 		}
 		als_poll(system->poll);
 		if (transformed)
-			from_solver(system, &workspace, (int) (last - first), batch);
-		for (uint32_t r = first; r < last; r++)
-			if (!is_finite(system->rank, solved + r * stride))
+			from_solver(system, &workspace, (int) count, batch);
+		for (uint32_t i = 0; i < count; i++)
+		{
+			Row			row = row_at(rows, first + i);
+			float	   *x = batch + i * stride;
+
+			if (results[i] == ALS_OK && trust[i] != TRUST_ALL)
+				results[i] = finish_row(system, &row, &workspace, trust[i], x,
+										&objectives[i]);
+			if (results[i] == ALS_OK && (!isfinite(objectives[i]) ||
+										 !is_finite(system->rank, x)))
+				results[i] = ALS_NOT_FINITE;
+			if (results[i] != ALS_OK)
 			{
-				*failed = r;
-				return ALS_NOT_FINITE;
+				*failed = first + i;
+				return results[i];
 			}
+			*loss += objectives[i];
+		}
 	}
 	return ALS_OK;
 }

@@ -10,8 +10,29 @@
 /* Rows that are solved together; fixed, for the same bits always */
 #define BATCH 64
 
+/* Rows that are added to a matrix in double at a time; fixed likewise */
+#define ALS_EXACT_ROWS 32
+
+/*
+ * What is left of a diagonal element when a matrix is factored in single
+ * precision.  No less than the first share: solutions are good to single
+ * precision.  Less than the second: rounding may have decided it.
+ */
+#define ALS_SURE_PIVOT 0x1p-10f
+#define ALS_LEAST_PIVOT 0x1p-14f
+
+/* How much of itself the loss of a row may be wrong by, as far as is known */
+#define ALS_LOSS_TOLERANCE 0x1p-16
+
 /* A row of factors is whole blocks; als_stride pads it */
 typedef float Block __attribute__((vector_size(64)));
+
+/* Eight floats, and the same in double */
+typedef float Floats __attribute__((vector_size(32)));
+typedef double Doubles __attribute__((vector_size(64)));
+
+/* No function, so that the ABI has no say in it */
+#define DOUBLES(floats) __builtin_convertvector(floats, Doubles)
 
 /* A call's workspace, cut up */
 typedef struct Workspace
@@ -36,9 +57,15 @@ typedef struct Workspace
 	float	   *a;				/* [stride x stride] */
 	float	   *a_partial;		/* [stride x stride] */
 
+	/* in double */
+	double	   *exact;			/* [rank x rank] A, lower triangle, or its L */
+	double	   *right;			/* [stride] right-hand side */
+	double	   *solution;		/* [stride] x */
+	double	   *correction;		/* [stride] residual, and what it adds to x */
+	double	   *products;		/* [ALS_EXACT_ROWS x stride] */
+
 	/* nonnegative */
 	double	   *factor;			/* [stride x stride] of A's passive part */
-	double	   *solution;		/* [stride] x */
 	double	   *passive_solution;	/* [stride] x's passive part */
 	int		   *passive;		/* [stride] columns that are not held at 0 */
 	int		   *is_passive;		/* [stride] which they are */
@@ -83,9 +110,69 @@ extern double als_chunk_objective(const AlsSystem *system,
 extern int	als_normal_equations(const AlsSystem *system, const Row *row,
 								 const Workspace *workspace);
 
-/* The objective of a row at x, after als_normal_equations. */
+extern int	als_lacks_ratings(const AlsSystem *system, const Row *row);
+
+/* The objective of a row at x, after als_normal_equations, in float. */
 extern double als_objective_at(const AlsSystem *system, const Row *row,
 							   const Workspace *workspace, const float *x);
+
+/*
+ * Is that right to single precision?  trace: of A, or at least the largest
+ * eigenvalue of sum w f f'.
+ */
+extern int	als_objective_is_sure(const AlsSystem *system, double trace,
+								  const float *x, double objective);
+
+/*
+ * The same in double: A in workspace->exact, b in workspace->right; b - A x,
+ * without A, and the objective at x.  Implicit: against the rows as they are
+ * stored.
+ */
+extern int	als_exact_equations(const AlsSystem *system, const Row *row,
+								const Workspace *workspace);
+extern void als_exact_residual(const AlsSystem *system, const Row *row,
+							   const double *x, double *r);
+extern double als_exact_objective(const AlsSystem *system, const Row *row,
+								  const Workspace *workspace, const float *x);
+
+/* a[rank x rank] += sum of weight f f' over rows; weight may be NULL: 1. */
+extern void als_exact_add(const AlsBlas *blas, int rank, int stride,
+						  size_t nrows, const float *const *rows,
+						  const double *weight, double *buffer, double *a);
+
+/* a = L L' in place.  Returns 0 or the pivot that rounding has decided. */
+extern int	als_exact_factor(const AlsBlas *blas, AlsPoll poll, int rank,
+							 int ld, double *a);
+
+/*
+ * Refines workspace->solution, of which the n columns are free (NULL: all) and
+ * of whose equations factor is L.  Returns ALS_OK, or n if it does not converge.
+ */
+extern int	als_exact_refine(const AlsSystem *system, const Row *row,
+							 const Workspace *workspace, int n,
+							 const int *columns, const double *factor, int ld);
+
+/* Of a rating: the row of the other side, w and t.  Of a row: lambda s */
+extern const float *als_exact_row(const AlsSystem *system,
+								  const AlsEntry *entry);
+extern void als_exact_weigh(const AlsSystem *system, const AlsEntry *entry,
+							double *weight, double *target);
+extern double als_exact_shift(const AlsSystem *system, const Row *row);
+
+/*
+ * workspace->solution := solution, without normal equations.  Returns ALS_OK or
+ * a pivot.
+ */
+extern int	als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
+									 const Workspace *workspace);
+
+/* What single precision is good enough for, of a row solved in it */
+typedef enum Trust
+{
+	TRUST_ALL,
+	TRUST_SOLUTION,				/* but not the objective */
+	TRUST_NOTHING
+} Trust;
 
 /*
  * x := solution for one row with ratings, with the objective there in
@@ -94,7 +181,10 @@ extern double als_objective_at(const AlsSystem *system, const Row *row,
  */
 extern int	als_solve_row_cg(const AlsSystem *system, const Row *row,
 							 const Workspace *workspace, float *x,
-							 double *objective);
+							 double *objective, Trust *trust);
+extern int	als_solve_row_exact(const AlsSystem *system, const Row *row,
+								const Workspace *workspace, float *x,
+								double *objective);
 extern int	als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 								   const Workspace *workspace, float *x,
 								   double *objective);

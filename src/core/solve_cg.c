@@ -21,6 +21,7 @@
  * D, B = D + lambda s I is diagonal for every row, and each row is whitened on
  * its own by B^-1/2: x^ = B^1/2 x, A^ = I + B^-1/2 (sum w f f') B^-1/2.
  */
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -28,6 +29,9 @@
 
 /* Residuals are small enough when |r|^2 has fallen to this share */
 #define NEGLIGIBLE 1e-16f
+
+/* Eigenvalues of A beside shift that leave four bits of the residual */
+#define MOST_STIFF (0x1p-3f / FLT_EPSILON)
 
 /*
  * Each of the steps allowed is to leave no more than this share of the error:
@@ -169,10 +173,38 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	return sum;
 }
 
+/*
+ * What single precision is good enough for.  stiffness: the largest eigenvalue
+ * of A / shift, as far as the steps have met it.
+ *
+ * The objective is that at the start less what the steps have won, each of which
+ * may be wrong by eps of it.  Besides, f.x may be wrong by eps |f| |x|, which
+ * changes the objective by 2 (w f.x - t) as much: in all by no more than
+ * 2 eps |x| sqrt(stiffness shift objective), where shift |x|^2 <= objective.
+ *
+ * The residual is wrong by eps stiffness shift |x|.  If that is not small beside
+ * shift |x|, directions that no rating points to are lost in it.
+ */
+static Trust
+judge(const AlsSystem *system, float shift, float stiffness, const float *x,
+	  double start, double objective)
+{
+	double		size = shift > 0 ? objective :
+	als_squared_norm(system->rank, x) * (double) stiffness;
+	double		error;
+
+	if (system->feedback == ALS_IMPLICIT && !(stiffness <= MOST_STIFF))
+		return TRUST_NOTHING;
+	error = (double) FLT_EPSILON *
+		(start - objective + sqrt(size * (double) stiffness * start));
+	return error <= ALS_LOSS_TOLERANCE * objective ? TRUST_ALL :
+		TRUST_SOLUTION;
+}
+
 /* Descends from x, both in the coordinates that the row is solved in. */
 static int
 descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
-		float shift, int scaled, float *x, double *objective)
+		float shift, int scaled, float *x, double *objective, Trust *trust)
 {
 	const AlsKernels *kernels = system->kernels;
 	int			stride = als_stride(system->rank);
@@ -186,11 +218,15 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	float		share = powf(SHARE_LEFT, (float) system->cg_steps) * shift;
 	float		won = 0;		/* by how much the steps have lowered f */
 	float		ratio = 1;		/* of |r|^2 after and before a step */
+	float		curved = 0;		/* ratio / length of the step before */
+	float		stiffness = 0;	/* largest r'Ar / |r|^2 */
+	double		start;
 
 	/* r = b - A x */
 	*objective = (double) shift * als_squared_norm(system->rank, x);
 	pass(system, row, workspace, scaled, x, r, objective);
 	combine(stride, -shift, x, 1, r);
+	start = *objective;
 
 	/*
 	 * From here on r, p and q are in units of r's magnitude: exact, and their
@@ -200,7 +236,10 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	if (isinf(unit))
 		return ALS_NOT_FINITE;
 	if (unit == 0)
+	{
+		*trust = judge(system, shift, 1, x, start, start);
 		return ALS_OK;
+	}
 	combine(stride, 0, r, 1 / unit, r);
 
 	memcpy(p, r, (size_t) stride * sizeof(float));
@@ -228,8 +267,13 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		if (!isfinite(pq))
 			return ALS_NOT_FINITE;
 		if (pq <= 0)
+		{
+			stiffness = INFINITY;
 			break;
+		}
 		length = rr / pq;
+		if (!(1 / length + curved <= stiffness))
+			stiffness = 1 / length + curved;
 		combine(stride, length * unit, p, 1, x);
 		won += length * rr;
 		*objective -= (double) length * (double) rr *
@@ -244,33 +288,48 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 			break;
 		ratio = next / rr;
 		combine(stride, 1, r, ratio, p);
+		curved = ratio / length;
 		rr = next;
 	}
+	*trust = judge(system, shift, shift > 0 ? stiffness / shift : stiffness, x,
+				   start, *objective);
 	return ALS_OK;
 }
 
 int
 als_solve_row_cg(const AlsSystem *system, const Row *row,
-				 const Workspace *workspace, float *x, double *objective)
+				 const Workspace *workspace, float *x, double *objective,
+				 Trust *trust)
 {
 	int			stride = als_stride(system->rank);
 	double		lambda = (double) system->regularization *
 	als_regularization_scale(system, row->n);
 	int			result;
 
+	*trust = TRUST_ALL;
 	if (!als_diagonalizes(system))
-		return descend(system, row, workspace,
-					   system->feedback == ALS_IMPLICIT ? 1 : (float) lambda,
-					   0, x, objective);
-
-	for (int i = 0; i < stride; i++)
+		result = descend(system, row, workspace,
+						 system->feedback == ALS_IMPLICIT ? 1 : (float) lambda,
+						 0, x, objective, trust);
+	else
 	{
-		float		root = sqrtf(system->spectrum[i] + (float) lambda);
+		for (int i = 0; i < stride; i++)
+		{
+			float		root = sqrtf(system->spectrum[i] + (float) lambda);
 
-		workspace->scale[i] = 1 / root;
-		x[i] *= root;
+			workspace->scale[i] = 1 / root;
+			x[i] *= root;
+		}
+		result = descend(system, row, workspace, 1, 1, x, objective, trust);
+		multiply(stride, workspace->scale, x, x);
 	}
-	result = descend(system, row, workspace, 1, 1, x, objective);
-	multiply(stride, workspace->scale, x, x);
-	return result;
+
+	/* what overflows single precision need not overflow double */
+	if (result != ALS_OK || !isfinite(als_squared_norm(system->rank, x)))
+	{
+		for (int i = 0; i < system->rank; i++)
+			x[i] = NAN;
+		*trust = TRUST_NOTHING;
+	}
+	return ALS_OK;
 }

@@ -12,9 +12,11 @@
  * Some columns are passive: there y = 0 and x solves the normal equations; in
  * the others x = 0.  Columns with the wrong sign of x or y change sides, all of
  * them while that makes fewer of them, else the last one alone, which ends
- * after finitely many exchanges (Murty).  Single precision is what A and b are
- * known to, so all else is done in double and a gradient within that precision
- * of zero counts as zero.  A bias is always passive.
+ * after finitely many exchanges (Murty).  A bias is always passive.
+ *
+ * All of this is done in double.  A and b are summed up in single precision
+ * first, and in double if that does not do: a gradient within the precision of
+ * A and b counts as zero.
  */
 #include <float.h>
 #include <string.h>
@@ -28,11 +30,19 @@
 /* Exchanges after which it is hopeless: far more than are ever needed */
 #define MOST_EXCHANGES(rank) (100 + 10 * (rank))
 
+/* What A and b are known to */
+typedef struct Precision
+{
+	int			exact;
+	double		epsilon;
+	double		least_pivot;	/* that counts, of its diagonal element */
+} Precision;
+
 /* An element of the symmetric matrix whose lower triangle is A */
 static double
-element(const Workspace *workspace, int stride, int i, int j)
+element(const Workspace *workspace, int rank, int i, int j)
 {
-	return (double) workspace->a[i > j ? j * stride + i : i * stride + j];
+	return workspace->exact[i > j ? j * rank + i : i * rank + j];
 }
 
 /*
@@ -40,8 +50,10 @@ element(const Workspace *workspace, int stride, int i, int j)
  * failing pivot.
  */
 static int
-solve_passive(const AlsSystem *system, const Workspace *workspace)
+solve_passive(const AlsSystem *system, const Row *row,
+			  const Workspace *workspace, const Precision *precision)
 {
+	int			rank = system->rank;
 	int			stride = als_stride(system->rank);
 	int		   *passive = workspace->passive;
 	double	   *factor = workspace->factor;
@@ -50,20 +62,18 @@ solve_passive(const AlsSystem *system, const Workspace *workspace)
 	int			n = 0;
 	int			info;
 
-	for (int i = 0; i < system->rank; i++)
-	{
-		workspace->solution[i] = 0;
+	memset(workspace->solution, 0, (size_t) stride * sizeof(double));
+	for (int i = 0; i < rank; i++)
 		if (workspace->is_passive[i])
 			passive[n++] = i;
-	}
 	if (n == 0)
 		return ALS_OK;
 
 	for (int j = 0; j < n; j++)
 	{
-		x[j] = (double) workspace->r[passive[j]];
+		x[j] = workspace->right[passive[j]];
 		for (int i = j; i < n; i++)
-			factor[j * stride + i] = element(workspace, stride, passive[i],
+			factor[j * stride + i] = element(workspace, rank, passive[i],
 											 passive[j]);
 	}
 	info = als_factor(system->blas, system->poll, n, factor, stride);
@@ -73,26 +83,27 @@ solve_passive(const AlsSystem *system, const Workspace *workspace)
 	{
 		double		pivot = factor[j * stride + j];
 
-		/* below this, the rounding of A has decided the pivot */
-		if (pivot * pivot <= 4 * (double) FLT_EPSILON *
-			element(workspace, stride, passive[j], passive[j]))
+		if (!(pivot * pivot >= precision->least_pivot *
+			  element(workspace, rank, passive[j], passive[j])))
 			return passive[j] + 1;
 	}
 	system->blas->dpotrs("L", &n, &one, factor, &stride, x, &stride, &info, 1);
 	for (int j = 0; j < n; j++)
 		workspace->solution[passive[j]] = x[j];
-	return ALS_OK;
+	return precision->exact ?
+		als_exact_refine(system, row, workspace, n, passive, factor, stride) :
+		ALS_OK;
 }
 
 /*
  * Does column i have the wrong sign?  Its gradient counts as zero if it is
- * within single precision of the sizes of what it is the sum of.
+ * within the precision of the sizes of what it is the sum of.
  */
 static int
-is_infeasible(const AlsSystem *system, const Workspace *workspace, int i)
+is_infeasible(const AlsSystem *system, const Workspace *workspace,
+			  const Precision *precision, int i)
 {
-	int			stride = als_stride(system->rank);
-	double		gradient = -(double) workspace->r[i];
+	double		gradient = -workspace->right[i];
 	double		size = -gradient;
 
 	if (workspace->is_passive[i])
@@ -101,13 +112,13 @@ is_infeasible(const AlsSystem *system, const Workspace *workspace, int i)
 	size = size < 0 ? -size : size;
 	for (int j = 0; j < system->rank; j++)
 	{
-		double		term = element(workspace, stride, i, j) *
+		double		term = element(workspace, system->rank, i, j) *
 		workspace->solution[j];
 
 		gradient += term;
 		size += term < 0 ? -term : term;
 	}
-	return gradient < -(double) FLT_EPSILON * size;
+	return gradient < -precision->epsilon * size;
 }
 
 /*
@@ -115,14 +126,15 @@ is_infeasible(const AlsSystem *system, const Workspace *workspace, int i)
  * they are, *last being the last of them.
  */
 static int
-find_infeasible(const AlsSystem *system, const Workspace *workspace, int count,
-				int *last)
+find_infeasible(const AlsSystem *system, const Workspace *workspace,
+				const Precision *precision, int count, int *last)
 {
 	int			found = 0;
 
 	for (int i = 0; i < count; i++)
 	{
-		workspace->is_infeasible[i] = is_infeasible(system, workspace, i);
+		workspace->is_infeasible[i] = is_infeasible(system, workspace,
+													precision, i);
 		if (workspace->is_infeasible[i])
 		{
 			found++;
@@ -132,12 +144,22 @@ find_infeasible(const AlsSystem *system, const Workspace *workspace, int count,
 	return found;
 }
 
-/* Exchanges columns until none has a wrong sign. */
+/*
+ * Exchanges columns until none has a wrong sign, beginning with what of x is
+ * positive: what was so the last time most often is so again.
+ */
 static int
-exchange(const AlsSystem *system, const Workspace *workspace, int bounded)
+exchange(const AlsSystem *system, const Row *row, const Workspace *workspace,
+		 const Precision *precision, int bounded, const float *x)
 {
 	int			fewest = bounded + 1;
 	int			patience = PATIENCE;
+	int			positive = 0;
+
+	for (int i = 0; i < bounded; i++)
+		positive |= x[i] > 0;
+	for (int i = 0; i < system->rank; i++)
+		workspace->is_passive[i] = i >= bounded || !positive || x[i] > 0;
 
 	for (int i = 0; i < MOST_EXCHANGES(system->rank); i++)
 	{
@@ -146,10 +168,11 @@ exchange(const AlsSystem *system, const Workspace *workspace, int bounded)
 		int			infeasible;
 
 		als_poll(system->poll);
-		info = solve_passive(system, workspace);
+		info = solve_passive(system, row, workspace, precision);
 		if (info != ALS_OK)
 			return info;
-		infeasible = find_infeasible(system, workspace, bounded, &last);
+		infeasible = find_infeasible(system, workspace, precision, bounded,
+									 &last);
 		if (infeasible == 0)
 			return ALS_OK;
 
@@ -166,29 +189,69 @@ exchange(const AlsSystem *system, const Workspace *workspace, int bounded)
 	return ALS_NOT_OPTIMAL;
 }
 
+/* Solves by normal equations in single precision; *trace of A. */
+static int
+solve_single(const AlsSystem *system, const Row *row,
+			 const Workspace *workspace, int bounded, const float *x,
+			 double *trace)
+{
+	static const Precision precision = {
+		0, (double) FLT_EPSILON, (double) ALS_SURE_PIVOT
+	};
+	size_t		n = (size_t) system->rank;
+	size_t		stride = (size_t) als_stride(system->rank);
+	int			info = als_normal_equations(system, row, workspace);
+
+	if (info != ALS_OK)
+		return info;
+	*trace = 0;
+	for (size_t j = 0; j < n; j++)
+	{
+		for (size_t i = j; i < n; i++)
+			workspace->exact[j * n + i] = (double) workspace->a[j * stride + i];
+		workspace->right[j] = (double) workspace->r[j];
+		*trace += workspace->exact[j * n + j];
+	}
+	return exchange(system, row, workspace, &precision, bounded, x);
+}
+
+/* The same in double */
+static int
+solve_double(const AlsSystem *system, const Row *row,
+			 const Workspace *workspace, int bounded, const float *x)
+{
+	Precision	precision = {
+		1, DBL_EPSILON * system->rank, 4 * DBL_EPSILON * system->rank
+	};
+	int			info = als_exact_equations(system, row, workspace);
+
+	if (info != ALS_OK)
+		return info;
+	return exchange(system, row, workspace, &precision, bounded, x);
+}
+
 int
 als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 						  const Workspace *workspace, float *x,
 						  double *objective)
 {
 	int			bounded = system->rank - (system->feedback == ALS_EXPLICIT);
-	int			positive = 0;
-	int			info = als_normal_equations(system, row, workspace);
+	double		trace;
+	int			single = !system->exact &&
+	solve_single(system, row, workspace, bounded, x, &trace) == ALS_OK;
+	int			info = single ? ALS_OK :
+	solve_double(system, row, workspace, bounded, x);
 
-	if (info != ALS_OK)
-		return info;
-
-	/* what was positive the last time most often is so again */
-	for (int i = 0; i < bounded; i++)
-		positive |= x[i] > 0;
-	for (int i = 0; i < system->rank; i++)
-		workspace->is_passive[i] = i >= bounded || !positive || x[i] > 0;
-
-	info = exchange(system, workspace, bounded);
 	if (info != ALS_OK)
 		return info;
 	for (int i = 0; i < system->rank; i++)
 		x[i] = (float) workspace->solution[i];
-	*objective = als_objective_at(system, row, workspace, x);
+	if (single)
+	{
+		*objective = als_objective_at(system, row, workspace, x);
+		single = als_objective_is_sure(system, trace, x, *objective);
+	}
+	if (!single)
+		*objective = als_exact_objective(system, row, workspace, x);
 	return ALS_OK;
 }

@@ -217,6 +217,7 @@ problem_system(const Problem *problem, AlsSide side)
 		.mean = problem->mean,
 		.nfixed = shape->nrows[1 - side],
 		.fixed = problem->factors[1 - side],
+		.stored = problem->factors[1 - side],
 	};
 
 	return system;
@@ -233,14 +234,14 @@ count_poll(void)
 
 /* base, base_factor and spectrum; returns the failing pivot */
 static int
-make_base(AlsSystem *system, const float *rows,
+make_base(AlsSystem *system, const float *rows, double *partials,
 		  float *base, float *base_factor, float *spectrum)
 {
 	size_t		nrows = system->nfixed;
 	size_t		rank = (size_t) system->rank;
 	size_t		half = nrows / 2;
-	double	   *partials = allocate(2 * rank * rank * sizeof(double));
 	void	   *workspace = allocate_aligned(als_gram_workspace(system->rank));
+	void	   *exact = allocate_aligned(als_gram_exact_workspace(system->rank));
 	void	   *finish = allocate_aligned(als_gram_finish_workspace(system));
 	int			result;
 
@@ -249,12 +250,26 @@ make_base(AlsSystem *system, const float *rows,
 			 rows + half * (size_t) als_stride(system->rank),
 			 partials + rank * rank, workspace);
 	result = als_gram_finish(system, (double) system->regularization, 2,
-							 partials, base, base_factor, spectrum, finish);
+							 partials, 0, base, base_factor, spectrum, finish);
+	if (result == ALS_SUM_IN_DOUBLE)
+	{
+		als_gram_exact(system->blas, NULL, system->rank, nrows, rows, partials,
+					   exact);
+		result = als_gram_finish(system, (double) system->regularization, 1,
+								 partials, 1, base, base_factor, spectrum,
+								 finish);
+	}
+	if (result == ALS_SOLVE_IN_DOUBLE)
+	{
+		system->exact = 1;
+		result = ALS_OK;
+	}
+	system->gram = partials;
 	system->base = base;
 	system->base_factor = base_factor;
 	system->spectrum = spectrum;
-	free(partials);
 	free(workspace);
+	free(exact);
 	free(finish);
 	return result;
 }
@@ -273,6 +288,7 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 	float	   *base = allocate_aligned(stride * stride * sizeof(float));
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
 	float	   *spectrum = allocate_aligned(stride * sizeof(float));
+	double	   *partials = allocate(2 * stride * stride * sizeof(double));
 	AlsSystem	system = problem_system(problem, side);
 	int			result = ALS_OK;
 
@@ -282,7 +298,8 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 	*loss = 0;
 	*failed = UINT32_MAX;
 	if (shape->feedback == ALS_IMPLICIT)
-		result = make_base(&system, fixed, base, base_factor, spectrum);
+		result = make_base(&system, fixed, partials, base, base_factor,
+						   spectrum);
 	if (result == ALS_OK)
 	{
 		void	   *workspace = allocate_aligned(als_solve_workspace(&system));
@@ -316,6 +333,7 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 	free(base);
 	free(base_factor);
 	free(spectrum);
+	free(partials);
 	return result;
 }
 

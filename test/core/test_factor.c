@@ -234,7 +234,7 @@ test_polls(Random *random)
 	for (size_t i = 0; i < n; i++)
 		values[i] = 1;
 	als_influence(&als_blas, poll, rank, rank, nrows, rows, weights, gram,
-				  values);
+				  values, workspace);
 	check_polls("influence", (double) nrows * rank * rank / 2);
 
 	for (uint32_t i = 0; i < 1000000; i++)

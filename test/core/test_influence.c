@@ -85,6 +85,8 @@ test_sum(int factors, Random *random)
 	Problem    *problem = make_problem(&shape, random);
 	size_t		stride = (size_t) als_stride(problem->rank);
 	double		worst = 0;
+	void	   *workspace =
+	allocate_aligned(als_gram_exact_workspace(problem->rank));
 
 	for (uint32_t user = 0; user < 10; user++)
 	{
@@ -99,7 +101,8 @@ test_sum(int factors, Random *random)
 		prepare(&influence, problem, user, user);
 		result = als_influence(&als_blas, NULL, problem->rank, (int) stride,
 							   influence.nrows, influence.rows,
-							   influence.weight, influence.a, influence.z);
+							   influence.weight, influence.a, influence.z,
+							   workspace);
 		if (result != ALS_OK)
 			worst = INFINITY;
 		for (size_t k = 0; k < influence.nrows; k++)
@@ -126,6 +129,7 @@ test_sum(int factors, Random *random)
 	ok(worst < 1e-9, "contributions add up to the score, %d factors", factors);
 	if (!(worst < 1e-9))
 		note("relative error %g", worst);
+	free(workspace);
 	free_problem(problem);
 }
 
@@ -137,11 +141,13 @@ test_singular(Random *random)
 	double		weight[2] = {1, 1};
 	double		a[3 * 3] = {0};
 	double		z[3] = {1, 1, 1};
+	double		workspace[64 * 16];
 
 	for (size_t k = 0; k < 2; k++)
 		for (size_t i = 0; i < 3; i++)
 			rows[k * 16 + i] = (float) random_normal(random);
-	ok(als_influence(&als_blas, NULL, 3, 16, 2, rows, weight, a, z) == 3,
+	ok(als_influence(&als_blas, NULL, 3, 16, 2, rows, weight, a, z,
+					 workspace) == 3,
 	   "a singular system is found");
 }
 

@@ -167,6 +167,7 @@ test_gram_of(Random *random, int rank, size_t nrows)
 		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
 		.rank = rank, .regularization = 5
 	};
+	void	   *finish = allocate_aligned(als_gram_finish_workspace(&system));
 	int			right = 1;
 	int			clean = 1;
 	int			result;
@@ -181,8 +182,8 @@ test_gram_of(Random *random, int rank, size_t nrows)
 		diagonal[i] = gram[i * n + i];
 	memset(base, 0xff, stride * stride * sizeof(float));
 	memset(base_factor, 0xff, stride * stride * sizeof(float));
-	result = als_gram_finish(&system, 5, 3, gram, base, base_factor, NULL,
-							 NULL);
+	result = als_gram_finish(&system, 5, 3, gram, 0, base, base_factor, NULL,
+							 finish);
 	for (size_t i = 0; i < n; i++)
 		right &= fabs(3 * diagonal[i] + 5 - (double) base[i * stride + i]) <=
 			1e-6 * (double) base[i * stride + i];
@@ -201,13 +202,15 @@ test_gram_of(Random *random, int rank, size_t nrows)
 	free(base);
 	free(base_factor);
 	free(workspace);
+	free(finish);
 }
 
-/* Columns that differ too little for single precision are as good as equal. */
+/* Columns that differ too little for single precision, or for double */
 static void
-test_nearly_singular(double difference, int expected)
+test_nearly_singular(double difference, int exact, int expected)
 {
 	double		gram[4] = {1, 1, 0, 1 + difference};
+	double		finish[4];
 	float	   *base = allocate_aligned(16 * 16 * sizeof(float));
 	float	   *base_factor = allocate_aligned(16 * 16 * sizeof(float));
 	AlsSystem	system = {
@@ -215,9 +218,9 @@ test_nearly_singular(double difference, int expected)
 		.rank = 2
 	};
 
-	ok(als_gram_finish(&system, 0, 1, gram, base, base_factor, NULL, NULL) ==
-	   expected, "a pivot of %g %s", difference,
-	   expected == 0 ? "will do" : "fails");
+	ok(als_gram_finish(&system, 0, 1, gram, exact, base, base_factor, NULL,
+					   finish) == expected, "a pivot of %g, %s: %d", difference,
+	   exact ? "exact" : "in single precision", expected);
 	free(base);
 	free(base_factor);
 }
@@ -252,7 +255,7 @@ test_diagonal(Random *random, int rank, size_t nrows)
 	als_gram(&als_blas, NULL, rank, nrows, rows, gram, workspace);
 	memset(spectrum, 0xff, stride * sizeof(float));
 	memset(rotation, 0xff, stride * stride * sizeof(float));
-	result = als_gram_finish(&system, 0.5, 1, gram, base, rotation, spectrum,
+	result = als_gram_finish(&system, 0.5, 1, gram, 0, base, rotation, spectrum,
 							 finish);
 	als_prepare_rows(&system, nrows, rows, out, NULL);
 	for (size_t j = 0; j < n; j++)
@@ -295,9 +298,13 @@ test_gram(void)
 {
 	Random		random = {2};
 
-	test_nearly_singular(1e-6, 0);
-	test_nearly_singular(4e-7, 2);
-	test_nearly_singular(1e-12, 2);
+	test_nearly_singular(1e-3, 0, ALS_OK);
+	test_nearly_singular(1e-4, 0, ALS_SUM_IN_DOUBLE);
+	test_nearly_singular(0, 0, ALS_SUM_IN_DOUBLE);
+	test_nearly_singular(1e-6, 1, ALS_OK);
+	test_nearly_singular(4e-7, 1, ALS_SOLVE_IN_DOUBLE);
+	test_nearly_singular(1e-14, 1, ALS_SOLVE_IN_DOUBLE);
+	test_nearly_singular(1e-15, 1, 2);
 	test_gram_of(&random, 1, 1);
 	test_gram_of(&random, 3, 2);
 	test_gram_of(&random, 16, 512);

@@ -1,0 +1,145 @@
+/*
+ * orthogonal.c
+ *	  One row by orthogonal transformations in double precision, where not even
+ *	  normal equations in double carry it.
+ *
+ * Weights enter normal equations by themselves, and here by their roots: x
+ * minimizes |R x - y|^2 over an upper triangle R with R'R = A, to which one
+ * rating after the other is added by Givens' rotations.  These mix rows of very
+ * different size without the small ones' getting lost in the large ones, so that
+ * no weight is too large: w = 10^30 is 10^15, beside which 1 still counts where
+ * rows do not point the same way.
+ *
+ * For implicit feedback a rating with p = 1 adds w (f.x - 1)^2 to x'Bx - 2 f.x,
+ * of whom the latter has y = L^-1 sum f to begin with.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "solve.h"
+
+/*
+ * Adds a row v with the right-hand side to R x = y, which stays a triangle; v
+ * is overwritten.  R [rank x stride] is by rows.
+ */
+static void
+add_row(size_t n, size_t stride, double *triangle, double *y, double *v,
+		double right)
+{
+	for (size_t j = 0; j < n; j++)
+	{
+		double	   *row = triangle + j * stride;
+		double		length;
+		double		c;
+		double		s;
+		double		turned;
+
+		if (v[j] == 0)
+			continue;
+		length = hypot(row[j], v[j]);
+		c = row[j] / length;
+		s = v[j] / length;
+		for (size_t i = j; i < n; i++)
+		{
+			turned = c * row[i] + s * v[i];
+			v[i] = c * v[i] - s * row[i];
+			row[i] = turned;
+		}
+		turned = c * y[j] + s * right;
+		right = c * right - s * y[j];
+		y[j] = turned;
+	}
+}
+
+/* R and y of B alone; 0 or the failing pivot */
+static int
+start(const AlsSystem *system, const Row *row, double *triangle, double *y)
+{
+	size_t		n = (size_t) system->rank;
+	size_t		stride = (size_t) als_stride(system->rank);
+	int			ld = (int) stride;
+	double		shift = als_exact_shift(system, row);
+	int			info;
+
+	memset(triangle, 0, n * stride * sizeof(double));
+	memset(y, 0, stride * sizeof(double));
+	if (system->feedback == ALS_EXPLICIT)
+	{
+		for (size_t i = 0; i < n; i++)
+			triangle[i * stride + i] = sqrt(shift);
+		return 0;
+	}
+
+	/* by rows and upper is by columns and lower */
+	for (size_t j = 0; j < n; j++)
+	{
+		memcpy(triangle + j * stride + j, system->gram + j * n + j,
+			   (n - j) * sizeof(double));
+		triangle[j * stride + j] += shift;
+	}
+	info = als_exact_factor(system->blas, system->poll, system->rank, ld, triangle);
+	if (info != 0)
+		return info;
+	for (size_t k = 0; k < row->n; k++)
+		if (row->entries[k].rating > 0)
+		{
+			const float *f = als_exact_row(system, &row->entries[k]);
+
+			for (size_t i = 0; i < n; i++)
+				y[i] += (double) f[i];
+		}
+	for (size_t j = 0; j < n; j++)
+	{
+		y[j] /= triangle[j * stride + j];
+		for (size_t i = j + 1; i < n; i++)
+			y[i] -= triangle[j * stride + i] * y[j];
+	}
+	return 0;
+}
+
+int
+als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
+						 const Workspace *workspace)
+{
+	size_t		n = (size_t) system->rank;
+	size_t		stride = (size_t) als_stride(system->rank);
+	double	   *triangle = workspace->exact;
+	double	   *y = workspace->right;
+	double	   *v = workspace->correction;
+	double	   *x = workspace->solution;
+	AlsWork		work = {system->poll, 0};
+	int			info;
+
+	/* nothing but rounding keeps the triangle from being singular */
+	if (als_exact_shift(system, row) <= 0)
+		return system->rank;
+	info = start(system, row, triangle, y);
+	if (info != 0)
+		return info;
+	for (size_t k = 0; k < row->n; k++)
+	{
+		const AlsEntry *entry = &row->entries[k];
+		const float *f = als_exact_row(system, entry);
+		double		weight;
+		double		target;
+		double		root;
+
+		als_work(&work, n * n);
+		als_exact_weigh(system, entry, &weight, &target);
+		root = sqrt(weight);
+		for (size_t i = 0; i < n; i++)
+			v[i] = root * (double) f[i];
+		add_row(n, stride, triangle, y, v,
+				system->feedback == ALS_EXPLICIT ? target :
+				entry->rating > 0 ? root : 0);
+	}
+	for (size_t j = n; j-- > 0;)
+	{
+		double		sum = y[j];
+
+		for (size_t i = j + 1; i < n; i++)
+			sum -= triangle[j * stride + i] * x[i];
+		x[j] = sum / triangle[j * stride + j];
+	}
+	return ALS_OK;
+}
