@@ -18,8 +18,12 @@
 #include "factor.h"
 #include "solve.h"
 
-/* Refinements after which it is hopeless; two or three are usual */
+/* Refinements, each of which has to halve the last one; two or three are usual */
 #define MOST_REFINEMENTS 20
+
+/* Beside the solution: a correction that changes nothing, and one that might */
+#define NEGLIGIBLE ((double) FLT_EPSILON / 16)
+#define TOLERABLE 0x1p-10
 
 /* f.x */
 static double
@@ -266,8 +270,10 @@ largest(size_t n, const double *x)
 {
 	double		size = 0;
 
+	/* fmax would drop NaN */
 	for (size_t i = 0; i < n; i++)
-		size = fmax(size, fabs(x[i]));
+		if (!(fabs(x[i]) <= size))
+			size = fabs(x[i]);
 	return size;
 }
 
@@ -279,10 +285,14 @@ als_exact_refine(const AlsSystem *system, const Row *row,
 	double	   *solution = workspace->solution;
 	double	   *residual = workspace->correction;
 	const int	one = 1;
+	double		before = INFINITY;
 	int			info;
 
 	for (int i = 0; i < MOST_REFINEMENTS; i++)
 	{
+		double		correction;
+		double		size;
+
 		als_exact_residual(system, row, solution, residual);
 		/* columns ascend */
 		for (int j = 0; columns != NULL && j < n; j++)
@@ -291,9 +301,14 @@ als_exact_refine(const AlsSystem *system, const Row *row,
 							 1);
 		for (int j = 0; j < n; j++)
 			solution[columns != NULL ? columns[j] : j] += residual[j];
-		if (largest((size_t) n, residual) <= (double) FLT_EPSILON / 16 *
-			largest((size_t) system->rank, solution))
+		correction = largest((size_t) n, residual);
+		size = largest((size_t) system->rank, solution);
+		if (correction <= NEGLIGIBLE * size)
 			return ALS_OK;
+		/* it gets no better */
+		if (!(correction <= before / 2))
+			return correction <= TOLERABLE * size ? ALS_OK : n;
+		before = correction;
 	}
 	return n;
 }
@@ -321,6 +336,29 @@ solve_equations(const AlsSystem *system, const Row *row,
 							workspace->exact, rank);
 }
 
+/*
+ * Is it a solution after als_solve_row_orthogonal?  By what its residual would
+ * correct; rows that point the same way have made it anything if their weights
+ * are beyond double.
+ */
+static int
+check_orthogonal(const AlsSystem *system, const Row *row,
+				 const Workspace *workspace)
+{
+	int			rank = system->rank;
+	int			stride = als_stride(rank);
+	const int	one = 1;
+	double	   *residual = workspace->correction;
+	int			info;
+
+	als_exact_residual(system, row, workspace->solution, residual);
+	/* R by rows is L by columns */
+	system->blas->dpotrs("L", &rank, &one, workspace->exact, &stride, residual,
+						 &stride, &info, 1);
+	return largest((size_t) rank, residual) <= TOLERABLE *
+		largest((size_t) rank, workspace->solution) ? ALS_OK : rank;
+}
+
 int
 als_solve_row_exact(const AlsSystem *system, const Row *row,
 					const Workspace *workspace, float *x, double *objective)
@@ -328,7 +366,11 @@ als_solve_row_exact(const AlsSystem *system, const Row *row,
 	int			info = solve_equations(system, row, workspace);
 
 	if (info > 0)
+	{
 		info = als_solve_row_orthogonal(system, row, workspace);
+		if (info == ALS_OK)
+			info = check_orthogonal(system, row, workspace);
+	}
 	if (info != ALS_OK)
 		return info;
 	for (int i = 0; i < system->rank; i++)

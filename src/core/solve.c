@@ -338,20 +338,32 @@ solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 
 /*
  * What conjugate gradient has left to double precision, with x where factors
- * are stored.  A row that not even double solves keeps x, if finite.
+ * are stored.  A row solved in double keeps what conjugate gradient has found, if
+ * it is finite, where that is better: beyond double, rounding decides.
  */
 static int
 finish_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		   Trust trust, float *x, double *objective)
 {
+	float	   *found = workspace->p;
+	size_t		size = (size_t) als_stride(system->rank) * sizeof(float);
+	int			usable = !system->exact && is_finite(system->rank, x);
+	double		at_found = 0;
 	int			result = ALS_OK;
 
-	if (trust == TRUST_NOTHING)
-		result = als_solve_row_exact(system, row, workspace, x, objective);
-	if (trust == TRUST_SOLUTION ||
-		(result != ALS_OK && !system->exact && is_finite(system->rank, x)))
+	if (usable)
 	{
-		*objective = als_exact_objective(system, row, workspace, x);
+		memcpy(found, x, size);
+		at_found = als_exact_objective(system, row, workspace, x);
+		*objective = at_found;
+	}
+	if (trust == TRUST_SOLUTION)
+		return result;
+	result = als_solve_row_exact(system, row, workspace, x, objective);
+	if (usable && (result != ALS_OK || !(*objective <= at_found)))
+	{
+		memcpy(x, found, size);
+		*objective = at_found;
 		result = ALS_OK;
 	}
 	return result;

@@ -3,15 +3,23 @@
  *	  The exact solution for one row, by Cholesky factorization: in single
  *	  precision, or in double where that does not do.
  */
+#include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include "solve.h"
 
-/* Each of which leaves less than 2^-6 of the error */
-#define REFINEMENTS 2
+/* By how much a row's objective may be above the minimum, against itself */
+#define ABOVE_MINIMUM 0x1p-10
 
-/* x += (L L')^-1 (b - A x), the residual in double and the rest in single */
-static void
+/* At most; two leave nothing to correct as a rule */
+#define REFINEMENTS 4
+
+/*
+ * x += (L L')^-1 (b - A x), the residual in double and the rest in single, until
+ * it stays.  Returns 0 if it does not.
+ */
+static int
 refine(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	   float *x)
 {
@@ -19,21 +27,32 @@ refine(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	double	   *residual = workspace->correction;
 	float	   *correction = workspace->r;
 	int			stride = als_stride(system->rank);
+	int			stays = 0;
 
 	for (int i = 0; i < stride; i++)
 		solution[i] = (double) x[i];
-	for (int step = 0; step < REFINEMENTS; step++)
+	for (int step = 0; step < REFINEMENTS && !stays; step++)
 	{
+		double		size = 0;
+		double		change = 0;
+
 		als_exact_residual(system, row, solution, residual);
 		for (int i = 0; i < stride; i++)
 			correction[i] = (float) residual[i];
 		system->kernels->cholesky_solve(system->rank, stride, workspace->a,
 										correction);
 		for (int i = 0; i < system->rank; i++)
+		{
 			solution[i] += (double) correction[i];
+			if (!(fabs((double) correction[i]) <= change))
+				change = fabs((double) correction[i]);
+			size = fmax(size, fabs(solution[i]));
+		}
+		stays = change <= 4 * (double) FLT_EPSILON * size;
 	}
 	for (int i = 0; i < system->rank; i++)
 		x[i] = (float) solution[i];
+	return stays;
 }
 
 /*
@@ -72,9 +91,23 @@ solve_single(const AlsSystem *system, const Row *row,
 		sure &= pivot * pivot >= ALS_SURE_PIVOT * diagonal[i];
 	}
 	system->kernels->cholesky_solve(system->rank, stride, a, x);
-	if (!sure)
-		refine(system, row, workspace, x);
-	return ALS_OK;
+	return sure || refine(system, row, workspace, x) ? ALS_OK : system->rank;
+}
+
+/*
+ * Is the objective at x next to the minimum?  The residual b - A x is no more
+ * than eps |A| |x|, and the objective above the minimum by r'A^-1 r, where A is
+ * no less than lambda s I.
+ */
+static int
+is_minimum(const AlsSystem *system, const Row *row, double trace,
+		   const float *x, double objective)
+{
+	double		shift = als_exact_shift(system, row);
+	double		residual = (double) FLT_EPSILON / 2 * trace;
+
+	return shift <= 0 || residual * residual *
+		als_squared_norm(system->rank, x) <= ABOVE_MINIMUM * shift * objective;
 }
 
 int
@@ -88,6 +121,8 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 		solve_single(system, row, workspace, x, &trace) != ALS_OK)
 		return als_solve_row_exact(system, row, workspace, x, objective);
 	*objective = als_objective_at(system, row, workspace, x);
+	if (!is_minimum(system, row, trace, x, *objective))
+		return als_solve_row_exact(system, row, workspace, x, objective);
 	if (!als_objective_is_sure(system, trace, x, *objective))
 		*objective = als_exact_objective(system, row, workspace, x);
 	return ALS_OK;

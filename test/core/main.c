@@ -18,6 +18,7 @@ main(void)
 	test_cg();
 	test_nonnegative();
 	test_failures();
+	test_weights();
 	test_search();
 	test_ranking();
 	test_influence();

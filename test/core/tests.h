@@ -15,6 +15,7 @@ extern void test_loss(void);
 extern void test_cg(void);
 extern void test_nonnegative(void);
 extern void test_failures(void);
+extern void test_weights(void);
 extern void test_search(void);
 extern void test_ranking(void);
 extern void test_influence(void);
