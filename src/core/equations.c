@@ -131,16 +131,22 @@ als_objective_at(const AlsSystem *system, const Row *row,
 /*
  * Every f.x may be wrong by eps |f| |x|, which changes the objective by
  * 2 (w f.x - t) as much; with trace = trace of A >= sum w |f|^2, the sum of these
- * is at most 2 eps |x| sqrt(trace objective).  x'Bx is a sum of terms as large
- * as |x|^2 trace of B.
+ * is at most 2 eps |x| sqrt(trace objective).  x'Bx, from which what the ratings
+ * have of it is taken away again, is a sum of terms about as large as b_jj x_j^2.
  */
 int
 als_objective_is_sure(const AlsSystem *system, double trace, const float *x,
 					  double objective)
 {
+	size_t		stride = (size_t) als_stride(system->rank);
 	double		size = als_squared_norm(system->rank, x) * trace;
+	double		base = 0;
 
+	if (system->feedback == ALS_IMPLICIT)
+		for (size_t j = 0; j < (size_t) system->rank; j++)
+			base += (double) system->base[j * stride + j] * (double) x[j] *
+				(double) x[j];
 	return objective > 0 &&
-		(double) FLT_EPSILON * sqrt(size * objective) <=
+		(double) FLT_EPSILON * (sqrt(size * objective) + base) <=
 		ALS_LOSS_TOLERANCE * objective;
 }

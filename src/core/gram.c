@@ -16,7 +16,7 @@
  * element when base is factored: the share by which they are wrong is to be
  * small beside it.
  */
-#define LEAST_PIVOT 0x1p-12
+#define LEAST_PIVOT 0x1p-5
 
 size_t
 als_gram_workspace(int rank)

@@ -180,7 +180,8 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
  * The objective is that at the start less what the steps have won, each of which
  * may be wrong by eps of it.  Besides, f.x may be wrong by eps |f| |x|, which
  * changes the objective by 2 (w f.x - t) as much: in all by no more than
- * 2 eps |x| sqrt(stiffness shift objective), where shift |x|^2 <= objective.
+ * 2 eps |x| sqrt(stiffness shift objective).  And shift |x|^2, from which what the
+ * ratings have of it is taken away again, may be wrong by eps of it.
  *
  * The residual is wrong by eps stiffness shift |x|.  If that is not small beside
  * shift |x|, directions that no rating points to are lost in it.
@@ -189,14 +190,14 @@ static Trust
 judge(const AlsSystem *system, float shift, float stiffness, const float *x,
 	  double start, double objective)
 {
-	double		size = shift > 0 ? objective :
-	als_squared_norm(system->rank, x) * (double) stiffness;
+	double		size = (shift > 0 ? (double) shift : 1) *
+		(double) system->kernels->dot(als_stride(system->rank), x, x);
 	double		error;
 
 	if (system->feedback == ALS_IMPLICIT && !(stiffness <= MOST_STIFF))
 		return TRUST_NOTHING;
 	error = (double) FLT_EPSILON *
-		(start - objective + sqrt(size * (double) stiffness * start));
+		(start - objective + sqrt(size * (double) stiffness * start) + size);
 	return error <= ALS_LOSS_TOLERANCE * objective ? TRUST_ALL :
 		TRUST_SOLUTION;
 }
