@@ -97,15 +97,24 @@ solve_single(const AlsSystem *system, const Row *row,
 /*
  * Is the objective at x next to the minimum?  The residual b - A x is no more
  * than eps |A| |x|, and the objective above the minimum by r'A^-1 r, where A is
- * no less than lambda s I.
+ * no less than lambda s I, or about the least pivot of base.
  */
 static int
 is_minimum(const AlsSystem *system, const Row *row, double trace,
 		   const float *x, double objective)
 {
+	size_t		stride = (size_t) als_stride(system->rank);
 	double		shift = als_exact_shift(system, row);
 	double		residual = (double) FLT_EPSILON / 2 * trace;
 
+	if (system->feedback == ALS_IMPLICIT)
+	{
+		float		least = INFINITY;
+
+		for (size_t j = 0; j < (size_t) system->rank; j++)
+			least = fminf(least, system->base_factor[j * stride + j]);
+		shift = fmax(shift, (double) least * (double) least);
+	}
 	return shift <= 0 || residual * residual *
 		als_squared_norm(system->rank, x) <= ABOVE_MINIMUM * shift * objective;
 }
