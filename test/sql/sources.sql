@@ -87,4 +87,20 @@ BEGIN;
 INSERT INTO ratings VALUES (1000, 1, 5);
 SELECT als_refresh_user('model_34', 1000);
 ROLLBACK;
+-- and so does a training, in the same statement that calls it
+CREATE FUNCTION add_and_train() RETURNS bigint LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO ratings VALUES (2000, 1, 5);
+    RETURN (als_train('model_34', 'ratings', factors => 2)).users;
+END $$;
+SELECT add_and_train() - count(DISTINCT user_id) AS added FROM ratings;
+-- reading writes nothing by itself; a function in a source does what it always does, but for one that must not
+CREATE TABLE audit (who integer);
+CREATE FUNCTION audited(who integer) RETURNS integer LANGUAGE plpgsql AS $$BEGIN INSERT INTO audit VALUES (who); RETURN who; END$$;
+CREATE FUNCTION stably(who integer) RETURNS integer STABLE LANGUAGE plpgsql AS $$BEGIN INSERT INTO audit VALUES (who); RETURN who; END$$;
+SELECT users = (SELECT count(DISTINCT user_id) FROM ratings) AS all FROM als_train('audited', 'SELECT sources.audited(user_id) AS user_id, item_id, rating FROM sources.ratings', factors => 2);
+SELECT count(*) - (SELECT count(*) FROM ratings) AS more FROM audit;
+SELECT count(*) FROM als_recommend('audited', 1, 5);
+SELECT count(*) - 2 * (SELECT count(*) FROM ratings) AS more FROM audit;
+SELECT code, message FROM try($$SELECT als_train('audited', 'SELECT sources.stably(user_id) AS user_id, item_id, rating FROM sources.ratings', factors => 2)$$);
 DROP SCHEMA sources CASCADE;

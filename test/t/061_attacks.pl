@@ -181,9 +181,10 @@ SKIP:
 	my $script = 'sql/als--1.0.sql';
 	my ($out, $error);
 
-	skip 'pgspot is not installed (pip install pgspot)', 1
+	skip 'pgspot is not installed (pip install pgspot)', 2
 	  unless eval { IPC::Run::run(['pgspot', '--version'], '>', \$out, '2>', \$error) };
 	IPC::Run::run(['pgspot', $script], '>', \$out, '2>', \$error);
+	like($out, qr/Errors: \d+/, 'pgspot has read the script');
 	is(join("\n", grep { /^PS/ && !/^PS01[67]: Unqualified (object reference|function call): als_/ } split /\n/, $out),
 		'', 'pgspot finds nothing');
 }
