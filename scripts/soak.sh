@@ -12,7 +12,7 @@ choose_pg_config
 build
 install_build
 
-export ALS_SOAK_OPERATIONS=${ALS_SOAK_OPERATIONS:-20000}
+export ALS_SOAK_OPERATIONS=${ALS_SOAK_OPERATIONS:-15000}
 export ALS_SOAK_SEED=${ALS_SOAK_SEED:-$(date +%s)}
 echo "Seed $ALS_SOAK_SEED"
 trap leave_sandbox EXIT
