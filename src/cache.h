@@ -77,6 +77,7 @@ typedef struct ModelCache
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
 	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
+	char	   *seen_from;		/* ... which it was made for */
 	PopularItems *popular;		/* NULL: not there, or in use */
 } ModelCache;
 

@@ -137,6 +137,39 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 	source_end(&reading);
 }
 
+/*
+ * The plan of what a user has, kept from call to call.  Names in a query, or one
+ * without a schema, may mean other tables than when it was made; then it is made
+ * anew, for this call.
+ */
+static SPIPlanPtr
+seen_plan(ModelCache *cache, const SourceReading *reading)
+{
+	Oid			argument = cache->sides[ALS_USERS].type.type;
+	SPIPlanPtr	kept = cache->seen_plan;
+	SPIPlanPtr	plan;
+
+	if (kept != NULL && !reading->is_query &&
+		strcmp(cache->seen_from, reading->from_clause) == 0)
+		return kept;
+	plan = source_prepare(reading,
+						  psprintf("%s::%s", id_column(cache, ALS_ITEMS),
+								   id_type_name(cache, ALS_ITEMS)),
+						  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
+						  1, &argument);
+	if (kept != NULL)
+		return equal(source_plan(kept)->query_list,
+					 source_plan(plan)->query_list) ? kept : plan;
+	/* a domain's CHECK may have been here meanwhile */
+	if (cache->seen_plan != NULL)
+		return plan;
+	cache->seen_from = MemoryContextStrdup(cache->context,
+										   reading->from_clause);
+	SPI_keepplan(plan);
+	cache->seen_plan = plan;
+	return plan;
+}
+
 void
 history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 {
@@ -145,20 +178,7 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	SourceReading reading;
 
 	source_begin(&reading, cache->run.source, &reader);
-	if (cache->seen_plan == NULL)
-	{
-		Oid			argument = cache->sides[ALS_USERS].type.type;
-		SPIPlanPtr	plan;
-
-		plan = source_prepare(&reading,
-							  psprintf("%s::%s", id_column(cache, ALS_ITEMS),
-									   id_type_name(cache, ALS_ITEMS)),
-							  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
-							  1, &argument);
-		SPI_keepplan(plan);
-		cache->seen_plan = plan;
-	}
-	source_execute(cache->seen_plan, &user, NULL, false);
+	source_execute(seen_plan(cache, &reading), &user, NULL, false);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -239,6 +239,7 @@ source_begin(SourceReading *reading, const char *source,
 	reading->callback.previous = error_context_stack;
 	error_context_stack = &reading->callback;
 	reading->from_clause = from_clause(source, &canonical);
+	reading->is_query = reading->from_clause[0] == '(';
 	reading->name = canonical;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");

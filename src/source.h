@@ -23,6 +23,7 @@ typedef struct SourceReading
 	const char *name;			/* for messages: the relation or the query */
 	const SourceReader *reader; /* NULL: the caller has given the source */
 	const char *from_clause;	/* with the alias "ratings" */
+	bool		is_query;		/* or else it is a relation's qualified name */
 	ErrorContextCallback callback;
 } SourceReading;
 

@@ -25,10 +25,14 @@ EXECUTE popular;
 DEALLOCATE popular;
 ALTER TABLE stored_a.unlikes RENAME TO likes;
 SELECT array(SELECT r FROM als_recommend('stored_a.model', NULL::int, 100, cold_start => 'popular') r) =
-    array(SELECT (item_id::bigint, count::real) FROM (SELECT item_id, count(*) FROM likes GROUP BY item_id) c ORDER BY count DESC, item_id) AS popular;
+    array(SELECT (item_id::bigint, count::real) FROM (SELECT item_id, count(*) FROM likes GROUP BY item_id) c ORDER BY count DESC, item_id) AS popular,
+    array(SELECT item_id FROM als_recommend('stored_a.model', 3, 100) ORDER BY item_id) =
+    array(SELECT i FROM generate_series(1::bigint, 20) i EXCEPT SELECT item_id FROM likes WHERE user_id = 3 ORDER BY 1) AS unseen;
 CREATE TEMP TABLE likes AS SELECT user_id, item_id FROM stored_a.likes WHERE item_id < 5;
 SELECT array(SELECT r FROM als_recommend('stored_a.model', NULL::int, 100, cold_start => 'popular') r) =
-    array(SELECT (item_id::bigint, count::real) FROM (SELECT item_id, count(*) FROM likes GROUP BY item_id) c ORDER BY count DESC, item_id) AS popular;
+    array(SELECT (item_id::bigint, count::real) FROM (SELECT item_id, count(*) FROM likes GROUP BY item_id) c ORDER BY count DESC, item_id) AS popular,
+    array(SELECT item_id FROM als_recommend('stored_a.model', 3, 100) ORDER BY item_id) =
+    array(SELECT i FROM generate_series(1::bigint, 20) i EXCEPT SELECT item_id FROM likes WHERE user_id = 3 ORDER BY 1) AS unseen;
 DROP TABLE pg_temp.likes;
 -- what a name means now counts, and the same tables by another path are kept
 SET search_path = stored_a, public;
@@ -41,6 +45,15 @@ INSERT INTO likes SELECT 100 + u, 20 FROM generate_series(1, 100) u;
 SET search_path = stored_a;
 SELECT array(SELECT public.als_recommend('model', NULL::int, 100, cold_start => 'popular')) =
     array(SELECT (item_id::bigint, count::real) FROM (SELECT item_id, count(*) FROM likes WHERE user_id < 100 GROUP BY item_id) c ORDER BY count DESC, item_id) AS kept;
+-- a name without a schema, which somebody has written by hand, is no other
+SET search_path = stored_a, public;
+UPDATE model SET source = 'likes';
+SET search_path = stored_b, public;
+EXECUTE popular;
+SET search_path = stored_a, public;
+EXECUTE popular;
+SET search_path = stored_b, public;
+EXECUTE popular;
 -- nor is what depends on the time of parsing
 SET search_path = stored_a, public;
 CREATE TABLE dated AS SELECT *, DATE '2020-02-01' + item_id AS day FROM likes WHERE user_id < 100;
