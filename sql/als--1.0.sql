@@ -227,54 +227,113 @@ IS 'the losses of a training, on a logarithmic scale, and what validation has me
 --
 -- Serving
 --
+-- Ids are "any", and once more text, which is what PostgreSQL takes a parameter
+-- or literal without a type for where a function has both.  Of an array behind
+-- arguments with defaults, the text form leaves those no defaults: a call that
+-- gives neither fits one function alone.
+--
 
-CREATE FUNCTION als_predict(model regclass, user_id "any", item_id "any")
-RETURNS real
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         "any",
+    item_id         "any"
+) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
 COMMENT ON FUNCTION als_predict(regclass, "any", "any")
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
-CREATE FUNCTION als_predict(model regclass, user_id text, item_id text)
-RETURNS real
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         "any",
+    item_id         text
+) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL SAFE COST 10;
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, "any", text)
+IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
+
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         text,
+    item_id         "any"
+) RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, text, "any")
+IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
+
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         text,
+    item_id         text
+) RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
 COMMENT ON FUNCTION als_predict(regclass, text, text)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_recommend(
     model           regclass,
     user_id         "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[],
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
     cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", integer, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, "any", anycompatiblearray, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
     model           regclass,
     user_id         text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[],
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
     cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, integer, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, "any", anycompatiblearray, text)
+IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend(
+    model           regclass,
+    user_id         "any",
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, text, anycompatiblearray, text)
+IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend(
+    model           regclass,
+    user_id         text,
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, text, anycompatiblearray, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
     item_type       anyelement,
     model           regclass,
     user_id         "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
@@ -282,14 +341,14 @@ CREATE FUNCTION als_recommend_as(
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", integer, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", bigint, boolean, "any", "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
     item_type       anyelement,
     model           regclass,
     user_id         text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
@@ -297,22 +356,82 @@ CREATE FUNCTION als_recommend_as(
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, integer, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, bigint, boolean, "any", "any", text)
+IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         "any",
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", bigint, boolean, text, "any", text)
+IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         text,
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    cold_start      text DEFAULT 'none'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, bigint, boolean, text, "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 --
 -- Measuring
 --
 
-CREATE FUNCTION als_holdout(user_id "any", item_id "any", fraction double precision, seed bigint DEFAULT 0)
-RETURNS boolean
+CREATE FUNCTION als_holdout(
+    user_id         "any",
+    item_id         "any",
+    fraction        double precision,
+    seed            bigint DEFAULT 0
+) RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_holdout'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION als_holdout("any", "any", double precision, bigint)
 IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
 
-CREATE FUNCTION als_holdout(user_id text, item_id text, fraction double precision, seed bigint DEFAULT 0)
-RETURNS boolean
+CREATE FUNCTION als_holdout(
+    user_id         "any",
+    item_id         text,
+    fraction        double precision,
+    seed            bigint DEFAULT 0
+) RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout("any", text, double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
+
+CREATE FUNCTION als_holdout(
+    user_id         text,
+    item_id         "any",
+    fraction        double precision,
+    seed            bigint DEFAULT 0
+) RETURNS boolean
+AS 'MODULE_PATHNAME', 'als_holdout'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_holdout(text, "any", double precision, bigint)
+IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
+
+CREATE FUNCTION als_holdout(
+    user_id         text,
+    item_id         text,
+    fraction        double precision,
+    seed            bigint DEFAULT 0
+) RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_holdout'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION als_holdout(text, text, double precision, bigint)
@@ -363,7 +482,7 @@ CREATE FUNCTION als_evaluate(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
@@ -371,7 +490,7 @@ CREATE FUNCTION als_evaluate(
 ) RETURNS als_evaluation
 AS 'MODULE_PATHNAME', 'als_evaluate'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
 IS 'measures how good a model is on a relation or query of test ratings';
 
 CREATE FUNCTION als_evaluate_users(
@@ -380,7 +499,7 @@ CREATE FUNCTION als_evaluate_users(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
@@ -402,7 +521,7 @@ CREATE FUNCTION als_evaluate_users(
 )
 AS 'MODULE_PATHNAME', 'als_evaluate_users'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
-COMMENT ON FUNCTION als_evaluate_users(regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+COMMENT ON FUNCTION als_evaluate_users(regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
 IS 'what als_evaluate averages, for each user; als_evaluate_users_as for ids that are not integers';
 
 CREATE FUNCTION als_evaluate_users_as(
@@ -412,7 +531,7 @@ CREATE FUNCTION als_evaluate_users_as(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
@@ -434,7 +553,7 @@ CREATE FUNCTION als_evaluate_users_as(
 )
 AS 'MODULE_PATHNAME', 'als_evaluate_users_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
-COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, integer, text, boolean, double precision, integer)
+COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
 IS 'what als_evaluate averages, for each user, with ids of the given type: als_evaluate_users_as(NULL::text, ...)';
 
 --
@@ -444,115 +563,137 @@ IS 'what als_evaluate averages, for each user, with ids of the given type: als_e
 CREATE FUNCTION als_similar_items(
     model           regclass,
     id              "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items(regclass, "any", integer, text)
+COMMENT ON FUNCTION als_similar_items(regclass, "any", bigint, text)
 IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_items(
     model           regclass,
     id              text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items(regclass, text, integer, text)
+COMMENT ON FUNCTION als_similar_items(regclass, text, bigint, text)
 IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_items_as(
     item_type       anyelement,
     model           regclass,
     id              "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, "any", integer, text)
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, "any", bigint, text)
 IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
 
 CREATE FUNCTION als_similar_items_as(
     item_type       anyelement,
     model           regclass,
     id              text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, text, integer, text)
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, text, bigint, text)
 IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
     id              "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users(regclass, "any", integer, text)
+COMMENT ON FUNCTION als_similar_users(regclass, "any", bigint, text)
 IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
     id              text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users(regclass, text, integer, text)
+COMMENT ON FUNCTION als_similar_users(regclass, text, bigint, text)
 IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_users_as(
     user_type       anyelement,
     model           regclass,
     id              "any",
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, "any", integer, text)
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, "any", bigint, text)
 IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
 
 CREATE FUNCTION als_similar_users_as(
     user_type       anyelement,
     model           regclass,
     id              text,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, text, integer, text)
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, text, bigint, text)
 IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
 
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         "any",
     item            "any",
-    k               integer DEFAULT 10
+    k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, "any", "any", integer)
+COMMENT ON FUNCTION als_explain(regclass, "any", "any", bigint)
+IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
+
+CREATE FUNCTION als_explain(
+    model           regclass,
+    user_id         "any",
+    item            text,
+    k               bigint DEFAULT 10
+) RETURNS TABLE (item_id bigint, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain(regclass, "any", text, bigint)
+IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
+
+CREATE FUNCTION als_explain(
+    model           regclass,
+    user_id         text,
+    item            "any",
+    k               bigint DEFAULT 10
+) RETURNS TABLE (item_id bigint, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain(regclass, text, "any", bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
 
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         text,
     item            text,
-    k               integer DEFAULT 10
+    k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, text, text, integer)
+COMMENT ON FUNCTION als_explain(regclass, text, text, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
 
 CREATE FUNCTION als_explain_as(
@@ -560,11 +701,35 @@ CREATE FUNCTION als_explain_as(
     model           regclass,
     user_id         "any",
     item            "any",
-    k               integer DEFAULT 10
+    k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", "any", integer)
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", "any", bigint)
+IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
+
+CREATE FUNCTION als_explain_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         "any",
+    item            text,
+    k               bigint DEFAULT 10
+) RETURNS TABLE (item_id anyelement, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", text, bigint)
+IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
+
+CREATE FUNCTION als_explain_as(
+    item_type       anyelement,
+    model           regclass,
+    user_id         text,
+    item            "any",
+    k               bigint DEFAULT 10
+) RETURNS TABLE (item_id anyelement, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, "any", bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
 
 CREATE FUNCTION als_explain_as(
@@ -572,24 +737,67 @@ CREATE FUNCTION als_explain_as(
     model           regclass,
     user_id         text,
     item            text,
-    k               integer DEFAULT 10
+    k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, text, integer)
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, text, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
+
 CREATE FUNCTION als_recommend_for(
     model           regclass,
     items           "any",
     ratings         double precision[] DEFAULT NULL,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      anycompatiblearray DEFAULT NULL::bigint[]
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
-LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], integer, boolean, "any", "any")
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, "any", anycompatiblearray)
+IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_for(
+    model           regclass,
+    items           text,
+    ratings         double precision[] DEFAULT NULL,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      anycompatiblearray DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, "any", anycompatiblearray)
+IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_for(
+    model           regclass,
+    items           "any",
+    ratings         double precision[],
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, text, anycompatiblearray)
+IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_for(
+    model           regclass,
+    items           text,
+    ratings         double precision[],
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, text, anycompatiblearray)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -597,14 +805,59 @@ CREATE FUNCTION als_recommend_for_as(
     model           regclass,
     items           "any",
     ratings         double precision[] DEFAULT NULL,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[]
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
-LANGUAGE C STABLE PARALLEL SAFE COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], integer, boolean, "any", "any")
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any")
+IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_for_as(
+    item_type       anyelement,
+    model           regclass,
+    items           text,
+    ratings         double precision[] DEFAULT NULL,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any")
+IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_for_as(
+    item_type       anyelement,
+    model           regclass,
+    items           "any",
+    ratings         double precision[],
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any")
+IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_for_as(
+    item_type       anyelement,
+    model           regclass,
+    items           text,
+    ratings         double precision[],
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_for_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any")
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 --
@@ -613,23 +866,65 @@ IS 'the k best items for somebody who has these items, with item ids of the give
 
 CREATE FUNCTION als_recommend_all(
     model           regclass,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     users           "any" DEFAULT NULL::bigint[],
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[],
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
     workers         integer DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, integer, "any", boolean, "any", "any", integer)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, "any", anycompatiblearray, integer)
+IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_all(
+    model           regclass,
+    k               bigint,
+    users           text,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, "any", anycompatiblearray, integer)
+IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_all(
+    model           regclass,
+    k               bigint,
+    users           "any",
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, text, anycompatiblearray, integer)
+IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_all(
+    model           regclass,
+    k               bigint,
+    users           text,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, text, anycompatiblearray, integer)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all_as(
     user_type       anyelement,
     item_type       anycompatible,
     model           regclass,
-    k               integer DEFAULT 10,
+    k               bigint DEFAULT 10,
     users           "any" DEFAULT NULL::bigint[],
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
@@ -638,7 +933,55 @@ CREATE FUNCTION als_recommend_all_as(
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, integer, "any", boolean, "any", "any", integer)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer)
+IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_recommend_all_as(
+    user_type       anyelement,
+    item_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    users           text,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer)
+IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_recommend_all_as(
+    user_type       anyelement,
+    item_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    users           "any",
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer)
+IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_recommend_all_as(
+    user_type       anyelement,
+    item_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    users           text,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL
+) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_recommend_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 --
@@ -651,8 +994,18 @@ CREATE FUNCTION als_fold_in(
     ratings         double precision[] DEFAULT NULL
 ) RETURNS real[]
 AS 'MODULE_PATHNAME', 'als_fold_in'
-LANGUAGE C STABLE PARALLEL SAFE COST 10000;
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
 COMMENT ON FUNCTION als_fold_in(regclass, "any", double precision[])
+IS 'factors of somebody who has these items, and the bias behind them if the model is explicit; null if no item is known';
+
+CREATE FUNCTION als_fold_in(
+    model           regclass,
+    items           text,
+    ratings         double precision[] DEFAULT NULL
+) RETURNS real[]
+AS 'MODULE_PATHNAME', 'als_fold_in'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION als_fold_in(regclass, text, double precision[])
 IS 'factors of somebody who has these items, and the bias behind them if the model is explicit; null if no item is known';
 
 CREATE FUNCTION als_refresh_user(model regclass, user_id "any")

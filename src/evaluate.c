@@ -52,6 +52,8 @@ text_argument(FunctionCallInfo fcinfo, int argument)
 static void
 read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 {
+	int64		k;
+
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_TEST, "test");
 	require_argument(fcinfo, first + ARG_USER_COLUMN, "user_column");
@@ -67,12 +69,13 @@ read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 	options->training = text_argument(fcinfo, first + ARG_TRAINING);
 	options->exclude_seen = PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN);
 
-	options->k = PG_GETARG_INT32(first + ARG_K);
-	if (options->k < 1)
+	k = PG_GETARG_INT64(first + ARG_K);
+	if (k < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("k must not be %d", options->k),
+				 errmsg("k must not be " INT64_FORMAT, k),
 				 errhint("It is the number of recommendations to judge, 1 or more.")));
+	options->k = (int) Min(k, PG_INT32_MAX);
 
 	options->has_relevant_from = !PG_ARGISNULL(first + ARG_RELEVANT_FROM);
 	if (options->has_relevant_from)
@@ -233,8 +236,7 @@ user_row(UsersResult *result, uint64 place, TupleDesc row_type)
 	bool		nulls[USER_COLUMNS] = {false};
 	int			column = 1;
 
-	if (!id_convert(&result->conversion, result->ids[place], &values[0]))
-		elog(ERROR, "user id does not fit the type asked for");
+	values[0] = id_convert_result(&result->conversion, result->ids[place]);
 	values[column++] = Int64GetDatum(user->pairs);
 	values[column++] = Int64GetDatum(user->relevant);
 	set_measure(values, nulls, column++, sqrt(user->squared_error / user->pairs));

@@ -37,7 +37,8 @@ id_type_name(const ModelCache *cache, AlsSide side)
 {
 	const IdType *type = &cache->sides[side].type;
 
-	return format_type_extended(type->type, type->typmod,
+	/* without a length, which would cut ids off */
+	return format_type_extended(type->type, -1,
 								FORMAT_TYPE_TYPEMOD_GIVEN |
 								FORMAT_TYPE_FORCE_QUALIFY);
 }
@@ -91,6 +92,16 @@ reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
 			 errhint("Train from a SELECT that leaves such rows out.")));
 }
 
+/* How ids in the first column of what SPI has read become those of a side. */
+static void
+read_id_init(IdConversion *conversion, const ModelCache *cache, AlsSide side)
+{
+	id_conversion_init(conversion, &cache->sides[side].type,
+					   SPI_gettypeid(SPI_tuptable->tupdesc, 1),
+					   side == ALS_USERS ? "user" : "item",
+					   CurrentMemoryContext);
+}
+
 void
 history_read(ModelCache *cache, AlsSide side, Datum id,
 			 bool with_active_snapshot, const char *function, RowRatings *row)
@@ -101,13 +112,13 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 	const char *rating_column = cache->run.rating_column;
 	SourceReader reader = {function, get_rel_name(cache->model), NULL};
 	SourceReading reading;
+	IdConversion conversion;
 	SPIPlanPtr	plan;
 
 	source_begin(&reading, cache->run.source, &reader);
 	plan = source_prepare(&reading,
-						  psprintf("%s::%s, %s::pg_catalog.float8",
+						  psprintf("%s, %s::pg_catalog.float8",
 								   id_column(cache, other),
-								   id_type_name(cache, other),
 								   rating_column == NULL ? "1" :
 								   quote_identifier(rating_column)),
 						  psprintf(" WHERE %s", equals_id(cache, side)),
@@ -115,6 +126,7 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 	source_execute(plan, &id, NULL, !with_active_snapshot);
 
 	MemoryContextSwitchTo(caller);
+	read_id_init(&conversion, cache, other);
 	row_ratings_init(row, SPI_processed);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -131,8 +143,9 @@ history_read(ModelCache *cache, AlsSide side, Datum id,
 		CHECK_FOR_INTERRUPTS();
 		if (id_null || rating_null || !rating_is_real(rating))
 			reject_row(cache, side, id, id_null, rating_null, rating);
-		row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
-						rating);
+		if (id_convert(&conversion, other_id, &other_id))
+			row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
+							rating);
 	}
 	source_end(&reading);
 }
@@ -153,8 +166,7 @@ seen_plan(ModelCache *cache, const SourceReading *reading)
 		strcmp(cache->seen_from, reading->from_clause) == 0)
 		return kept;
 	plan = source_prepare(reading,
-						  psprintf("%s::%s", id_column(cache, ALS_ITEMS),
-								   id_type_name(cache, ALS_ITEMS)),
+						  id_column(cache, ALS_ITEMS),
 						  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
 						  1, &argument);
 	if (kept != NULL)
@@ -176,9 +188,11 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	SourceReader reader = {"als_recommend", get_rel_name(cache->model),
 	"exclude_seen => false"};
 	SourceReading reading;
+	IdConversion conversion;
 
 	source_begin(&reading, cache->run.source, &reader);
 	source_execute(seen_plan(cache, &reading), &user, NULL, false);
+	read_id_init(&conversion, cache, ALS_ITEMS);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -186,7 +200,7 @@ history_add_seen(ModelCache *cache, Datum user, IdMap *items)
 		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
 										 SPI_tuptable->tupdesc, 1, &isnull);
 
-		if (!isnull)
+		if (!isnull && id_convert(&conversion, item, &item))
 			idmap_add(items, item);
 	}
 	source_end(&reading);

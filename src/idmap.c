@@ -66,7 +66,7 @@ struct IdMap
 	idhash_hash *hash;
 	uint32	   *direct;			/* [direct_size] indices of the integers from
 								 * 0, NO_INDEX if not there */
-	uint32		direct_size;
+	uint64		direct_size;
 	Datum	   *ids;			/* [size], by index */
 	uint32		size;
 	uint32		capacity;
@@ -96,9 +96,12 @@ idmap_create(MemoryContext parent, const IdType *type)
 	return map;
 }
 
-/* Gives the next index to an id, a copy of the map's own. */
-static uint32
-next_index(IdMap *map, Datum id)
+/*
+ * Makes room for one more id.  Whatever can fail on the way to an index is
+ * done before the id is entered, so that an error leaves the map as it was.
+ */
+static inline void
+reserve_index(IdMap *map)
 {
 	if (map->size >= PG_INT32_MAX)
 		ereport(ERROR,
@@ -112,6 +115,12 @@ next_index(IdMap *map, Datum id)
 								 2 * (size_t) map->capacity * sizeof(Datum));
 		map->capacity *= 2;
 	}
+}
+
+/* Gives the reserved index to an id, a copy of the map's own. */
+static inline uint32
+take_index(IdMap *map, Datum id)
+{
 	map->ids[map->size] = id;
 	return map->size++;
 }
@@ -120,22 +129,31 @@ next_index(IdMap *map, Datum id)
 static void
 grow_direct(IdMap *map, int64 id)
 {
-	uint32		size = Max(1024, map->direct_size);
+	uint64		size = Max(1024, map->direct_size);
+	uint32	   *direct;
 
-	while (size <= id)
+	while (size <= (uint64) id)
 		size *= 2;
+	direct = MemoryContextAllocHuge(map->context, size * sizeof(uint32));
+	memset(direct, -1, size * sizeof(uint32));
 	if (map->direct != NULL)
 		pfree(map->direct);
-	map->direct = MemoryContextAllocHuge(map->context, size * sizeof(uint32));
-	memset(map->direct, -1, size * sizeof(uint32));
+	map->direct = direct;
 	map->direct_size = size;
 	for (uint32 i = 0; i < map->size; i++)
 	{
 		int64		known = id_integer(&map->type, map->ids[i]);
 
-		if (known >= 0 && known < size)
+		if (known >= 0 && (uint64) known < size)
 			map->direct[known] = i;
 	}
+}
+
+/* Is a place of the array in front that of an id? */
+static inline bool
+in_direct(const IdMap *map, int64 id)
+{
+	return id >= 0 && (uint64) id < map->direct_size;
 }
 
 /* idmap_add for integers */
@@ -145,16 +163,20 @@ add_integer(IdMap *map, int64 id)
 	bool		found;
 	IntegerEntry *entry;
 
-	if (id >= 0 && id < map->direct_size)
+	if (in_direct(map, id))
 	{
 		if (unlikely(map->direct[id] == NO_INDEX))
-			map->direct[id] = next_index(map, id_from_integer(&map->type, id));
+		{
+			reserve_index(map);
+			map->direct[id] = take_index(map, id_from_integer(&map->type, id));
+		}
 		return map->direct[id];
 	}
+	reserve_index(map);
 	entry = integerhash_insert(map->integers, id, &found);
 	if (!found)
 	{
-		entry->index = next_index(map, id_from_integer(&map->type, id));
+		entry->index = take_index(map, id_from_integer(&map->type, id));
 		if (id >= 0 && id < (int64) DIRECT_SHARE * map->size)
 		{
 			uint32		index = entry->index;
@@ -172,7 +194,7 @@ find_integer(IdMap *map, int64 id)
 {
 	IntegerEntry *entry;
 
-	if (id >= 0 && id < map->direct_size)
+	if (in_direct(map, id))
 		return map->direct[id];
 	entry = integerhash_lookup(map->integers, id);
 	return entry != NULL ? entry->index : NO_INDEX;
@@ -182,7 +204,7 @@ void
 idmap_add_integers(IdMap *map, const int64 *ids, int count, uint32 *indices)
 {
 	for (int i = 0; i < count; i++)
-		if (ids[i] >= 0 && ids[i] < map->direct_size)
+		if (in_direct(map, ids[i]))
 			__builtin_prefetch(&map->direct[ids[i]]);
 		else
 			__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(ids[i]) &
@@ -214,8 +236,9 @@ idmap_add(IdMap *map, Datum id)
 		entry->id = map->ids[entry->index] = id;
 		return entry->index;
 	}
+	reserve_index(map);
 	entry = idhash_insert(map->hash, id, &found);
-	entry->index = next_index(map, id);
+	entry->index = take_index(map, id);
 	return entry->index;
 }
 

@@ -4,6 +4,9 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
+#include "catalog/pg_collation.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "ids.h"
@@ -11,7 +14,9 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/datum.h"
+#include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
+#include "utils/numeric.h"
 #include "utils/typcache.h"
 
 /* The integer types, which skip the function manager. */
@@ -166,68 +171,155 @@ id_to_text(const IdType *id, Datum value)
 	return OidOutputFunctionCall(output, value);
 }
 
+/* Prepares a cast by a function, or none for binary compatible types. */
+static void
+cast_init(IdCast *cast, Oid function, MemoryContext context)
+{
+	memset(cast, 0, sizeof(*cast));
+	if (!OidIsValid(function))
+		return;
+	fmgr_info_cxt(function, &cast->function, context);
+	cast->nargs = get_func_nargs(function);
+}
+
+/* Casts a value, to the length that typmod says. */
+static Datum
+cast_value(IdCast *cast, Oid collation, Datum value, int32 typmod,
+		   bool explicit)
+{
+	if (!OidIsValid(cast->function.fn_oid))
+		return value;
+	if (cast->nargs == 1)
+		return FunctionCall1Coll(&cast->function, collation, value);
+	if (cast->nargs == 2)
+		return FunctionCall2Coll(&cast->function, collation, value,
+								 Int32GetDatum(typmod));
+	return FunctionCall3Coll(&cast->function, collation, value,
+							 Int32GetDatum(typmod), BoolGetDatum(explicit));
+}
+
+/* Raises for values that cannot be compared with ids. */
+static void
+reject_source(Oid source, const IdType *target, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("cannot use a value of type %s as %s id",
+					format_type_be(source), what),
+			 errdetail("The model's %s ids are of type %s.", what,
+					   format_type_be(target->type)),
+			 errhint("Cast it: CAST(... AS %s).",
+					 format_type_be(target->type))));
+}
+
+/*
+ * Where "id = value" compares ids that have become values of the source's type,
+ * the id that a value is cast to has to become that value again.
+ */
+static void
+verify_init(IdConversion *conversion, Oid source, Oid back,
+			MemoryContext context)
+{
+	TypeCacheEntry *type = lookup_type_cache(source, TYPECACHE_EQ_OPR);
+
+	if (!OidIsValid(type->eq_opr))
+		return;
+	conversion->verified = true;
+	cast_init(&conversion->back, back, context);
+	fmgr_info_cxt(get_opcode(type->eq_opr), &conversion->equal, context);
+	if (type_is_collatable(source))
+		conversion->collation = OidIsValid(conversion->target->collation) ?
+			conversion->target->collation : DEFAULT_COLLATION_OID;
+}
+
+/*
+ * The rules are those of "id = value" in SQL, without its errors for values
+ * that no id can equal.  Where SQL has no such comparison, text may still be
+ * the text of an id, as in a literal, and the text of a value an id.
+ */
 void
 id_conversion_init(IdConversion *conversion, const IdType *target,
 				   Oid source, const char *what, MemoryContext context)
 {
 	Oid			base = source == UNKNOWNOID ? source : getBaseType(source);
 	Oid			target_base = getBaseType(target->type);
+	bool		text = TypeCategory(base) == TYPCATEGORY_STRING;
+	bool		text_target = TypeCategory(target_base) == TYPCATEGORY_STRING;
+	CoercionPathType forth;
+	CoercionPathType back;
+	Oid			back_function;
 	Oid			function;
 	bool		varlena;
-	CoercionPathType path;
 
 	memset(conversion, 0, sizeof(*conversion));
 	conversion->source = source;
 	conversion->target = target;
+	conversion->typmod = -1;
+	conversion->context = context;
 
+	getTypeInputInfo(target->type, &function, &conversion->ioparam);
+	fmgr_info_cxt(function, &conversion->input, context);
 	if (source == UNKNOWNOID)
 	{
-		getTypeInputInfo(target->type, &function, &conversion->ioparam);
-		fmgr_info_cxt(function, &conversion->function, context);
 		conversion->path = ID_INPUT_UNKNOWN;
 		return;
 	}
-	if (is_integer_type(base) && target->integer)
-	{
-		conversion->path = base == target_base ? ID_AS_IS : ID_INTEGER;
-		conversion->source_length = get_typlen(base);
-		return;
-	}
+	conversion->source_length = get_typlen(base);
 	if (base == target_base)
 	{
 		conversion->path = ID_AS_IS;
 		return;
 	}
+	if (target->integer &&
+		(is_integer_type(base) || base == NUMERICOID || base == FLOAT4OID ||
+		 base == FLOAT8OID))
+	{
+		conversion->path = is_integer_type(base) ? ID_INTEGER :
+			base == NUMERICOID ? ID_NUMERIC : ID_FLOAT;
+		return;
+	}
 
-	path = find_coercion_pathway(target_base, base, COERCION_EXPLICIT,
-								 &function);
-	switch (path)
+	if (target_base == FLOAT4OID &&
+		(is_integer_type(base) || base == NUMERICOID || base == FLOAT8OID))
+	{
+		conversion->path = ID_REAL;
+		return;
+	}
+
+	/* which is compared as text */
+	if (base == VARCHAROID)
+		base = TEXTOID;
+	forth = find_coercion_pathway(target_base, base, COERCION_IMPLICIT,
+								  &function);
+	back = find_coercion_pathway(base, target_base, COERCION_IMPLICIT,
+								 &back_function);
+	if (forth == COERCION_PATH_NONE && back == COERCION_PATH_NONE &&
+		!text && !text_target)
+		reject_source(source, target, what);
+	forth = find_coercion_pathway(target_base, base, COERCION_EXPLICIT,
+								  &function);
+	if (text && !text_target && back == COERCION_PATH_NONE)
+		forth = COERCION_PATH_COERCEVIAIO;
+	switch (forth)
 	{
 		case COERCION_PATH_RELABELTYPE:
 			conversion->path = ID_AS_IS;
 			break;
 		case COERCION_PATH_FUNC:
-			fmgr_info_cxt(function, &conversion->function, context);
-			conversion->nargs = get_func_nargs(function);
+			cast_init(&conversion->cast, function, context);
 			conversion->path = ID_FUNCTION;
 			break;
 		case COERCION_PATH_COERCEVIAIO:
 			getTypeOutputInfo(base, &function, &varlena);
 			fmgr_info_cxt(function, &conversion->output, context);
-			getTypeInputInfo(target->type, &function, &conversion->ioparam);
-			fmgr_info_cxt(function, &conversion->function, context);
 			conversion->path = ID_INPUT;
 			break;
 		default:
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("cannot use a value of type %s as %s id",
-							format_type_be(source), what),
-					 errdetail("The model's %s ids are of type %s.", what,
-							   format_type_be(target->type)),
-					 errhint("Cast it: CAST(... AS %s).",
-							 format_type_be(target->type))));
+			reject_source(source, target, what);
 	}
+	if (back == COERCION_PATH_FUNC ||
+		(back == COERCION_PATH_RELABELTYPE && conversion->path != ID_AS_IS))
+		verify_init(conversion, base, back_function, context);
 }
 
 bool
@@ -236,6 +328,8 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 {
 	char		category;
 	bool		preferred;
+	Oid			base;
+	Oid			function;
 
 	get_type_category_preferred(wanted, &category, &preferred);
 	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
@@ -243,6 +337,16 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 		!id_type_init(result, wanted, -1, get_typcollation(wanted), context))
 		return false;
 	id_conversion_init(conversion, result, own, what, context);
+
+	/* what a domain adds to its type */
+	conversion->domain = get_typtype(wanted) == TYPTYPE_DOMAIN;
+	conversion->typmod = -1;
+	base = getBaseTypeAndTypmod(wanted, &conversion->typmod);
+	if (conversion->typmod >= 0)
+	{
+		find_typmod_coercion_function(base, &function);
+		cast_init(&conversion->length, function, context);
+	}
 	return true;
 }
 
@@ -259,6 +363,67 @@ id_text_is_stable(Oid type)
 		func_volatile(function) == PROVOLATILE_IMMUTABLE;
 }
 
+/* An integer as an id; false if it is out of range. */
+static inline bool
+integer_id(const IdType *target, int64 integer, Datum *id)
+{
+	*id = id_from_integer(target, integer);
+	return id_integer(target, *id) == integer;
+}
+
+/* The id that is a number of type numeric; false if there is none. */
+static bool
+numeric_id(const IdType *target, Datum value, Datum *id)
+{
+	Numeric		number = DatumGetNumeric(value);
+
+	if (numeric_is_nan(number) || numeric_is_inf(number) ||
+		!DatumGetBool(DirectFunctionCall2(numeric_eq, value,
+										  DirectFunctionCall2(numeric_trunc, value,
+															  Int32GetDatum(0)))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_lt, value,
+										 NumericGetDatum(int64_to_numeric(PG_INT64_MIN)))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_gt, value,
+										 NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))))
+		return false;
+	return integer_id(target,
+					  DatumGetInt64(DirectFunctionCall1(numeric_int8, value)),
+					  id);
+}
+
+/* The id that is a floating-point number; false if there is none. */
+static bool
+float_id(const IdType *target, double value, Datum *id)
+{
+	/* the bounds are powers of two, and so exact */
+	return value >= -ldexp(1, 63) && value < ldexp(1, 63) &&
+		value == rint(value) && integer_id(target, (int64) value, id);
+}
+
+/* A value of type smallint, integer or bigint */
+static inline int64
+integer_value(const IdConversion *conversion, Datum value)
+{
+	return conversion->source_length == 2 ? DatumGetInt16(value) :
+		conversion->source_length == 4 ? DatumGetInt32(value) :
+		DatumGetInt64(value);
+}
+
+/* The id of type real that equals a number in double precision */
+static bool
+real_id(const IdConversion *conversion, Datum value, Datum *id)
+{
+	Oid			base = getBaseType(conversion->source);
+	double		number = base == FLOAT8OID ? DatumGetFloat8(value) :
+		base == NUMERICOID ?
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow, value)) :
+		(double) integer_value(conversion, value);
+	float		real = (float) number;
+
+	*id = Float4GetDatum(real);
+	return (double) real == number || (isnan(real) && isnan(number));
+}
+
 bool
 id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
@@ -268,47 +433,74 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 	{
 		case ID_AS_IS:
 			*id = value;
-			return true;
+			break;
 
 		case ID_INTEGER:
-			{
-				int64		integer = conversion->source_length == 2 ?
-					DatumGetInt16(value) : conversion->source_length == 4 ?
-					DatumGetInt32(value) : DatumGetInt64(value);
+			return integer_id(target, integer_value(conversion, value), id);
 
-				*id = id_from_integer(target, integer);
-				return id_integer(target, *id) == integer;
-			}
+		case ID_NUMERIC:
+			return numeric_id(target, value, id);
+
+		case ID_FLOAT:
+			return float_id(target, conversion->source_length == 4 ?
+							DatumGetFloat4(value) : DatumGetFloat8(value), id);
+
+		case ID_REAL:
+			return real_id(conversion, value, id);
 
 		case ID_FUNCTION:
-			if (conversion->nargs == 1)
-				*id = FunctionCall1Coll(&conversion->function,
-										target->collation, value);
-			else if (conversion->nargs == 2)
-				*id = FunctionCall2Coll(&conversion->function,
-										target->collation, value,
-										Int32GetDatum(target->typmod));
-			else
-				*id = FunctionCall3Coll(&conversion->function,
-										target->collation, value,
-										Int32GetDatum(target->typmod),
-										BoolGetDatum(true));
-			return true;
+			*id = cast_value(&conversion->cast, target->collation, value, -1,
+							 true);
+			break;
 
 		case ID_INPUT:
-			*id = InputFunctionCall(&conversion->function,
+			*id = InputFunctionCall(&conversion->input,
 									OutputFunctionCall(&conversion->output,
 													   value),
-									conversion->ioparam, target->typmod);
-			return true;
+									conversion->ioparam, -1);
+			break;
 
 		case ID_INPUT_UNKNOWN:
-			*id = InputFunctionCall(&conversion->function,
+			*id = InputFunctionCall(&conversion->input,
 									DatumGetCString(value),
-									conversion->ioparam, target->typmod);
-			return true;
+									conversion->ioparam, -1);
+			break;
 	}
-	pg_unreachable();
+	if (!conversion->verified)
+		return true;
+	return DatumGetBool(FunctionCall2Coll(&conversion->equal,
+										  conversion->collation,
+										  cast_value(&conversion->back,
+													 conversion->collation,
+													 *id, -1, false),
+										  value));
+}
+
+Datum
+id_convert_result(IdConversion *conversion, Datum id)
+{
+	const IdType *type = conversion->target;
+	Datum		result;
+	bool		fits = id_convert(conversion, id, &result);
+
+	if (fits && OidIsValid(conversion->length.function.fn_oid))
+	{
+		Datum		cut = cast_value(&conversion->length, type->collation,
+									 result, conversion->typmod, false);
+
+		fits = id_equal(type, cut, result);
+		result = cut;
+	}
+	if (!fits)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_EXCEPTION),
+				 errmsg("an id does not fit type %s",
+						format_type_be(type->type)),
+				 errhint("Name a type in the call that holds all ids of the model.")));
+	if (conversion->domain)
+		domain_check(result, false, type->type, &conversion->domain_state,
+					 conversion->context);
+	return result;
 }
 
 void
@@ -322,15 +514,24 @@ id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 	bool		byval;
 	char		alignment;
 
-	if (array_type == UNKNOWNOID)
+	/* a literal, or what a driver sends as one */
+	if (array_type == UNKNOWNOID || array_type == TEXTOID)
 	{
+		const char *literal = array_type == TEXTOID ?
+			TextDatumGetCString(value) : DatumGetCString(value);
 		Oid			input;
 		Oid			ioparam;
 
-		array_type = get_array_type(type->type);
+		array_type = get_array_type(getBaseType(type->type));
+		if (!OidIsValid(array_type))
+			ereport(ERROR,
+					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+					 errmsg("%s cannot be an untyped literal for %s ids of type %s",
+							name, what, format_type_be(type->type)),
+					 errdetail("There are no arrays of that type.")));
 		getTypeInputInfo(array_type, &input, &ioparam);
-		value = OidInputFunctionCall(input, DatumGetCString(value), ioparam,
-									 type->typmod);
+		value = OidInputFunctionCall(input, unconstify(char *, literal),
+									 ioparam, -1);
 	}
 	element_type = get_base_element_type(array_type);
 	if (!OidIsValid(element_type))

@@ -24,26 +24,45 @@ typedef struct IdType
 	FmgrInfo	compare;		/* fn_oid is invalid without a btree order */
 } IdType;
 
-/* How an argument of some type becomes an id */
+/* How a value of some type becomes an id */
 typedef enum IdPath
 {
 	ID_AS_IS,					/* same type or binary compatible */
-	ID_INTEGER,					/* between integers, with a range check */
+	ID_INTEGER,					/* between integers, if it fits */
+	ID_NUMERIC,					/* from numeric to an integer, if it is one */
+	ID_FLOAT,					/* likewise from real and double precision */
+	ID_REAL,					/* from other numbers to real, if it is one */
 	ID_FUNCTION,				/* by a cast function */
 	ID_INPUT,					/* by the type's input function, from text */
 	ID_INPUT_UNKNOWN			/* the same, from an unknown literal */
 } IdPath;
+
+/* A cast from one type to another */
+typedef struct IdCast
+{
+	FmgrInfo	function;		/* fn_oid is invalid for binary compatible types */
+	int			nargs;
+} IdCast;
 
 typedef struct IdConversion
 {
 	IdPath		path;
 	Oid			source;
 	const IdType *target;
-	int16		source_length;	/* for ID_INTEGER */
-	int			nargs;			/* of the cast function */
-	FmgrInfo	function;		/* cast or input function */
+	int16		source_length;	/* for numbers */
+	IdCast		cast;			/* for ID_FUNCTION */
+	FmgrInfo	input;			/* the target's input function */
 	FmgrInfo	output;			/* the source's output function */
 	Oid			ioparam;
+	bool		verified;		/* an id must become the value again */
+	IdCast		back;			/* by which it does */
+	FmgrInfo	equal;			/* of the source's type */
+	Oid			collation;		/* for that */
+	IdCast		length;			/* of a result: applies its type modifier */
+	int32		typmod;			/* which that is; -1: none */
+	bool		domain;			/* of a result: check its type's constraints */
+	void	   *domain_state;
+	MemoryContext context;		/* of that */
 } IdConversion;
 
 /* Looks up the type; false if it has no default hash operator class. */
@@ -121,7 +140,7 @@ extern bool id_text_is_stable(Oid type);
 
 /*
  * Prepares the conversion of values of type source; an error that names what
- * ("user") if there is no cast.
+ * ("user") if they cannot be compared with ids.
  */
 extern void id_conversion_init(IdConversion *conversion, const IdType *target,
 							   Oid source, const char *what,
@@ -135,8 +154,14 @@ extern bool id_result_init(IdConversion *conversion, IdType *result, Oid own,
 						   Oid wanted, const char *what,
 						   MemoryContext context);
 
-/* Converts; false if no id can equal the value (an integer out of range). */
+/*
+ * Finds the id that equals a value, as "WHERE id = value" would; false if none
+ * can, such as 1.5 or one out of range for integers.
+ */
 extern bool id_convert(IdConversion *conversion, Datum value, Datum *id);
+
+/* Converts an id to the type of a result; raises if it does not fit. */
+extern Datum id_convert_result(IdConversion *conversion, Datum id);
 
 /* An array argument, of type "any" */
 typedef struct IdArray

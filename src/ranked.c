@@ -60,14 +60,14 @@ add_ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 uint32
 ranked_k(FunctionCallInfo fcinfo, int argument)
 {
-	int32		k = PG_GETARG_INT32(argument);
+	int64		k = PG_GETARG_INT64(argument);
 
 	if (k < 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("k must not be negative"),
 				 errhint("It is the number of rows to return.")));
-	return k;
+	return (uint32) Min(k, PG_INT32_MAX);
 }
 
 void
@@ -126,8 +126,7 @@ ranked_rows(FunctionCallInfo fcinfo, int first, RankedFunction compute)
 		Datum		values[2];
 		bool		nulls[2] = {false, false};
 
-		if (!id_convert(&result->conversion, item->id, &values[0]))
-			elog(ERROR, "id does not fit the type asked for");
+		values[0] = id_convert_result(&result->conversion, item->id);
 		values[1] = Float4GetDatum(item->score);
 		SRF_RETURN_NEXT(context,
 						HeapTupleGetDatum(heap_form_tuple(context->tuple_desc,

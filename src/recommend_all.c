@@ -424,9 +424,8 @@ put_round(Recommendations *call, const uint32 *items, Tuplestorestate *store,
 		Datum		values[COLUMNS];
 		bool		nulls[COLUMNS] = {false};
 
-		if (!id_convert(&call->sides[ALS_USERS].conversion,
-						idmap_id(call->users, user), &values[0]))
-			elog(ERROR, "id does not fit the type asked for");
+		values[0] = id_convert_result(&call->sides[ALS_USERS].conversion,
+									  idmap_id(call->users, user));
 		for (uint32 i = 0; i < size; i++)
 		{
 			CHECK_FOR_INTERRUPTS();

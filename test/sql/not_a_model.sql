@@ -56,7 +56,10 @@ CREATE TABLE calls (function regprocedure, call text);
 INSERT INTO calls
 SELECT p.oid, format('SELECT %I(%s)', proname,
     (SELECT string_agg(CASE WHEN argument_type = 'regclass'::regtype THEN '%L::regclass'
-                            WHEN argument_name IN ('candidates', 'exclude', 'users', 'items') THEN format('%I => ARRAY[1]', argument_name)
+                            WHEN argument_name IN ('candidates', 'exclude', 'users', 'items') THEN
+                                CASE argument_type WHEN 'text'::regtype THEN '''{1}''' ELSE 'ARRAY[1]' END
+                            WHEN argument_type = 'boolean'::regtype THEN 'true'
+                            WHEN argument_type = 'double precision[]'::regtype THEN 'ARRAY[1]::double precision[]'
                             WHEN argument_name = 'test' THEN '''ratings'''
                             WHEN argument_type = 'anyelement'::regtype OR argument_type = 'anycompatible'::regtype THEN 'NULL::bigint'
                             WHEN argument_type = 'text'::regtype THEN '''1'''

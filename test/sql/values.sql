@@ -1,0 +1,146 @@
+-- A value names the id that WHERE id = value finds, and no id if none can be
+-- equal, whatever its type: nothing is rounded, cut off or out of range
+SET client_min_messages = warning;
+CREATE SCHEMA values;
+SET search_path = values, public;
+CREATE DOMAIN code AS integer CHECK (VALUE > 0);
+CREATE TYPE mood AS ENUM ('1', '2', '3', '4');
+-- ids 1 to 4 of many types
+CREATE TABLE kinds (kind text PRIMARY KEY, type text, expression text);
+INSERT INTO kinds VALUES
+    ('smallint', 'smallint', 'n'), ('integer', 'integer', 'n'), ('bigint', 'bigint', 'n'), ('numeric', 'numeric', 'n'),
+    ('real', 'real', 'n'), ('double', 'double precision', 'n'), ('text', 'text', 'n'), ('varchar', 'varchar(3)', 'n'),
+    ('char', 'char(5)', 'n'), ('name', 'name', 'n::text'), ('code', 'code', 'n'), ('mood', 'mood', 'n::text'),
+    ('letter', '"char"', 'n::text'), ('date', 'date', 'date ''2020-01-01'' + n'),
+    ('timestamp', 'timestamp', 'date ''2020-01-01'' + n'), ('uuid', 'uuid', 'lpad(n::text, 32, ''0'')'),
+    ('jsonb', 'jsonb', 'to_jsonb(n)'), ('array', 'integer[]', 'ARRAY[n]');
+DO $$
+DECLARE
+    k kinds;
+BEGIN
+    FOR k IN TABLE kinds LOOP
+        EXECUTE format('CREATE TABLE %I AS SELECT (%s)::%s AS user_id, i AS item_id, 1 + i %% 2 AS rating FROM generate_series(1, 4) n, generate_series(1, 6) i WHERE i <> n',
+                       k.kind || '_ratings', k.expression, k.type);
+        PERFORM als_train('m_' || k.kind, k.kind || '_ratings', factors => 2, iterations => 1);
+    END LOOP;
+END $$;
+CREATE TABLE given (value text);
+INSERT INTO given VALUES ('1::smallint'), ('2::integer'), ('3::bigint'), ('4::numeric'), ('4.0::numeric'), ('5'), ('-1'),
+    ('1.4::numeric'), ('1.6::numeric'), ('99999999999::numeric'), ('1e30::numeric'), ('''NaN''::numeric'), ('''Infinity''::numeric'),
+    ('4294967297::bigint'), ('65537'), ('2::real'), ('2.5::real'), ('0.1::real'), ('0.1::numeric'), ('0.1::double precision'), ('3::double precision'), ('3.5::double precision'),
+    ('1e300::double precision'), ('''NaN''::double precision'), ('''-Infinity''::double precision'), ('9223372036854775808::double precision'),
+    ('0.99999999999999999::numeric'), ('''1''::text'), ('''2''::varchar'), ('''1  ''::char(3)'), ('''3''::name'),
+    ('''1234''::text'), ('''12345678''::varchar'), ('repeat(''1'', 70)'), ('''11''::text'), ('''1 ''::text'),
+    ('date ''2020-01-02'''), ('timestamp ''2020-01-02 00:00'''), ('timestamp ''2020-01-02 12:00'''), ('''infinity''::timestamp'),
+    ('2::code'), ('to_jsonb(3)'), ('ARRAY[2]'), ('lpad(''2'', 32, ''0'')::uuid');
+-- what an expression says of a value: whether it is found, or what is wrong
+CREATE FUNCTION try(query text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+    answer text;
+BEGIN
+    EXECUTE query INTO answer;
+    RETURN coalesce(answer, 'null');
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE;
+END $$;
+CREATE TABLE results AS
+    SELECT kind, value,
+           try(format('SELECT count(DISTINCT user_id) > 0 FROM %I WHERE user_id = %s', kind || '_ratings', value)) AS sql,
+           try(format('SELECT als_predict(%L, %s, 1) IS NOT NULL', 'm_' || kind, value)) AS predict,
+           try(format('SELECT count(*) > 0 FROM als_recommend(%L, %s)', 'm_' || kind, value)) AS recommend,
+           try(format('SELECT count(*) > 0 FROM als_recommend_all_as(NULL::text, NULL::bigint, %L, users => ARRAY[%s])', 'm_' || kind, value)) AS recommend_all,
+           try(format('SELECT count(*) > 0 FROM als_explain(%L, %s, 1)', 'm_' || kind, value)) AS explain,
+           try(format('SELECT als_refresh_user(%L, %s)', 'm_' || kind, value)) AS refresh
+    FROM kinds, given;
+-- where SQL compares, all functions find what it finds
+SELECT kind, value, sql, predict, recommend, recommend_all, explain, refresh FROM results
+WHERE sql IN ('true', 'false') AND NOT (predict = sql AND recommend = sql AND explain = sql AND refresh = sql
+    AND (recommend_all = sql OR kind = 'array'))
+ORDER BY kind, value;
+SELECT count(*) > 200 AS many, count(*) FILTER (WHERE sql = 'true') > 50 AS found FROM results WHERE sql IN ('true', 'false');
+-- where it does not, text is taken for what a literal would be, the text of a
+-- value for itself, and all else is refused; out of range is what no literal can be
+SELECT predict, count(*) FROM results WHERE sql NOT IN ('true', 'false') GROUP BY 1 ORDER BY 1;
+SELECT kind, value, predict FROM results WHERE sql NOT IN ('true', 'false') AND predict IN ('true', '22003') ORDER BY 1, 2;
+
+-- arrays: of items, with what no item can be
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, candidates => ARRAY[1.4, 2, 1.6, 99999999999, 'NaN']::numeric[]);
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, exclude => ARRAY[1.4, 2, 1.6, 3.0]::numeric[]);
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, '{1,2}', '{1,2,3}');
+
+-- results: what does not fit the type that is asked for is no id
+CREATE DOMAIN small AS bigint CHECK (VALUE < 4);
+CREATE DOMAIN short AS varchar(3);
+CREATE TABLE long_ratings AS SELECT n AS user_id, repeat('item ' || i, 20) AS item_id, 1 AS rating FROM generate_series(1, 4) n, generate_series(1, 6) i;
+SELECT (als_train('m_long', 'long_ratings', factors => 2, iterations => 1)).run;
+SELECT count(*) FROM als_recommend_as(NULL::name, 'm_long', 1, 3, false);
+SELECT count(*) FROM als_recommend_as(NULL::short, 'm_long', 1, 3, false);
+SELECT count(*) FROM als_recommend_as(NULL::text, 'm_long', 1, 3, false);
+SELECT count(*) FROM als_recommend_as(NULL::small, 'm_integer', 1, 10, false);
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend_as(NULL::small, 'm_integer', 1, 10, false, candidates => ARRAY[1, 2]);
+
+-- a source whose ids have become longer, or numbers with fractions: what is seen
+-- is what is equal, not what it would be cut off or rounded to
+CREATE TABLE cut_ratings AS SELECT user_id, item_id::text::varchar(3) AS item_id, rating FROM integer_ratings;
+SELECT (als_train('m_cut', 'cut_ratings', factors => 2, iterations => 1)).run;
+ALTER TABLE cut_ratings ALTER item_id TYPE text;
+UPDATE cut_ratings SET item_id = '555' || item_id WHERE user_id = 1;
+INSERT INTO cut_ratings VALUES (1, '2', 1);
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend_as(NULL::text, 'm_cut', 1);
+CREATE TABLE round_ratings AS TABLE integer_ratings;
+SELECT (als_train('m_round', 'round_ratings', factors => 2, iterations => 1)).run;
+ALTER TABLE round_ratings ALTER item_id TYPE numeric;
+UPDATE round_ratings SET item_id = item_id + 0.4 WHERE user_id = 1;
+INSERT INTO round_ratings VALUES (1, 2, 1);
+SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_round', 1);
+
+-- parameters without a type
+PREPARE p1 AS SELECT als_predict('m_integer', $1, $2) IS NOT NULL, als_predict('m_integer', $3, 2) IS NOT NULL, als_predict('m_integer', 1, $4) IS NOT NULL;
+EXECUTE p1(1, 2, 1, 2);
+PREPARE p2 AS SELECT count(*) FROM als_recommend('m_integer', $1, $2, $3, $4, $5, $6);
+EXECUTE p2('1', 10, false, '{1,2}', '{2,3,4}', 'none');
+PREPARE p3 AS SELECT count(*) FROM als_recommend('m_integer', 1, 10, false, exclude => $1);
+EXECUTE p3('{1,2}');
+PREPARE p4 AS SELECT count(*) FROM als_recommend('m_integer', $1, candidates => $2);
+EXECUTE p4('1', '{1,2}');
+PREPARE p5 AS SELECT count(*) FROM als_recommend_as(NULL::bigint, 'm_integer', $1, $2, $3, $4);
+EXECUTE p5('1', 10, false, '{1,2}');
+PREPARE p6 AS SELECT count(*) FROM als_recommend_for('m_integer', $1, $2, $3, $4, $5, $6);
+EXECUTE p6('{1,2}', '{1,1}', 10, true, '{3}', '{3,4}');
+PREPARE p7 AS SELECT count(*) FROM als_recommend_for('m_integer', $1), als_recommend_for_as(NULL::bigint, 'm_integer', $2);
+EXECUTE p7('{1,2}', '{1,2}');
+PREPARE p8 AS SELECT count(*) FROM als_recommend_all('m_integer', $1, $2, $3, $4, $5, $6);
+EXECUTE p8(10, '{1,2}', false, '{1}', '{1,2,3}', 0);
+PREPARE p9 AS SELECT count(*) FROM als_recommend_all('m_integer', 2, users => $1);
+EXECUTE p9('{1,2}');
+PREPARE p10 AS SELECT count(*) FROM als_similar_items('m_integer', $1, $2), als_similar_users_as(NULL::bigint, 'm_integer', $3, $4, $5);
+EXECUTE p10('1', 2, '1', 2, 'cosine');
+PREPARE p11 AS SELECT count(*) FROM als_explain('m_integer', $1, $2, $3) a, als_explain('m_integer', 1, $4) b, als_explain('m_integer', $5, 1) c;
+EXECUTE p11('1', '1', 2, '1', '1');
+PREPARE p12 AS SELECT cardinality(als_fold_in('m_integer', $1, $2)), als_refresh_user('m_integer', $3), als_refresh_item('m_integer', $4);
+EXECUTE p12('{1,2}', '{1,1}', '1', '1');
+PREPARE p13 AS SELECT als_holdout($1, $2, 1), als_holdout($3, 1, 1), als_holdout(1, $4, 1);
+EXECUTE p13('a', 'b', 'c', 'd');
+PREPARE p14 AS SELECT (als_evaluate('m_integer', $1, k => $2)).users;
+EXECUTE p14('values.integer_ratings', 3);
+-- k of any integer type
+SELECT count(*) FROM als_recommend('m_integer', 1, 3::bigint, false);
+SELECT count(*) FROM als_recommend('m_integer', 1, 9223372036854775807, false);
+SELECT count(*) FROM als_recommend('m_integer', 1, 3::smallint, false);
+-- ids for which there is no array of a literal
+SELECT count(*) FROM als_recommend_all_as(NULL::text, NULL::bigint, 'm_array', 2, '{1}');
+
+-- under a plan that may be parallel, also of what only the leader sees
+CREATE TEMP TABLE temporary_ratings AS TABLE integer_ratings;
+SELECT (als_train('pg_temp.m_temporary', 'temporary_ratings', factors => 2, iterations => 1)).run;
+SET parallel_setup_cost = 0;
+SET parallel_tuple_cost = 0;
+SET min_parallel_table_scan_size = 0;
+CREATE TABLE pairs AS TABLE integer_ratings;
+ALTER TABLE pairs SET (parallel_workers = 2);
+SELECT count(als_predict('m_temporary', user_id, item_id)), count(als_fold_in('m_temporary', ARRAY[item_id])) FROM pairs;
+SELECT count(als_predict('m_integer', user_id, item_id)), count(als_fold_in('m_integer', ARRAY[item_id])) FROM pairs;
+SELECT count(*) FROM pairs, als_recommend_for('m_temporary', ARRAY[item_id], k => 1);
+SELECT bool_and(proparallel = 'r') FROM pg_proc WHERE proname ~ '^als_(predict|recommend(_for)?(_as)?|fold_in|similar_.*|explain(_as)?)$';
+DROP TABLE m_temporary;
+DROP SCHEMA values CASCADE;
