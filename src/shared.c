@@ -134,14 +134,17 @@ unmap_with_context(void *arg)
 	unmap(arg);
 }
 
-/* At the end of the process, when all segments have been unmapped */
+/*
+ * At the end of the process, while the control struct is there: from PostgreSQL
+ * 17 on it lies in a segment itself.
+ */
 static void
-leave_slots(int code, Datum arg)
+unmap_all(int code, Datum arg)
 {
 	dlist_mutable_iter iter;
 
 	dlist_foreach_modify(iter, &mappings)
-		leave_slot(control_there(), dlist_container(Mapping, node, iter.cur));
+		unmap(dlist_container(Mapping, node, iter.cur));
 }
 
 /* What will have a piece mapped for as long as a context lives. */
@@ -152,7 +155,7 @@ create_mapping(MemoryContext context)
 	Mapping    *mapping = MemoryContextAllocZero(context, sizeof(Mapping));
 
 	if (!registered)
-		on_shmem_exit(leave_slots, (Datum) 0);
+		before_shmem_exit(unmap_all, (Datum) 0);
 	registered = true;
 	mapping->callback.func = unmap_with_context;
 	mapping->callback.arg = mapping;
