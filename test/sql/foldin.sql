@@ -320,7 +320,7 @@ SELECT statement, t.* FROM unnest(ARRAY[
     $$als_fold_in('implicit', ARRAY[1, 2], ARRAY[1e200, 1])$$,
     $$als_fold_in('implicit', ARRAY[1, 2], ARRAY[1e-200, 1])$$,
     $$als_fold_in('implicit', ARRAY[1, 1], ARRAY[3e38, 3e38])$$,
-    $$als_fold_in('implicit', ARRAY[1, 2], ARRAY[3e38, 3e38])$$,
+    $$als_fold_in('implicit', ARRAY[1, 2], ARRAY[1e20, 1e20])$$,
     $$als_fold_in('implicit', 3)$$,
     $$als_fold_in('implicit', ARRAY[point(1, 1)])$$,
     $$als_fold_in('implicit', '{1,x}')$$,

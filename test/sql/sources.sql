@@ -80,7 +80,7 @@ SELECT count(*) FROM victim;
 -- the place of a mistake is that in the source
 SELECT als_train('model', 'SELECT * FRM ratings');
 -- a query that is kept serves as it was given
-SELECT source FROM model_37;
+SELECT source LIKE '%SELECT * FROM ratings -- and; another' AS kept FROM model_37;
 SELECT array(SELECT r FROM als_recommend('model_37', 1) r) = array(SELECT r FROM als_recommend('model_34', 1) r) AS same;
 -- a refresh sees what its own transaction has done just before
 BEGIN;
