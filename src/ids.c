@@ -339,7 +339,7 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 	id_conversion_init(conversion, result, own, what, context);
 
 	/* what a domain adds to its type */
-	conversion->domain = get_typtype(wanted) == TYPTYPE_DOMAIN;
+	conversion->domain = DomainHasConstraints(wanted);
 	conversion->typmod = -1;
 	base = getBaseTypeAndTypmod(wanted, &conversion->typmod);
 	if (conversion->typmod >= 0)

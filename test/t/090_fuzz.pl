@@ -270,7 +270,7 @@ my @arguments = (
 	[ qr/^id$/, qr/^(?:"any"|text)$/, sub { id($_[0], $_[2] =~ /user/ ? 0 : 1) } ],
 	[ qr/^rating_column$/, 'text', sub { chance(0.2) ? 'NULL' : word('rating', 'user_id', 'rating') } ],
 	[ qr/^users$/, qr/^(?:"any"|text|text\[\])$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
-	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\])$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
+	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatiblearray)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
 	[ qr/^ratings$/, qr/^double precision\[\]$/, sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{-1,0,1e300}'", "'{Infinity,1}'", "'{{1,2},{3,4}}'", 'ARRAY[' . join(', ', map { between(-2, 5) } 1 .. between(1, 6)) . ']::float8[]') } ],
 	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
@@ -283,6 +283,7 @@ my @arguments = (
 	[ qr/^cg_steps$/, 'integer', sub { integer(1, 2, 3) } ],
 	[ qr/^workers$/, 'integer', sub { integer(0, 1, 2, 'NULL') } ],
 	[ qr/^(?:k|validation_k|patience|width)$/, 'integer', sub { integer(1, 3, 10, 100) } ],
+	[ qr/^k$/, 'bigint', sub { chance(0.1) ? pick('9223372036854775807', '-9223372036854775808', '2147483648') : integer(1, 3, 10, 100) } ],
 	[ qr/^seed$/, 'bigint', sub { pick(1, 42, 0, '-9223372036854775808', '9223372036854775807', 'NULL') } ],
 	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|fraction)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	[ qr/./, 'boolean', sub { pick('true', 'false', 'true', 'false', 'NULL') } ],
@@ -625,7 +626,7 @@ sub not_called
 unless (defined $ENV{ALS_FUZZ_BATCH} || @failures)
 {
 	my $number = 1000000;
-	run_files(batch($number++)) while not_called() ne '' && $number < 1000010;
+	run_files(batch($number++)) while not_called() ne '' && $number < 1000060;
 	is(not_called(), '', 'all functions have returned at least once');
 }
 
