@@ -47,7 +47,6 @@ PG_FUNCTION_INFO_V1(als_changed);
 static dlist_head versions = DLIST_STATIC_INIT(versions);
 
 static uint64 clock_ticks = 0;
-static uint64 last_generation = 0;
 
 /* Relcache callback: what has changed is looked at later; 0 means all. */
 static void
@@ -79,8 +78,8 @@ forget_roles(Datum arg, int cache_id, uint32 hash)
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &versions) dlist_container(ModelCache, node, iter.cur)
-		->checked_role = InvalidOid;
+	dlist_foreach(iter, &versions)
+		dlist_container(ModelCache, node, iter.cur)->checked_role = InvalidOid;
 }
 
 /* Nothing is locked any more. */
@@ -89,8 +88,8 @@ forget_locks(void)
 {
 	dlist_iter	iter;
 
-	dlist_foreach(iter, &versions) dlist_container(ModelCache, node, iter.cur)
-		->valid = false;
+	dlist_foreach(iter, &versions)
+		dlist_container(ModelCache, node, iter.cur)->valid = false;
 }
 
 /* Frees a version that nobody uses. */
@@ -205,11 +204,11 @@ Datum
 als_changed(PG_FUNCTION_ARGS)
 {
 	if (!CALLED_AS_TRIGGER(fcinfo))
-		ereport(ERROR, (errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-						errmsg("als_changed must be called as a trigger")));
+		ereport(ERROR,
+				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
+				 errmsg("als_changed must be called as a trigger")));
 	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
-	shared_forget(
-		RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	shared_forget(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
 	PG_RETURN_POINTER(NULL);
 }
 
@@ -225,8 +224,7 @@ memory_used(void)
 		ModelCache *cache = dlist_container(ModelCache, node, iter.cur);
 
 		used += MemoryContextMemAllocated(cache->context, true) +
-				cache->sides[ALS_USERS].mapped +
-				cache->sides[ALS_ITEMS].mapped;
+			cache->sides[ALS_USERS].mapped + cache->sides[ALS_ITEMS].mapped;
 	}
 	return used;
 }
@@ -306,14 +304,15 @@ cache_empty_side(ModelCache *cache, AlsSide which, MemoryContext context)
 static void
 read_run(Relation model, ModelRun *run)
 {
-	Snapshot	snapshot = RegisterSnapshot(
-		GetCatalogSnapshot(RelationGetRelid(model)));
+	Snapshot	snapshot =
+		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(model)));
 
 	if (!model_newest_run(model, snapshot, run))
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("model \"%s\" has not been trained",
-							   RelationGetRelationName(model)),
-						errhint("Train it with als_train.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has not been trained",
+						RelationGetRelationName(model)),
+				 errhint("Train it with als_train.")));
 	UnregisterSnapshot(snapshot);
 }
 
@@ -377,7 +376,6 @@ create_version(Oid model)
 
 	cache->context = context;
 	cache->model = model;
-	cache->generation = ++last_generation;
 	dlist_init(&cache->pins);
 
 	/* from now on invalidations reach it */
@@ -513,12 +511,11 @@ bool
 cache_start_over(const ModelCache *cache, int *times)
 {
 	if (++*times > START_OVER_LIMIT)
-		ereport(
-			ERROR,
-			(errcode(ERRCODE_OBJECT_IN_USE),
-			 errmsg("the factors of model \"%s\" are replaced whenever they are used",
-					get_rel_name(cache->model)),
-			 errdetail("The function that replaces them runs where ids are read, converted or compared."),
-			 errhint("Train the model in a statement of its own.")));
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("the factors of model \"%s\" are replaced whenever they are used",
+						get_rel_name(cache->model)),
+				 errdetail("The function that replaces them runs where ids are read, converted or compared."),
+				 errhint("Train the model in a statement of its own.")));
 	return true;
 }

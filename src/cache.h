@@ -65,7 +65,6 @@ typedef struct ModelCache
 	dlist_node	node;			/* among all versions of all models */
 	dlist_head	pins;			/* of those who use it */
 	Oid			model;
-	uint64		generation;		/* no two versions have the same */
 	bool		current;		/* what the next cache_open may return */
 	bool		valid;			/* ... without looking: locked, nothing changed */
 	bool		changed;		/* set by relcache invalidation */

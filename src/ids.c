@@ -171,9 +171,8 @@ id_to_text(const IdType *id, Datum value)
 	return OidOutputFunctionCall(output, value);
 }
 
-/* Prepares a cast by a function, or none for binary compatible types. */
-static void
-cast_init(IdCast *cast, Oid function, MemoryContext context)
+void
+id_cast_init(IdCast *cast, Oid function, MemoryContext context)
 {
 	memset(cast, 0, sizeof(*cast));
 	if (!OidIsValid(function))
@@ -182,10 +181,8 @@ cast_init(IdCast *cast, Oid function, MemoryContext context)
 	cast->nargs = get_func_nargs(function);
 }
 
-/* Casts a value, to the length that typmod says. */
-static Datum
-cast_value(IdCast *cast, Oid collation, Datum value, int32 typmod,
-		   bool explicit)
+Datum
+id_cast(IdCast *cast, Oid collation, Datum value, int32 typmod, bool explicit)
 {
 	if (!OidIsValid(cast->function.fn_oid))
 		return value;
@@ -196,6 +193,17 @@ cast_value(IdCast *cast, Oid collation, Datum value, int32 typmod,
 								 Int32GetDatum(typmod));
 	return FunctionCall3Coll(&cast->function, collation, value,
 							 Int32GetDatum(typmod), BoolGetDatum(explicit));
+}
+
+/* Prepares the input of ids from text. */
+static void
+input_init(IdConversion *conversion, MemoryContext context)
+{
+	Oid			function;
+
+	getTypeInputInfo(conversion->target->type, &function,
+					 &conversion->ioparam);
+	fmgr_info_cxt(function, &conversion->input, context);
 }
 
 /* Raises for values that cannot be compared with ids. */
@@ -225,7 +233,7 @@ verify_init(IdConversion *conversion, Oid source, Oid back,
 	if (!OidIsValid(type->eq_opr))
 		return;
 	conversion->verified = true;
-	cast_init(&conversion->back, back, context);
+	id_cast_init(&conversion->back, back, context);
 	fmgr_info_cxt(get_opcode(type->eq_opr), &conversion->equal, context);
 	if (type_is_collatable(source))
 		conversion->collation = OidIsValid(conversion->target->collation) ?
@@ -243,10 +251,10 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 {
 	Oid			base = source == UNKNOWNOID ? source : getBaseType(source);
 	Oid			target_base = getBaseType(target->type);
-	bool		text = TypeCategory(base) == TYPCATEGORY_STRING;
-	bool		text_target = TypeCategory(target_base) == TYPCATEGORY_STRING;
 	CoercionPathType forth;
 	CoercionPathType back;
+	bool		text;
+	bool		text_target;
 	Oid			back_function;
 	Oid			function;
 	bool		varlena;
@@ -257,10 +265,9 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 	conversion->typmod = -1;
 	conversion->context = context;
 
-	getTypeInputInfo(target->type, &function, &conversion->ioparam);
-	fmgr_info_cxt(function, &conversion->input, context);
 	if (source == UNKNOWNOID)
 	{
+		input_init(conversion, context);
 		conversion->path = ID_INPUT_UNKNOWN;
 		return;
 	}
@@ -278,7 +285,6 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 			base == NUMERICOID ? ID_NUMERIC : ID_FLOAT;
 		return;
 	}
-
 	if (target_base == FLOAT4OID &&
 		(is_integer_type(base) || base == NUMERICOID || base == FLOAT8OID))
 	{
@@ -289,6 +295,8 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 	/* which is compared as text */
 	if (base == VARCHAROID)
 		base = TEXTOID;
+	text = TypeCategory(base) == TYPCATEGORY_STRING;
+	text_target = TypeCategory(target_base) == TYPCATEGORY_STRING;
 	forth = find_coercion_pathway(target_base, base, COERCION_IMPLICIT,
 								  &function);
 	back = find_coercion_pathway(base, target_base, COERCION_IMPLICIT,
@@ -306,12 +314,13 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 			conversion->path = ID_AS_IS;
 			break;
 		case COERCION_PATH_FUNC:
-			cast_init(&conversion->cast, function, context);
+			id_cast_init(&conversion->cast, function, context);
 			conversion->path = ID_FUNCTION;
 			break;
 		case COERCION_PATH_COERCEVIAIO:
 			getTypeOutputInfo(base, &function, &varlena);
 			fmgr_info_cxt(function, &conversion->output, context);
+			input_init(conversion, context);
 			conversion->path = ID_INPUT;
 			break;
 		default:
@@ -345,7 +354,7 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 	if (conversion->typmod >= 0)
 	{
 		find_typmod_coercion_function(base, &function);
-		cast_init(&conversion->length, function, context);
+		id_cast_init(&conversion->length, function, context);
 	}
 	return true;
 }
@@ -449,8 +458,8 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 			return real_id(conversion, value, id);
 
 		case ID_FUNCTION:
-			*id = cast_value(&conversion->cast, target->collation, value, -1,
-							 true);
+			*id = id_cast(&conversion->cast, target->collation, value, -1,
+						  true);
 			break;
 
 		case ID_INPUT:
@@ -470,9 +479,9 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 		return true;
 	return DatumGetBool(FunctionCall2Coll(&conversion->equal,
 										  conversion->collation,
-										  cast_value(&conversion->back,
-													 conversion->collation,
-													 *id, -1, false),
+										  id_cast(&conversion->back,
+												  conversion->collation,
+												  *id, -1, false),
 										  value));
 }
 
@@ -485,8 +494,8 @@ id_convert_result(IdConversion *conversion, Datum id)
 
 	if (fits && OidIsValid(conversion->length.function.fn_oid))
 	{
-		Datum		cut = cast_value(&conversion->length, type->collation,
-									 result, conversion->typmod, false);
+		Datum		cut = id_cast(&conversion->length, type->collation,
+								  result, conversion->typmod, false);
 
 		fits = id_equal(type, cut, result);
 		result = cut;

@@ -138,6 +138,13 @@ extern char *id_to_text(const IdType *id, Datum value);
 /* Is the text of a value the same whatever the settings? */
 extern bool id_text_is_stable(Oid type);
 
+/* Prepares a cast by a function, or none for binary compatible types. */
+extern void id_cast_init(IdCast *cast, Oid function, MemoryContext context);
+
+/* Casts a value, to the length that typmod says; -1: any. */
+extern Datum id_cast(IdCast *cast, Oid collation, Datum value, int32 typmod,
+					 bool explicit);
+
 /*
  * Prepares the conversion of values of type source; an error that names what
  * ("user") if they cannot be compared with ids.

@@ -268,12 +268,12 @@ check_modifier(AlsSide side, const IdType *column, const RatedIds *ids)
 	ErrorContextCallback callback;
 	const char *words[2];
 	Oid			function;
-	FmgrInfo	coerce;
+	IdCast		coerce;
 
 	if (find_typmod_coercion_function(column->type, &function) !=
 		COERCION_PATH_FUNC)
 		return;
-	fmgr_info(function, &coerce);
+	id_cast_init(&coerce, function, CurrentMemoryContext);
 	words[0] = side_names[side];
 	words[1] = format_type_with_typemod(column->type, column->typmod);
 	callback.callback = fitting_error_context;
@@ -288,9 +288,8 @@ check_modifier(AlsSide side, const IdType *column, const RatedIds *ids)
 
 		CHECK_FOR_INTERRUPTS();
 		old = MemoryContextSwitchTo(context);
-		stored = FunctionCall3Coll(&coerce, column->collation, ids->ids[i],
-								   Int32GetDatum(column->typmod),
-								   BoolGetDatum(false));
+		stored = id_cast(&coerce, column->collation, ids->ids[i],
+						 column->typmod, false);
 		if (!id_equal(column, stored, ids->ids[i]))
 			ereport(ERROR,
 					(errcode(ERRCODE_DATATYPE_MISMATCH),
