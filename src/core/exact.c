@@ -94,6 +94,25 @@ als_exact_add(const AlsBlas *blas, int rank, int stride, size_t nrows,
 				1, 1);
 }
 
+void
+als_exact_add_all(const AlsBlas *blas, AlsPoll poll, int rank, int stride,
+				  size_t nrows, const float *rows, const double *weight,
+				  double *buffer, double *a)
+{
+	for (size_t first = 0; first < nrows; first += ALS_EXACT_ROWS)
+	{
+		size_t		count = nrows - first < ALS_EXACT_ROWS ? nrows - first :
+		ALS_EXACT_ROWS;
+		const float *some[ALS_EXACT_ROWS];
+
+		als_poll(poll);
+		for (size_t k = 0; k < count; k++)
+			some[k] = rows + (first + k) * (size_t) stride;
+		als_exact_add(blas, rank, stride, count, some,
+					  weight != NULL ? weight + first : NULL, buffer, a);
+	}
+}
+
 int
 als_exact_factor(const AlsBlas *blas, AlsPoll poll, int rank, int ld,
 				 double *a)

@@ -60,21 +60,9 @@ void
 als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 			   const float *rows, double *gram, void *workspace)
 {
-	size_t		stride = (size_t) als_stride(rank);
-
 	memset(gram, 0, (size_t) rank * (size_t) rank * sizeof(double));
-	for (size_t first = 0; first < nrows; first += ALS_EXACT_ROWS)
-	{
-		size_t		count = nrows - first < ALS_EXACT_ROWS ? nrows - first :
-		ALS_EXACT_ROWS;
-		const float *some[ALS_EXACT_ROWS];
-
-		als_poll(poll);
-		for (size_t k = 0; k < count; k++)
-			some[k] = rows + (first + k) * stride;
-		als_exact_add(blas, rank, (int) stride, count, some, NULL, workspace,
-					  gram);
-	}
+	als_exact_add_all(blas, poll, rank, als_stride(rank), nrows, rows, NULL,
+					  workspace, gram);
 }
 
 /* The matrix that is factored or diagonalized, and what that takes */

@@ -13,18 +13,8 @@ als_influence(const AlsBlas *blas, AlsPoll poll, int rank, int stride,
 	const int	one = 1;
 	int			info;
 
-	for (size_t first = 0; first < nrows; first += ALS_EXACT_ROWS)
-	{
-		size_t		count = nrows - first < ALS_EXACT_ROWS ? nrows - first :
-		ALS_EXACT_ROWS;
-		const float *some[ALS_EXACT_ROWS];
-
-		als_poll(poll);
-		for (size_t k = 0; k < count; k++)
-			some[k] = rows + (first + k) * (size_t) stride;
-		als_exact_add(blas, rank, stride, count, some, weight + first,
-					  workspace, a);
-	}
+	als_exact_add_all(blas, poll, rank, stride, nrows, rows, weight, workspace,
+					  a);
 	info = als_exact_factor(blas, poll, rank, rank, a);
 	if (info == 0)
 		blas->dpotrs("L", &rank, &one, a, &rank, z, &rank, &info, 1);

@@ -140,6 +140,12 @@ extern void als_exact_add(const AlsBlas *blas, int rank, int stride,
 						  size_t nrows, const float *const *rows,
 						  const double *weight, double *buffer, double *a);
 
+/* The same of rows [nrows x stride] side by side, however many. */
+extern void als_exact_add_all(const AlsBlas *blas, AlsPoll poll, int rank,
+							  int stride, size_t nrows, const float *rows,
+							  const double *weight, double *buffer,
+							  double *a);
+
 /* a = L L' in place.  Returns 0 or the pivot that rounding has decided. */
 extern int	als_exact_factor(const AlsBlas *blas, AlsPoll poll, int rank,
 							 int ld, double *a);
