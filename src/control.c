@@ -12,8 +12,7 @@
 #include "control.h"
 #include "storage/ipc.h"
 #include "storage/shmem.h"
-#include "utils/memutils.h"
-#include "utils/resowner.h"
+#include "subtransaction.h"
 
 #define CONTROL_NAME "als"
 
@@ -26,36 +25,16 @@ control_there(void)
 }
 
 int
-try_shared_memory(void (*step) (void *arg), void *arg)
+try_shared_memory(bool (*step) (void *arg), void *arg)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ErrorData  *error;
 
 	if (IsInParallelMode())
 	{
 		step(arg);
 		return 0;
 	}
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		step(arg);
-		ReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
-
-	if (error == NULL)
+	if (in_subtransaction(step, arg, &error))
 		return 0;
 
 	/*
@@ -97,7 +76,7 @@ control_possible(void)
 }
 
 /* Finds the struct, or creates it, for which the disk may be full. */
-static void
+static bool
 find_in_registry(void *arg)
 {
 	bool		found;
@@ -105,6 +84,7 @@ find_in_registry(void *arg)
 	control = GetNamedDSMSegment(CONTROL_NAME, sizeof(SharedControl),
 								 init_control, &found);
 	LWLockRegisterTranche(control->tranche, CONTROL_NAME);
+	return true;
 }
 
 SharedControl *

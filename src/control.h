@@ -56,11 +56,11 @@ extern SharedControl *control_find(bool required);
 extern SharedControl *control_there(void);
 
 /*
- * Takes a step that needs shared memory.  Returns 0, or the SQLSTATE if there
+ * Takes a step that needs shared memory, and returns true.  Returns 0, or the SQLSTATE if there
  * is a lack of memory, files or segments, with all of it undone; raises any
  * other error, and in parallel mode, where nothing can be undone, that as well.
  */
-extern int	try_shared_memory(void (*step) (void *arg), void *arg);
+extern int	try_shared_memory(bool (*step) (void *arg), void *arg);
 
 /* What slots.c does, all of it with the struct locked: */
 

@@ -37,9 +37,9 @@
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
+#include "subtransaction.h"
 #include "utils/array.h"
 #include "utils/memutils.h"
-#include "utils/resowner.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
 #include "utils/wait_event.h"
@@ -129,6 +129,26 @@ make_heap(Relation model, const ModelTarget *target, AlsSide side,
 	return heap_oid;
 }
 
+/* A step that waits for locks, and for how long */
+typedef struct Attempt
+{
+	bool		(*step) (void *arg);
+	void	   *arg;
+	int			milliseconds;	/* for each lock; 0: for ever */
+} Attempt;
+
+/* Sets how long the step may wait, for as long as the subtransaction lasts. */
+static bool
+take_limited_step(void *arg)
+{
+	Attempt    *limited = arg;
+
+	set_config_option("lock_timeout", psprintf("%d", limited->milliseconds),
+					  PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0,
+					  false);
+	return limited->step(limited->arg);
+}
+
 /*
  * Tries something in a subtransaction, in which no lock is waited for longer
  * than so many milliseconds if that is more than 0; the lock_timeout of the
@@ -137,34 +157,10 @@ make_heap(Relation model, const ModelTarget *target, AlsSide side,
 static bool
 attempt(bool (*step) (void *arg), void *arg, int milliseconds)
 {
-	MemoryContext context = CurrentMemoryContext;
-	ResourceOwner owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
-	volatile bool succeeded = false;
-
-	BeginInternalSubTransaction(NULL);
-	MemoryContextSwitchTo(context);
-	PG_TRY();
-	{
-		set_config_option("lock_timeout", psprintf("%d", milliseconds),
-						  PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true,
-						  0, false);
-		succeeded = step(arg);
-		if (succeeded)
-			ReleaseCurrentSubTransaction();
-		else
-			RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-	}
-	PG_END_TRY();
-	MemoryContextSwitchTo(context);
-	CurrentResourceOwner = owner;
+	Attempt		limited = {step, arg, milliseconds};
+	ErrorData  *error;
+	bool		succeeded = in_subtransaction(take_limited_step, &limited,
+											  &error);
 
 	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
 		ReThrowError(error);

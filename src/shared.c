@@ -352,7 +352,7 @@ find_or_reserve(SharedControl *control, const SharedKey *key, bool make,
 }
 
 /* Maps a segment, for the first time or once more. */
-static void
+static bool
 map_segment(void *arg)
 {
 	Segment    *segment = arg;
@@ -366,16 +366,18 @@ map_segment(void *arg)
 		dsm_pin_mapping(mapped);
 	}
 	segment->mapping->segment = mapped;
+	return true;
 }
 
 /* Creates the segment of a piece. */
-static void
+static bool
 create_segment(void *arg)
 {
 	Segment    *segment = arg;
 
 	segment->mapping->segment = dsm_create(segment->size + ALS_ALIGNMENT, 0);
 	dsm_pin_mapping(segment->mapping->segment);
+	return true;
 }
 
 /* Describes a piece that is mapped. */
