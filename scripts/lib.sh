@@ -133,3 +133,19 @@ start_server()
 	}
 	export PGHOST=$sandbox PGUSER=postgres PGDATABASE=postgres
 }
+
+# Builds and installs als, and runs one TAP test of it in a sandbox; further
+# arguments are make's.
+run_tap_test()
+{
+	local test=$1
+	shift
+	scripts/setup.sh
+	choose_pg_config
+	build
+	install_build
+	trap leave_sandbox EXIT
+	enter_sandbox
+	run_unprivileged make --no-print-directory installcheck \
+		PG_CONFIG="$PG_CONFIG" REGRESS= PROVE_TESTS="$test" "$@"
+}

@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -28,37 +32,11 @@ CREATE VIEW slow_ratings AS SELECT r.* FROM (SELECT wait() AS w OFFSET 0) w, rat
 SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 1);
 });
 
-# A session that stays connected.
 my @sessions;
 sub session
 {
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	push @sessions, $s;
-	return $s;
-}
-sub begin_query
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{err} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump_nb;
-}
-sub end_query
-{
-	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
-	(my $out = $s->{out}) =~ s/done\n//;
-	chomp $out;
-	return $out . $s->{err};
-}
-sub ask
-{
-	begin_query(@_);
-	return end_query($_[0]);
+	push @sessions, open_session($node);
+	return $sessions[-1];
 }
 # Waits until so many sessions wait for a lock of some kind.
 sub wait_for_lock
@@ -242,9 +220,5 @@ foreach my $model ('seeds', 'stars')
 	like($bench{$model}{out}, qr{actually processed: 600/600}, "$model: in every transaction");
 }
 
-foreach my $s (@sessions)
-{
-	$s->{in} .= "\\q\n";
-	$s->{run}->finish;
-}
+close_sessions(@sessions);
 done_testing();

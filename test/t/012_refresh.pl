@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -59,37 +63,11 @@ BEGIN
 END $$;
 });
 
-# A session that stays connected.
 my @sessions;
 sub session
 {
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	push @sessions, $s;
-	return $s;
-}
-sub begin_query
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{err} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump_nb;
-}
-sub end_query
-{
-	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
-	(my $out = $s->{out}) =~ s/done\n//;
-	chomp $out;
-	return $out . $s->{err};
-}
-sub ask
-{
-	begin_query(@_);
-	return end_query($_[0]);
+	push @sessions, open_session($node);
+	return $sessions[-1];
 }
 # Waits until so many sessions wait for a lock of some kind.
 sub wait_for_lock
@@ -407,9 +385,5 @@ is(ask($workers[5], 'CALL refresh_other(1, 20);'), '', 'and in another session')
 is($node->safe_psql('postgres', 'SELECT count(*), bool_and(checked), count(DISTINCT (side, id)) FROM stored'), '80|t|30', 'are what the ratings make of them');
 unlike(slurp_file($node->logfile), qr/deadlock detected/, 'there was no deadlock');
 
-foreach my $s (@sessions)
-{
-	$s->{in} .= "\\q\n";
-	$s->{run}->finish;
-}
+close_sessions(@sessions);
 done_testing();

@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -21,38 +25,7 @@ CREATE TABLE ratings AS
 GRANT SELECT ON ratings TO trainer;
 });
 
-# A session that stays connected.
-sub session
-{
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	ask($s, "\\set VERBOSITY sqlstate\nSELECT;");
-	return $s;
-}
-sub begin_query
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{err} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump_nb;
-}
-sub end_query
-{
-	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
-	(my $out = $s->{out}) =~ s/done\n//;
-	$out .= $s->{err};
-	chomp $out;
-	return $out;
-}
-sub ask
-{
-	begin_query(@_);
-	return end_query($_[0]);
-}
+sub session { return open_session($node, "\\set VERBOSITY sqlstate\nSELECT;"); }
 # Waits until a session waits for a lock on a relation.
 sub wait_for_lock
 {
@@ -113,7 +86,6 @@ is(ask($other, "SELECT als_refresh_user($oid, 1);"), 'ERROR:  0A000', 'nor chang
 my $schema = ask($changer, q{SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = 't'::regclass;});
 is(ask($other, "SELECT als_train('$schema.t', 'public.ratings');"), 'ERROR:  0A000', 'nor train it');
 
-$_->{in} .= "\\q\n" foreach $changer, $other;
-$_->{run}->finish foreach $changer, $other;
+close_sessions($changer, $other);
 $node->stop;
 done_testing();

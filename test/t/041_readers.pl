@@ -5,6 +5,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -30,38 +34,11 @@ END $$;
 CREATE VIEW gated AS SELECT r.* FROM (SELECT gate() AS w OFFSET 0) w, ratings r WHERE w.w;
 });
 
-# A session that stays connected.
 my @sessions;
 sub session
 {
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	push @sessions, $s;
-	return $s;
-}
-sub begin_query
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{err} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump_nb;
-}
-sub end_query
-{
-	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
-	(my $out = $s->{out}) =~ s/done\n//;
-	$out .= $s->{err};
-	chomp $out;
-	return $out;
-}
-sub ask
-{
-	begin_query(@_);
-	return end_query($_[0]);
+	push @sessions, open_session($node);
+	return $sessions[-1];
 }
 sub asks { return $node->safe_psql('postgres', $_[0]); }
 # Waits until the training waits for readers.
@@ -225,7 +202,6 @@ like($out, qr/number of transactions actually processed: 1600\/1600/, 'all reade
 is($err =~ s/^pgbench.*\n//r, '', 'without an error');
 is(asks('SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()'), '0', 'there was no deadlock at all');
 
-$_->{in} .= "\\q\n" foreach @sessions;
-$_->{run}->finish foreach @sessions;
+close_sessions(@sessions);
 $node->stop;
 done_testing();

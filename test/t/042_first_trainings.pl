@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -20,39 +24,11 @@ CREATE TABLE ratings AS
 GRANT SELECT ON ratings TO stranger;
 });
 
-# A session that stays connected.
 my @sessions;
 sub session
 {
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	push @sessions, $s;
-	ask($s, '\set VERBOSITY verbose');
-	return $s;
-}
-sub begin_query
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{err} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump_nb;
-}
-sub end_query
-{
-	my ($s) = @_;
-	$s->{run}->pump until $s->{out} =~ /done\n/ || !$s->{run}->pumpable;
-	(my $out = $s->{out}) =~ s/done\n//;
-	$out .= $s->{err};
-	chomp $out;
-	return $out;
-}
-sub ask
-{
-	begin_query(@_);
-	return end_query($_[0]);
+	push @sessions, open_session($node, '\set VERBOSITY verbose');
+	return $sessions[-1];
 }
 sub train { return "SELECT run, users FROM als_train('$_[0]', 'ratings', factors => 3);"; }
 sub wait_for_lock
@@ -120,7 +96,6 @@ $node->safe_psql('restored', 'DROP TABLE m, stars');
 is($node->safe_psql('restored', q{SELECT count(*) FROM pg_class WHERE relname IN ('m_users', 'm_items', 'stars_users', 'stars_items')}), '0',
 	'and its tables are dropped with it');
 
-$_->{in} .= "\\q\n" foreach @sessions;
-$_->{run}->finish foreach @sessions;
+close_sessions(@sessions);
 $node->stop;
 done_testing();
