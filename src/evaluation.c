@@ -127,11 +127,14 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
 	return usual_relevant_from(run->feedback, run->mean_rating);
 }
 
-/* Lists the users to measure: those of the test set that the model knows. */
+/*
+ * Lists the users to measure: those of the test set that the model knows.
+ * users says by set who the rows of its ratings are.
+ */
 static void
-list_users(Evaluation *evaluation, const uint32 *test_users)
+list_users(Evaluation *evaluation, uint32 *const users[2])
 {
-	const RatedIds *ids = ratings_users(evaluation->ratings[TEST_SET]);
+	uint32		ntest_rows = ratings_users(evaluation->ratings[TEST_SET])->size;
 	uint32		nusers = idmap_size(evaluation->users);
 	uint32	   *training_rows = MemoryContextAllocHuge(CurrentMemoryContext,
 													   Max(nusers, 1) * sizeof(uint32));
@@ -141,20 +144,16 @@ list_users(Evaluation *evaluation, const uint32 *test_users)
 		training_rows[u] = NOT_THERE;
 	if (evaluation->ratings[TRAINING_SET] != NULL)
 	{
-		Ratings    *training = evaluation->ratings[TRAINING_SET];
-		uint32	   *users = map_ids(evaluation->users, ratings_users(training),
-									idmap_type(ratings_user_map(training)),
-									false, "user");
+		uint32		size = ratings_users(evaluation->ratings[TRAINING_SET])->size;
 
-		for (uint32 row = 0; row < ratings_users(training)->size; row++)
-			if (users[row] != NOT_THERE)
-				training_rows[users[row]] = row;
-		pfree(users);
+		for (uint32 row = 0; row < size; row++)
+			if (users[TRAINING_SET][row] != NOT_THERE)
+				training_rows[users[TRAINING_SET][row]] = row;
 	}
 
-	for (uint32 row = 0; row < ids->size; row++)
+	for (uint32 row = 0; row < ntest_rows; row++)
 	{
-		uint32		user = test_users[row];
+		uint32		user = users[TEST_SET][row];
 		MeasuredUser *next = &measured[evaluation->measurement->nusers];
 
 		if (user == NOT_THERE || !evaluation->known[user])
@@ -179,7 +178,7 @@ measure(Evaluation *evaluation)
 	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
 	Measurement layout = {0};
 	Area	   *sets[2] = {NULL, NULL};
-	uint32	   *users;
+	uint32	   *users[2];
 	uint32	   *items[2];
 	int			nworkers;
 	/* one for ids and factors: others may add rows, or delete them */
@@ -194,26 +193,25 @@ measure(Evaluation *evaluation)
 						 (double) ratings_users(evaluation->ratings[TEST_SET])->size *
 						 idmap_size(evaluation->items) * cache->stride);
 
-	/* ids first, since sorting uses the ratings up */
-	users = map_ids(evaluation->users, ratings_users(evaluation->ratings[TEST_SET]),
-					idmap_type(ratings_user_map(evaluation->ratings[TEST_SET])),
-					true, "user");
-	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
-										sizeof(bool),
-										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int set = 0; set < 2; set++)
 	{
 		Ratings    *ratings = evaluation->ratings[set];
 
 		if (ratings == NULL)
 			continue;
+		/* ids first, since sorting uses the ratings up */
+		users[set] = ratings_map_ids(ratings, ALS_USERS, evaluation->users,
+									 set == TEST_SET);
+		items[set] = ratings_map_ids(ratings, ALS_ITEMS, evaluation->items,
+									 false);
 		layout.set_items[set] = ratings_items(ratings)->size;
-		items[set] = map_ids(evaluation->items, ratings_items(ratings),
-							 idmap_type(ratings_item_map(ratings)), false, "item");
 		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
 											 budget, nworkers > 0);
 		sets[set] = &evaluation->sets[set];
 	}
+	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
+										sizeof(bool),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	evaluation->unknown_items = count_missing(items[TEST_SET],
 											  layout.set_items[TEST_SET]);
 	evaluation->test_pairs =

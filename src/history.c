@@ -31,18 +31,6 @@ id_column(const ModelCache *cache, AlsSide side)
 	return quote_identifier(id_column_name(cache, side));
 }
 
-/* The type of a side's ids, as text. */
-static char *
-id_type_name(const ModelCache *cache, AlsSide side)
-{
-	const IdType *type = &cache->sides[side].type;
-
-	/* without a length, which would cut ids off */
-	return format_type_extended(type->type, -1,
-								FORMAT_TYPE_TYPEMOD_GIVEN |
-								FORMAT_TYPE_FORCE_QUALIFY);
-}
-
 char *
 equals_parameter(const char *column, const IdType *type)
 {
@@ -51,7 +39,8 @@ equals_parameter(const char *column, const IdType *type)
 
 	initStringInfo(&clause);
 	generate_operator_clause(&clause, column, type->type, cache->eq_opr,
-							 "$1", type->type);
+							 psprintf("$1%s", source_collation(type)),
+							 type->type);
 	return clause.data;
 }
 
@@ -229,28 +218,55 @@ is_settled(CachedPlanSource *plan)
 		!contain_mutable_functions((Node *) plan->query_list);
 }
 
-/* Takes over the counts of items that a query has returned. */
+/* Takes over the counts of the source's items, by what they are in the model. */
 static void
-take_counts(const IdType *type, PopularItems *popular)
+take_counts(const ModelCache *cache, PopularItems *popular)
 {
-	MemoryContext old = MemoryContextSwitchTo(popular->context);
+	const IdType *type = &cache->sides[ALS_ITEMS].type;
+	MemoryContext working = AllocSetContextCreate(popular->context,
+												  "als counting",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(working, "als conversion",
+												  ALLOCSET_SMALL_SIZES);
+	IdMap	   *items = idmap_create(working, type);
+	MemoryContext old = MemoryContextSwitchTo(working);
+	int64	   *counts = MemoryContextAllocHuge(working, Max(SPI_processed, 1) *
+												sizeof(int64));
+	IdConversion conversion;
 
-	popular->size = SPI_processed;
+	read_id_init(&conversion, cache, ALS_ITEMS);
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		uint32		known = idmap_size(items);
+		bool		isnull;
+		Datum		id = SPI_getbinval(SPI_tuptable->vals[i],
+									   SPI_tuptable->tupdesc, 1, &isnull);
+		int64		count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+														SPI_tuptable->tupdesc, 2,
+														&isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (id_convert(&conversion, id, &id))
+		{
+			uint32		item = idmap_add(items, id);
+
+			counts[item] = count + (item < known ? counts[item] : 0);
+		}
+		MemoryContextReset(context);
+	}
+
+	MemoryContextSwitchTo(popular->context);
+	popular->size = idmap_size(items);
 	popular->items = MemoryContextAllocHuge(popular->context,
 											Max(popular->size, 1) *
 											sizeof(ScoredItem));
-	for (uint64 i = 0; i < popular->size; i++)
+	for (uint32 i = 0; i < popular->size; i++)
 	{
-		ScoredItem *item = &popular->items[i];
-		bool		isnull;
-
-		item->id = id_copy(type,
-						   SPI_getbinval(SPI_tuptable->vals[i],
-										 SPI_tuptable->tupdesc, 1, &isnull));
-		item->score = (float)
-			DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
-										SPI_tuptable->tupdesc, 2, &isnull));
+		popular->items[i].id = id_copy(type, idmap_id(items, i));
+		popular->items[i].score = (float) counts[i];
 	}
+	MemoryContextDelete(working);
 	qsort_arg(popular->items, popular->size, sizeof(ScoredItem),
 			  compare_popular, unconstify(IdType *, type));
 	MemoryContextSwitchTo(old);
@@ -278,8 +294,7 @@ history_take_popular(ModelCache *cache, const char *function)
 
 	source_begin(&reading, cache->run.source, &reader);
 	plan = source_prepare(&reading,
-						  psprintf("%s::%s, pg_catalog.count(*)", column,
-								   id_type_name(cache, ALS_ITEMS)),
+						  psprintf("%s, pg_catalog.count(*)", column),
 						  psprintf(" WHERE %s IS DISTINCT FROM NULL GROUP BY 1 LIMIT $1",
 								   column),
 						  1, &argument);
@@ -303,7 +318,7 @@ history_take_popular(ModelCache *cache, const char *function)
 		popular->query = copyObject(query->query_list);
 		limit = Int64GetDatum(PG_INT64_MAX);
 		source_execute(plan, &limit, NULL, false);
-		take_counts(&cache->sides[ALS_ITEMS].type, popular);
+		take_counts(cache, popular);
 	}
 	source_end(&reading);
 	MemoryContextSwitchTo(caller);

@@ -8,6 +8,7 @@
 
 #include <math.h>
 
+#include "als_core.h"
 #include "executor/tuptable.h"
 #include "idmap.h"
 
@@ -92,11 +93,13 @@ extern void ratings_close(Ratings *ratings);
 
 /*
  * The indices in a map that a side's ids have, converted from their type, in
- * final order; NOT_THERE for ids that it lacks and may not be added.
+ * final order; NOT_THERE for ids that it lacks and may not be added.  Ids that
+ * become the same one are one row from then on, so that no index comes twice.
+ * To be called before the ratings are walked over.
  */
 #define NOT_THERE PG_UINT32_MAX
-extern uint32 *map_ids(IdMap *map, const RatedIds *ids, const IdType *type,
-					   bool add, const char *what);
+extern uint32 *ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map,
+							   bool add);
 
 /* Raises that there is nothing to train from. */
 extern void reject_no_ratings(void);

@@ -175,10 +175,11 @@ add_wanted(StringInfo query, const char *column, IdMap *wanted)
 	appendStringInfoString(query, " AND ");
 	generate_operator_clause(query, source_operand(column, type->type),
 							 type->type, equal,
-							 psprintf("ANY (%s::%s)",
+							 psprintf("ANY (%s::%s%s)",
 									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
 									  format_type_extended(array_type, -1,
-														   FORMAT_TYPE_FORCE_QUALIFY)),
+														   FORMAT_TYPE_FORCE_QUALIFY),
+									  source_collation(type)),
 							 right_type);
 }
 
@@ -373,18 +374,13 @@ gather(Recommendations *call, int *nworkers)
 
 	if (call->ratings != NULL)
 	{
-		const RatedIds *users = ratings_users(call->ratings);
-		const RatedIds *items = ratings_items(call->ratings);
-
 		/* ids first, since sorting uses the ratings up */
-		nseen_users = users->size;
-		layout.seen_items = items->size;
-		seen_users = map_ids(call->users, users,
-							 idmap_type(ratings_user_map(call->ratings)),
-							 false, "user");
-		seen_items = map_ids(call->items, items,
-							 idmap_type(ratings_item_map(call->ratings)),
-							 false, "item");
+		seen_users = ratings_map_ids(call->ratings, ALS_USERS, call->users,
+									 false);
+		seen_items = ratings_map_ids(call->ratings, ALS_ITEMS, call->items,
+									 false);
+		nseen_users = ratings_users(call->ratings)->size;
+		layout.seen_items = ratings_items(call->ratings)->size;
 		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
 								  *nworkers > 0);
 	}

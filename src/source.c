@@ -33,6 +33,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/ruleutils.h"
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
@@ -324,6 +325,15 @@ source_operand(const char *column, Oid type)
 	if (type < FirstNormalObjectId)
 		return column;
 	return psprintf("%s::%s", column, format_type_be_qualified(type));
+}
+
+const char *
+source_collation(const IdType *type)
+{
+	if (!OidIsValid(type->collation) ||
+		get_collation_isdeterministic(type->collation))
+		return "";
+	return psprintf(" COLLATE %s", generate_collation_name(type->collation));
 }
 
 void

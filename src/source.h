@@ -50,6 +50,12 @@ extern SPIPlanPtr source_prepare(const SourceReading *reading,
  */
 extern const char *source_operand(const char *column, Oid type);
 
+/*
+ * What follows what is right of it: the collation by which ids are equal, where
+ * others are than those with the same bytes; the source's may be another by now.
+ */
+extern const char *source_collation(const IdType *type);
+
 /* The plan of its query, which is a single one. */
 extern CachedPlanSource *source_plan(SPIPlanPtr plan);
 

@@ -15,17 +15,17 @@
 
 /* Rows of the training that a side's ids in the set have. */
 static uint32 *
-training_rows(const Ratings *ratings, const Ratings *held_out, AlsSide side)
+training_rows(const Ratings *ratings, Ratings *held_out, AlsSide side)
 {
 	bool		users = side == ALS_USERS;
-	IdMap	   *map = users ? ratings_user_map(ratings) : ratings_item_map(ratings);
 	const RatedIds *trained = users ? ratings_users(ratings) : ratings_items(ratings);
-	const RatedIds *ids = users ? ratings_users(held_out) : ratings_items(held_out);
-	const IdType *type = idmap_type(users ? ratings_user_map(held_out) :
-									ratings_item_map(held_out));
-	uint32	   *rows = map_ids(map, ids, type, false, users ? "user" : "item");
+	uint32	   *rows = ratings_map_ids(held_out, side,
+									   users ? ratings_user_map(ratings) :
+									   ratings_item_map(ratings), false);
+	uint32		size = users ? ratings_users(held_out)->size :
+		ratings_items(held_out)->size;
 
-	for (uint32 i = 0; i < ids->size; i++)
+	for (uint32 i = 0; i < size; i++)
 		if (rows[i] != NOT_THERE)
 			rows[i] = trained->order[rows[i]];
 	return rows;
@@ -54,7 +54,6 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 				 double mean, Ratings *held_out, size_t budget, bool shared)
 {
 	Validation *validation = palloc0(sizeof(Validation));
-	uint32		nusers = ratings_users(held_out)->size;
 	uint32	   *users = training_rows(ratings, held_out, ALS_USERS);
 
 	validation->metric = options->validation.metric;
@@ -62,14 +61,14 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 	validation->patience = options->validation.patience;
 	validation->feedback = options->parameters.feedback;
 	validation->mean = validation->feedback == ALS_EXPLICIT ? mean : 0;
-	validation->set_items = ratings_items(held_out)->size;
 	validation->items = training_rows(ratings, held_out, ALS_ITEMS);
+	validation->set_items = ratings_items(held_out)->size;
 	validation->nitems = ratings_items(ratings)->size;
 	validation->order = MemoryContextAllocHuge(CurrentMemoryContext,
 											   validation->nitems * sizeof(uint32));
 	id_places(idmap_type(ratings_item_map(ratings)), ratings_items(ratings)->ids,
 			  validation->nitems, validation->order);
-	list_users(validation, users, nusers);
+	list_users(validation, users, ratings_users(held_out)->size);
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
 								   shared);
