@@ -13,10 +13,12 @@
 #include "parser/parse_coerce.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/date.h"
 #include "utils/datum.h"
 #include "utils/fmgrprotos.h"
 #include "utils/lsyscache.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 /* The integer types, which skip the function manager. */
@@ -24,6 +26,13 @@ static bool
 is_integer_type(Oid type)
 {
 	return type == INT2OID || type == INT4OID || type == INT8OID;
+}
+
+/* The type oid, and those that are it under other names. */
+static bool
+is_oid_type(Oid type)
+{
+	return !is_integer_type(type) && IsBinaryCoercible(type, OIDOID);
 }
 
 bool
@@ -195,13 +204,13 @@ id_cast(IdCast *cast, Oid collation, Datum value, int32 typmod, bool explicit)
 							 Int32GetDatum(typmod), BoolGetDatum(explicit));
 }
 
-/* Prepares the input of ids from text. */
+/* Prepares the input of ids from text; a domain's CHECK is not asked. */
 static void
 input_init(IdConversion *conversion, MemoryContext context)
 {
 	Oid			function;
 
-	getTypeInputInfo(conversion->target->type, &function,
+	getTypeInputInfo(getBaseType(conversion->target->type), &function,
 					 &conversion->ioparam);
 	fmgr_info_cxt(function, &conversion->input, context);
 }
@@ -289,6 +298,24 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 		(is_integer_type(base) || base == NUMERICOID || base == FLOAT8OID))
 	{
 		conversion->path = ID_REAL;
+		return;
+	}
+
+	if (is_oid_type(target_base) && is_integer_type(base))
+	{
+		conversion->path = ID_TO_OID;
+		return;
+	}
+	if (target->integer && is_oid_type(base))
+	{
+		conversion->path = ID_FROM_OID;
+		return;
+	}
+	if ((base == DATEOID &&
+		 (target_base == TIMESTAMPOID || target_base == TIMESTAMPTZOID)) ||
+		(base == TIMESTAMPOID && target_base == TIMESTAMPTZOID))
+	{
+		conversion->path = ID_DATE;
 		return;
 	}
 
@@ -433,6 +460,36 @@ real_id(const IdConversion *conversion, Datum value, Datum *id)
 	return (double) real == number || (isnan(real) && isnan(number));
 }
 
+/* The id of type oid that equals an integer, which "=" makes an oid. */
+static bool
+oid_id(const IdConversion *conversion, Datum value, Datum *id)
+{
+	int64		integer = integer_value(conversion, value);
+
+	*id = ObjectIdGetDatum((Oid) integer);
+	/* shorter ones are taken by their bits */
+	return conversion->source_length < 8 || (Oid) integer == integer;
+}
+
+/* The timestamp that equals a date, or a timestamp without time zone. */
+static bool
+date_id(const IdConversion *conversion, Datum value, Datum *id)
+{
+	bool		zone = getBaseType(conversion->target->type) == TIMESTAMPTZOID;
+	int			overflow = 0;
+
+	if (getBaseType(conversion->source) == TIMESTAMPOID)
+		*id = TimestampTzGetDatum(timestamp2timestamptz_opt_overflow(DatumGetTimestamp(value),
+																	 &overflow));
+	else if (zone)
+		*id = TimestampTzGetDatum(date2timestamptz_opt_overflow(DatumGetDateADT(value),
+																&overflow));
+	else
+		*id = TimestampGetDatum(date2timestamp_opt_overflow(DatumGetDateADT(value),
+															&overflow));
+	return overflow == 0;
+}
+
 bool
 id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
@@ -456,6 +513,17 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 
 		case ID_REAL:
 			return real_id(conversion, value, id);
+
+		case ID_TO_OID:
+			return oid_id(conversion, value, id);
+
+		case ID_FROM_OID:
+			return integer_id(target, target->typlen == 8 ?
+							  (int64) DatumGetObjectId(value) :
+							  (int32) DatumGetObjectId(value), id);
+
+		case ID_DATE:
+			return date_id(conversion, value, id);
 
 		case ID_FUNCTION:
 			*id = id_cast(&conversion->cast, target->collation, value, -1,

@@ -32,6 +32,9 @@ typedef enum IdPath
 	ID_NUMERIC,					/* from numeric to an integer, if it is one */
 	ID_FLOAT,					/* likewise from real and double precision */
 	ID_REAL,					/* from other numbers to real, if it is one */
+	ID_TO_OID,					/* from an integer to oid, if it fits */
+	ID_FROM_OID,				/* and back */
+	ID_DATE,					/* between dates and timestamps, likewise */
 	ID_FUNCTION,				/* by a cast function */
 	ID_INPUT,					/* by the type's input function, from text */
 	ID_INPUT_UNKNOWN			/* the same, from an unknown literal */

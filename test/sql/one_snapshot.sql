@@ -1,12 +1,13 @@
 -- als_recommend_all and als_evaluate see a model's rows as of one moment, though
 -- they read them more than once: first the ids, then the factors.  In between
--- they convert the ids of the ratings, by a CHECK that changes the factors.
+-- they convert the ids of the ratings, by a cast that changes the factors.
 SET client_min_messages = warning;
 CREATE SCHEMA one_snapshot;
 SET search_path = one_snapshot, public;
 CREATE TABLE changing (wanted boolean, times integer);
 INSERT INTO changing VALUES (false, 0);
-CREATE FUNCTION change() RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE TYPE given AS (id integer);
+CREATE FUNCTION change(value given) RETURNS integer LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE one_snapshot.changing SET wanted = false, times = times + 1 WHERE wanted;
     IF FOUND THEN
@@ -15,21 +16,20 @@ BEGIN
         UPDATE one_snapshot.model_items SET factors = '{1e9,1e9,1e9,1e9}' WHERE item_id = 11;
         INSERT INTO one_snapshot.model_items SELECT 1000 + n, '{1e9,1e9,1e9,1e9}' FROM generate_series(1, 100) n;
     END IF;
-    RETURN true;
+    RETURN value.id;
 END $$;
-CREATE DOMAIN checked AS integer CHECK (change());
+CREATE CAST (given AS integer) WITH FUNCTION change AS IMPLICIT;
 CREATE TABLE ratings AS
     SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
     FROM generate_series(1, 60) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
-CREATE VIEW source AS SELECT user_id::checked AS user_id, item_id, rating FROM ratings;
-SELECT users, items FROM als_train('model', 'source', factors => 4, iterations => 2);
--- ids that have to be converted to the domain
-CREATE VIEW texts AS SELECT user_id::text AS user_id, item_id, rating FROM ratings;
-UPDATE model SET source = 'one_snapshot.texts';
+SELECT users, items FROM als_train('model', 'ratings', factors => 4, iterations => 2);
+-- ids that have to be converted
+CREATE VIEW given_ratings AS SELECT ROW(user_id)::given AS user_id, item_id, rating FROM ratings;
+UPDATE model SET source = 'one_snapshot.given_ratings';
 
 CREATE TEMPORARY TABLE recommended AS SELECT * FROM als_recommend_all('model', 40);
-CREATE TEMPORARY TABLE evaluated AS SELECT * FROM als_evaluate('model', 'one_snapshot.texts', exclude_seen => false);
-CREATE TEMPORARY TABLE evaluated_users AS SELECT * FROM als_evaluate_users('model', 'one_snapshot.texts', exclude_seen => false);
+CREATE TEMPORARY TABLE evaluated AS SELECT * FROM als_evaluate('model', 'one_snapshot.given_ratings', exclude_seen => false);
+CREATE TEMPORARY TABLE evaluated_users AS SELECT * FROM als_evaluate_users('model', 'one_snapshot.given_ratings', exclude_seen => false);
 SELECT count(*), count(DISTINCT user_id) AS users, count(DISTINCT item_id) AS items FROM recommended;
 
 CREATE FUNCTION same(query text, expected regclass) RETURNS TABLE (same boolean, changes integer) LANGUAGE plpgsql AS $$
@@ -48,10 +48,10 @@ SELECT count(DISTINCT user_id) AS users, count(*) FILTER (WHERE item_id > 1000) 
 FROM als_recommend_all('model', 200);
 ROLLBACK;
 BEGIN;
-SELECT * FROM same($$SELECT * FROM als_evaluate('model', 'one_snapshot.texts', exclude_seen => false)$$, 'evaluated');
+SELECT * FROM same($$SELECT * FROM als_evaluate('model', 'one_snapshot.given_ratings', exclude_seen => false)$$, 'evaluated');
 ROLLBACK;
 BEGIN;
-SELECT * FROM same($$SELECT * FROM als_evaluate_users('model', 'one_snapshot.texts', exclude_seen => false)$$, 'evaluated_users');
+SELECT * FROM same($$SELECT * FROM als_evaluate_users('model', 'one_snapshot.given_ratings', exclude_seen => false)$$, 'evaluated_users');
 ROLLBACK;
 
 -- A source that gives the model's ids another type

@@ -8,43 +8,45 @@ CREATE TABLE ratings AS
     WHERE (u * 7 + i * 3) % 5 < 2;
 SELECT (als_train('other', 'ratings', factors => 8, iterations => 2)).run;
 
--- A domain whose CHECK uses another model, which needs all the room there is:
--- what is in use is not freed to make it.
-CREATE FUNCTION use_other(id integer) RETURNS boolean LANGUAGE plpgsql AS $$
+-- A cast to ids that uses another model, which needs all the room there is: what
+-- is in use is not freed to make it.
+CREATE TYPE given AS (id integer);
+CREATE SEQUENCE used;
+CREATE FUNCTION use_other(value given) RETURNS integer LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM als_recommend('user_code.other', id);
-    PERFORM als_similar_items('user_code.other', id);
-    RETURN true;
+    PERFORM als_recommend('user_code.other', value.id), nextval('user_code.used');
+    PERFORM als_similar_items('user_code.other', value.id);
+    RETURN value.id;
 END $$;
-CREATE DOMAIN checked AS integer CHECK (use_other(VALUE));
-CREATE TABLE checked_ratings AS SELECT user_id::checked, item_id::checked, rating FROM ratings;
-SELECT (als_train('model', 'checked_ratings', factors => 8, iterations => 2)).run;
+CREATE CAST (given AS integer) WITH FUNCTION use_other AS IMPLICIT;
+SELECT (als_train('model', 'ratings', factors => 8, iterations => 2)).run;
 SELECT (als_train('plain', 'ratings', factors => 8, iterations => 2)).run;
 CREATE FUNCTION compare() RETURNS TABLE (function text, same boolean) LANGUAGE sql AS $$
-    SELECT 'predict', bool_and(als_predict('model', u::text, i::text) = als_predict('plain', u, i))
+    SELECT 'predict', bool_and(als_predict('model', ROW(u)::given, ROW(i)::given) = als_predict('plain', u, i))
     FROM generate_series(1, 10) u, generate_series(1, 10) i
     UNION ALL
-    SELECT 'recommend', array(SELECT r FROM generate_series(1, 10) u, als_recommend('model', u::text, exclude => ARRAY[1, u]) r)
+    SELECT 'recommend', array(SELECT r FROM generate_series(1, 10) u, als_recommend('model', ROW(u)::given, exclude => ARRAY[ROW(1), ROW(u)]::given[]) r)
          = array(SELECT r FROM generate_series(1, 10) u, als_recommend('plain', u, exclude => ARRAY[1, u]) r)
     UNION ALL
-    SELECT 'recommend_for', array(SELECT r FROM generate_series(1, 10) u, als_recommend_for('model', ARRAY[1, u]) r)
+    SELECT 'recommend_for', array(SELECT r FROM generate_series(1, 10) u, als_recommend_for('model', ARRAY[ROW(1), ROW(u)]::given[]) r)
          = array(SELECT r FROM generate_series(1, 10) u, als_recommend_for('plain', ARRAY[1, u]) r)
     UNION ALL
-    SELECT 'recommend_all', array(SELECT r FROM als_recommend_all('model', 3, users => ARRAY[1, 2, 3]) r)
+    SELECT 'recommend_all', array(SELECT r FROM als_recommend_all('model', 3, users => ARRAY[ROW(1), ROW(2), ROW(3)]::given[]) r)
          = array(SELECT r FROM als_recommend_all('plain', 3, users => ARRAY[1, 2, 3]) r)
     UNION ALL
-    SELECT 'similar', array(SELECT r FROM generate_series(1, 10) u, als_similar_items('model', u::text) r)
+    SELECT 'similar', array(SELECT r FROM generate_series(1, 10) u, als_similar_items('model', ROW(u)::given) r)
          = array(SELECT r FROM generate_series(1, 10) u, als_similar_items('plain', u) r)
     UNION ALL
-    SELECT 'explain', array(SELECT r FROM generate_series(1, 10) u, als_explain('model', u::text, '3') r)
+    SELECT 'explain', array(SELECT r FROM generate_series(1, 10) u, als_explain('model', ROW(u)::given, ROW(3)::given) r)
          = array(SELECT r FROM generate_series(1, 10) u, als_explain('plain', u, 3) r)
 $$;
 SET als.cache_size = '64kB';
 SELECT * FROM compare();
-SELECT als_refresh_user('model', '5') AND als_refresh_user('plain', '5');
+SELECT als_refresh_user('model', ROW(5)::given) AND als_refresh_user('plain', 5);
 SELECT * FROM compare();
 RESET als.cache_size;
 SELECT * FROM compare();
+SELECT last_value > 500 AS used FROM used;
 
 -- A source that changes the very model: a call works with one version of it, or
 -- starts over with the new one.
@@ -115,20 +117,21 @@ EXCEPTION WHEN undefined_table THEN
 END $$;
 SELECT als_predict('touched', 1, 1) IS NOT NULL AS not_dropped_after_all;
 
--- A CHECK of the type of ids that trains the very model: the call notices before
+-- A cast to ids that trains the very model: the call notices before
 -- it reads factors of the new run by the old one.
 TRUNCATE training;
-CREATE FUNCTION train_checked() RETURNS boolean LANGUAGE plpgsql AS $$
+CREATE FUNCTION train_self(value given) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE user_code.training SET times = times - 1, factors = 52 - factors WHERE times > 0;
     IF FOUND THEN
         PERFORM als_train('user_code.self', 'user_code.self_ratings', factors => t.factors, iterations => 2)
         FROM user_code.training t;
     END IF;
-    RETURN true;
+    RETURN value.id;
 END $$;
-CREATE DOMAIN training_id AS text CHECK (train_checked());
-CREATE TABLE self_ratings AS SELECT user_id::text::training_id AS user_id, item_id::text::training_id AS item_id, rating FROM ratings;
+CREATE CAST (given AS text) WITH FUNCTION train_self AS ASSIGNMENT;
+CREATE TABLE self_ratings AS SELECT user_id::text, item_id::text, rating FROM ratings;
+CREATE TABLE given_ratings AS SELECT ROW(user_id)::given AS user_id, ROW(item_id)::given AS item_id, rating FROM ratings;
 SELECT (als_train('self', 'self_ratings', factors => 12, iterations => 2)).run;
 CREATE FUNCTION try_training(query text, count integer DEFAULT 1) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -149,17 +152,17 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT query, try_training('SELECT string_agg(t::text, '' '') FROM ' || query || ' t'), try_training('SELECT string_agg(t::text, '' '') FROM ' || query || ' t', 20) AS always
 FROM unnest(ARRAY[
-    $$als_predict('self', 5, 7)$$,
-    $$als_recommend_as(NULL::text, 'self', 5, 3)$$,
-    $$als_recommend_as(NULL::text, 'self', '5'::text::training_id, 3, exclude => ARRAY[1, 2])$$,
-    $$als_recommend_as(NULL::text, 'self', '5'::text::training_id, 3, candidates => ARRAY[1, 2])$$,
-    $$als_recommend_for_as(NULL::text, 'self', ARRAY[1, 2], k => 3)$$,
-    $$als_recommend_all_as(NULL::text, NULL::text, 'self', 3, users => ARRAY[1, 2])$$,
-    $$als_fold_in('self', ARRAY[1, 2])$$,
-    $$als_similar_items_as(NULL::text, 'self', 7, 3)$$,
-    $$als_explain_as(NULL::text, 'self', 5, 7, 3)$$,
-    $$als_evaluate('self', 'user_code.ratings')$$]) query;
-SELECT try_training($$SELECT als_refresh_user('self', 5)$$), try_training($$SELECT als_refresh_user('self', 5)$$, 20) AS always;
+    $$als_predict('self', ROW(5)::given, ROW(7)::given)$$,
+    $$als_recommend_as(NULL::text, 'self', ROW(5)::given, 3)$$,
+    $$als_recommend_as(NULL::text, 'self', '5'::text, 3, exclude => ARRAY[ROW(1), ROW(2)]::given[])$$,
+    $$als_recommend_as(NULL::text, 'self', '5'::text, 3, candidates => ARRAY[ROW(1), ROW(2)]::given[])$$,
+    $$als_recommend_for_as(NULL::text, 'self', ARRAY[ROW(1), ROW(2)]::given[], k => 3)$$,
+    $$als_recommend_all_as(NULL::text, NULL::text, 'self', 3, users => ARRAY[ROW(1), ROW(2)]::given[])$$,
+    $$als_fold_in('self', ARRAY[ROW(1), ROW(2)]::given[])$$,
+    $$als_similar_items_as(NULL::text, 'self', ROW(7)::given, 3)$$,
+    $$als_explain_as(NULL::text, 'self', ROW(5)::given, ROW(7)::given, 3)$$,
+    $$als_evaluate('self', 'user_code.given_ratings')$$]) query;
+SELECT try_training($$SELECT als_refresh_user('self', ROW(5)::given)$$), try_training($$SELECT als_refresh_user('self', ROW(5)::given)$$, 20) AS always;
 
 -- Ids that are rows: their comparison keeps state that must outlive a change of
 -- the model by the source.

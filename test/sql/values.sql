@@ -13,6 +13,8 @@ INSERT INTO kinds VALUES
     ('char', 'char(5)', 'n'), ('name', 'name', 'n::text'), ('code', 'code', 'n'), ('mood', 'mood', 'n::text'),
     ('letter', '"char"', 'n::text'), ('date', 'date', 'date ''2020-01-01'' + n'),
     ('timestamp', 'timestamp', 'date ''2020-01-01'' + n'), ('uuid', 'uuid', 'lpad(n::text, 32, ''0'')'),
+    ('timestamptz', 'timestamptz', 'date ''2020-01-01'' + n'), ('time', 'time', 'time ''00:00'' + n * interval ''1 hour'''),
+    ('interval', 'interval', 'n * interval ''1 hour'''), ('oid', 'oid', 'n'), ('inet', 'inet', '''10.0.0.'' || n'),
     ('jsonb', 'jsonb', 'to_jsonb(n)'), ('array', 'integer[]', 'ARRAY[n]');
 DO $$
 DECLARE
@@ -32,7 +34,10 @@ INSERT INTO given VALUES ('1::smallint'), ('2::integer'), ('3::bigint'), ('4::nu
     ('0.99999999999999999::numeric'), ('''1''::text'), ('''2''::varchar'), ('''1  ''::char(3)'), ('''3''::name'),
     ('''1234''::text'), ('''12345678''::varchar'), ('repeat(''1'', 70)'), ('''11''::text'), ('''1 ''::text'),
     ('date ''2020-01-02'''), ('timestamp ''2020-01-02 00:00'''), ('timestamp ''2020-01-02 12:00'''), ('''infinity''::timestamp'),
-    ('2::code'), ('to_jsonb(3)'), ('ARRAY[2]'), ('lpad(''2'', 32, ''0'')::uuid');
+    ('2::code'), ('to_jsonb(3)'), ('ARRAY[2]'), ('lpad(''2'', 32, ''0'')::uuid'),
+    ('-1::smallint'), ('-1::bigint'), ('4294967295::bigint'), ('4294967296::bigint'), ('2::oid'), ('4294967295::oid'), ('2::regclass'),
+    ('date ''5874897-12-31'''), ('date ''infinity'''), ('timestamp ''294276-12-31 23:59:59'''), ('timestamptz ''2020-01-02 00:00'''), ('timestamptz ''294276-12-31'''), ('timetz ''02:00'''), ('interval ''1 hour'''), ('cidr ''10.0.0.2'''),
+    ('''-1'''), ('''2'''), ('''99999999999''');
 -- what an expression says of a value: whether it is found, or what is wrong
 CREATE FUNCTION try(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -62,6 +67,8 @@ SELECT count(*) > 200 AS many, count(*) FILTER (WHERE sql = 'true') > 50 AS foun
 -- value for itself, and all else is refused; out of range is what no literal can be
 SELECT predict, count(*) FROM results WHERE sql NOT IN ('true', 'false') GROUP BY 1 ORDER BY 1;
 SELECT kind, value, predict FROM results WHERE sql NOT IN ('true', 'false') AND predict IN ('true', '22003') ORDER BY 1, 2;
+-- integers and oids, of which SQL compares some by their bits
+SELECT kind, value, sql, predict FROM results WHERE kind = 'oid' AND value ~ '^-?\d+(::(smallint|integer|bigint|oid))?$' OR value ~ '::oid$' AND kind IN ('smallint', 'integer', 'bigint') ORDER BY 1, 2;
 
 -- arrays: of items, with what no item can be
 SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, candidates => ARRAY[1.4, 2, 1.6, 99999999999, 'NaN']::numeric[]);
