@@ -228,9 +228,12 @@ IS 'the losses of a training, on a logarithmic scale, and what validation has me
 -- Serving
 --
 -- Ids are "any", and once more text, which is what PostgreSQL takes a parameter
--- or literal without a type for where a function has both.  Of an array behind
--- arguments with defaults, the text form leaves those no defaults: a call that
--- gives neither fits one function alone.
+-- or literal without a type for where a function has both.  exclude and candidates
+-- are anycompatible, so one type, that of an array; where neither has a type they
+-- are text.  A result that is polymorphic allows no such argument to be left out.
+-- There, and for users, an array is "any" and once more text; the text form leaves
+-- the arguments before it no defaults, so that a call that gives none of them fits
+-- one function alone.
 --
 
 CREATE FUNCTION als_predict(
@@ -278,13 +281,13 @@ CREATE FUNCTION als_recommend(
     user_id         "any",
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
     cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, "any", anycompatiblearray, text)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -292,41 +295,13 @@ CREATE FUNCTION als_recommend(
     user_id         text,
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
     cold_start      text DEFAULT 'none'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, "any", anycompatiblearray, text)
-IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend(
-    model           regclass,
-    user_id         "any",
-    k               bigint,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
-) RETURNS TABLE (item_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_recommend'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, text, anycompatiblearray, text)
-IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend(
-    model           regclass,
-    user_id         text,
-    k               bigint,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
-) RETURNS TABLE (item_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_recommend'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, text, anycompatiblearray, text)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -750,12 +725,12 @@ CREATE FUNCTION als_recommend_for(
     ratings         double precision[] DEFAULT NULL,
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[]
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, "any", anycompatiblearray)
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for(
@@ -764,40 +739,12 @@ CREATE FUNCTION als_recommend_for(
     ratings         double precision[] DEFAULT NULL,
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[]
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, "any", anycompatiblearray)
-IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend_for(
-    model           regclass,
-    items           "any",
-    ratings         double precision[],
-    k               bigint,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[]
-) RETURNS TABLE (item_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_recommend_for'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, text, anycompatiblearray)
-IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend_for(
-    model           regclass,
-    items           text,
-    ratings         double precision[],
-    k               bigint,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[]
-) RETURNS TABLE (item_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_recommend_for'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, text, anycompatiblearray)
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -869,13 +816,13 @@ CREATE FUNCTION als_recommend_all(
     k               bigint DEFAULT 10,
     users           "any" DEFAULT NULL::bigint[],
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
     workers         integer DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, "any", anycompatiblearray, integer)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all(
@@ -883,41 +830,13 @@ CREATE FUNCTION als_recommend_all(
     k               bigint,
     users           text,
     exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
     workers         integer DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, "any", anycompatiblearray, integer)
-IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend_all(
-    model           regclass,
-    k               bigint,
-    users           "any",
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
-) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
-AS 'MODULE_PATHNAME', 'als_recommend_all'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, text, anycompatiblearray, integer)
-IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
-
-CREATE FUNCTION als_recommend_all(
-    model           regclass,
-    k               bigint,
-    users           text,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      anycompatiblearray DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
-) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
-AS 'MODULE_PATHNAME', 'als_recommend_all'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, text, anycompatiblearray, integer)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all_as(

@@ -592,10 +592,11 @@ id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 	char		alignment;
 
 	/* a literal, or what a driver sends as one */
-	if (array_type == UNKNOWNOID || array_type == TEXTOID)
+	if (array_type == UNKNOWNOID || array_type == TEXTOID ||
+		array_type == VARCHAROID)
 	{
-		const char *literal = array_type == TEXTOID ?
-			TextDatumGetCString(value) : DatumGetCString(value);
+		const char *literal = array_type == UNKNOWNOID ?
+			DatumGetCString(value) : TextDatumGetCString(value);
 		Oid			input;
 		Oid			ioparam;
 

@@ -130,6 +130,35 @@ PREPARE p13 AS SELECT als_holdout($1, $2, 1), als_holdout($3, 1, 1), als_holdout
 EXECUTE p13('a', 'b', 'c', 'd');
 PREPARE p14 AS SELECT (als_evaluate('m_integer', $1, k => $2)).users;
 EXECUTE p14('values.integer_ratings', 3);
+PREPARE p15 AS SELECT count(*) FROM als_recommend('m_integer', $1, exclude_seen => false, exclude => $2);
+EXECUTE p15('1', '{2,3}');
+EXECUTE p15('1', '{}');
+EXECUTE p15('1', NULL);
+PREPARE p16 AS SELECT count(*) FROM als_recommend_for('m_integer', $1, exclude => $2), als_recommend_all('m_integer', 1, exclude => $3);
+EXECUTE p16('{1,2}', '{3}', '{1}');
+PREPARE p17(int[], bigint[], varchar) AS SELECT count(*) FROM als_recommend('m_integer', 1, exclude_seen => false, exclude => $1, candidates => $2), als_recommend('m_integer', 1, exclude_seen => false, exclude => $3) r;
+EXECUTE p17('{2}', '{2,3,4}', '{2,3}');
+-- with one that has a type the other has it too
+PREPARE p18(numeric[]) AS SELECT count(*) FROM als_recommend('m_integer', 1, exclude_seen => false, exclude => $1, candidates => $2);
+SELECT parameter_types FROM pg_prepared_statements WHERE name = 'p18';
+EXECUTE p18('{2,3.5}', '{2,3,4}');
+-- what takes a cast
+CREATE FUNCTION prepare(query text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE 'PREPARE p AS ' || query;
+    DEALLOCATE p;
+    RETURN 'works';
+EXCEPTION WHEN OTHERS THEN
+    RETURN SQLSTATE || ' ' || SQLERRM;
+END $$;
+SELECT call, prepare(format('SELECT * FROM ' || call, '$1')) AS without, prepare(format('SELECT * FROM ' || call, '$1::bigint[]')) AS with_cast
+FROM unnest(ARRAY['als_recommend_all(''m_integer'', users => %s)', 'als_recommend_as(NULL::bigint, ''m_integer'', 1, exclude => %s)',
+                  'als_recommend_as(NULL::bigint, ''m_integer'', 1, candidates => %s)', 'als_recommend_for_as(NULL::bigint, ''m_integer'', ARRAY[1], exclude => %s)',
+                  'als_recommend_for_as(NULL::bigint, ''m_integer'', ARRAY[1], candidates => %s)', 'als_recommend_all_as(NULL::bigint, NULL::bigint, ''m_integer'', users => %s)',
+                  'als_recommend_all_as(NULL::bigint, NULL::bigint, ''m_integer'', exclude => %s)', 'als_recommend_all_as(NULL::bigint, NULL::bigint, ''m_integer'', candidates => %s)']) call;
+SELECT prepare('SELECT (als_train_agg(''m'', $1, $2, 1, NULL)).run') AS without, prepare('SELECT (als_train_agg(''m'', $1::bigint, $2::bigint, 1, NULL)).run') AS with_cast;
+-- a split is by the type that a pair has
+SELECT als_holdout(3, 4, 0.5, s) AS integers, als_holdout('3', '4', 0.5, s) AS texts FROM generate_series(1, 20) s WHERE als_holdout(3, 4, 0.5, s) <> als_holdout('3', '4', 0.5, s) LIMIT 1;
 -- k of any integer type
 SELECT count(*) FROM als_recommend('m_integer', 1, 3::bigint, false);
 SELECT count(*) FROM als_recommend('m_integer', 1, 9223372036854775807, false);
