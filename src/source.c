@@ -145,7 +145,8 @@ qualified_relation(const char *name)
 {
 	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	RangeVar   *rangevar = makeRangeVarFromNameList(names);
-	Oid			relation = RangeVarGetRelid(rangevar, NoLock, true);
+	/* locked as the query will do, so that it cannot go meanwhile */
+	Oid			relation = RangeVarGetRelid(rangevar, AccessShareLock, true);
 
 	if (!OidIsValid(relation))
 		ereport(ERROR,
