@@ -145,7 +145,7 @@ reject_run(const RunRow *row, ModelColumn column)
 					RelationGetRelationName(row->model)),
 			 errdetail("Its column \"%s\" does not make sense.",
 					   columns_of_type[column - 1].name),
-			 errhint("Delete the row, or train the model again.")));
+			 errhint("Delete the row; the run before it serves then, or a training makes a new one.")));
 }
 
 /* A parameter that is finite and not negative, or raises. */
