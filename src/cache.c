@@ -316,16 +316,6 @@ read_run(Relation model, ModelRun *run)
 	UnregisterSnapshot(snapshot);
 }
 
-/* Do two readings of the newest run name the same factors? */
-static bool
-same_run(const ModelRun *a, const ModelRun *b)
-{
-	return a->run == b->run && a->feedback == b->feedback &&
-		a->factors == b->factors &&
-		a->factor_tables[ALS_USERS] == b->factor_tables[ALS_USERS] &&
-		a->factor_tables[ALS_ITEMS] == b->factor_tables[ALS_ITEMS];
-}
-
 /*
  * Reads the newest run and locks the factor tables that it names.  A training
  * may swap factors until they are locked, so the run is read again then.
@@ -343,7 +333,7 @@ lock_newest_run(Relation model, ModelRun *run)
 			if (OidIsValid(run->factor_tables[s]))
 				LockRelationOid(run->factor_tables[s], AccessShareLock);
 		read_run(model, run);
-	} while (!same_run(&before, run));
+	} while (!run_is_same(&before, run));
 }
 
 /* Looks at a factor table, of which nothing is kept yet. */
@@ -491,7 +481,7 @@ cache_check_replaced(const ModelCache *cache)
 	require_model(cache->model);
 	model = table_open(cache->model, AccessShareLock);
 	read_run(model, &run);
-	replaced = !same_run(&cache->run, &run);
+	replaced = !run_is_same(&cache->run, &run);
 	for (int s = 0; s < 2 && !replaced; s++)
 	{
 		FactorColumns columns;

@@ -29,7 +29,8 @@ typedef struct ModelTarget
 	char	   *schema;
 	char	   *name;
 	char	   *extension_schema;
-	ModelRun	last;			/* the run before; run is 0 for the first */
+	ModelRun	last;			/* the run before; run is 0 for the first, and
+								 * the tables are those that are there */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelTarget;
 
@@ -99,6 +100,12 @@ extern void model_lock(Oid model, LOCKMODE mode, const char *function);
  */
 extern void model_begin_training(const char *name, TupleDesc row_type,
 								 const char *function, ModelTarget *target);
+
+/*
+ * To be asked when the ratings have been read: raises if a function of theirs
+ * has changed the model, which its locks do not prevent in this session.
+ */
+extern void model_check_unchanged(const ModelTarget *target);
 
 /* Creates the factor tables of a new model; checks those of an old one. */
 extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,

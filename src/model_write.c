@@ -194,6 +194,16 @@ take_over_tables(Relation model, ModelTarget *target)
 	}
 }
 
+/* Claims the factor tables of the run before, or what is taken over. */
+static void
+claim_factor_tables(Relation model, const ModelTarget *target)
+{
+	for (int side = 0; side < 2; side++)
+		if (target->last.run > 0 ||
+			OidIsValid(target->last.factor_tables[side]))
+			claim_factor_table(model, &target->last, side);
+}
+
 void
 model_begin_training(const char *name, TupleDesc row_type,
 					 const char *function, ModelTarget *target)
@@ -240,10 +250,45 @@ model_begin_training(const char *name, TupleDesc row_type,
 						 PG_INT32_MAX)));
 	if (target->last.run == 0)
 		take_over_tables(model, target);
-	for (int side = 0; side < 2; side++)
-		if (target->last.run > 0 ||
-			OidIsValid(target->last.factor_tables[side]))
-			claim_factor_table(model, &target->last, side);
+	claim_factor_tables(model, target);
+	table_close(model, NoLock);
+}
+
+/* Is the model still what it was, under the same name? */
+static bool
+is_unchanged(const ModelTarget *target)
+{
+	Oid			schema = get_namespace_oid(target->schema, true);
+	Relation	model;
+	Snapshot	snapshot;
+	ModelRun	newest;
+
+	if (get_relname_relid(target->name, schema) != target->model ||
+		!is_model(target->model))
+		return false;
+	model = table_open(target->model, NoLock);
+	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
+	model_newest_run(model, snapshot, &newest);
+	UnregisterSnapshot(snapshot);
+	table_close(model, NoLock);
+	return newest.run == 0 ? target->last.run == 0 :
+		run_is_same(&newest, &target->last);
+}
+
+void
+model_check_unchanged(const ModelTarget *target)
+{
+	Relation	model;
+
+	if (!is_unchanged(target))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("model \"%s\" has changed while its ratings were read",
+						target->name),
+				 errdetail("A function that the ratings are read with changes it."),
+				 errhint("Change or train the model in a statement of its own.")));
+	model = table_open(target->model, NoLock);
+	claim_factor_tables(model, target);
 	table_close(model, NoLock);
 }
 
@@ -361,8 +406,7 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 	for (int side = 0; side < 2; side++)
 	{
 		check_id_lengths(side, types[side], ids[side]);
-		target->factor_tables[side] = target->last.factor_tables[side];
-		if (OidIsValid(target->factor_tables[side]))
+		if (OidIsValid(target->last.factor_tables[side]))
 		{
 			check_feedback(target, feedback);
 			check_ids_fit(model, &target->last, side, types[side], ids[side]);
@@ -371,10 +415,11 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 		{
 			reject_taken_name(schema, psprintf("%s%s", target->name,
 											   side_suffixes[side]));
-			target->factor_tables[side] = create_factor_table(target, side,
-															  types[side],
-															  feedback);
+			target->last.factor_tables[side] =
+				create_factor_table(target, side, types[side], feedback);
+			target->last.feedback = feedback;
 		}
+		target->factor_tables[side] = target->last.factor_tables[side];
 		depend_on_model(target, target->factor_tables[side]);
 	}
 	table_close(model, NoLock);

@@ -215,24 +215,27 @@ store_row(Refresh *refresh, const float *row, bool exists)
 static bool
 open_row(Refresh *refresh, FunctionCallInfo fcinfo)
 {
-	const IdType *type;
 	IdConversion conversion;
-	Oid			table;
 
 	refresh->cache = cache_open(PG_GETARG_OID(0));
-	type = &refresh->cache->sides[refresh->side].type;
-	table = refresh->cache->run.factor_tables[refresh->side];
-	check_may_lock_rows(table);
-	id_conversion_init(&conversion, type,
+	check_may_lock_rows(refresh->cache->run.factor_tables[refresh->side]);
+	id_conversion_init(&conversion, &refresh->cache->sides[refresh->side].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1),
 					   refresh->side == ALS_USERS ? "user" : "item",
 					   CurrentMemoryContext);
-	if (!id_convert(&conversion, PG_GETARG_DATUM(1), &refresh->id))
-		return false;
+	return id_convert(&conversion, PG_GETARG_DATUM(1), &refresh->id);
+}
+
+/* Names the row for statements; the tables are there, and locked. */
+static void
+name_row(Refresh *refresh)
+{
+	Oid			table = refresh->cache->run.factor_tables[refresh->side];
+
 	refresh->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 												get_rel_name(table));
-	refresh->matches = equals_parameter(refresh->id_column, type);
-	return true;
+	refresh->matches = equals_parameter(refresh->id_column,
+										&refresh->cache->sides[refresh->side].type);
 }
 
 /*
@@ -244,6 +247,7 @@ read_row(Refresh *refresh, bool *exists, RowRatings *ratings)
 {
 	if (cache_replaced(refresh->cache))
 		return false;
+	name_row(refresh);
 	*exists = lock_row(refresh);
 	CHECK_FOR_INTERRUPTS();
 	if (cache_replaced(refresh->cache))

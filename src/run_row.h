@@ -73,6 +73,16 @@ typedef struct ModelRun
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelRun;
 
+/* Do two readings of the newest run name the same factors? */
+static inline bool
+run_is_same(const ModelRun *a, const ModelRun *b)
+{
+	return a->run == b->run && a->feedback == b->feedback &&
+		a->factors == b->factors &&
+		a->factor_tables[ALS_USERS] == b->factor_tables[ALS_USERS] &&
+		a->factor_tables[ALS_ITEMS] == b->factor_tables[ALS_ITEMS];
+}
+
 /* Raises unless the type's columns are those that this library knows. */
 extern void run_check_type(TupleDesc type);
 

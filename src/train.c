@@ -255,9 +255,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	else
 		data->ratings = source_read(CurrentMemoryContext, &options->source,
 									memory, &from);
-	data->temporary = get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
-		source_is_temporary(options->source.source);
-	data->from = data->temporary ? NULL : from;
+	data->from = from;
 
 	if (validation->source != NULL)
 	{
@@ -268,6 +266,11 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 									 blocks_triplet_memory(other), &from);
 		data->validation_from = from;
 	}
+	model_check_unchanged(target);
+	data->temporary = get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
+		source_is_temporary(options->source.source);
+	if (data->temporary)
+		data->from = NULL;
 }
 
 void

@@ -337,6 +337,9 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	options.validation.patience = 0;
 	progress_trial(0, 0);
 	train_read(&tuning->target, &options, &data);
+	/* which has been said */
+	data.temporary = false;
+	train_prepare(&tuning->target, &options, &data);
 	nworkers = train_workers(&options, &data);
 	train_sort(&options, &data, nworkers > 0);
 	training = training_begin(&options.parameters, &data.blocks, NULL, nworkers);
