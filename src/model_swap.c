@@ -51,6 +51,12 @@
 #define FIRST_PAUSE_MILLISECONDS 50
 #define LAST_PAUSE_MILLISECONDS 1000
 
+/*
+ * How often a training finds itself in a deadlock with a transaction that it
+ * waits for before it gives up: the other one, which looks once, is to find it
+ */
+#define DEADLOCKS_BORNE 10
+
 /* An array whose elements the caller fills in for every row. */
 static ArrayType *
 reals_array(int size)
@@ -152,17 +158,21 @@ take_limited_step(void *arg)
 /*
  * Tries something in a subtransaction, in which no lock is waited for longer
  * than so many milliseconds if that is more than 0; the lock_timeout of the
- * user does not count.  What it locked is released again if it fails.
+ * user does not count.  What it locked is released again if it fails, which it
+ * also does by as many deadlocks as are borne yet.
  */
 static bool
-attempt(bool (*step) (void *arg), void *arg, int milliseconds)
+attempt(bool (*step) (void *arg), void *arg, int milliseconds,
+		int *deadlocks_borne)
 {
 	Attempt		limited = {step, arg, milliseconds};
 	ErrorData  *error;
 	bool		succeeded = in_subtransaction(take_limited_step, &limited,
 											  &error);
 
-	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE)
+	if (error != NULL && error->sqlerrcode != ERRCODE_LOCK_NOT_AVAILABLE &&
+		(error->sqlerrcode != ERRCODE_T_R_DEADLOCK_DETECTED ||
+		 --*deadlocks_borne < 0))
 		ReThrowError(error);
 	/* which has ended what is shown */
 	if (!succeeded)
@@ -210,11 +220,14 @@ lock_timeout_left(const ModelTarget *target, TimestampTz since)
 
 /*
  * Waits for the end of all transactions that use one of the tables now, while
- * others begin to.
+ * others begin to.  One of them may wait for this training, to drop the model
+ * for example.  Of the two it is the training that has more to lose.
  */
 static void
 wait_for_readers(const ModelTarget *target, TimestampTz since)
 {
+	int			deadlocks_borne = DEADLOCKS_BORNE;
+
 	for (int side = 0; side < 2; side++)
 	{
 		LOCKTAG		tag;
@@ -225,7 +238,8 @@ wait_for_readers(const ModelTarget *target, TimestampTz since)
 		readers = GetLockConflicts(&tag, AccessExclusiveLock, &nreaders);
 		for (int i = 0; i < nreaders; i++)
 			while (!attempt(wait_for_transaction, &readers[i],
-							lock_timeout_left(target, since)))
+							lock_timeout_left(target, since),
+							&deadlocks_borne))
 				continue;
 		pfree(readers);
 	}
@@ -283,6 +297,7 @@ lock_tables(const ModelTarget *target)
 	BriefLock	lock = {target->factor_tables, ALS_USERS,
 	Max(Min(QUEUE_MILLISECONDS, DeadlockTimeout / 4), 1)};
 	int			pause = FIRST_PAUSE_MILLISECONDS;
+	int			deadlocks_borne = 0;
 	TimestampTz since = GetCurrentTimestamp();
 
 	if (lock_free_tables(target))
@@ -291,7 +306,8 @@ lock_tables(const ModelTarget *target)
 	for (;;)
 	{
 		wait_for_readers(target, since);
-		if (attempt(lock_tables_briefly, &lock, lock.milliseconds))
+		if (attempt(lock_tables_briefly, &lock, lock.milliseconds,
+					&deadlocks_borne))
 			return;
 		(void) lock_timeout_left(target, since);
 		pause_for(pause);

@@ -202,6 +202,20 @@ like($out, qr/number of transactions actually processed: 1600\/1600/, 'all reade
 is($err =~ s/^pgbench.*\n//r, '', 'without an error');
 is(asks('SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()'), '0', 'there was no deadlock at all');
 
+# Who has read the model, and then changes it, waits for the training that waits
+# for him.  The training is the first to find that, again and again, and is not
+# the one to fail.
+foreach my $statement ('DROP TABLE m', 'ALTER TABLE m ADD CHECK (run > 0)', 'LOCK TABLE m_items')
+{
+	ask($reader, "SET deadlock_timeout = '300ms'; BEGIN;");
+	ask($reader, $reads[0][1]);
+	begin_query($trainer, $trainings{als_train});
+	wait_for_waiting();
+	like(ask($reader, "$statement;"), qr/ERROR:  40P01: deadlock detected\n/, "$statement is the victim");
+	ask($reader, 'ROLLBACK; RESET deadlock_timeout;');
+	is(end_query($trainer), ++$runs, 'and not the training');
+}
+
 close_sessions(@sessions);
 $node->stop;
 done_testing();
