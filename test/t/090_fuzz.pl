@@ -211,6 +211,7 @@ sub ids
 {
 	my ($model, $side) = @_;
 	return hostile($model->{arena}, @hostile_arrays) if chance(0.35);
+	return literal('{' . join(',', map { between(1, 20) } 1 .. between(0, 6)) . '}') if $untyped;
 	my $type = $kinds{ $model->{kind} }[ 2 + $side ] =~ s/\bARENA\b/$model->{arena}/gr;
 	# no array of arrays holds other arrays
 	return "(SELECT array_agg(x) FROM (VALUES " . join(', ', map { '(' . of_kind($model->{arena}, $model->{kind}, $side, between(1, 20)) . ')' } 0 .. between(0, 5)) . ') v(x))'
@@ -270,7 +271,7 @@ my @arguments = (
 	[ qr/^id$/, qr/^(?:"any"|text)$/, sub { id($_[0], $_[2] =~ /user/ ? 0 : 1) } ],
 	[ qr/^rating_column$/, 'text', sub { chance(0.2) ? 'NULL' : word('rating', 'user_id', 'rating') } ],
 	[ qr/^users$/, qr/^(?:"any"|text|text\[\])$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
-	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatiblearray)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
+	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatible)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
 	[ qr/^ratings$/, qr/^double precision\[\]$/, sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{-1,0,1e300}'", "'{Infinity,1}'", "'{{1,2},{3,4}}'", 'ARRAY[' . join(', ', map { between(-2, 5) } 1 .. between(1, 6)) . ']::float8[]') } ],
 	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
@@ -457,7 +458,8 @@ sub call
 {
 	my ($function, $model, $replace) = @_;
 	my $positional = chance(0.1);
-	$untyped = chance(0.2);
+	# which is what calls of the text form of a function need to be
+	$untyped = chance((grep { $_->{type} eq 'text' && $_->{name} =~ /^(?:user_id|item_id|item|id|users|items|exclude)$/ } @{ $function->{arguments} }) ? 0.6 : 0.2);
 	my @given;
 	for my $argument (@{ $function->{arguments} })
 	{
