@@ -12,6 +12,7 @@
 #include "compat.h"
 
 #include "idmap.h"
+#include "port/pg_bitutils.h"
 
 /* The array in front of the integers' table has this many places per id. */
 #define DIRECT_SHARE 8
@@ -129,11 +130,9 @@ take_index(IdMap *map, Datum id)
 static void
 grow_direct(IdMap *map, int64 id)
 {
-	uint64		size = Max(1024, map->direct_size);
+	uint64		size = Max(1024, pg_nextpower2_64((uint64) id + 1));
 	uint32	   *direct;
 
-	while (size <= (uint64) id)
-		size *= 2;
 	direct = MemoryContextAllocHuge(map->context, size * sizeof(uint32));
 	memset(direct, -1, size * sizeof(uint32));
 	if (map->direct != NULL)
