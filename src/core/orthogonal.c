@@ -97,8 +97,23 @@ start(const AlsSystem *system, const Row *row, double *triangle, double *y)
 	return 0;
 }
 
+/* x = R^-1 y for the first n columns of a triangle; y may be x. */
+static void
+substitute(size_t n, size_t stride, const double *triangle, const double *y,
+		   double *x)
+{
+	for (size_t j = n; j-- > 0;)
+	{
+		double		sum = y[j];
+
+		for (size_t i = j + 1; i < n; i++)
+			sum -= triangle[j * stride + i] * x[i];
+		x[j] = sum / triangle[j * stride + j];
+	}
+}
+
 int
-als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
+als_orthogonal_equations(const AlsSystem *system, const Row *row,
 						 const Workspace *workspace)
 {
 	size_t		n = (size_t) system->rank;
@@ -106,7 +121,6 @@ als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
 	double	   *triangle = workspace->exact;
 	double	   *y = workspace->right;
 	double	   *v = workspace->correction;
-	double	   *x = workspace->solution;
 	AlsWork		work = {system->poll, 0};
 	int			info;
 
@@ -133,13 +147,71 @@ als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
 				system->feedback == ALS_EXPLICIT ? target :
 				entry->rating > 0 ? root : 0);
 	}
-	for (size_t j = n; j-- > 0;)
-	{
-		double		sum = y[j];
-
-		for (size_t i = j + 1; i < n; i++)
-			sum -= triangle[j * stride + i] * x[i];
-		x[j] = sum / triangle[j * stride + j];
-	}
 	return ALS_OK;
+}
+
+int
+als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
+						 const Workspace *workspace)
+{
+	int			info = als_orthogonal_equations(system, row, workspace);
+
+	if (info == ALS_OK)
+		substitute((size_t) system->rank,
+				   (size_t) als_stride(system->rank), workspace->exact,
+				   workspace->right, workspace->solution);
+	return info;
+}
+
+/*
+ * With the passive columns first, the triangle of all is (T S; 0 U) and the
+ * right-hand side (y, z): T x = y solves for the passive ones, and the gradient of
+ * the others is -U'z, without the large weights, which are in T and S.
+ */
+void
+als_orthogonal_passive(const AlsSystem *system, const Workspace *workspace,
+					   int npassive, const int *columns, double epsilon)
+{
+	size_t		rank = (size_t) system->rank;
+	size_t		stride = (size_t) als_stride(system->rank);
+	double	   *triangle = workspace->factor;
+	double	   *y = workspace->passive_solution;
+	double	   *v = workspace->correction;
+	size_t		n = (size_t) npassive;
+	double		largest = 0;
+	double		largest_right = 0;
+	AlsWork		work = {system->poll, 0};
+
+	memset(triangle, 0, rank * stride * sizeof(double));
+	memset(y, 0, stride * sizeof(double));
+	for (size_t k = 0; k < rank; k++)
+	{
+		als_work(&work, rank * rank);
+		for (size_t j = 0; j < rank; j++)
+		{
+			v[j] = (size_t) columns[j] < k ? 0 :
+				workspace->exact[k * stride + (size_t) columns[j]];
+			largest = fmax(largest, fabs(v[j]));
+		}
+		largest_right = fmax(largest_right, fabs(workspace->right[k]));
+		add_row(rank, stride, triangle, y, v, workspace->right[k]);
+	}
+	substitute(n, stride, triangle, y, y);
+	for (size_t j = 0; j < rank; j++)
+	{
+		size_t		column = (size_t) columns[j];
+		double		gradient = 0;
+		double		size = 0;
+
+		workspace->solution[column] = j < n ? y[j] : 0;
+		for (size_t k = n; k <= j; k++)
+		{
+			double		element = triangle[k * stride + j];
+
+			gradient -= element * y[k];
+			size += fabs(element) * (fabs(y[k]) + largest_right) +
+				largest * fabs(y[k]);
+		}
+		v[column] = fabs(gradient) > epsilon * size ? gradient : 0;
+	}
 }

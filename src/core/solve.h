@@ -166,9 +166,22 @@ extern void als_exact_weigh(const AlsSystem *system, const AlsEntry *entry,
 extern double als_exact_shift(const AlsSystem *system, const Row *row);
 
 /*
- * workspace->solution := solution, without normal equations.  Returns ALS_OK or
- * a pivot.
+ * Without normal equations: the triangle R with R'R = A in workspace->exact, by
+ * rows, and y with R'y = b in workspace->right.  Returns ALS_OK or a pivot.
  */
+extern int	als_orthogonal_equations(const AlsSystem *system, const Row *row,
+									 const Workspace *workspace);
+
+/*
+ * workspace->solution := solution where all columns but the first npassive of
+ * columns[rank] are held at 0, and workspace->correction := the gradient of
+ * these, 0 where it may be what rounding by epsilon has made.
+ */
+extern void als_orthogonal_passive(const AlsSystem *system,
+								   const Workspace *workspace, int npassive,
+								   const int *columns, double epsilon);
+
+/* workspace->solution := solution by these.  Returns ALS_OK or a pivot. */
 extern int	als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
 									 const Workspace *workspace);
 

@@ -17,6 +17,12 @@
  * All of this is done in double.  A and b are summed up in single precision
  * first, and in double if that does not do: a gradient within the precision of
  * A and b counts as zero.
+ *
+ * Very large weights, or next to no regularization, leave exchanges nothing to go
+ * by.  Then columns become passive one by one, that with the steepest gradient
+ * first, and stop being so when x would be negative: Lawson and Hanson, Solving
+ * Least Squares Problems (1974), chapter 23.  Every step lowers the objective, so
+ * that it ends; each takes a triangle of its own (orthogonal.c).
  */
 #include <float.h>
 #include <string.h>
@@ -230,6 +236,109 @@ solve_double(const AlsSystem *system, const Row *row,
 	return exchange(system, row, workspace, &precision, bounded, x);
 }
 
+/* The passive columns first, in order, then the others; how many are passive */
+static int
+order_columns(const Workspace *workspace, int rank)
+{
+	int			npassive = 0;
+	int			n;
+
+	for (int i = 0; i < rank; i++)
+		if (workspace->is_passive[i])
+			workspace->passive[npassive++] = i;
+	n = npassive;
+	for (int i = 0; i < rank; i++)
+		if (!workspace->is_passive[i])
+			workspace->passive[n++] = i;
+	return npassive;
+}
+
+/*
+ * Goes from the feasible point as far towards the solution for the passive columns
+ * as it stays feasible; what is 0 then is not passive any more.  Returns how far,
+ * 1 being all the way.
+ */
+static double
+step_towards(const Workspace *workspace, int rank, int bounded,
+			 double *feasible)
+{
+	const double *solution = workspace->solution;
+	double		length = 1;
+	int			nearest = -1;
+
+	for (int i = 0; i < bounded; i++)
+		if (workspace->is_passive[i] && solution[i] < 0 &&
+			feasible[i] <= length * (feasible[i] - solution[i]))
+		{
+			length = feasible[i] / (feasible[i] - solution[i]);
+			nearest = i;
+		}
+	for (int i = 0; i < rank; i++)
+	{
+		if (!workspace->is_passive[i])
+			continue;
+		feasible[i] += length * (solution[i] - feasible[i]);
+		if (i < bounded && (i == nearest || (length < 1 && feasible[i] <= 0)))
+			feasible[i] = workspace->is_passive[i] = 0;
+	}
+	return length;
+}
+
+/* The column with the steepest gradient of those that are not barred, or -1 */
+static int
+steepest(const Workspace *workspace, int bounded, const int *barred)
+{
+	int			found = -1;
+
+	for (int i = 0; i < bounded; i++)
+		if (!workspace->is_passive[i] && !barred[i] &&
+			workspace->correction[i] < 0 &&
+			(found < 0 || workspace->correction[i] < workspace->correction[found]))
+			found = i;
+	return found;
+}
+
+/* Solves without normal equations, beginning with x. */
+static int
+solve_orthogonal(const AlsSystem *system, const Row *row,
+				 const Workspace *workspace, int bounded, const float *x)
+{
+	int			rank = system->rank;
+	double		epsilon = DBL_EPSILON * rank;
+	double	   *feasible = workspace->products;
+	int		   *barred = workspace->is_infeasible;
+	int			info = als_orthogonal_equations(system, row, workspace);
+
+	if (info != ALS_OK)
+		return info;
+	memset(barred, 0, (size_t) rank * sizeof(int));
+	for (int i = 0; i < rank; i++)
+	{
+		workspace->is_passive[i] = i >= bounded || x[i] > 0;
+		feasible[i] = workspace->is_passive[i] ? (double) x[i] : 0;
+	}
+	for (int i = 0; i < MOST_EXCHANGES(rank); i++)
+	{
+		double		length;
+		int			column;
+
+		als_orthogonal_passive(system, workspace,
+							   order_columns(workspace, rank),
+							   workspace->passive, epsilon);
+		length = step_towards(workspace, rank, bounded, feasible);
+		/* a column that leads nowhere has its gradient from rounding */
+		if (length > 0)
+			memset(barred, 0, (size_t) rank * sizeof(int));
+		if (length < 1)
+			continue;
+		column = steepest(workspace, bounded, barred);
+		if (column < 0)
+			return ALS_OK;
+		workspace->is_passive[column] = barred[column] = 1;
+	}
+	return ALS_NOT_OPTIMAL;
+}
+
 int
 als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 						  const Workspace *workspace, float *x,
@@ -242,6 +351,8 @@ als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 	int			info = single ? ALS_OK :
 	solve_double(system, row, workspace, bounded, x);
 
+	if (info > 0 || info == ALS_NOT_OPTIMAL)
+		info = solve_orthogonal(system, row, workspace, bounded, x);
 	if (info != ALS_OK)
 		return info;
 	for (int i = 0; i < system->rank; i++)

@@ -97,12 +97,24 @@ factor_of(const Problem *problem, const float *f, size_t c)
 	return (Wide) f[c];
 }
 
+/* Is a factor at 0 that may not be below? */
+static int
+is_held(const Shape *shape, const float *x, size_t c)
+{
+	return shape->solver == ALS_NONNEGATIVE && c < (size_t) shape->factors &&
+		x[c] == 0;
+}
+
 /*
  * With e = w (p - f.x), every rating says e / w + f.x = p, and the minimum
  * B x - sum e f = sum f over p = 1: large weights do no harm here.
+ *
+ * Nonnegative: with at 0 what is 0 in found.  Returns what the objective would
+ * lose, at the most, if one of these were let go.
  */
-static void
-solve_row(const Problem *problem, AlsSide side, uint32_t row, Wide *x)
+static Wide
+solve_row(const Problem *problem, AlsSide side, uint32_t row,
+		  const float *found, Wide *x)
 {
 	const Shape *shape = &problem->shape;
 	size_t		rank = (size_t) problem->rank;
@@ -113,9 +125,14 @@ solve_row(const Problem *problem, AlsSide side, uint32_t row, Wide *x)
 	size_t		n = count + rank;
 	Wide	   *a = allocate(n * n * sizeof(Wide));
 	Wide	   *b = allocate(n * sizeof(Wide));
+	Wide	   *held = allocate(rank * n * sizeof(Wide));
+	Wide	   *held_right = allocate(rank * sizeof(Wide));
+	Wide	   *curvature = allocate(rank * sizeof(Wide));
+	Wide		gain = 0;
 
 	memset(a, 0, n * n * sizeof(Wide));
 	memset(b, 0, n * sizeof(Wide));
+	memset(curvature, 0, rank * sizeof(Wide));
 	for (size_t k = 0; k < count; k++)
 	{
 		const AlsEntry *entry = &problem->entries[side][start[row] + k];
@@ -129,6 +146,8 @@ solve_row(const Problem *problem, AlsSide side, uint32_t row, Wide *x)
 			if (weight > 0)
 				a[k * n + count + c] = factor_of(problem, f, c);
 			a[(count + c) * n + k] = -factor_of(problem, f, c);
+			curvature[c] += weight * factor_of(problem, f, c) *
+				factor_of(problem, f, c);
 			if (shape->feedback == ALS_IMPLICIT && entry->rating > 0)
 				b[count + c] += factor_of(problem, f, c);
 		}
@@ -144,10 +163,37 @@ solve_row(const Problem *problem, AlsSide side, uint32_t row, Wide *x)
 				a[(count + c) * n + count + d] +=
 					(Wide) fixed[r * stride + c] * (Wide) fixed[r * stride + d];
 	}
+	for (size_t c = 0; c < rank; c++)
+	{
+		Wide	   *equation = a + (count + c) * n;
+
+		memcpy(held + c * n, equation, n * sizeof(Wide));
+		held_right[c] = b[count + c];
+		curvature[c] += equation[count + c];
+		if (!is_held(shape, found, c))
+			continue;
+		memset(equation, 0, n * sizeof(Wide));
+		equation[count + c] = 1;
+		b[count + c] = 0;
+	}
 	eliminate(n, a, b);
+	for (size_t c = 0; c < rank; c++)
+	{
+		Wide		gradient = -held_right[c];
+
+		for (size_t i = 0; i < n; i++)
+			gradient += held[c * n + i] * b[i];
+		if (is_held(shape, found, c) && gradient < 0 &&
+			gradient * gradient > gain * curvature[c])
+			gain = gradient * gradient / curvature[c];
+	}
 	memcpy(x, b + count, rank * sizeof(Wide));
 	free(a);
 	free(b);
+	free(held);
+	free(held_right);
+	free(curvature);
+	return gain;
 }
 
 /*
@@ -236,14 +282,16 @@ excess(const Problem *problem, AlsSide side)
 		Wide		rounding;
 		Wide		minimum;
 		Wide		at;
+		Wide		gain;
 
 		if (problem->start[side][r] == problem->start[side][r + 1])
 			continue;
-		solve_row(problem, side, r, exact);
+		gain = solve_row(problem, side, r,
+						 problem->factors[side] + r * stride, exact);
 		for (size_t c = 0; c < rank; c++)
 			x[c] = (Wide) problem->factors[side][r * stride + c];
 		minimum = row_objective(problem, side, r, exact, &rounding);
-		at = row_objective(problem, side, r, x, &rounding) - rounding;
+		at = row_objective(problem, side, r, x, &rounding) + gain - rounding;
 		if (at > minimum)
 			worst = fmax(worst, (double) ((at - minimum) / minimum));
 	}
@@ -302,8 +350,7 @@ typedef struct Worst
 
 /*
  * Is it beyond double precision?  Where rows repeat that disagree, from weights
- * of 10^12 times lambda on, and for nonnegative factors, which are solved by
- * normal equations; else from 10^25.
+ * of 10^12 times lambda on; else from 10^25.
  */
 static int
 is_beyond(const Shape *shape, double size, Kind kind)
@@ -311,8 +358,7 @@ is_beyond(const Shape *shape, double size, Kind kind)
 	double		weight = (size > 0 ? size : 1e30) /
 		(double) shape->regularization;
 
-	return weight > (kind == DUPLICATES || shape->solver == ALS_NONNEGATIVE ?
-					 1e12 : 1e25);
+	return weight > (kind == DUPLICATES ? 1e12 : 1e25);
 }
 
 /* One half-iteration: whether it is solved, its loss and its solution */
@@ -343,7 +389,7 @@ test_problem(const Shape *shape, double size, Kind kind, const char *kernels,
 	after = objective_of(problem, ALS_USERS);
 	error = after > 0 ? fabs((double) (((Wide) loss - after) / after)) :
 		fabs(loss);
-	above = shape->solver == ALS_CHOLESKY ? excess(problem, ALS_USERS) : 0;
+	above = shape->solver == ALS_CG ? 0 : excess(problem, ALS_USERS);
 	if (result != ALS_OK || !(loss >= 0) || !(error < 1e-5) ||
 		!(above < 1e-5) ||
 		(shape->solver == ALS_CG && !is_beyond(shape, size, kind) &&

@@ -67,9 +67,8 @@ FROM unnest(ARRAY[1, 1e4, 1e8, 1e12, 1e18]::float8[]) size,
      LATERAL check_loss(format('SELECT user_id, item_id, rating * %s::float8 AS rating FROM sm', size), options) c
 WHERE alpha = 1 OR NOT solver ? 'feedback';
 SELECT count(*) FROM losses;
--- nonnegative factors are found by normal equations, which large weights make
--- singular to double precision: the factors of one side are of low rank here
-SELECT size, options, error FROM losses WHERE error IS NOT NULL AND NOT (size >= 1e8 AND options ? 'nonnegative');
+-- whatever the size, the factors are found
+SELECT size, options, error FROM losses WHERE error IS NOT NULL;
 SELECT size, options, loss, objective FROM losses
 WHERE error IS NULL AND (loss BETWEEN objective * (1 - 2e-6) AND objective * (1 + 2e-6) AND loss >= 0) IS NOT TRUE;
 
