@@ -8,9 +8,6 @@
 #include "area.h"
 #include "utils/memutils.h"
 
-/* Bytes zeroed or copied at a time: some milliseconds, if all pages are new */
-#define PIECE (16 * 1024 * 1024)
-
 typedef struct AreaRequest
 {
 	size_t		size;
@@ -93,25 +90,4 @@ area_free(Area *area)
 	if (area->segment != NULL)
 		dsm_detach(area->segment);
 	area->segment = NULL;
-}
-
-void
-zero_large(void *to, size_t size)
-{
-	for (size_t done = 0; done < size; done += PIECE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		memset((char *) to + done, 0, Min(size - done, PIECE));
-	}
-}
-
-void
-copy_large(void *to, const void *from, size_t size)
-{
-	for (size_t done = 0; done < size; done += PIECE)
-	{
-		CHECK_FOR_INTERRUPTS();
-		memcpy((char *) to + done, (const char *) from + done,
-			   Min(size - done, PIECE));
-	}
 }

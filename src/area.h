@@ -38,8 +38,4 @@ extern Area area_attach(dsm_handle handle);
 
 extern void area_free(Area *area);
 
-/* memset to zero and memcpy of any amount, which can be interrupted */
-extern void zero_large(void *to, size_t size);
-extern void copy_large(void *to, const void *from, size_t size);
-
 #endif							/* ALS_AREA_H */

@@ -22,7 +22,7 @@
 #include <math.h>
 
 #include "blocks.h"
-#include "storage/buffile.h"
+#include "bulk.h"
 #include "utils/memutils.h"
 
 #define BLOCK_RATINGS 16384
@@ -61,6 +61,7 @@ struct BlockReader
 
 #define ST_SORT sort_entries
 #define ST_ELEMENT_TYPE AlsEntry
+#define ST_CHECK_FOR_INTERRUPTS
 #define ST_COMPARE(a, b) \
 	((a)->column != (b)->column ? ((a)->column < (b)->column ? -1 : 1) : \
 	 (a)->rating < (b)->rating ? -1 : (a)->rating > (b)->rating ? 1 : 0)
@@ -98,6 +99,7 @@ cut_blocks(const RatedIds *ids, uint32 *nblocks, uint64 *largest)
 		uint32		start = row;
 		uint64		size = ids->counts[row++];
 
+		CHECK_FOR_INTERRUPTS();
 		while (row < ids->size && row - start < BLOCK_ROWS &&
 			   size + ids->counts[row] <= BLOCK_RATINGS)
 			size += ids->counts[row++];
@@ -164,7 +166,10 @@ create_area(const Ratings *ratings, bool spilled, bool shared)
 		pfree(first_row[s]);
 		row_start[0] = 0;
 		for (uint32 r = 0; r < ids[s]->size; r++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			row_start[r + 1] = row_start[r] + ids[s]->counts[r];
+		}
 	}
 	return area;
 }
@@ -189,6 +194,7 @@ cut_partitions(const RatingBlocks *blocks, AlsSide side, uint64 limit)
 		uint64		size = row_start[first_row[b + 1]] - row_start[first_row[b]];
 		Partition  *partition = &result.partitions[Max(result.count - 1, 0)];
 
+		CHECK_FOR_INTERRUPTS();
 		if (result.count == 0 || partition->size + size > limit)
 		{
 			partition = &result.partitions[result.count++];
@@ -224,7 +230,10 @@ row_cursors(const uint64 *row_start, uint32 nrows)
 	cursors = MemoryContextAllocHuge(CurrentMemoryContext,
 									 ((size_t) nrows + 1) * sizeof(uint64));
 	for (uint32 r = 0; r < nrows; r++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		cursors[r] = row_start[r] - row_start[0];
+	}
 	return cursors;
 }
 
@@ -257,7 +266,6 @@ load_partition(Partition *partition, AlsSide side, const uint64 *row_start,
 	{
 		size_t		size = Min(FILE_BATCH, partition->size - done);
 
-		CHECK_FOR_INTERRUPTS();
 		file_read(partition->file, batch, size * sizeof(Rating));
 		for (size_t i = 0; i < size; i++)
 		{
@@ -286,16 +294,23 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 		AlsEntry	entry = entries[i];
 		uint64		end = i + 1;
 
+		CHECK_FOR_INTERRUPTS();
 		if (end < size && entries[end].column == entry.column)
 		{
 			double		sum = 0;
 
 			while (end < size && entries[end].column == entry.column)
+			{
+				CHECK_FOR_INTERRUPTS();
 				end++;
+			}
 			/* so that the order in which they came does not show */
 			sort_entries(&entries[i], end - i);
 			for (uint64 k = i; k < end; k++)
+			{
+				CHECK_FOR_INTERRUPTS();
 				sum += entries[k].rating;
+			}
 			if (feedback == ALS_EXPLICIT)
 				sum /= (double) (end - i);
 			entry.rating = (float) sum;
@@ -332,11 +347,12 @@ merge_user_rows(AlsEntry *entries, uint64 *row_start, uint32 first,
 		uint64		size;
 		double		row_sum = 0;
 
-		if (r % 256 == 0)
-			CHECK_FOR_INTERRUPTS();
 		size = merge_duplicates(row, end - begin, feedback);
 		for (uint64 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			row_sum += row[i].rating;
+		}
 		*sum += row_sum;
 		if (row != entries + filled)
 			memmove(entries + filled, row, size * sizeof(AlsEntry));
@@ -353,7 +369,10 @@ accumulate(uint64 *row_start, uint32 nrows)
 {
 	row_start[0] = 0;
 	for (uint32 r = 0; r < nrows; r++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		row_start[r + 1] += row_start[r];
+	}
 }
 
 /*
@@ -367,12 +386,11 @@ transpose(uint32 nrows, const uint64 *row_start, const AlsEntry *entries,
 	uint64	   *cursors = row_cursors(other_start, other_nrows);
 
 	for (uint32 r = 0; r < nrows; r++)
-	{
-		if (r % 256 == 0)
-			CHECK_FOR_INTERRUPTS();
 		for (uint64 i = row_start[r]; i < row_start[r + 1]; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			scatter(other, cursors, entries[i].column, r, entries[i].rating);
-	}
+		}
 	pfree(cursors);
 }
 
@@ -409,7 +427,10 @@ build_in_memory(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 	{
 		memset(item_start, 0, ((size_t) nitems + 1) * sizeof(uint64));
 		for (uint64 i = 0; i < blocks->nratings; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			item_start[by_user[i].column + 1]++;
+		}
 		accumulate(item_start, nitems);
 	}
 	transpose(nusers, user_start, by_user, nitems, item_start, by_item);
@@ -435,11 +456,8 @@ sort_user_rows(AlsEntry *entries, const uint64 *row_start,
 	uint64		origin = row_start[partition->first_row];
 
 	for (uint32 r = partition->first_row; r < partition->last_row; r++)
-	{
-		CHECK_FOR_INTERRUPTS();
 		sort_entries(entries + (row_start[r] - origin),
 					 row_start[r + 1] - row_start[r]);
-	}
 }
 
 /* Builds both sides in temporary files. */
@@ -478,19 +496,19 @@ build_in_files(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 		filled = merge_user_rows(entries, user_start, partition->first_row,
 								 partition->last_row, blocks->nratings,
 								 feedback, sum);
-		BufFileWrite(file, entries, filled * sizeof(AlsEntry));
+		file_write(file, entries, filled * sizeof(AlsEntry));
 
 		for (uint32 u = partition->first_row; u < partition->last_row; u++)
 		{
 			uint64		end = u + 1 < partition->last_row ?
 				user_start[u + 1] : blocks->nratings + filled;
 
-			CHECK_FOR_INTERRUPTS();
 			for (uint64 i = user_start[u]; i < end; i++)
 			{
 				AlsEntry   *entry = &entries[i - blocks->nratings];
 				Rating		rating = {u, entry->column, entry->rating};
 
+				CHECK_FOR_INTERRUPTS();
 				item_start[entry->column + 1]++;
 				write_to_partition(&item_parts, entry->column, &rating);
 			}
@@ -511,7 +529,7 @@ build_in_files(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 		Partition  *partition = &item_parts.partitions[p];
 
 		load_partition(partition, ALS_ITEMS, item_start, entries);
-		BufFileWrite(file, entries, partition->size * sizeof(AlsEntry));
+		file_write(file, entries, partition->size * sizeof(AlsEntry));
 	}
 	shared_file_export(file);
 	BufFileClose(file);

@@ -81,7 +81,7 @@ shared_file_export(BufFile *file)
 
 /* Reads exactly size bytes, or raises. */
 static inline void
-file_read(BufFile *file, void *data, size_t size)
+file_read_exact(BufFile *file, void *data, size_t size)
 {
 #if PG_VERSION_NUM >= 160000
 	BufFileReadExact(file, data, size);

@@ -52,6 +52,7 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	{
 		double		rating = known->entries[k].rating;
 
+		CHECK_FOR_INTERRUPTS();
 		if (implicit)
 		{
 			weights[k] = cache->run.alpha * fabs(rating);
@@ -84,6 +85,7 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 		double		product = 0;
 		float		contribution;
 
+		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < rank; i++)
 			product += z[i] * known->fixed[k * stride + i];
 		/* + 0: what contributes nothing says 0, whatever its sign */

@@ -155,6 +155,7 @@ compare_ratings(const void *a, const void *b, void *type)
 	const IdRating *rating_b = b;
 	int			order = id_compare(type, rating_a->id, rating_b->id);
 
+	CHECK_FOR_INTERRUPTS();
 	if (order != 0)
 		return order;
 	return rating_a->rating < rating_b->rating ? -1 :
@@ -187,9 +188,9 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 	{
 		Datum		id = row->ratings[i].id;
 
+		CHECK_FOR_INTERRUPTS();
 		if (i == 0 || !id_equal(type, row->ratings[i - 1].id, id))
 		{
-			CHECK_FOR_INTERRUPTS();
 			factors_row = cache_lookup(cache, other, id);
 			if (factors_row != NULL)
 			{

@@ -202,6 +202,7 @@ compare_popular(const void *a, const void *b, void *type)
 	const ScoredItem *item_a = a;
 	const ScoredItem *item_b = b;
 
+	CHECK_FOR_INTERRUPTS();
 	if (item_a->score != item_b->score)
 		return item_a->score > item_b->score ? -1 : 1;
 	return id_compare(type, item_a->id, item_b->id);
@@ -263,6 +264,7 @@ take_counts(const ModelCache *cache, PopularItems *popular)
 											sizeof(ScoredItem));
 	for (uint32 i = 0; i < popular->size; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		popular->items[i].id = id_copy(type, idmap_id(items, i));
 		popular->items[i].score = (float) counts[i];
 	}

@@ -155,10 +155,16 @@ id_places(const IdType *id, const Datum *ids, uint32 size, uint32 *places)
 												Max(size, 1) * sizeof(uint32));
 
 	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		sorted[i] = i;
+	}
 	qsort_arg(sorted, size, sizeof(uint32), compare_indices, &order);
 	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		places[sorted[i]] = i;
+	}
 	pfree(sorted);
 }
 

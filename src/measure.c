@@ -61,6 +61,7 @@ PGDLLEXPORT void als_measure_worker(dsm_segment *segment, shm_toc *toc);
 
 #define ST_SORT sort_items
 #define ST_ELEMENT_TYPE uint32
+#define ST_CHECK_FOR_INTERRUPTS
 #define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
 #define ST_SCOPE static
 #define ST_DEFINE

@@ -22,6 +22,7 @@
 #include <math.h>
 
 #include "blas.h"
+#include "bulk.h"
 #include "participant.h"
 #include "pgstat.h"
 #include "progress.h"

@@ -13,6 +13,7 @@
  */
 #include "compat.h"
 
+#include "bulk.h"
 #include "ratings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -158,8 +159,8 @@ spill(Ratings *ratings)
 	{
 		Chunk	   *next = chunk->next;
 
-		BufFileWrite(ratings->file, chunk->ratings,
-					 chunk->size * sizeof(Rating));
+		file_write(ratings->file, chunk->ratings,
+				   chunk->size * sizeof(Rating));
 		if (next == NULL)
 			break;
 		pfree(chunk);
@@ -328,6 +329,7 @@ rank_ids(RatedIds *ranked, IdMap *map, const Counts *counts,
 
 	for (uint32 i = 0; i < size; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		sorted[i].count = counts->counts[i];
 		sorted[i].id = idmap_id(map, i);
 		sorted[i].hash = id_hash(type, sorted[i].id);
@@ -341,6 +343,7 @@ rank_ids(RatedIds *ranked, IdMap *map, const Counts *counts,
 	ranked->order = MemoryContextAllocHuge(context, size * sizeof(uint32));
 	for (uint32 i = 0; i < size; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		ranked->ids[i] = sorted[i].id;
 		ranked->counts[i] = sorted[i].count;
 		ranked->order[sorted[i].arrival] = i;
@@ -420,6 +423,7 @@ rank_chunk(const Ratings *ratings, Chunk *chunk)
 	{
 		Rating	   *rating = &chunk->ratings[i];
 
+		CHECK_FOR_INTERRUPTS();
 		rating->user = ratings->ranked_users.order[rating->user];
 		rating->item = ratings->ranked_items.order[rating->item];
 	}

@@ -82,8 +82,11 @@ topk_finish(TopK *topk, uint32 *size)
 												sizeof(ScoredItem));
 
 	for (uint32 i = topk->size; i > 0; i--)
+	{
+		CHECK_FOR_INTERRUPTS();
 		sorted[i - 1] = *(ScoredItem *)
 			DatumGetPointer(binaryheap_remove_first(topk->heap));
+	}
 	*size = topk->size;
 	return sorted;
 }

@@ -14,6 +14,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "bulk.h"
 #include "participant.h"
 #include "pgstat.h"
 #include "training.h"

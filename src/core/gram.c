@@ -8,8 +8,12 @@
 #include "factor.h"
 #include "solve.h"
 
-/* Rows whose products are summed in single precision */
+/*
+ * Rows whose products are summed in single precision: 512, and fewer where a
+ * product of so many would take long.
+ */
 #define GROUP 512
+#define GROUP_PRODUCTS ((size_t) 1 << 27)
 
 /*
  * Sums in single precision do if no less than this is left of any diagonal
@@ -32,13 +36,16 @@ als_gram(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 	size_t		n = (size_t) rank;
 	int			stride = als_stride(rank);
 	float	   *group = workspace;
+	size_t		most = GROUP_PRODUCTS / (n * n);
+	size_t		rows_at_once = most < GROUP ? most : GROUP;
 	const float one = 1;
 	const float zero = 0;
 
 	memset(gram, 0, n * n * sizeof(double));
-	for (size_t first = 0; first < nrows; first += GROUP)
+	for (size_t first = 0; first < nrows; first += rows_at_once)
 	{
-		int			count = (int) (nrows - first < GROUP ? nrows - first : GROUP);
+		int			count = (int) (nrows - first < rows_at_once ?
+								   nrows - first : rows_at_once);
 
 		als_poll(poll);
 		blas->ssyrk("L", "N", &rank, &count, &one,

@@ -59,6 +59,7 @@ start(const AlsSystem *system, const Row *row, double *triangle, double *y)
 	size_t		stride = (size_t) als_stride(system->rank);
 	int			ld = (int) stride;
 	double		shift = als_exact_shift(system, row);
+	AlsWork		work = {system->poll, 0};
 	int			info;
 
 	memset(triangle, 0, n * stride * sizeof(double));
@@ -81,6 +82,8 @@ start(const AlsSystem *system, const Row *row, double *triangle, double *y)
 	if (info != 0)
 		return info;
 	for (size_t k = 0; k < row->n; k++)
+	{
+		als_work(&work, n);
 		if (row->entries[k].rating > 0)
 		{
 			const float *f = als_exact_row(system, &row->entries[k]);
@@ -88,6 +91,7 @@ start(const AlsSystem *system, const Row *row, double *triangle, double *y)
 			for (size_t i = 0; i < n; i++)
 				y[i] += (double) f[i];
 		}
+	}
 	for (size_t j = 0; j < n; j++)
 	{
 		y[j] /= triangle[j * stride + j];

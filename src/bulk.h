@@ -1,0 +1,18 @@
+/*
+ * bulk.h
+ *	  Any amount of memory or of a temporary file, which can be interrupted.
+ */
+#ifndef ALS_BULK_H
+#define ALS_BULK_H
+
+#include "storage/buffile.h"
+
+/* memset to zero and memcpy */
+extern void zero_large(void *to, size_t size);
+extern void copy_large(void *to, const void *from, size_t size);
+
+/* Read exactly size bytes, or write them, or raise. */
+extern void file_read(BufFile *file, void *data, size_t size);
+extern void file_write(BufFile *file, void *data, size_t size);
+
+#endif							/* ALS_BULK_H */

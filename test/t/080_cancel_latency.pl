@@ -1,0 +1,216 @@
+# A cancel arrives wherever it finds a statement.  What counts is the CPU time
+# that the processes still take: between the signal and the answer, all that is
+# freed meanwhile included, and after it in the workers.  A busy machine makes
+# that hardly longer, unlike the time on the clock.
+#
+# This takes half an hour, so that it is not part of make check: "make cancel"
+# runs it and prints a table in the form of docs/architecture.md.  Variables:
+#
+#   ALS_CANCEL_PLACES    places in each phase where it is cancelled
+#   ALS_CANCEL_PHASES    a regular expression for the names of phases
+
+use strict;
+use warnings;
+
+use IPC::Run;
+use List::Util qw(max);
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+use Time::HiRes qw(usleep);
+
+my $places = $ENV{ALS_CANCEL_PLACES};
+my $wanted = $ENV{ALS_CANCEL_PHASES} // '.';
+my $bound = 100;    # milliseconds
+
+plan skip_all => 'takes half an hour: make cancel' unless $places;
+plan skip_all => 'needs the CPU time of processes' unless -r "/proc/$$/schedstat";
+
+my $node = PostgreSQL::Test::Cluster->new('main');
+$node->init;
+$node->append_conf('postgresql.conf', q{
+max_worker_processes = 16
+max_parallel_workers = 8
+max_parallel_workers_per_gather = 0
+jit = off
+track_counts = off
+maintenance_work_mem = 4GB
+work_mem = 1GB
+als.cache_size = 8GB
+# the tables of a million factors need not be durable
+fsync = off
+max_wal_size = 8GB
+});
+$node->start;
+$node->safe_psql('postgres', 'CREATE EXTENSION als');
+
+# CPU time of a process so far, in milliseconds; undefined once it is gone
+sub cpu
+{
+	my ($pid) = @_;
+	open my $file, '<', "/proc/$pid/schedstat" or return undef;
+	my ($time) = split / /, <$file> // return undef;
+	return $time / 1e6;
+}
+
+# Parallel workers of a backend
+my $postmaster = (split /\n/, slurp_file($node->data_dir . '/postmaster.pid'))[0];
+sub workers
+{
+	my ($leader) = @_;
+	my @children = map { m{^/proc/(\d+)/} } glob '/proc/[0-9]*/schedstat';
+	my @workers;
+	foreach my $pid (@children)
+	{
+		open my $file, '<', "/proc/$pid/cmdline" or next;
+		my $command = <$file> // '';
+		push @workers, $pid if $command =~ /parallel worker for PID $leader\b/;
+	}
+	return @workers;
+}
+
+# Runs a statement in a session of its own, prepared by others, and cancels it
+# when it has taken so much CPU time.  Returns what it has taken in all, and
+# since the cancel (undefined if it was faster than that).
+sub run
+{
+	my ($prelude, $statement, $when) = @_;
+	my ($in, $out, $err) = ('', '', '');
+	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
+		'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(3600));
+
+	$in .= "$prelude\nSELECT 'pid', pg_backend_pid();\n";
+	$psql->pump until $out =~ /^pid\|(\d+)$/m;
+	my $pid = $1;
+	my $start = cpu($pid);
+	my ($cancelled, %workers);
+
+	$in .= "$statement\n;\n\\echo done\n";
+	while ($out !~ /^done$/m)
+	{
+		$psql->pump_nb;
+		if (defined $when && !defined $cancelled && cpu($pid) - $start >= $when)
+		{
+			$cancelled = cpu($pid);
+			kill 'INT', $pid or die "no process $pid";
+			$workers{$_} = [ (cpu($_)) x 2 ] foreach workers($pid);
+		}
+		usleep(500);
+		foreach my $worker (values %workers ? keys %workers : ())
+		{
+			$workers{$worker}[1] = cpu($worker) // $workers{$worker}[1];
+		}
+	}
+	my $end = cpu($pid);
+	$in .= "\\q\n";
+	$psql->finish;
+	return ($end - $start, undef) unless defined $cancelled && $err =~ /canceling statement/;
+	return ($end - $start, $end - $cancelled + (max(map { ($_->[1] // 0) - ($_->[0] // 0) } values %workers) // 0));
+}
+
+# Numbers between 0 and 1 that are always the same
+my $state = 1;
+sub chance
+{
+	$state = ($state * 1103515245 + 12345) % 2**31;
+	return $state / 2**31;
+}
+
+# Cancels a statement all over its CPU time.
+sub cancel
+{
+	my ($name, $statement, %with) = @_;
+	return unless $name =~ /$wanted/;
+	my $prelude = $with{prelude} // '';
+	$node->safe_psql('postgres', $with{before}) if defined $with{before};
+
+	# a training that is not cancelled leaves no model either
+	my ($whole) = run($prelude, $statement);
+	$node->safe_psql('postgres', 'DROP TABLE IF EXISTS m');
+	my @latencies;
+	foreach my $place (0 .. $places - 1)
+	{
+		my (undef, $latency) = run($prelude, $statement, ($place + chance()) / $places * $whole);
+		$node->safe_psql('postgres', 'DROP TABLE IF EXISTS m');
+		push @latencies, $latency if defined $latency;
+	}
+	@latencies = sort { $a <=> $b } @latencies;
+	cmp_ok($latencies[-1] // 'never', '<', $bound, "$name: cancelled within $bound ms of CPU");
+	diag(sprintf '| %s | %.1f | %d | %.0f | %.0f |', $name, $whole / 1000, scalar @latencies,
+		$latencies[ @latencies / 2 ] // 0, $latencies[-1] // 0);
+	return;
+}
+
+# Ratings that are made while they are read
+sub ratings
+{
+	my ($n, $user, $item, $rating) = @_;
+	return "SELECT $user AS user_id, $item AS item_id, $rating AS rating FROM (SELECT generate_series(0, $n - 1) AS i) s";
+}
+
+sub train
+{
+	my ($ratings, $options) = @_;
+	return "SELECT run FROM als_train('m', \$\$$ratings\$\$, workers => 0, $options)";
+}
+
+diag('| phase | CPU, s | places | median, ms | at most, ms |');
+
+my $few = 'factors => 2, iterations => 1';
+my $n = 20_000_000;
+cancel('reading, and sorting in memory', train(ratings($n, 'i::bigint * 7919 % 100003', 'i::bigint * 104729 % 10007', '1'), $few));
+cancel('reading ids of text', train(ratings($n / 10, "'user ' || i", "'item ' || i % 1000", '1'), $few));
+cancel('sorting in files, many rows', train(ratings($n, 'i::bigint * 7919 % 100003', 'i::bigint * 104729 % 10007', '1'), $few),
+	prelude => "SET maintenance_work_mem = '1MB';");
+$n = 10_000_000;
+cancel('sorting in files, one long row', train(ratings($n, '1', "i::bigint * 7919 % $n", '1'), $few),
+	prelude => "SET maintenance_work_mem = '1MB';");
+cancel('adding up duplicates', train(ratings($n, '1', 'i % 2', "i::bigint * 7919 % 10007"), $few));
+cancel('one hot row, 16 factors', train(ratings($n / 5, '1', "i", '1'), 'factors => 16, iterations => 3'));
+$n = 300_000;
+cancel('many rows of 768 factors', train(ratings($n, 'i % 10', 'i', '1'), 'factors => 768, iterations => 1'));
+$n = 2_000_000;
+cancel('many rows of 256 factors, nonnegative', train(ratings($n, 'i % 2', 'i', '1'), 'factors => 256, iterations => 1, nonnegative => true, alpha => 1, regularization => 1'));
+$n = 100_000;
+my $square = ratings($n, 'i % 500', 'i::bigint * 7919 % 700', '1 + i % 3');
+cancel('conjugate gradient, 1,024 factors', train($square, 'factors => 1024, iterations => 2'));
+cancel('conjugate gradient, 1,024 factors, scaling', train($square, 'factors => 1024, iterations => 2, regularization_scaling => 0.5'));
+cancel('explicit, 1,023 factors', train($square, q{factors => 1023, iterations => 2, feedback => 'explicit'}));
+$n = 20_000;
+$square = ratings($n, 'i % 20', 'i::bigint * 7919 % 30', '1 + i % 3');
+cancel('Cholesky, 1,024 factors', train($square, q{factors => 1024, iterations => 1, solver => 'cholesky'}));
+cancel('nonnegative, 1,024 factors', train($square, q{factors => 1024, iterations => 1, nonnegative => true}));
+$n = 2_000_000;
+$square = ratings($n, 'i::bigint * 7919 % 20011', 'i::bigint * 104729 % 5003', '1 + i % 3');
+cancel('validating', train($square, q{factors => 64, iterations => 3, validation_fraction => 0.2}));
+cancel('two workers', train($square, q{factors => 64, iterations => 3}) =~ s/workers => 0/workers => 2/r);
+cancel('two workers, in files', train($square, q{factors => 64, iterations => 3}) =~ s/workers => 0/workers => 2/r,
+	prelude => "SET maintenance_work_mem = '1MB';");
+cancel('tuning', "SELECT * FROM als_tune('m', \$\$$square\$\$, '{\"factors\": [16, 32], \"alpha\": [1, 10]}', validation_fraction => 0.1, workers => 0)");
+
+# a model of many items, and one of a user with many ratings
+my $items = 1_000_000;
+my $rated = 30_000;
+$node->safe_psql('postgres', "CREATE TABLE ratings AS " . ratings($items, 'i % 10', 'i', '1') . ";
+	CREATE TABLE rated AS " . ratings($rated, '1', 'i', '1') . ";
+	SELECT als_train('big', 'ratings', factors => 32, iterations => 1);
+	SELECT als_train('long', 'rated', factors => 512, iterations => 1);
+	SELECT als_train('words', 'SELECT user_id::text, item_id::text, rating FROM ratings', factors => 16, iterations => 1)")
+  if 'the image and the index, als_recommend als_similar_items als_explain als_evaluate als_recommend_all als_fold_in' =~ /$wanted/ || $wanted eq '.';
+my $recommend = "SELECT count(*) FROM als_recommend('big', 1, 10, false)";
+my $kept = "$recommend; $recommend; $recommend;";
+cancel('the image and the index', "SELECT ($recommend), ($recommend), ($recommend)");
+cancel('als_recommend, as many as there are', "SELECT count(*) FROM als_recommend('big', 1, $items, false)", prelude => $kept);
+cancel('als_recommend, ids of text', "SELECT count(*) FROM als_recommend_as(NULL::text, 'words', '1'::text, $items, false)");
+cancel('als_recommend, seen and excluded', "SELECT count(*) FROM als_recommend('big', 1, $items, true, (SELECT array_agg(item_id) FROM ratings))", prelude => $kept);
+cancel('als_recommend, candidates', "SELECT count(*) FROM als_recommend('big', 1, $items, false, candidates => (SELECT array_agg(item_id) FROM ratings))", prelude => $kept);
+cancel('als_similar_items, as many as there are', "SELECT count(*) FROM als_similar_items('big', 1, $items)", prelude => $kept);
+cancel('als_explain, 512 factors', "SELECT count(*) FROM als_explain('long', 1, 1)");
+cancel('als_fold_in, 512 factors', "SELECT als_fold_in('long', (SELECT array_agg(item_id) FROM rated))");
+cancel('als_evaluate', "SELECT als_evaluate('big', 'ratings', workers => 0)");
+cancel('als_evaluate, ids of text', "SELECT als_evaluate('words', 'SELECT user_id::text, item_id::text, rating FROM ratings', workers => 0)");
+cancel('als_recommend_all', "SELECT count(*) FROM als_recommend_all('big', 100000, workers => 0)");
+cancel('als_recommend_all, as many as there are', "SELECT count(*) FROM als_recommend_all('big', $items, exclude_seen => false, workers => 0)");
+
+$node->stop;
+done_testing();
