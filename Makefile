@@ -9,11 +9,12 @@
 #                          half an hour; scripts/sanitize.sh says more
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
+#   make cancel            how long a cancel takes, wherever it comes
 #   make bench             measure it against its peers; see bench/README.md
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench check data demo fuzz pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check data demo fuzz pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -24,7 +25,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-check demo fuzz soak:
+cancel check demo fuzz soak:
 	@scripts/$@.sh
 
 sanitize:
