@@ -31,16 +31,30 @@ id_column(const ModelCache *cache, AlsSide side)
 	return quote_identifier(id_column_name(cache, side));
 }
 
+/*
+ * What an operand is to be cast to: nothing for an operator of anyarray, which
+ * finds the array's type by itself.
+ */
+static Oid
+operand_type(Oid equality, const IdType *type)
+{
+	Oid			left;
+	Oid			right;
+
+	op_input_types(equality, &left, &right);
+	return IsPolymorphicType(left) ? left : type->type;
+}
+
 char *
 equals_parameter(const char *column, const IdType *type)
 {
 	TypeCacheEntry *cache = lookup_type_cache(type->type, TYPECACHE_EQ_OPR);
+	Oid			operand = operand_type(cache->eq_opr, type);
 	StringInfoData clause;
 
 	initStringInfo(&clause);
-	generate_operator_clause(&clause, column, type->type, cache->eq_opr,
-							 psprintf("$1%s", source_collation(type)),
-							 type->type);
+	generate_operator_clause(&clause, column, operand, cache->eq_opr,
+							 psprintf("$1%s", source_collation(type)), operand);
 	return clause.data;
 }
 

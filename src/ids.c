@@ -186,7 +186,8 @@ id_to_text(const IdType *id, Datum value)
 	return OidOutputFunctionCall(output, value);
 }
 
-void
+/* Prepares a cast by a function, or none for binary compatible types. */
+static void
 id_cast_init(IdCast *cast, Oid function, MemoryContext context)
 {
 	memset(cast, 0, sizeof(*cast));
@@ -208,6 +209,20 @@ id_cast(IdCast *cast, Oid collation, Datum value, int32 typmod, bool explicit)
 								 Int32GetDatum(typmod));
 	return FunctionCall3Coll(&cast->function, collation, value,
 							 Int32GetDatum(typmod), BoolGetDatum(explicit));
+}
+
+bool
+id_modifier_init(IdCast *cast, Oid type, MemoryContext context)
+{
+	Oid			function;
+	CoercionPathType path = find_typmod_coercion_function(type, &function);
+
+	/* of an array, the function is one for elements */
+	if (path != COERCION_PATH_FUNC && path != COERCION_PATH_NONE)
+		return false;
+	id_cast_init(cast, path == COERCION_PATH_FUNC ? function : InvalidOid,
+				 context);
+	return true;
 }
 
 /* Prepares the input of ids from text; a domain's CHECK is not asked. */
@@ -371,7 +386,6 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 	char		category;
 	bool		preferred;
 	Oid			base;
-	Oid			function;
 
 	get_type_category_preferred(wanted, &category, &preferred);
 	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
@@ -384,12 +398,8 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 	conversion->domain = DomainHasConstraints(wanted);
 	conversion->typmod = -1;
 	base = getBaseTypeAndTypmod(wanted, &conversion->typmod);
-	if (conversion->typmod >= 0)
-	{
-		find_typmod_coercion_function(base, &function);
-		id_cast_init(&conversion->length, function, context);
-	}
-	return true;
+	return conversion->typmod < 0 || wanted == own ||
+		id_modifier_init(&conversion->length, base, context);
 }
 
 bool

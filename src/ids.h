@@ -141,8 +141,11 @@ extern char *id_to_text(const IdType *id, Datum value);
 /* Is the text of a value the same whatever the settings? */
 extern bool id_text_is_stable(Oid type);
 
-/* Prepares a cast by a function, or none for binary compatible types. */
-extern void id_cast_init(IdCast *cast, Oid function, MemoryContext context);
+/*
+ * Prepares the cast of values of a type to a length, or other modifier, that
+ * id_cast is told; false for arrays, whose elements have it.
+ */
+extern bool id_modifier_init(IdCast *cast, Oid type, MemoryContext context);
 
 /* Casts a value, to the length that typmod says; -1: any. */
 extern Datum id_cast(IdCast *cast, Oid collation, Datum value, int32 typmod,

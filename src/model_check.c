@@ -261,19 +261,24 @@ fitting_error_context(void *arg)
 
 /* Raises unless the type modifier of the column leaves all ids as they are. */
 static void
-check_modifier(AlsSide side, const IdType *column, const RatedIds *ids)
+check_modifier(Relation model, AlsSide side, const IdType *column,
+			   int32 typmod, const RatedIds *ids)
 {
 	MemoryContext context;
 	MemoryContext old;
 	ErrorContextCallback callback;
 	const char *words[2];
-	Oid			function;
 	IdCast		coerce;
 
-	if (find_typmod_coercion_function(column->type, &function) !=
-		COERCION_PATH_FUNC)
-		return;
-	id_cast_init(&coerce, function, CurrentMemoryContext);
+	if (!id_modifier_init(&coerce, column->type, CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						side_names[side], RelationGetRelationName(model),
+						format_type_with_typemod(column->type, column->typmod),
+						format_type_with_typemod(column->type, typmod)),
+				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
 	words[0] = side_names[side];
 	words[1] = format_type_with_typemod(column->type, column->typmod);
 	callback.callback = fitting_error_context;
@@ -342,7 +347,7 @@ check_ids_fit(Relation model, const ModelRun *run, AlsSide side,
 				 errdetail("Ids that one of them tells apart are equal by the other."),
 				 errhint("Add COLLATE to the ids in a SELECT, drop the model first, or train under another name.")));
 	if (column.typmod >= 0 && column.typmod != type->typmod)
-		check_modifier(side, &column, ids);
+		check_modifier(model, side, &column, type->typmod, ids);
 }
 
 void

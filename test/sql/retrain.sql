@@ -153,6 +153,23 @@ SELECT run FROM als_train('shared', 'ratings', factors => 3);
 RESET ROLE;
 SELECT relname, pg_get_userbyid(relowner) AS owner FROM pg_class WHERE relname LIKE 'shared%' AND relkind = 'r' ORDER BY 1;
 
+-- arrays, whose elements have the length
+CREATE TABLE tags AS SELECT ARRAY[user_id::text]::varchar(3)[] AS user_id, item_id, rating FROM ratings;
+SELECT run FROM als_train('tagged', 'tags', factors => 3);
+SELECT run FROM als_train('tagged', 'tags', factors => 3);
+SELECT als_train('tagged', 'SELECT ARRAY[user_id[1] || ''longer'']::varchar[] AS user_id, item_id, rating FROM tags', factors => 3);
+SELECT als_train('tagged', 'SELECT user_id::varchar(9)[] AS user_id, item_id, rating FROM tags', factors => 3);
+SELECT als_refresh_user('tagged', user_id), (SELECT count(*) > 0 FROM als_recommend('tagged', user_id)) AS recommended FROM tags LIMIT 1;
+-- as a domain that has one too
+CREATE DOMAIN short_tags AS varchar(3)[];
+CREATE DOMAIN rounded AS numeric(4,1)[];
+SELECT users FROM als_train('numbered', 'SELECT user_id, ARRAY[item_id::numeric, 0.25] AS item_id, rating FROM ratings', factors => 3);
+SELECT * FROM als_similar_users_as(NULL::short_tags, 'tagged', (SELECT min(user_id) FROM tags), 1);
+SELECT * FROM als_recommend_as(NULL::rounded, 'numbered', 1, 1);
+SELECT count(*) FROM als_recommend_as(NULL::numeric[], 'numbered', 1, 1);
+SELECT users FROM als_train('domained', 'SELECT user_id::short_tags AS user_id, item_id, rating FROM tags', factors => 3);
+SELECT count(*) FROM als_similar_users_as(NULL::short_tags, 'domained', (SELECT min(user_id) FROM tags), 1);
+
 SET client_min_messages = error;
 DROP SCHEMA retrain CASCADE;
 DROP ROLE als_first, als_second, als_group;
