@@ -1,4 +1,4 @@
-"""Tables and plots from results/samples.json; also: python report.py."""
+"""table.md and the plots beside it, from results/samples.json; also: python report.py."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from pathlib import Path
 
 import matplotlib
 
-matplotlib.use("svg")
+matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from machine import FLOPS, SLOWER  # noqa: E402
 
 COLORS = {"als": "#2b6cb0", "implicit": "#dd8452", "cmfrec": "#7a9e5a", "pgvector": "#8172b3"}
+RESOLUTION = 110  # pixels an inch
 Rounds = dict[int, dict]
 
 
@@ -266,7 +267,7 @@ def tidy(axes: plt.Axes) -> None:
 
 
 def save(figure: plt.Figure, path: Path) -> None:
-    figure.savefig(path, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
+    figure.savefig(path, dpi=RESOLUTION, metadata={"Software": None})
     plt.close(figure)
 
 
@@ -310,6 +311,7 @@ def plot_loss(samples: Samples, path: Path) -> None:
                       markersize=3, linewidth=1.2, label=name)
         axis.axhline(1, color="black", linewidth=0.6)
         axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.set_ylim(0.97, 1.5)
         axis.set_title(f"{key[0]}, lambda {key[3]:g}, alpha {key[4]:g}", fontsize=9)
         tidy(axis)
@@ -331,7 +333,7 @@ SECTIONS = (
     ("predict", "A million predictions in one query", predict),
     ("reading", "Reading and sorting against one iteration", reading),
 )
-PLOTS = {"iterations": ("iterations.svg", plot_iterations), "loss": ("loss.svg", plot_loss)}
+PLOTS = {"iterations": ("iterations.png", plot_iterations), "loss": ("loss.png", plot_loss)}
 
 
 def software(runs: list[dict]) -> str:
@@ -343,12 +345,13 @@ def software(runs: list[dict]) -> str:
     return table(heads, [[name, *(dict(column)[name] for column in columns)] for name in runs[0]["software"]])
 
 
-def write(results: Path, readme: Path | None = None) -> None:
-    plt.rcParams["svg.hashsalt"] = "als"
+def write(results: Path) -> None:
     with open(results / "samples.json", encoding="utf-8") as file:
         result = json.load(file)
     samples = Samples(result)
-    parts = ["\n".join(f"{number}. `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
+    parts = ["# Results\n",
+             "What is measured and how: [benchmarks](../README.md).\n",
+             "\n".join(f"{number}. `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
                        for number, run in enumerate(result["runs"], 1)) + "\n",
              table(["", ""], [[name, value] for name, value in result["machine"].items()]),
              software(result["runs"]),
@@ -362,26 +365,21 @@ def write(results: Path, readme: Path | None = None) -> None:
     for part, title, section in SECTIONS:
         if not samples.groups[part]:
             continue
-        parts.append(f"### {title}\n\n{section(samples)}")
+        parts.append(f"## {title}\n\n{section(samples)}")
         if part == "iterations":
-            parts.append(f"#### The losses of these iterations, of als' three steps\n\n{losses(samples)}")
-            parts.append(f"#### How much of the machine\n\n{use(samples)}")
-            parts.append(f"#### How many times faster with more processes\n\n{processes(samples)}")
+            parts.append(f"### The losses of these iterations, of als' three steps\n\n{losses(samples)}")
+            parts.append(f"### How much of the machine\n\n{use(samples)}")
+            parts.append(f"### How many times faster with more processes\n\n{processes(samples)}")
         if part in PLOTS:
             name, plot = PLOTS[part]
             plot(samples, results / name)
-            parts.append(f"![{title}](results/{name})\n")
+            parts.append(f"![{title}]({name})\n")
     if result.get("quality"):
-        parts.append(f"### What the recommendations are worth\n\n{quality(result)}")
+        parts.append(f"## What the recommendations are worth\n\n{quality(result)}")
     text = "\n".join(parts)
-    (results / "table.md").write_text(text.replace("(results/", "("), encoding="utf-8")
-    if readme:
-        old = readme.read_text(encoding="utf-8")
-        new = re.sub(r"(?s)(<!-- results -->\n).*(<!-- end -->)", lambda match: f"{match[1]}\n{text}\n{match[2]}", old)
-        readme.write_text(new, encoding="utf-8")
+    (results / "table.md").write_text(text, encoding="utf-8")
     print(text)
 
 
 if __name__ == "__main__":
-    here = Path(__file__).resolve().parent
-    write(here / "results", here / "README.md")
+    write(Path(__file__).resolve().parent / "results")

@@ -18,10 +18,10 @@ import quality
 import report
 import serving
 from data import Ratings, generate, load, movielens, skewed
+from time_to_loss import TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-LONGEST = 30
 PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality")
 
 # Iterations of als, implicit and cmfrec, by solver: few where they take long.
@@ -36,9 +36,6 @@ LARGE = 10_000_000
 WIDE = "items_1m"
 # For iterations only: one item has a tenth of all ratings.
 SKEWED = "skewed"
-
-# A peer that has not reached the loss in so many times als' seconds is stopped.
-HOPELESS = 12
 
 
 class Bench:
@@ -110,82 +107,14 @@ class Bench:
     # Seconds to a loss
 
     def time_to_loss(self, ratings: Ratings, regularization: float, alpha: float, processes: int) -> None:
-        table, csr = ratings.name.replace("-", "_"), ratings.csr()
-        coo, matrix = csr.tocoo(), peers.confidences(csr, alpha)
-        settings = {"factors": RANK, "regularization": regularization, "processes": processes}
-
-        def judge(factors: peers.Factors) -> float:
-            return objective.loss(*factors, csr, alpha, regularization)
-
-        def als(solver: str, iterations: int, **more: object) -> ours.Training:
-            return ours.train(self.connection, "bench_model", table, alpha=alpha, solver=solver,
-                              iterations=iterations, **settings, **more)
-
-        def als_loss() -> float:
-            return judge(ours.factors_of("bench_model", RANK, ratings.shape))
-
-        als("cholesky", ITERATIONS)
-        target = 1.01 * als_loss()
-
+        trainings = TimeToLoss(self.connection, ratings, self.note, factors=RANK, regularization=regularization,
+                               alpha=alpha, processes=processes)
+        target = trainings.target(ITERATIONS)
         for this in self.rounds(processes):
             self.say(f"loss: {ratings.name}, lambda {regularization:g}, alpha {alpha:g}, round {this['round'] + 1}")
-            about = {"data": ratings.name, "rank": RANK, "regularization": regularization, "alpha": alpha,
-                     "target": target, **this}
-
-            limit = float("inf")
-
-            def add(program: str, losses: dict[int, float], seconds: dict[int, float]) -> float:
-                """The seconds, and a limit for those that come after."""
-                reached = [number for number in sorted(losses) if losses[number] <= target]
-                taken = seconds[reached[0]] if reached else float("nan")
-                self.add("loss", program, taken, reached=reached[0] if reached else None, **about,
-                         longest=max(seconds[number] for number in losses),
-                         curve=[[seconds[number], losses[number], number] for number in sorted(losses)])
-                return taken * HOPELESS if reached else float("inf")
-
-            for solver in ("cg", "cholesky"):
-                # the seconds of one long training; the factors of one that
-                # is taken up again for each iteration, which are the same
-                run = als(solver, LONGEST)
-                seconds = np.cumsum(run.iterations)
-                losses: dict[int, float] = {}
-                for number in range(1, LONGEST + 1):
-                    als(solver, 1, warm_start=number > 1, fresh=number == 1, verbose=False)
-                    losses[number] = als_loss()
-                    if abs(losses[number] / run.losses[number - 1] - 1) > 1e-4:
-                        self.note(f"als says {run.losses[number - 1]:.8g} of a loss that is {losses[number]:.8g} "
-                                  f"(lambda {regularization:g}, alpha {alpha:g}, {solver}, iteration {number})")
-                    if losses[number] <= target:
-                        break
-                limit = min(limit, add(f"als {solver}", losses, dict(enumerate(map(float, seconds), 1))))
-
-            for solver in ("cg", "cholesky"):
-                losses = {}
-
-                def watch(factors: peers.Factors, seconds: list[float]) -> None:
-                    losses[len(seconds)] = judge(factors)
-                    if losses[len(seconds)] <= target or sum(seconds) > limit:
-                        raise peers.Enough
-
-                _, each = peers.implicit_fit(matrix, solver=solver, iterations=LONGEST, watch=watch, **settings)
-                add(f"implicit {solver}", losses, dict(enumerate(map(float, np.cumsum(each)), 1)))
-
-                # no callback: trained anew with ever more iterations
-                losses, times = {}, {}
-
-                def attempt(iterations: int) -> bool:
-                    factors, times[iterations] = peers.cmfrec_fit(coo, alpha=alpha, solver=solver,
-                                                                  iterations=iterations, **settings)
-                    losses[iterations] = judge(factors)
-                    return losses[iterations] <= target
-
-                low, high = 0, 2
-                while not attempt(high) and high < LONGEST and times[high] < limit:
-                    low, high = high, min(2 * high, LONGEST)
-                while losses[high] <= target and high - low > 1:
-                    middle = (low + high) // 2
-                    low, high = (low, middle) if attempt(middle) else (middle, high)
-                add(f"cmfrec {solver}", losses, times)
+            about = {"data": ratings.name, "rank": RANK, "regularization": regularization, "alpha": alpha, **this}
+            for program, curve in trainings.curves(target):
+                self.add("loss", program, **curve.sample(target), **about)
 
     # From a table of ratings to tables of factors
 
@@ -415,7 +344,7 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / "samples.json", "w", encoding="utf-8") as file:
         json.dump(result, file, separators=(",", ":"))
-    report.write(options.results, HERE / "README.md" if options.results == HERE / "results" else None)
+    report.write(options.results)
 
 
 if __name__ == "__main__":
