@@ -59,7 +59,8 @@ WERROR ?= -Werror
 BLAS_OBJS := src/core/als_blas.o
 CORE_OBJS := $(filter-out $(BLAS_OBJS), \
 	$(patsubst %.c,%.o,$(sort $(wildcard src/core/*.c))))
-SERVER_OBJS := $(patsubst %.c,%.o,$(sort $(wildcard src/*.c)))
+SERVER_OBJS := $(filter-out $(CORE_OBJS) $(BLAS_OBJS), \
+	$(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c))))
 
 MODULE_big := als
 OBJS := $(SERVER_OBJS) $(CORE_OBJS)
@@ -71,7 +72,7 @@ BLAS_LIB = als_blas$(DLSUFFIX)
 
 # As a system directory, the server's headers raise no warnings of their own.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) \
-	-Isrc -Isrc/core
+	-Isrc
 PG_CFLAGS = -Wall -Wextra
 SHLIB_LINK = -lm
 EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
@@ -88,7 +89,7 @@ override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/core/*.h)
+$(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/*/*.h)
 
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 #
-# Builds, installs and tests als: unit tests of the core, pg_regress and TAP.
+# Builds, installs and tests als: layers of the source, unit tests of the core,
+# pg_regress and TAP.
 # The last line says how many tests passed and failed.
 
 set -euo pipefail
@@ -76,6 +77,8 @@ show()
 		fi
 	done
 }
+
+tier 'layers' scripts/check-layers.sh || true
 
 scripts/setup.sh
 choose_pg_config

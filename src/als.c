@@ -4,11 +4,11 @@
  */
 #include "compat.h"
 
-#include "cache.h"
-#include "control.h"
+#include "common/settings.h"
 #include "fmgr.h"
-#include "settings.h"
-#include "shared.h"
+#include "model/model_cache.h"
+#include "model/shared_cache.h"
+#include "model/shared_registry.h"
 
 PG_MODULE_MAGIC;
 
@@ -69,5 +69,5 @@ _PG_init(void)
 	reserve_guc_prefix("als");
 	cache_init();
 	shared_init();
-	control_request();
+	registry_request();
 }

@@ -21,6 +21,7 @@
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 140000
 #error "als needs PostgreSQL 14 or later"
@@ -40,7 +41,7 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
-/* What is there to share memory with other backends by; see control.c */
+/* What is there to share memory with other backends by; see model/shared_registry.c */
 #define ALS_HAVE_DSM_REGISTRY (PG_VERSION_NUM >= 170000)
 #define ALS_HAVE_SHMEM_REQUEST_HOOK (PG_VERSION_NUM >= 150000)
 
@@ -176,6 +177,22 @@ backend_status(int number)
 #endif
 
 	return local != NULL ? &local->backendStatus : NULL;
+}
+
+/*
+ * The wait event of a name, which is asked for once; without names, that of all
+ * extensions.
+ */
+static inline uint32
+wait_event(uint32 *known, const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	if (*known == 0)
+		*known = WaitEventExtensionNew(name);
+	return *known;
+#else
+	return PG_WAIT_EXTENSION;
+#endif
 }
 
 /* Makes unknown settings that begin with prefix an error or a warning. */

@@ -1,0 +1,41 @@
+/*
+ * arena.h
+ *	  A piece of memory for a training: dynamic shared memory where workers
+ *	  take part, private memory where there are none.
+ */
+#ifndef ALS_ARENA_H
+#define ALS_ARENA_H
+
+#include "storage/dsm.h"
+
+typedef struct Arena
+{
+	char	   *address;		/* aligned to ALS_ALIGNMENT */
+	dsm_segment *segment;		/* NULL if private */
+	dsm_handle	handle;			/* DSM_HANDLE_INVALID if private */
+} Arena;
+
+/* Reserves room in the layout of an arena; returns its offset. */
+extern size_t arena_reserve(size_t *size, size_t bytes);
+
+/*
+ * Allocates; what it is for goes into the message if there is no memory.  Where
+ * shared memory is asked for and the server has no segment left, it is private.
+ * Private memory belongs to the current memory context, a segment to the
+ * current resource owner: both go away with the transaction at the latest.
+ */
+extern Arena arena_create(size_t size, bool shared, const char *purpose);
+
+/* Can workers map it? */
+static inline bool
+arena_is_shared(const Arena *arena)
+{
+	return arena->handle != DSM_HANDLE_INVALID;
+}
+
+/* Maps a segment in a worker. */
+extern Arena arena_attach(dsm_handle handle);
+
+extern void arena_free(Arena *arena);
+
+#endif							/* ALS_ARENA_H */

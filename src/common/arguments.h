@@ -1,0 +1,36 @@
+/*
+ * arguments.h
+ *	  Checks of the arguments of SQL functions, and rows that they return.
+ */
+#ifndef ALS_ARGUMENTS_H
+#define ALS_ARGUMENTS_H
+
+#include "common/idmap.h"
+#include "fmgr.h"
+#include "utils/tuplestore.h"
+
+/*
+ * Makes a set-returning function return all its rows at once: those that are
+ * put into the result, whose row type is *row_type.
+ */
+extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo,
+								   TupleDesc *row_type);
+
+/* Raises for a null where a value is needed. */
+extern void require_argument(FunctionCallInfo fcinfo, int argument,
+							 const char *name);
+
+/*
+ * Adds to a set the elements of an array argument that is not null; nulls in
+ * it do not count.  Errors name what the ids are of ("item").
+ */
+extern void add_ids_argument(FunctionCallInfo fcinfo, int argument,
+							 const char *name, const char *what, IdMap *ids);
+
+/* The argument k, which is not null; raises if it is negative. */
+extern uint32 k_argument(FunctionCallInfo fcinfo, int argument);
+
+/* The argument workers: -1 if it is null; raises if it is negative. */
+extern int	workers_argument(FunctionCallInfo fcinfo, int argument);
+
+#endif							/* ALS_ARGUMENTS_H */

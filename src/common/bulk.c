@@ -1,0 +1,51 @@
+/*
+ * bulk.c
+ *	  Any amount of memory or of a temporary file, which can be interrupted.
+ */
+#include "compat.h"
+
+#include "common/bulk.h"
+
+/* Bytes at a time: some milliseconds, if all pages are new */
+#define PIECE (16 * 1024 * 1024)
+
+void
+zero_large(void *to, size_t size)
+{
+	for (size_t done = 0; done < size; done += PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memset((char *) to + done, 0, Min(size - done, PIECE));
+	}
+}
+
+void
+copy_large(void *to, const void *from, size_t size)
+{
+	for (size_t done = 0; done < size; done += PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy((char *) to + done, (const char *) from + done,
+			   Min(size - done, PIECE));
+	}
+}
+
+void
+file_read(BufFile *file, void *data, size_t size)
+{
+	for (size_t done = 0; done < size; done += PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		file_read_exact(file, (char *) data + done, Min(size - done, PIECE));
+	}
+}
+
+void
+file_write(BufFile *file, void *data, size_t size)
+{
+	for (size_t done = 0; done < size; done += PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		BufFileWrite(file, (char *) data + done, Min(size - done, PIECE));
+	}
+}

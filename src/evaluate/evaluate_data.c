@@ -1,0 +1,273 @@
+/*
+ * evaluate_data.c
+ *	  A model and a test set brought together, to be measured.
+ *
+ * Test and training ratings are read as those of a training are, with ids of
+ * their own; those that the model knows are mapped to rows of its factors.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/xact.h"
+#include "common/parallel.h"
+#include "evaluate/evaluate_data.h"
+#include "ratings/csr_blocks.h"
+#include "ratings/source.h"
+#include "tcop/utility.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+/* Reads what the model was trained from. */
+static Ratings *
+read_model_source(Oid model, const ModelRun *run, size_t memory)
+{
+	SourceReader reader = {"als_evaluate", get_rel_name(model),
+	"exclude_seen => false or training => '...'"};
+	RatingSource source = {.source = run->source,
+		.user_column = run->user_column,
+		.item_column = run->item_column};
+	char	   *from;
+
+	if (run->source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know what it was trained from",
+						get_rel_name(model)),
+				 errdetail("It was trained by als_train_agg, or from a temporary table."),
+				 errhint("Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.")));
+
+	source.reader = &reader;
+	return source_read(CurrentMemoryContext, &source, memory, &from);
+}
+
+/* Reads the training set that is named, which has the columns of the test set. */
+static Ratings *
+read_training(const EvaluateOptions *options, size_t memory)
+{
+	RatingSource source = options->test;
+	char	   *from;
+
+	source.source = options->training;
+	source.rating_column = NULL;
+	return source_read(CurrentMemoryContext, &source, memory, &from);
+}
+
+/* How many indices are NOT_THERE. */
+static uint32
+count_missing(const uint32 *indices, uint32 size)
+{
+	uint32		missing = 0;
+
+	for (uint32 i = 0; i < size; i++)
+		missing += indices[i] == NOT_THERE;
+	return missing;
+}
+
+/* Collects the ids of the model's items. */
+static void
+add_item(Datum id, void *arg)
+{
+	idmap_add(((Evaluation *) arg)->items, id);
+}
+
+/* Copies an item's factors. */
+static bool
+copy_item(Datum id, const float *row, void *arg)
+{
+	Measurement *measurement = ((Evaluation *) arg)->measurement;
+	uint32		index;
+
+	if (idmap_find(((Evaluation *) arg)->items, id, &index))
+		memcpy(measured_factors(measurement, ALS_ITEMS) +
+			   (size_t) index * measurement->stride, row,
+			   measurement->stride * sizeof(float));
+	return true;
+}
+
+/* Copies the factors of a user of the test set. */
+static bool
+copy_user(Datum id, const float *row, void *arg)
+{
+	Evaluation *evaluation = arg;
+	Measurement *measurement = evaluation->measurement;
+	uint32		index;
+
+	if (idmap_find(evaluation->users, id, &index))
+	{
+		memcpy(measured_factors(measurement, ALS_USERS) +
+			   (size_t) index * measurement->stride, row,
+			   measurement->stride * sizeof(float));
+		evaluation->known[index] = true;
+	}
+	return true;
+}
+
+/* Fills in the place of every item in the order of ids. */
+static void
+order_items(uint32 *order, IdMap *items)
+{
+	uint32		size = idmap_size(items);
+	Datum	   *ids = MemoryContextAllocHuge(CurrentMemoryContext,
+											 Max(size, 1) * sizeof(Datum));
+
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(items, i);
+	id_places(idmap_type(items), ids, size, order);
+	pfree(ids);
+}
+
+/* The rating from which on an item is relevant. */
+static float
+choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
+{
+	if (options->has_relevant_from)
+		return (float) options->relevant_from;
+	return usual_relevant_from(run->feedback, run->mean_rating);
+}
+
+/*
+ * Lists the users to measure: those of the test set that the model knows.
+ * users says by set who the rows of its ratings are.
+ */
+static void
+list_users(Evaluation *evaluation, uint32 *const users[2])
+{
+	uint32		ntest_rows = ratings_users(evaluation->ratings[TEST_SET])->size;
+	uint32		nusers = idmap_size(evaluation->users);
+	uint32	   *training_rows = MemoryContextAllocHuge(CurrentMemoryContext,
+													   Max(nusers, 1) * sizeof(uint32));
+	MeasuredUser *measured = measured_users(evaluation->measurement);
+
+	for (uint32 u = 0; u < nusers; u++)
+		training_rows[u] = NOT_THERE;
+	if (evaluation->ratings[TRAINING_SET] != NULL)
+	{
+		uint32		size = ratings_users(evaluation->ratings[TRAINING_SET])->size;
+
+		for (uint32 row = 0; row < size; row++)
+			if (users[TRAINING_SET][row] != NOT_THERE)
+				training_rows[users[TRAINING_SET][row]] = row;
+	}
+
+	for (uint32 row = 0; row < ntest_rows; row++)
+	{
+		uint32		user = users[TEST_SET][row];
+		MeasuredUser *next = &measured[evaluation->measurement->nusers];
+
+		if (user == NOT_THERE || !evaluation->known[user])
+		{
+			evaluation->unknown_users++;
+			continue;
+		}
+		next->factors = user;
+		next->rows[TEST_SET] = row;
+		next->rows[TRAINING_SET] = training_rows[user];
+		evaluation->measurement->nusers++;
+	}
+	pfree(training_rows);
+}
+
+/* Gathers all that is measured, and measures. */
+static void
+measure(Evaluation *evaluation)
+{
+	const EvaluateOptions *options = evaluation->options;
+	ModelCache *cache = evaluation->cache;
+	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
+	Measurement layout = {0};
+	Arena	   *sets[2] = {NULL, NULL};
+	uint32	   *users[2];
+	uint32	   *items[2];
+	int			nworkers;
+	/* one for ids and factors: others may add rows, or delete them */
+	Snapshot	snapshot = cache_snapshot(cache);
+
+	evaluation->users = idmap_create(CurrentMemoryContext,
+									 &cache->sides[ALS_USERS].type);
+	evaluation->items = idmap_create(CurrentMemoryContext,
+									 &cache->sides[ALS_ITEMS].type);
+	cache_scan_ids(cache, ALS_ITEMS, snapshot, add_item, evaluation);
+	nworkers = parallel_workers(options->workers,
+						 (double) ratings_users(evaluation->ratings[TEST_SET])->size *
+						 idmap_size(evaluation->items) * cache->stride);
+
+	for (int set = 0; set < 2; set++)
+	{
+		Ratings    *ratings = evaluation->ratings[set];
+
+		if (ratings == NULL)
+			continue;
+		/* ids first, since sorting uses the ratings up */
+		users[set] = ratings_map_ids(ratings, ALS_USERS, evaluation->users,
+									 set == TEST_SET);
+		items[set] = ratings_map_ids(ratings, ALS_ITEMS, evaluation->items,
+									 false);
+		layout.set_items[set] = ratings_items(ratings)->size;
+		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
+											 budget, nworkers > 0);
+		sets[set] = &evaluation->sets[set];
+	}
+	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
+										sizeof(bool),
+										MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	evaluation->unknown_items = count_missing(items[TEST_SET],
+											  layout.set_items[TEST_SET]);
+	evaluation->test_pairs =
+		((RatingBlocks *) evaluation->sets[TEST_SET].address)->nratings;
+
+	layout.feedback = cache->run.feedback;
+	layout.stride = cache->stride;
+	layout.mean = cache->run.mean_rating;
+	layout.relevant_from = choose_relevant_from(options, &cache->run);
+	layout.k = options->k;
+	layout.users_limit = ratings_users(evaluation->ratings[TEST_SET])->size;
+	layout.nitems = idmap_size(evaluation->items);
+	evaluation->arena = metrics_begin(&layout, nworkers > 0);
+	evaluation->measurement = (Measurement *) evaluation->arena.address;
+	for (int set = 0; set < 2; set++)
+		if (sets[set] != NULL)
+			memcpy(set_items(evaluation->measurement, set), items[set],
+				   layout.set_items[set] * sizeof(uint32));
+	cache_scan_snapshot(cache, ALS_ITEMS, snapshot, copy_item, evaluation);
+	cache_scan_snapshot(cache, ALS_USERS, snapshot, copy_user, evaluation);
+	UnregisterSnapshot(snapshot);
+	order_items(item_order(evaluation->measurement), evaluation->items);
+	list_users(evaluation, users);
+
+	metrics_run(&evaluation->arena, sets, nworkers);
+}
+
+Evaluation *
+evaluate(const EvaluateOptions *options)
+{
+	Evaluation *evaluation = palloc0(sizeof(Evaluation));
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 / 2);
+	ModelCache *cache;
+	char	   *from;
+
+	PreventCommandIfParallelMode("als_evaluate()");
+	evaluation->options = options;
+	cache = cache_open(options->model);
+	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
+												&options->test, memory, &from);
+	if (options->exclude_seen)
+		evaluation->ratings[TRAINING_SET] = options->training ?
+			read_training(options, memory) :
+			read_model_source(options->model, &cache->run, memory);
+	/* reading may have changed the model */
+	evaluation->cache = cache_open(options->model);
+
+	measure(evaluation);
+	return evaluation;
+}
+
+void
+evaluation_end(Evaluation *evaluation)
+{
+	arena_free(&evaluation->arena);
+	for (int set = 0; set < 2; set++)
+		if (evaluation->ratings[set] != NULL)
+			arena_free(&evaluation->sets[set]);
+}

@@ -1,0 +1,390 @@
+/*
+ * model_check.c
+ *	  What a training finds.
+ *
+ * The swap puts a new heap in the place of the old one, and PostgreSQL checks
+ * nothing of it but what its indexes do.  So whatever else would have a say in
+ * rows that are inserted by SQL is looked for before the work begins: it is
+ * refused, or checked here.  The claimed table's lock keeps it as it is found.
+ */
+#include "compat.h"
+
+#include "access/genam.h"
+#include "access/itup.h"
+#include "access/nbtree.h"
+#include "access/relation.h"
+#include "access/table.h"
+#include "access/toast_internals.h"
+#include "catalog/dependency.h"
+#include "catalog/pg_depend.h"
+#include "catalog/pg_index.h"
+#include "commands/tablecmds.h"
+#include "commands/trigger.h"
+#include "mb/pg_wchar.h"
+#include "model/model_check.h"
+#include "parser/parse_coerce.h"
+#include "utils/builtins.h"
+#include "utils/fmgroids.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/syscache.h"
+
+static const char *const side_ids[] = {"user_id", "item_id"};
+static const char *const side_names[] = {"user", "item"};
+
+/* How many bytes of an id a message quotes */
+#define QUOTED_BYTES 40
+
+/* What a row of a btree index may take, by a third of a page */
+#define INDEX_ROW_BYTES \
+	(MAXALIGN_DOWN((BLCKSZ - \
+					MAXALIGN(SizeOfPageHeaderData + 3 * sizeof(ItemIdData)) - \
+					MAXALIGN(sizeof(BTPageOpaqueData))) / 3) - \
+	 MAXALIGN(sizeof(ItemPointerData)))
+
+/* Does it look like a factor table of the owner's? */
+static bool
+may_be_factor_table(Oid table, AlsSide side, Oid owner)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	bool		result;
+
+	if (!HeapTupleIsValid(tuple))
+		return false;
+	result = ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION &&
+		((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
+	ReleaseSysCache(tuple);
+	return result &&
+		get_attnum(table, side_ids[side]) != InvalidAttrNumber &&
+		get_attnum(table, "factors") != InvalidAttrNumber;
+}
+
+/* A table that hangs on the model and may be its factor table */
+static Oid
+find_dependent(Oid model, AlsSide side, Oid owner)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	Oid			result = InvalidOid;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(model));
+	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
+							  keys);
+	while (!OidIsValid(result) &&
+		   HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (row->classid == RelationRelationId &&
+			row->deptype == DEPENDENCY_INTERNAL &&
+			may_be_factor_table(row->objid, side, owner))
+			result = row->objid;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return result;
+}
+
+/* Does a table hang on some relation, as on a model? */
+static bool
+is_dependent(Oid table)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+	bool		result = false;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(table));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2,
+							  keys);
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+
+		result = row->refclassid == RelationRelationId &&
+			row->deptype == DEPENDENCY_INTERNAL;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return result;
+}
+
+Oid
+find_factor_table(Relation model, AlsSide side, const char *name)
+{
+	Oid			owner = model->rd_rel->relowner;
+	Oid			table = find_dependent(RelationGetRelid(model), side, owner);
+
+	if (OidIsValid(table))
+		return table;
+	/* a dump does not carry what depends on what */
+	table = get_relname_relid(name, RelationGetNamespace(model));
+	return may_be_factor_table(table, side, owner) && !is_dependent(table) ?
+		table : InvalidOid;
+}
+
+AlsFeedback
+factor_table_feedback(Oid table)
+{
+	return get_attnum(table, "bias") != InvalidAttrNumber ? ALS_EXPLICIT :
+		ALS_IMPLICIT;
+}
+
+/* Raises for a table with something that the swap goes around. */
+static void
+reject_replacing(Relation table, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot replace the contents of factor table \"%s\"",
+					RelationGetRelationName(table)),
+			 errdetail("%s", detail),
+			 errhint("Drop that, or train under another name.")));
+}
+
+/* Raises for foreign keys from or to the table, which are made of triggers. */
+static void
+check_foreign_keys(Relation table)
+{
+	const TriggerDesc *triggers = table->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+	{
+		const Trigger *trigger = &triggers->triggers[i];
+		int			type = RI_FKey_trigger_type(trigger->tgfoid);
+
+		if (type == RI_TRIGGER_FK)
+			reject_replacing(table,
+							 psprintf("Its foreign key \"%s\" would not be checked.",
+									  get_constraint_name(trigger->tgconstraint)));
+		if (type == RI_TRIGGER_PK)
+			reject_replacing(table,
+							 psprintf("Foreign key \"%s\" of table \"%s\" refers to it, and would not be checked.",
+									  get_constraint_name(trigger->tgconstraint),
+									  get_rel_name(trigger->tgconstrrelid)));
+	}
+}
+
+/*
+ * Raises for an index that could refuse the rows when all work is done: a
+ * unique one of other columns than the id, or one of an exclusion constraint.
+ */
+static void
+check_indexes(Relation table, const FactorColumns *columns)
+{
+	List	   *indexes = RelationGetIndexList(table);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		HeapTuple	tuple = SearchSysCache1(INDEXRELID,
+											ObjectIdGetDatum(lfirst_oid(cell)));
+		Form_pg_index index;
+		bool		refuses;
+
+		if (!HeapTupleIsValid(tuple))
+			continue;
+		index = (Form_pg_index) GETSTRUCT(tuple);
+		refuses = index->indisexclusion ||
+			(index->indisunique &&
+			 (index->indnkeyatts != 1 ||
+			  index->indkey.values[0] != columns->id));
+		ReleaseSysCache(tuple);
+		if (refuses)
+			reject_replacing(table,
+							 psprintf("Its index \"%s\" may refuse what is trained.",
+									  get_rel_name(lfirst_oid(cell))));
+	}
+	list_free(indexes);
+}
+
+void
+claim_factor_table(Relation model, const ModelRun *run, AlsSide side)
+{
+	FactorColumns columns;
+	Relation	table = factor_table_open(model, run, side,
+										  ShareUpdateExclusiveLock, &columns);
+	TupleDesc	desc = RelationGetDescr(table);
+
+	CheckTableNotInUse(table, "als_train");
+	if (table->rd_rel->relispartition)
+		reject_replacing(table, "It is a partition.");
+	if (table->rd_rules != NULL)
+		reject_replacing(table, "It has a rule, which would not be applied.");
+	if (desc->constr != NULL && desc->constr->num_check > 0)
+		reject_replacing(table,
+						 psprintf("Its constraint \"%s\" would not be checked.",
+								  desc->constr->check[0].ccname));
+	for (int i = 0; i < desc->natts; i++)
+		if (!TupleDescAttr(desc, i)->attisdropped &&
+			TupleDescAttr(desc, i)->attgenerated != '\0')
+			reject_replacing(table,
+							 psprintf("Its column \"%s\" is generated.",
+									  NameStr(TupleDescAttr(desc, i)->attname)));
+	check_foreign_keys(table);
+	check_indexes(table, &columns);
+	table_close(table, NoLock);
+}
+
+/* An id as text, or how it begins. */
+static char *
+quoted_id(const IdType *type, Datum id)
+{
+	char	   *text = id_to_text(type, id);
+	int			length = strlen(text);
+
+	if (length > QUOTED_BYTES)
+		return psprintf("%.*s...", pg_mbcliplen(text, length, QUOTED_BYTES),
+						text);
+	return text;
+}
+
+/* Says what was going on when an id did not fit. */
+static void
+fitting_error_context(void *arg)
+{
+	const char *const *words = arg;
+
+	errhint("A retraining keeps the columns of a model's tables. Cast the ids in a SELECT, drop the model first, or train under another name.");
+	errcontext("storing %s ids as %s", words[0], words[1]);
+}
+
+/* Raises unless the type modifier of the column leaves all ids as they are. */
+static void
+check_modifier(Relation model, AlsSide side, const IdType *column,
+			   int32 typmod, const RatedIds *ids)
+{
+	MemoryContext context;
+	MemoryContext old;
+	ErrorContextCallback callback;
+	const char *words[2];
+	IdCast		coerce;
+
+	if (!id_modifier_init(&coerce, column->type, CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						side_names[side], RelationGetRelationName(model),
+						format_type_with_typemod(column->type, column->typmod),
+						format_type_with_typemod(column->type, typmod)),
+				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+	words[0] = side_names[side];
+	words[1] = format_type_with_typemod(column->type, column->typmod);
+	callback.callback = fitting_error_context;
+	callback.arg = words;
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	context = AllocSetContextCreate(CurrentMemoryContext, "als ids",
+									ALLOCSET_SMALL_SIZES);
+	for (uint32 i = 0; i < ids->size; i++)
+	{
+		Datum		stored;
+
+		CHECK_FOR_INTERRUPTS();
+		old = MemoryContextSwitchTo(context);
+		stored = id_cast(&coerce, column->collation, ids->ids[i],
+						 column->typmod, false);
+		if (!id_equal(column, stored, ids->ids[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("%s id %s does not fit into type %s",
+							side_names[side], quoted_id(column, ids->ids[i]),
+							words[1])));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
+	}
+	MemoryContextDelete(context);
+	error_context_stack = callback.previous;
+}
+
+/* Do two collations tell the same texts apart? */
+static bool
+same_equality(Oid a, Oid b)
+{
+	return a == b ||
+		(OidIsValid(a) && OidIsValid(b) &&
+		 get_collation_isdeterministic(a) && get_collation_isdeterministic(b));
+}
+
+void
+check_ids_fit(Relation model, const ModelRun *run, AlsSide side,
+			  const IdType *type, const RatedIds *ids)
+{
+	FactorColumns columns;
+	IdType		column;
+	Relation	table = factor_table_open(model, run, side,
+										  ShareUpdateExclusiveLock, &columns);
+
+	factor_table_id_type(table, &columns, &column, CurrentMemoryContext);
+	table_close(table, NoLock);
+	if (column.type != type->type)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						side_names[side], RelationGetRelationName(model),
+						format_type_be(column.type),
+						format_type_be(type->type)),
+				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+	if (!same_equality(column.collation, type->collation))
+		ereport(ERROR,
+				(errcode(ERRCODE_COLLATION_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of collation \"%s\" and not \"%s\"",
+						side_names[side], RelationGetRelationName(model),
+						get_collation_name(column.collation),
+						get_collation_name(type->collation)),
+				 errdetail("Ids that one of them tells apart are equal by the other."),
+				 errhint("Add COLLATE to the ids in a SELECT, drop the model first, or train under another name.")));
+	if (column.typmod >= 0 && column.typmod != type->typmod)
+		check_modifier(model, side, &column, type->typmod, ids);
+}
+
+void
+check_id_lengths(AlsSide side, const IdType *type, const RatedIds *ids)
+{
+	bool		compressed = type->typlen == -1 &&
+		get_typstorage(type->type) != TYPSTORAGE_PLAIN;
+
+	/* a hash index has no limit, and what is not a varlena is short */
+	if (type->typlen != -1 || !OidIsValid(type->compare.fn_oid))
+		return;
+	for (uint32 i = 0; i < ids->size; i++)
+	{
+		Size		bytes = VARSIZE_ANY(DatumGetPointer(ids->ids[i]));
+
+		if (MAXALIGN(sizeof(IndexTupleData) + bytes) <= INDEX_ROW_BYTES)
+			continue;
+		CHECK_FOR_INTERRUPTS();
+		if (compressed)
+		{
+			Datum		value = toast_compress_datum(ids->ids[i],
+													 InvalidCompressionMethod);
+
+			if (DatumGetPointer(value) != NULL)
+			{
+				bytes = VARSIZE_ANY(DatumGetPointer(value));
+				pfree(DatumGetPointer(value));
+			}
+		}
+		if (MAXALIGN(sizeof(IndexTupleData) + bytes) > INDEX_ROW_BYTES)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("%s id %s is too long", side_names[side],
+							quoted_id(type, ids->ids[i])),
+					 errdetail("It takes %zu bytes, compressed if that helps; an index has room for %zu.",
+							   bytes,
+							   INDEX_ROW_BYTES - sizeof(IndexTupleData)),
+					 errhint("Shorten the ids in a SELECT, with md5() for example.")));
+	}
+}

@@ -1,0 +1,36 @@
+/*
+ * model_check.h
+ *	  What a training finds: tables that it may take over, and whether it may
+ *	  replace what they contain with the ids that it has read.
+ */
+#ifndef ALS_MODEL_CHECK_H
+#define ALS_MODEL_CHECK_H
+
+#include "model/model.h"
+
+/*
+ * The factor table of a model without runs: one that a run knew which is no
+ * longer there, or one that a dump without data has restored; InvalidOid if
+ * there is none.
+ */
+extern Oid	find_factor_table(Relation model, AlsSide side, const char *name);
+
+/* The feedback that a factor table has the columns for */
+extern AlsFeedback factor_table_feedback(Oid table);
+
+/*
+ * Locks the factor table of a run so that until the swap nobody changes what
+ * is checked of it, and raises if its contents may not be replaced.
+ */
+extern void claim_factor_table(Relation model, const ModelRun *run,
+							   AlsSide side);
+
+/* Raises unless the ids can be stored in the claimed factor table. */
+extern void check_ids_fit(Relation model, const ModelRun *run, AlsSide side,
+						  const IdType *type, const RatedIds *ids);
+
+/* Raises for an id that is too long for an index, if it will be in one. */
+extern void check_id_lengths(AlsSide side, const IdType *type,
+							 const RatedIds *ids);
+
+#endif							/* ALS_MODEL_CHECK_H */

@@ -1,0 +1,289 @@
+/*
+ * run_row.c
+ *	  A training run as a row of als_model.
+ *
+ * A table stays one OF als_model in ways that move its columns: attributes that
+ * were dropped before count in the numbers of those that follow, and whoever
+ * owns a table chooses their types.  So columns are found by name and type in
+ * each relation that is read and in each type that is formed, and a relation
+ * that has others is no model.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/htup_details.h"
+#include "access/tableam.h"
+#include "catalog/pg_type.h"
+#include "executor/tuptable.h"
+#include "funcapi.h"
+#include "model/run_row.h"
+#include "utils/builtins.h"
+#include "utils/rel.h"
+
+/* The columns of als_model, in the order of ModelColumn */
+static const struct
+{
+	const char *name;
+	Oid			type;
+}			columns_of_type[MODEL_COLUMNS] = {
+	{"run", INT4OID},
+	{"trained_at", TIMESTAMPTZOID},
+	{"source", TEXTOID},
+	{"user_column", TEXTOID},
+	{"item_column", TEXTOID},
+	{"rating_column", TEXTOID},
+	{"feedback", TEXTOID},
+	{"factors", INT4OID},
+	{"regularization", FLOAT8OID},
+	{"regularization_scaling", FLOAT8OID},
+	{"alpha", FLOAT8OID},
+	{"nonnegative", BOOLOID},
+	{"iterations", INT4OID},
+	{"solver", TEXTOID},
+	{"cg_steps", INT4OID},
+	{"tolerance", FLOAT8OID},
+	{"validation", TEXTOID},
+	{"validation_fraction", FLOAT8OID},
+	{"validation_seed", INT8OID},
+	{"validation_metric", TEXTOID},
+	{"validation_k", INT4OID},
+	{"patience", INT4OID},
+	{"seed", INT8OID},
+	{"warm_start", BOOLOID},
+	{"workers", INT4OID},
+	{"users", INT8OID},
+	{"items", INT8OID},
+	{"ratings", INT8OID},
+	{"mean_rating", FLOAT8OID},
+	{"loss", FLOAT8OID},
+	{"losses", FLOAT8ARRAYOID},
+	{"validation_curve", FLOAT8ARRAYOID},
+	{"best_iteration", INT4OID},
+	{"seconds", FLOAT8OID},
+	{"user_factors", REGCLASSOID},
+	{"item_factors", REGCLASSOID},
+};
+
+/* Where they are in a relation or type, by ModelColumn less 1 */
+typedef struct RunColumns
+{
+	AttrNumber	numbers[MODEL_COLUMNS];
+} RunColumns;
+
+/* A row of a model's table */
+typedef struct RunRow
+{
+	Relation	model;
+	RunColumns	columns;
+	TupleTableSlot *slot;
+} RunRow;
+
+/* Finds the columns; false unless they are these and no others. */
+static bool
+find_columns(TupleDesc desc, RunColumns *columns)
+{
+	int			found = 0;
+
+	memset(columns, 0, sizeof(*columns));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		int			column = 0;
+
+		if (attribute->attisdropped)
+			continue;
+		while (column < MODEL_COLUMNS &&
+			   strcmp(NameStr(attribute->attname),
+					  columns_of_type[column].name) != 0)
+			column++;
+		if (column == MODEL_COLUMNS ||
+			attribute->atttypid != columns_of_type[column].type)
+			return false;
+		columns->numbers[column] = attribute->attnum;
+		found++;
+	}
+	return found == MODEL_COLUMNS;
+}
+
+void
+run_check_type(TupleDesc type)
+{
+	RunColumns	columns;
+
+	if (!find_columns(type, &columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("type als_model does not have the columns that it was created with"),
+				 errhint("Create the extension als anew.")));
+}
+
+/* The value of a column. */
+static Datum
+run_value(const RunRow *row, ModelColumn column, bool *isnull)
+{
+	return slot_getattr(row->slot, row->columns.numbers[column - 1], isnull);
+}
+
+/* A text column, copied; NULL if it is null. */
+static char *
+run_text(const RunRow *row, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = run_value(row, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+/* Raises for a row of the model's table that als_train cannot have written. */
+pg_noreturn static void
+reject_run(const RunRow *row, ModelColumn column)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATA_CORRUPTED),
+			 errmsg("the newest row of model \"%s\" is not a training run",
+					RelationGetRelationName(row->model)),
+			 errdetail("Its column \"%s\" does not make sense.",
+					   columns_of_type[column - 1].name),
+			 errhint("Delete the row; the run before it serves then, or a training makes a new one.")));
+}
+
+/* A parameter that is finite and not negative, or raises. */
+static double
+run_parameter(const RunRow *row, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = run_value(row, column, &isnull);
+
+	if (isnull || !isfinite(DatumGetFloat8(value)) || DatumGetFloat8(value) < 0)
+		reject_run(row, column);
+	return DatumGetFloat8(value);
+}
+
+/* A number of rows, or raises. */
+static int64
+run_count(const RunRow *row, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = run_value(row, column, &isnull);
+
+	if (isnull || DatumGetInt64(value) < 0)
+		reject_run(row, column);
+	return DatumGetInt64(value);
+}
+
+/* A table, or InvalidOid. */
+static Oid
+run_table(const RunRow *row, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = run_value(row, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+/* Reads what serving needs, but for the run's number. */
+static void
+read_run(const RunRow *row, ModelRun *run)
+{
+	bool		isnull;
+	char	   *feedback = run_text(row, MODEL_FEEDBACK);
+	Datum		value;
+
+	if (feedback != NULL && strcmp(feedback, "implicit") == 0)
+		run->feedback = ALS_IMPLICIT;
+	else if (feedback != NULL && strcmp(feedback, "explicit") == 0)
+		run->feedback = ALS_EXPLICIT;
+	else
+		reject_run(row, MODEL_FEEDBACK);
+
+	value = run_value(row, MODEL_FACTORS, &isnull);
+	run->factors = isnull ? 0 : DatumGetInt32(value);
+	if (run->factors < 1 || run->factors > ALS_MAX_FACTORS)
+		reject_run(row, MODEL_FACTORS);
+	run->regularization = run_parameter(row, MODEL_REGULARIZATION);
+	run->regularization_scaling =
+		run_parameter(row, MODEL_REGULARIZATION_SCALING);
+	value = run_value(row, MODEL_NONNEGATIVE, &isnull);
+	run->nonnegative = !isnull && DatumGetBool(value);
+	if (run->feedback == ALS_IMPLICIT)
+		run->alpha = run_parameter(row, MODEL_ALPHA);
+
+	value = run_value(row, MODEL_MEAN_RATING, &isnull);
+	if (run->feedback == ALS_EXPLICIT && isnull)
+		reject_run(row, MODEL_MEAN_RATING);
+	run->mean_rating = isnull ? 0 : (float) DatumGetFloat8(value);
+	if (!isfinite(run->mean_rating))
+		reject_run(row, MODEL_MEAN_RATING);
+
+	run->source = run_text(row, MODEL_SOURCE);
+	run->user_column = run_text(row, MODEL_USER_COLUMN);
+	run->item_column = run_text(row, MODEL_ITEM_COLUMN);
+	run->rating_column = run_text(row, MODEL_RATING_COLUMN);
+	if (run->source != NULL && run->user_column == NULL)
+		reject_run(row, MODEL_USER_COLUMN);
+	if (run->source != NULL && run->item_column == NULL)
+		reject_run(row, MODEL_ITEM_COLUMN);
+	run->rows[ALS_USERS] = run_count(row, MODEL_USERS);
+	run->rows[ALS_ITEMS] = run_count(row, MODEL_ITEMS);
+	run->factor_tables[ALS_USERS] = run_table(row, MODEL_USER_FACTORS);
+	run->factor_tables[ALS_ITEMS] = run_table(row, MODEL_ITEM_FACTORS);
+}
+
+bool
+model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
+{
+	RunRow		row = {.model = model};
+	TupleTableSlot *newest;
+	TableScanDesc scan;
+	bool		isnull;
+
+	memset(run, 0, sizeof(*run));
+	if (!find_columns(RelationGetDescr(model), &row.columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				 errmsg("\"%s\" is not an als model",
+						RelationGetRelationName(model)),
+				 errdetail("Its columns are not those of the type als_model."),
+				 errhint("Drop it and train the model again.")));
+
+	row.slot = table_slot_create(model, NULL);
+	newest = table_slot_create(model, NULL);
+	scan = table_beginscan(model, snapshot, 0, NULL);
+	while (table_scan_getnextslot(scan, ForwardScanDirection, row.slot))
+	{
+		int32		number = DatumGetInt32(run_value(&row, MODEL_RUN, &isnull));
+
+		if (!isnull && number > run->run)
+		{
+			run->run = number;
+			ExecCopySlot(newest, row.slot);
+		}
+	}
+	table_endscan(scan);
+	ExecDropSingleTupleTableSlot(row.slot);
+
+	row.slot = newest;
+	if (run->run > 0)
+		read_run(&row, run);
+	ExecDropSingleTupleTableSlot(newest);
+	return run->run > 0;
+}
+
+Datum
+run_form(TupleDesc type, const Datum *values, const bool *nulls)
+{
+	Datum	   *row_values = palloc0(type->natts * sizeof(Datum));
+	bool	   *row_nulls = palloc(type->natts * sizeof(bool));
+	RunColumns	columns;
+
+	run_check_type(type);
+	find_columns(type, &columns);
+	memset(row_nulls, true, type->natts * sizeof(bool));
+	for (int column = 0; column < MODEL_COLUMNS; column++)
+	{
+		row_values[columns.numbers[column] - 1] = values[column];
+		row_nulls[columns.numbers[column] - 1] = nulls[column];
+	}
+	return HeapTupleGetDatum(heap_form_tuple(type, row_values, row_nulls));
+}

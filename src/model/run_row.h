@@ -1,0 +1,100 @@
+/*
+ * run_row.h
+ *	  A training run as a row of als_model: which columns there are, reading
+ *	  the newest row of a model's table, and forming a new one.
+ */
+#ifndef ALS_RUN_ROW_H
+#define ALS_RUN_ROW_H
+
+#include "access/tupdesc.h"
+#include "core/als_core.h"
+#include "utils/relcache.h"
+#include "utils/snapshot.h"
+
+/* Columns of type als_model, in the order of sql/als--1.0.sql */
+typedef enum ModelColumn
+{
+	MODEL_RUN = 1,
+	MODEL_TRAINED_AT,
+	MODEL_SOURCE,
+	MODEL_USER_COLUMN,
+	MODEL_ITEM_COLUMN,
+	MODEL_RATING_COLUMN,
+	MODEL_FEEDBACK,
+	MODEL_FACTORS,
+	MODEL_REGULARIZATION,
+	MODEL_REGULARIZATION_SCALING,
+	MODEL_ALPHA,
+	MODEL_NONNEGATIVE,
+	MODEL_ITERATIONS,
+	MODEL_SOLVER,
+	MODEL_CG_STEPS,
+	MODEL_TOLERANCE,
+	MODEL_VALIDATION,
+	MODEL_VALIDATION_FRACTION,
+	MODEL_VALIDATION_SEED,
+	MODEL_VALIDATION_METRIC,
+	MODEL_VALIDATION_K,
+	MODEL_PATIENCE,
+	MODEL_SEED,
+	MODEL_WARM_START,
+	MODEL_WORKERS,
+	MODEL_USERS,
+	MODEL_ITEMS,
+	MODEL_RATINGS,
+	MODEL_MEAN_RATING,
+	MODEL_LOSS,
+	MODEL_LOSSES,
+	MODEL_VALIDATION_CURVE,
+	MODEL_BEST_ITERATION,
+	MODEL_SECONDS,
+	MODEL_USER_FACTORS,
+	MODEL_ITEM_FACTORS
+} ModelColumn;
+
+#define MODEL_COLUMNS MODEL_ITEM_FACTORS
+
+/* What serving needs of a training run */
+typedef struct ModelRun
+{
+	int32		run;			/* 0: the model has never been trained */
+	AlsFeedback feedback;
+	int			factors;
+	double		regularization;
+	double		regularization_scaling; /* nu */
+	bool		nonnegative;
+	double		alpha;			/* 0 if explicit */
+	float		mean_rating;
+	char	   *source;			/* NULL: trained by the aggregate */
+	char	   *user_column;
+	char	   *item_column;
+	char	   *rating_column;	/* NULL: every row counts 1 */
+	int64		rows[2];		/* by AlsSide, as trained */
+	Oid			factor_tables[2];	/* by AlsSide */
+} ModelRun;
+
+/* Do two readings of the newest run name the same factors? */
+static inline bool
+run_is_same(const ModelRun *a, const ModelRun *b)
+{
+	return a->run == b->run && a->feedback == b->feedback &&
+		a->factors == b->factors &&
+		a->factor_tables[ALS_USERS] == b->factor_tables[ALS_USERS] &&
+		a->factor_tables[ALS_ITEMS] == b->factor_tables[ALS_ITEMS];
+}
+
+/* Raises unless the type's columns are those that this library knows. */
+extern void run_check_type(TupleDesc type);
+
+/*
+ * The newest run that the snapshot sees, in the current memory context; false
+ * if there is none.  The model's table is open; raises if its columns are not
+ * those of als_model.
+ */
+extern bool model_newest_run(Relation model, Snapshot snapshot,
+							 ModelRun *run);
+
+/* A row of the type from values and nulls by column. */
+extern Datum run_form(TupleDesc type, const Datum *values, const bool *nulls);
+
+#endif							/* ALS_RUN_ROW_H */

@@ -1,0 +1,170 @@
+/*
+ * shared_registry.c
+ *	  The struct in shared memory by which backends find each other's pieces.
+ *
+ * PostgreSQL 17 and later have a registry for such, and create it when it is
+ * first asked for.  Before, it has to be asked for when the server starts, by
+ * way of shared_preload_libraries.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "common/subtransaction.h"
+#include "model/shared_registry.h"
+#include "storage/ipc.h"
+#include "storage/shmem.h"
+
+#define REGISTRY_NAME "als"
+
+static SharedRegistry *registry = NULL;
+
+SharedRegistry *
+registry_there(void)
+{
+	return registry;
+}
+
+int
+try_shared_memory(bool (*step) (void *arg), void *arg)
+{
+	ErrorData  *error;
+
+	if (IsInParallelMode())
+	{
+		step(arg);
+		return 0;
+	}
+	if (in_subtransaction(step, arg, &error))
+		return 0;
+
+	/*
+	 * A lack of resources, or what an earlier one has left in the registry of
+	 * PostgreSQL 17 and later: an entry without its segment
+	 */
+	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
+		ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) &&
+		error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
+		ReThrowError(error);
+	return error->sqlerrcode;
+}
+
+/* Initializes the struct, of which only the lock's address is known. */
+static void
+init_registry(void *memory)
+{
+	SharedRegistry *new_control = memory;
+
+	memset(new_control, 0, sizeof(SharedRegistry));
+	new_control->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&new_control->lock, new_control->tranche);
+	ConditionVariableInit(&new_control->made);
+	for (int i = 0; i < SHARED_SLOTS; i++)
+		new_control->slots[i].handle = DSM_HANDLE_INVALID;
+}
+
+#if ALS_HAVE_DSM_REGISTRY
+
+void
+registry_request(void)
+{
+}
+
+bool
+registry_possible(void)
+{
+	return true;
+}
+
+/* Finds the struct, or creates it, for which the disk may be full. */
+static bool
+find_in_registry(void *arg)
+{
+	bool		found;
+
+	registry = GetNamedDSMSegment(REGISTRY_NAME, sizeof(SharedRegistry),
+								 init_registry, &found);
+	LWLockRegisterTranche(registry->tranche, REGISTRY_NAME);
+	return true;
+}
+
+SharedRegistry *
+registry_find(bool required)
+{
+	/* in parallel mode a failure could not be undone */
+	if (registry == NULL && !IsInParallelMode())
+	{
+		int			code = try_shared_memory(find_in_registry, NULL);
+
+		/* without room on the disk, or in the registry, nobody has it */
+		if (required && code != 0 && code != ERRCODE_DISK_FULL &&
+			code != ERRCODE_INTERNAL_ERROR)
+			ereport(ERROR,
+					(errcode(code),
+					 errmsg("could not map the shared memory of als")));
+	}
+	return registry;
+}
+
+#else
+
+static shmem_startup_hook_type previous_startup_hook = NULL;
+
+/* Hook: creates the struct when the server starts, or finds it. */
+static void
+create_control(void)
+{
+	bool		found;
+
+	if (previous_startup_hook != NULL)
+		previous_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	registry = ShmemInitStruct(REGISTRY_NAME, sizeof(SharedRegistry), &found);
+	if (!found)
+		init_registry(registry);
+	LWLockRelease(AddinShmemInitLock);
+	LWLockRegisterTranche(registry->tranche, REGISTRY_NAME);
+}
+
+#if ALS_HAVE_SHMEM_REQUEST_HOOK
+
+static shmem_request_hook_type previous_request_hook = NULL;
+
+/* Hook: asks for the struct's memory. */
+static void
+request_control(void)
+{
+	if (previous_request_hook != NULL)
+		previous_request_hook();
+	RequestAddinShmemSpace(sizeof(SharedRegistry));
+}
+
+#endif
+
+void
+registry_request(void)
+{
+	if (!process_shared_preload_libraries_in_progress)
+		return;
+#if ALS_HAVE_SHMEM_REQUEST_HOOK
+	previous_request_hook = shmem_request_hook;
+	shmem_request_hook = request_control;
+#else
+	RequestAddinShmemSpace(sizeof(SharedRegistry));
+#endif
+	previous_startup_hook = shmem_startup_hook;
+	shmem_startup_hook = create_control;
+}
+
+bool
+registry_possible(void)
+{
+	return registry != NULL;
+}
+
+SharedRegistry *
+registry_find(bool required)
+{
+	return registry;
+}
+
+#endif

@@ -1,0 +1,84 @@
+/*
+ * csr_blocks.h
+ *	  All ratings sorted by user and, once more, by item, in blocks of whole
+ *	  rows: in memory as far as the budget goes, in temporary files beyond.
+ */
+#ifndef ALS_CSR_BLOCKS_H
+#define ALS_CSR_BLOCKS_H
+
+#include "common/arena.h"
+#include "core/als_core.h"
+#include "ratings/ratings.h"
+#include "storage/sharedfileset.h"
+
+/*
+ * One side's ratings in compressed sparse row form.  Row r's entries are
+ * [row_start[r], row_start[r + 1]) of the side's entries, which are in memory
+ * behind entries_offset or, if spilled, are all that the side's file holds.
+ */
+typedef struct SideBlocks
+{
+	uint32		nrows;
+	uint32		nblocks;
+	uint64		largest_block;	/* entries, before duplicates were merged */
+	size_t		row_start_offset;	/* uint64 [nrows + 1] */
+	size_t		first_row_offset;	/* uint32 [nblocks + 1] */
+	size_t		entries_offset; /* AlsEntry [nratings], 0 if spilled */
+} SideBlocks;
+
+/* What lies at the start of the arena; offsets count from here */
+typedef struct RatingBlocks
+{
+	bool		spilled;
+	uint64		nratings;		/* pairs, duplicates merged */
+	double		mean;			/* of the ratings */
+	SideBlocks	sides[2];		/* by AlsSide */
+	SharedFileSet fileset;		/* if spilled */
+} RatingBlocks;
+
+typedef struct BlockReader BlockReader;
+
+/* Bytes of triplets that may be collected if all is to stay in budget bytes. */
+extern size_t blocks_triplet_memory(size_t budget);
+
+/*
+ * Sorts a finished collection and uses it up.  Duplicate pairs add up for
+ * implicit feedback and average for explicit.
+ */
+extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
+						 size_t budget, bool shared);
+
+/*
+ * Merges duplicates in a row that is sorted by column, in place; returns what
+ * is left.
+ */
+extern uint64 merge_duplicates(AlsEntry *entries, uint64 size,
+							   AlsFeedback feedback);
+
+static inline const uint64 *
+blocks_row_start(const RatingBlocks *blocks, AlsSide side)
+{
+	return (const uint64 *) ((const char *) blocks +
+							 blocks->sides[side].row_start_offset);
+}
+
+static inline const uint32 *
+blocks_first_row(const RatingBlocks *blocks, AlsSide side)
+{
+	return (const uint32 *) ((const char *) blocks +
+							 blocks->sides[side].first_row_offset);
+}
+
+/* Makes files of spilled ratings a worker's too, before it reads them. */
+extern void blocks_attach(Arena *arena);
+
+/* Each process reads blocks on its own. */
+extern BlockReader *blocks_reader(Arena *arena, AlsSide side);
+extern AlsRows blocks_read(BlockReader *reader, uint32 block);
+
+/* The rows [first, last), all of one block. */
+extern AlsRows blocks_read_rows(BlockReader *reader, uint32 first,
+								uint32 last);
+extern void blocks_reader_close(BlockReader *reader);
+
+#endif							/* ALS_CSR_BLOCKS_H */

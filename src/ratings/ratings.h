@@ -1,0 +1,110 @@
+/*
+ * ratings.h
+ *	  A source of ratings turned into (user, item, rating) triplets of dense
+ *	  indices.
+ */
+#ifndef ALS_RATINGS_H
+#define ALS_RATINGS_H
+
+#include <math.h>
+
+#include "common/idmap.h"
+#include "core/als_core.h"
+#include "executor/tuptable.h"
+
+/* One rating as collected: the indices are in order of arrival. */
+typedef struct Rating
+{
+	uint32		user;
+	uint32		item;
+	float4		rating;
+} Rating;
+
+/* One side's ids after collection, in order of falling popularity */
+typedef struct RatedIds
+{
+	uint32		size;
+	Datum	   *ids;			/* [size], final order */
+	uint64	   *counts;			/* [size] ratings, duplicates counted */
+	uint32	   *order;			/* [size] order of arrival -> final */
+} RatedIds;
+
+typedef struct Ratings Ratings;
+
+/* Is a rating finite, and so its value of type real, which is 0 only for 0? */
+static inline bool
+rating_is_real(double rating)
+{
+	float4		value = (float4) rating;
+
+	return isfinite(value) && (value != 0 || rating == 0);
+}
+
+/* Where ratings come from; column names are not quoted */
+typedef struct RatingSource
+{
+	const char *source;			/* relation name or SELECT, as given */
+	const char *user_column;
+	const char *item_column;
+	const char *rating_column;	/* NULL: every row counts 1 */
+	const char *condition;		/* on the rows to read; NULL: all */
+	const struct SourceReader *reader;	/* of a model's source; NULL: given */
+} RatingSource;
+
+/*
+ * Starts a collection in a memory context of its own below parent, keeping at
+ * most memory bytes of triplets and a temporary file beyond that.  The names
+ * of the columns are for messages.
+ */
+extern Ratings *ratings_begin(MemoryContext parent, const IdType *user_type,
+							  const IdType *item_type,
+							  const RatingSource *names, size_t memory);
+
+/* Adds one row; raises for NULL ids and for ratings that are not finite. */
+extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
+						Datum item, bool item_null,
+						double rating, bool rating_null);
+
+/* From now on it may be walked over as often as one likes. */
+extern void ratings_keep(Ratings *ratings);
+
+/* Ends the collection, once, and gives final indices to both sides. */
+extern void ratings_finish(Ratings *ratings);
+
+extern uint64 ratings_count(const Ratings *ratings);
+extern bool ratings_spilled(const Ratings *ratings);
+extern const RatedIds *ratings_users(const Ratings *ratings);
+extern const RatedIds *ratings_items(const Ratings *ratings);
+extern IdMap *ratings_user_map(const Ratings *ratings);
+extern IdMap *ratings_item_map(const Ratings *ratings);
+
+/*
+ * Walks over all ratings with their final indices: returns a batch and its
+ * size, 0 at the end, when the triplets' memory or file has been freed.  If they
+ * are kept, the next call begins again.
+ */
+extern Rating *ratings_next(Ratings *ratings, size_t *size);
+
+/*
+ * Closes the temporary file, if there is one: to be called where ratings may
+ * not be walked over to the end, unless it is an error that prevents it.
+ */
+extern void ratings_close(Ratings *ratings);
+
+/*
+ * The indices in a map that a side's ids have, converted from their type, in
+ * final order; NOT_THERE for ids that it lacks and may not be added.  Ids that
+ * become the same one are one row from then on, so that no index comes twice.
+ * To be called before the ratings are walked over.
+ */
+#define NOT_THERE PG_UINT32_MAX
+extern uint32 *ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map,
+							   bool add);
+
+/* Raises that there is nothing to train from. */
+extern void reject_no_ratings(void);
+
+/* Raises that an id type has no equality or hash to count by. */
+extern void reject_unhashable(Oid type, const char *column);
+
+#endif							/* ALS_RATINGS_H */

@@ -1,0 +1,583 @@
+/*
+ * source.c
+ *	  What a model is trained from: a relation or a SELECT.
+ *
+ * Either becomes a FROM clause with the alias "ratings"; columns are read
+ * from there by name.  All that is read of a source, given or stored with a
+ * model, goes through source_begin, source_prepare and source_execute: one
+ * SELECT, as the caller, read-only.  Functions that it calls do as they always
+ * do.
+ *
+ * Ratings to train from or to evaluate on are one query that is run to
+ * completion into a receiver of our own: it may use a parallel plan, and
+ * nothing is materialised.
+ */
+#include "compat.h"
+
+#include <ctype.h>
+
+#include "access/transam.h"
+#include "access/xact.h"
+#include "catalog/namespace.h"
+#include "catalog/pg_type.h"
+#include "common/progress.h"
+#include "lib/stringinfo.h"
+#include "nodes/makefuncs.h"
+#include "nodes/nodeFuncs.h"
+#include "parser/parse_coerce.h"
+#include "parser/parser.h"
+#include "parser/scansup.h"
+#include "ratings/holdout.h"
+#include "ratings/source.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/ruleutils.h"
+#include "utils/snapmgr.h"
+#include "utils/varlena.h"
+
+/* Where the rows of the query go */
+typedef struct RatingsReceiver
+{
+	DestReceiver pub;
+	Ratings    *ratings;
+	Ratings    *held_out;		/* NULL: nothing is set aside */
+	Holdout    *holdout;		/* what is, then */
+	MemoryContext row_context;	/* for that, reset for every row */
+	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
+	uint64		rows;			/* so far */
+} RatingsReceiver;
+
+/* How many rows are read before others see that */
+#define PROGRESS_ROWS 65536
+
+/*
+ * Is the text a relation's name, which has nothing but identifiers and dots?
+ * PostgreSQL takes any text without blanks for an identifier: VALUES(1,2,3).
+ */
+static bool
+is_name(const char *text)
+{
+	List	   *names;
+	bool		quoted = false;
+
+	for (const char *c = text; *c != '\0'; c++)
+	{
+		if (*c == '"')
+			quoted = !quoted;
+		else if (!quoted && !isalnum((unsigned char) *c) &&
+				 !IS_HIGHBIT_SET(*c) && !scanner_isspace(*c) &&
+				 strchr("_$.", *c) == NULL)
+			return false;
+	}
+	return SplitIdentifierString(pstrdup(text), '.', &names) && names != NIL;
+}
+
+/* Says that a source does not parse, with the place in its own text. */
+static void
+parsing_error_context(void *source)
+{
+	int			position = geterrposition();
+
+	if (position > 0)
+	{
+		errposition(0);
+		internalerrposition(position);
+		internalerrquery(source);
+	}
+	errhint("Give the ratings as the name of a table or view, or as a SELECT.");
+}
+
+/* Is there an INTO?  It stands in the first of several SELECTs. */
+static bool
+has_into(const SelectStmt *select)
+{
+	while (select->op != SETOP_NONE)
+		select = select->larg;
+	return select->intoClause != NULL;
+}
+
+/*
+ * The text of the only statement of a query, which has to be a SELECT.  That
+ * the parser takes all of it for one is what makes it safe to put into
+ * parentheses: nothing in it can close them.
+ */
+static char *
+single_select(const char *query)
+{
+	ErrorContextCallback callback;
+	List	   *statements;
+	RawStmt    *statement;
+	char	   *select;
+	size_t		length;
+
+	callback.callback = parsing_error_context;
+	callback.arg = unconstify(char *, query);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+	statements = raw_parser(query, RAW_PARSE_DEFAULT);
+	error_context_stack = callback.previous;
+
+	statement = statements == NIL ? NULL : linitial_node(RawStmt, statements);
+	if (list_length(statements) != 1 || !IsA(statement->stmt, SelectStmt) ||
+		has_into((SelectStmt *) statement->stmt))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("ratings must be a relation or a single SELECT"),
+				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+	/* without a semicolon, or blanks around it */
+	select = pstrdup(query + Max(statement->stmt_location, 0));
+	if (statement->stmt_len > 0)
+		select[statement->stmt_len] = '\0';
+	while (scanner_isspace(*select))
+		select++;
+	length = strlen(select);
+	while (length > 0 && scanner_isspace(select[length - 1]))
+		length--;
+	select[length] = '\0';
+	return select;
+}
+
+/* The relation's quoted and qualified name, after checking what it is. */
+static char *
+qualified_relation(const char *name)
+{
+	List	   *names = textToQualifiedNameList(cstring_to_text(name));
+	RangeVar   *rangevar = makeRangeVarFromNameList(names);
+	/* locked as the query will do, so that it cannot go meanwhile */
+	Oid			relation = RangeVarGetRelid(rangevar, AccessShareLock, true);
+
+	if (!OidIsValid(relation))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation \"%s\" does not exist", name),
+				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+
+	switch (get_rel_relkind(relation))
+	{
+		case RELKIND_RELATION:
+		case RELKIND_PARTITIONED_TABLE:
+		case RELKIND_VIEW:
+		case RELKIND_MATVIEW:
+		case RELKIND_FOREIGN_TABLE:
+			break;
+		default:
+			ereport(ERROR,
+					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
+					 errmsg("cannot read ratings from relation \"%s\"", name),
+					 errdetail("It is not a table, view, materialized view or foreign table."),
+					 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+	}
+	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
+									  get_rel_name(relation));
+}
+
+/*
+ * What can follow FROM, with an alias: a quoted and qualified name, or a query
+ * in parentheses.  *canonical is that without.
+ */
+static char *
+from_clause(const char *source, char **canonical)
+{
+	if (is_name(source))
+	{
+		*canonical = qualified_relation(source);
+		return psprintf("%s AS ratings", *canonical);
+	}
+	*canonical = single_select(source);
+	/* on a line of its own, the parenthesis survives a closing comment */
+	return psprintf("(%s\n) AS ratings", *canonical);
+}
+
+/*
+ * Says what was going on when reading failed, and what the caller can do, who
+ * may not be the one who has chosen the source.
+ */
+static void
+reading_error_context(void *arg)
+{
+	const SourceReading *reading = arg;
+	const SourceReader *reader = reading->reader;
+	int			code = geterrcode();
+
+	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
+	{
+		if (reader == NULL)
+			errhint("The ratings are read with the privileges of the user who calls the function.");
+		else if (reader->without == NULL)
+			errhint("%s reads the model's ratings with the privileges of the user who calls it.",
+					reader->function);
+		else
+			errhint("%s reads the model's ratings with the privileges of the user who calls it; %s does without them.",
+					reader->function, reader->without);
+	}
+	else if (reader != NULL &&
+			 (code == ERRCODE_UNDEFINED_SCHEMA ||
+			  ERRCODE_TO_CATEGORY(code) ==
+			  ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
+	{
+		errdetail("The ratings of model \"%s\" can no longer be read from where it was trained.",
+				  reader->model);
+		if (reader->without == NULL)
+			errhint("Train the model from where its ratings are now.");
+		else
+			errhint("Train the model from where its ratings are now; %s does without them.",
+					reader->without);
+	}
+	errcontext("reading ratings from %s", reading->name);
+}
+
+char *
+source_begin(SourceReading *reading, const char *source,
+			 const SourceReader *reader)
+{
+	char	   *canonical;
+
+	reading->name = source;
+	reading->reader = reader;
+	reading->callback.callback = reading_error_context;
+	reading->callback.arg = reading;
+	reading->callback.previous = error_context_stack;
+	error_context_stack = &reading->callback;
+	reading->from_clause = from_clause(source, &canonical);
+	reading->is_query = reading->from_clause[0] == '(';
+	reading->name = canonical;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	return canonical;
+}
+
+/* Does a query lock rows, itself or in a view? */
+static bool
+locks_rows(Node *node, void *context)
+{
+	if (node == NULL)
+		return false;
+	if (IsA(node, Query))
+		return ((Query *) node)->rowMarks != NIL ||
+			query_tree_walker((Query *) node, locks_rows, context, 0);
+	return expression_tree_walker(node, locks_rows, context);
+}
+
+SPIPlanPtr
+source_prepare(const SourceReading *reading, const char *targets,
+			   const char *tail, int nargs, Oid *types)
+{
+	SPIPlanPtr	plan = SPI_prepare_cursor(psprintf("SELECT %s FROM %s%s",
+												   targets,
+												   reading->from_clause, tail),
+										  nargs, types, CURSOR_OPT_PARALLEL_OK);
+
+	if (plan == NULL)
+		elog(ERROR, "SPI_prepare_cursor failed: %s",
+			 SPI_result_code_string(SPI_result));
+	if (locks_rows((Node *) source_plan(plan)->query_list, NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("ratings must not be read FOR UPDATE or with another lock on rows"),
+				 errhint("Leave the locking clause out, of views as well.")));
+	return plan;
+}
+
+CachedPlanSource *
+source_plan(SPIPlanPtr plan)
+{
+	List	   *sources = SPI_plan_get_plan_sources(plan);
+
+	if (list_length(sources) != 1)
+		elog(ERROR, "a query on ratings has become %d queries",
+			 list_length(sources));
+	return linitial(sources);
+}
+
+void
+source_execute(SPIPlanPtr plan, const Datum *values, DestReceiver *receiver,
+			   bool new_snapshot)
+{
+	int			result;
+
+	if (new_snapshot)
+	{
+		CommandCounterIncrement();
+		PushActiveSnapshot(GetTransactionSnapshot());
+	}
+	if (receiver != NULL)
+	{
+		SPIExecuteOptions options = {0};
+
+		options.read_only = true;
+		options.dest = receiver;
+		result = SPI_execute_plan_extended(plan, &options);
+	}
+	else
+		result = SPI_execute_plan(plan, unconstify(Datum *, values), NULL,
+								  true, 0);
+	if (result < 0)
+		elog(ERROR, "reading ratings failed: %s",
+			 SPI_result_code_string(result));
+	if (new_snapshot)
+		PopActiveSnapshot();
+}
+
+const char *
+source_operand(const char *column, Oid type)
+{
+	if (type < FirstNormalObjectId)
+		return column;
+	return psprintf("%s::%s", column, format_type_be_qualified(type));
+}
+
+const char *
+source_collation(const IdType *type)
+{
+	if (!OidIsValid(type->collation) ||
+		get_collation_isdeterministic(type->collation))
+		return "";
+	return psprintf(" COLLATE %s", generate_collation_name(type->collation));
+}
+
+void
+source_end(SourceReading *reading)
+{
+	SPI_finish();
+	error_context_stack = reading->callback.previous;
+}
+
+bool
+source_is_temporary(const char *source)
+{
+	SourceReading reading;
+	ListCell   *cell;
+	bool		result = false;
+
+	source_begin(&reading, source, NULL);
+	/* views are among these, and what they are made of */
+	foreach(cell, source_plan(source_prepare(&reading, "*", "", 0,
+											 NULL))->relationOids)
+		if (get_rel_persistence(lfirst_oid(cell)) == RELPERSISTENCE_TEMP)
+			result = true;
+	source_end(&reading);
+	return result;
+}
+
+/*
+ * The attribute called column; an error that lists what there is for one
+ * that is not there.
+ */
+static Form_pg_attribute
+source_column(TupleDesc columns, const char *column, const char *option)
+{
+	StringInfoData names;
+
+	initStringInfo(&names);
+	for (int i = 0; i < columns->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(columns, i);
+
+		if (strcmp(NameStr(attribute->attname), column) == 0)
+			return attribute;
+		appendStringInfo(&names, "%s\"%s\"", i > 0 ? ", " : "",
+						 NameStr(attribute->attname));
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_COLUMN),
+			 errmsg("column \"%s\" does not exist in the ratings", column),
+			 errdetail("Their columns are %s.", names.data),
+			 errhint("Name the column with %s => '...'.", option)));
+}
+
+/*
+ * The type in which to ask for a column of ratings.  A cast in the query would
+ * cost as much as reading a row does, so that the usual types are taken as they
+ * are.
+ */
+static Oid
+received_type(Oid type)
+{
+	switch (type)
+	{
+		case FLOAT4OID:
+		case INT2OID:
+		case INT4OID:
+		case INT8OID:
+			return type;
+		default:
+			return FLOAT8OID;
+	}
+}
+
+/* A rating of one of these types. */
+static inline double
+rating_value(Oid type, Datum value)
+{
+	switch (type)
+	{
+		case FLOAT4OID:
+			return DatumGetFloat4(value);
+		case INT2OID:
+			return DatumGetInt16(value);
+		case INT4OID:
+			return DatumGetInt32(value);
+		case INT8OID:
+			return (double) DatumGetInt64(value);
+		default:
+			return DatumGetFloat8(value);
+	}
+}
+
+/* Is a row to be set aside? */
+static bool
+is_held_out(RatingsReceiver *receiver, TupleTableSlot *slot)
+{
+	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
+	bool		result = holdout_holds_out(receiver->holdout,
+										   slot->tts_values[0],
+										   slot->tts_values[1]);
+
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(receiver->row_context);
+	return result;
+}
+
+/* The receiver's callbacks: rows of (user, item[, rating]). */
+static bool
+receive_rating(TupleTableSlot *slot, DestReceiver *self)
+{
+	RatingsReceiver *receiver = (RatingsReceiver *) self;
+	Ratings    *ratings = receiver->ratings;
+	double		rating = 1;
+	bool		isnull = false;
+
+	slot_getallattrs(slot);
+	if (OidIsValid(receiver->rating_type))
+	{
+		isnull = slot->tts_isnull[2];
+		if (!isnull)
+			rating = rating_value(receiver->rating_type, slot->tts_values[2]);
+	}
+	/* null ids are for ratings_add to reject */
+	if (receiver->held_out != NULL && !slot->tts_isnull[0] &&
+		!slot->tts_isnull[1] && is_held_out(receiver, slot))
+		ratings = receiver->held_out;
+	if (++receiver->rows % PROGRESS_ROWS == 0)
+		progress_reading(receiver->rows);
+	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
+				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
+	return true;
+}
+
+static void
+receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+{
+}
+
+static void
+receiver_end(DestReceiver *self)
+{
+}
+
+/* The id type of a column of the source. */
+static void
+column_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
+{
+	if (!id_type_init(type, column->atttypid, column->atttypmod,
+					  column->attcollation, context))
+		reject_unhashable(column->atttypid, NameStr(column->attname));
+}
+
+/* Prepares the query for the rows of a source that receive_rating takes. */
+static SPIPlanPtr
+prepare_ratings(const SourceReading *reading, const RatingSource *source,
+				IdType *user_type, IdType *item_type, Oid *rating_type,
+				MemoryContext context)
+{
+	TupleDesc	columns = source_plan(source_prepare(reading, "*", "", 0,
+													 NULL))->resultDesc;
+	StringInfoData targets;
+
+	initStringInfo(&targets);
+	column_id_type(user_type, source_column(columns, source->user_column,
+											"user_column"), context);
+	column_id_type(item_type, source_column(columns, source->item_column,
+											"item_column"), context);
+	appendStringInfoString(&targets, quote_identifier(source->user_column));
+	appendStringInfo(&targets, ", %s", quote_identifier(source->item_column));
+	*rating_type = InvalidOid;
+	if (source->rating_column != NULL)
+	{
+		Form_pg_attribute column = source_column(columns,
+												 source->rating_column,
+												 "rating_column");
+		Oid			source_type = column->atttypid;
+		Oid			target_type = FLOAT8OID;
+
+		if (!can_coerce_type(1, &source_type, &target_type,
+							 COERCION_IMPLICIT))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("rating column \"%s\" is of type %s, which is not numeric",
+							source->rating_column,
+							format_type_be(column->atttypid)),
+					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
+		*rating_type = received_type(column->atttypid);
+		appendStringInfo(&targets, ", %s",
+						 quote_identifier(source->rating_column));
+		if (*rating_type != column->atttypid)
+			appendStringInfoString(&targets, "::pg_catalog.float8");
+	}
+	return source_prepare(reading, targets.data,
+						  source->condition == NULL ? "" :
+						  psprintf(" WHERE %s", source->condition), 0, NULL);
+}
+
+Ratings *
+source_read_split(MemoryContext parent, const RatingSource *source,
+				  size_t memory, SourceSplit *split, char **canonical)
+{
+	MemoryContext context = CurrentMemoryContext;
+	SourceReading reading;
+	RatingsReceiver receiver = {0};
+	IdType		user_type;
+	IdType		item_type;
+	SPIPlanPtr	plan;
+
+	*canonical = source_begin(&reading, source->source, source->reader);
+	plan = prepare_ratings(&reading, source, &user_type, &item_type,
+						   &receiver.rating_type, context);
+	MemoryContextSwitchTo(context);
+
+	receiver.pub.receiveSlot = receive_rating;
+	receiver.pub.rStartup = receiver_startup;
+	receiver.pub.rShutdown = receiver_end;
+	receiver.pub.rDestroy = receiver_end;
+	receiver.pub.mydest = DestNone;
+	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
+									 memory);
+	if (split != NULL)
+	{
+		receiver.held_out = ratings_begin(parent, &user_type, &item_type,
+										  source, split->memory);
+		receiver.holdout = holdout_create(user_type.type, item_type.type,
+										  split->fraction, split->seed);
+		receiver.row_context = AllocSetContextCreate(context, "als holdout",
+													 ALLOCSET_SMALL_SIZES);
+	}
+	source_execute(plan, NULL, &receiver.pub, true);
+	source_end(&reading);
+
+	ratings_finish(receiver.ratings);
+	if (split != NULL)
+	{
+		ratings_finish(receiver.held_out);
+		split->held_out = receiver.held_out;
+	}
+	return receiver.ratings;
+}
+
+Ratings *
+source_read(MemoryContext parent, const RatingSource *source,
+			size_t memory, char **canonical)
+{
+	return source_read_split(parent, source, memory, NULL, canonical);
+}

@@ -1,0 +1,98 @@
+/*
+ * source.h
+ *	  What a model is trained from: a relation or a SELECT.
+ */
+#ifndef ALS_SOURCE_H
+#define ALS_SOURCE_H
+
+#include "executor/spi.h"
+#include "ratings/ratings.h"
+#include "tcop/dest.h"
+
+/* Who reads what a model was trained from, for messages */
+typedef struct SourceReader
+{
+	const char *function;
+	const char *model;			/* its name */
+	const char *without;		/* argument that does without; NULL: none */
+} SourceReader;
+
+/* A source being read */
+typedef struct SourceReading
+{
+	const char *name;			/* for messages: the relation or the query */
+	const SourceReader *reader; /* NULL: the caller has given the source */
+	const char *from_clause;	/* with the alias "ratings" */
+	bool		is_query;		/* or else it is a relation's qualified name */
+	ErrorContextCallback callback;
+} SourceReading;
+
+/*
+ * Begins to read a source: finds out what it is, connects to SPI, and until
+ * source_end says with every error what was going on.  Returns the text to keep
+ * with a model.
+ */
+extern char *source_begin(SourceReading *reading, const char *source,
+						  const SourceReader *reader);
+
+/*
+ * Prepares SELECT targets FROM the source, followed by tail.  Columns are named
+ * without a qualifier: where there is no such column, ratings.x is the call of a
+ * function x that somebody may have made.
+ */
+extern SPIPlanPtr source_prepare(const SourceReading *reading,
+								 const char *targets, const char *tail,
+								 int nargs, Oid *types);
+
+/*
+ * A column as what is left of the equality operator of a type.  Where others may
+ * make operators it has that type exactly, so that none fits better.
+ */
+extern const char *source_operand(const char *column, Oid type);
+
+/*
+ * What follows what is right of it: the collation by which ids are equal, where
+ * others are than those with the same bytes; the source's may be another by now.
+ */
+extern const char *source_collation(const IdType *type);
+
+/* The plan of its query, which is a single one. */
+extern CachedPlanSource *source_plan(SPIPlanPtr plan);
+
+/*
+ * Runs what was prepared, read-only, into a receiver or SPI_tuptable.  With the
+ * statement's snapshot, or with one that is taken now and sees all that the
+ * transaction has done.
+ */
+extern void source_execute(SPIPlanPtr plan, const Datum *values,
+						   DestReceiver *receiver, bool new_snapshot);
+
+/* The end of it; frees what was prepared unless that is kept. */
+extern void source_end(SourceReading *reading);
+
+/*
+ * Reads a relation or query as the current user, with a snapshot of its own,
+ * into a finished collection below parent.  *canonical is the text to keep with
+ * a model.
+ */
+extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
+							size_t memory, char **canonical);
+
+/* A share of the rows to set aside, that of als_holdout */
+typedef struct SourceSplit
+{
+	double		fraction;
+	int64		seed;
+	size_t		memory;			/* for what is set aside */
+	Ratings    *held_out;		/* what was: output */
+} SourceSplit;
+
+/* The same, but for what is set aside. */
+extern Ratings *source_read_split(MemoryContext parent,
+								  const RatingSource *source, size_t memory,
+								  SourceSplit *split, char **canonical);
+
+/* Does it use temporary tables or views, which other sessions do not have? */
+extern bool source_is_temporary(const char *source);
+
+#endif							/* ALS_SOURCE_H */

@@ -1,0 +1,269 @@
+/*
+ * batch_topk.c
+ *	  The k best items for many users, by the leader and its workers.
+ *
+ * A batch of users goes through the index of the items together, so that a
+ * block of it is in the nearest cache for all of them; a user leaves when no
+ * later item can be among his best.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "common/parallel.h"
+#include "common/settings.h"
+#include "port/pg_bitutils.h"
+#include "ratings/csr_blocks.h"
+#include "serve/batch_topk.h"
+#include "utils/memutils.h"
+
+#define BATCH_USERS 64
+#define LEAVING_BLOCKS 8		/* how often to see who may leave */
+
+/* A user in the batch */
+typedef struct BatchUser
+{
+	const float *factors;
+	AlsQuery	query;
+	AlsRankedItem *best;		/* [k] a heap */
+	uint32		size;			/* of the heap */
+	float		least;			/* score with which an item may still enter */
+	float		least_product;	/* the same without the mean */
+	uint64	   *seen;			/* bitmap of the items; NULL: none */
+} BatchUser;
+
+/* One process's view */
+typedef struct TopKProcess
+{
+	BatchTopK   *job;
+	const AlsIndex *index;
+	const AlsKernels *kernels;
+	BlockReader *seen;			/* NULL: nothing is left out */
+	BatchUser  *users;			/* [BATCH_USERS] */
+	BatchUser  *searching[BATCH_USERS]; /* those still looking */
+	int			nsearching;
+	uint64	   *bitmaps;		/* [BATCH_USERS x words] */
+	size_t		words;			/* of a bitmap */
+} TopKProcess;
+
+PGDLLEXPORT void als_batch_topk_worker(dsm_segment *segment, shm_toc *toc);
+
+Arena
+batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
+{
+	BatchTopK	job = *layout;
+	size_t		row = job.stride * sizeof(float);
+	size_t		result = job.k * sizeof(AlsRankedItem) + sizeof(uint32);
+	size_t		size = 0;
+	Arena		arena;
+
+	job.round = Min(Max(budget / result, 1), job.nusers);
+	arena_reserve(&size, sizeof(BatchTopK));
+	job.users_offset = arena_reserve(&size, job.nusers * row);
+	job.items_offset = arena_reserve(&size, job.nitems * row);
+	job.index_offset =
+		arena_reserve(&size, als_index_size(job.stride, job.nitems));
+	job.seen_rows_offset =
+		arena_reserve(&size, job.nusers * sizeof(uint32));
+	job.item_rows_offset =
+		arena_reserve(&size, job.seen_items * sizeof(uint32));
+	job.best_offset =
+		arena_reserve(&size, (size_t) job.round * job.k *
+					 sizeof(AlsRankedItem));
+	job.sizes_offset = arena_reserve(&size, job.round * sizeof(uint32));
+
+	arena = arena_create(size, shared, "the recommendations");
+	*(BatchTopK *) arena.address = job;
+	pg_atomic_init_u32(&((BatchTopK *) arena.address)->next_user, 0);
+	return arena;
+}
+
+/* Marks the items that a user has seen. */
+static void
+read_seen(TopKProcess *me, BatchUser *user, uint32 row, uint64 *bitmap)
+{
+	const uint32 *items = seen_item_rows(me->job);
+	AlsRows		rows = blocks_read_rows(me->seen, row, row + 1);
+
+	memset(bitmap, 0, me->words * sizeof(uint64));
+	for (size_t i = 0; i < rows.start[1] - rows.start[0]; i++)
+	{
+		uint32		item = items[rows.entries[i].column];
+
+		if (item != NOT_THERE)
+			bitmap[item / 64] |= UINT64CONST(1) << item % 64;
+	}
+	user->seen = bitmap;
+}
+
+/* Prepares the user at a place of the batch. */
+static void
+begin_user(TopKProcess *me, uint32 number, int place)
+{
+	BatchTopK   *job = me->job;
+	BatchUser  *user = &me->users[place];
+
+	user->factors = batch_topk_users(job) +
+		(size_t) number * job->stride;
+	als_query_prepare(job->stride, user->factors, &user->query);
+	batch_topk_best(job, number, &user->best);
+	user->size = 0;
+	user->least = user->least_product = -INFINITY;
+	user->seen = NULL;
+	if (me->seen != NULL && seen_rows(job)[number] != NOT_THERE)
+		read_seen(me, user, seen_rows(job)[number],
+				  me->bitmaps + place * me->words);
+	me->searching[place] = user;
+}
+
+/* Scores the items of a block that a search has found. */
+static inline void
+score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
+{
+	BatchTopK   *job = me->job;
+
+	for (; found != 0; found &= found - 1)
+	{
+		uint32		item = als_index_row(me->index, block,
+										 pg_rightmost_one_pos64(found));
+		const float *row = batch_topk_items(job) +
+			(size_t) item * job->stride;
+		AlsRankedItem scored = {me->kernels->dot(job->stride, row,
+												 user->factors) +
+		job->mean, item};
+
+		if (scored.score < user->least ||
+			(user->seen != NULL && user->seen[item / 64] >> item % 64 & 1))
+			continue;
+		als_best_add(user->best, &user->size, job->k, scored);
+		if (user->size == job->k)
+		{
+			user->least = user->best[0].score;
+			user->least_product = als_query_least(user->least, job->mean);
+		}
+	}
+}
+
+/* Searches a block for all who are searching, as many at once as can. */
+static void
+search_block(TopKProcess *me, size_t block)
+{
+	for (int first = 0; first < me->nsearching; first += ALS_INDEX_QUERIES)
+	{
+		int			n = Min(ALS_INDEX_QUERIES, me->nsearching - first);
+		const AlsQuery *queries[ALS_INDEX_QUERIES];
+		float		least[ALS_INDEX_QUERIES];
+		uint64		found[ALS_INDEX_QUERIES];
+
+		for (int i = 0; i < n; i++)
+		{
+			queries[i] = &me->searching[first + i]->query;
+			least[i] = me->searching[first + i]->least_product;
+		}
+		als_index_search(me->index, me->kernels, block, n, queries, least,
+						 found);
+		for (int i = 0; i < n; i++)
+			score_found(me, me->searching[first + i], block, found[i]);
+	}
+}
+
+/* Drops those for whom neither this block nor a later one has anything. */
+static void
+let_leave(TopKProcess *me, size_t block)
+{
+	int			left = 0;
+
+	for (int i = 0; i < me->nsearching; i++)
+	{
+		BatchUser  *user = me->searching[i];
+
+		if (als_index_limit(me->index, block, &user->query) +
+			me->job->mean >= user->least)
+			me->searching[left++] = user;
+	}
+	me->nsearching = left;
+}
+
+/* Finds the best for the users [first, last). */
+static void
+serve_batch(TopKProcess *me, uint32 first, uint32 last)
+{
+	BatchTopK   *job = me->job;
+	uint32	   *sizes = batch_topk_at(job, job->sizes_offset);
+
+	for (uint32 u = first; u < last; u++)
+		begin_user(me, u, u - first);
+	me->nsearching = last - first;
+
+	for (size_t block = 0;
+		 block < als_index_blocks(me->index) && me->nsearching > 0;
+		 block++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (block % LEAVING_BLOCKS == 0)
+			let_leave(me, block);
+		search_block(me, block);
+	}
+
+	for (uint32 u = first; u < last; u++)
+	{
+		BatchUser  *user = &me->users[u - first];
+
+		als_best_sort(user->best, user->size, poll_interrupts);
+		sizes[u - job->first] = user->size;
+	}
+}
+
+/* What each process does: serves batches until none is left. */
+static void
+serve(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
+{
+	TopKProcess		me = {0};
+	uint32		first;
+
+	me.job = (BatchTopK *) arenas[0]->address;
+	me.index = batch_topk_at(me.job, me.job->index_offset);
+	me.kernels = chosen_kernels();
+	me.users = palloc(BATCH_USERS * sizeof(BatchUser));
+	if (arenas[1] != NULL)
+	{
+		if (!process->leader)
+			blocks_attach(arenas[1]);
+		me.seen = blocks_reader(arenas[1], ALS_USERS);
+		me.words = (me.job->nitems + 63) / 64;
+		me.bitmaps = MemoryContextAllocHuge(CurrentMemoryContext,
+											BATCH_USERS * me.words *
+											sizeof(uint64));
+	}
+
+	while ((first = me.job->first +
+			pg_atomic_fetch_add_u32(&me.job->next_user, BATCH_USERS)) <
+		   me.job->last)
+		serve_batch(&me, first, Min(first + BATCH_USERS, me.job->last));
+
+	if (me.seen != NULL)
+	{
+		blocks_reader_close(me.seen);
+		pfree(me.bitmaps);
+	}
+	pfree(me.users);
+}
+
+/* Entry point of a worker. */
+void
+als_batch_topk_worker(dsm_segment *segment, shm_toc *toc)
+{
+	parallel_work(toc, serve);
+}
+
+void
+batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers)
+{
+	BatchTopK   *job = (BatchTopK *) arena->address;
+	Arena	   *const arenas[PARALLEL_ARENAS] = {arena, seen};
+
+	job->first = first;
+	job->last = first + Min(job->round, job->nusers - first);
+	pg_atomic_write_u32(&job->next_user, 0);
+	parallel_run("als_batch_topk_worker", serve, arenas, nworkers);
+}

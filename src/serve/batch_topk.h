@@ -1,0 +1,100 @@
+/*
+ * batch_topk.h
+ *	  The k best items for many users, by the leader and its workers.
+ *
+ * Results are computed in rounds of as many users as there is room for.  Users
+ * of a round are claimed in batches; what one of them gets depends on nobody
+ * else, so any number of workers gives the same bits.
+ */
+#ifndef ALS_BATCH_TOPK_H
+#define ALS_BATCH_TOPK_H
+
+#include "common/arena.h"
+#include "core/als_core.h"
+#include "core/als_ranking.h"
+#include "port/atomics.h"
+
+/* What processes share, at the start of the arena; offsets count from here */
+typedef struct BatchTopK
+{
+	int			stride;
+	float		mean;			/* part of every score */
+	uint32		k;				/* at most nitems */
+	uint32		nusers;
+	uint32		nitems;			/* those that may be recommended */
+	uint32		seen_items;		/* different items in the set of seen ones */
+	uint32		round;			/* users of a round, at most */
+
+	/* the users of this round */
+	uint32		first;
+	uint32		last;
+	pg_atomic_uint32 next_user;
+
+	size_t		users_offset;	/* float [nusers x stride] */
+	size_t		items_offset;	/* float [nitems x stride], in order of ids */
+	size_t		index_offset;	/* AlsIndex of the items */
+	size_t		seen_rows_offset;	/* uint32 [nusers]: rows of the set */
+	size_t		item_rows_offset;	/* uint32 [seen_items]: rows of items */
+	size_t		best_offset;	/* AlsRankedItem [round x k], output, best
+								 * first; their order is the row of items */
+	size_t		sizes_offset;	/* uint32 [round]: how many, output */
+} BatchTopK;
+
+static inline void *
+batch_topk_at(const BatchTopK *job, size_t offset)
+{
+	return (char *) job + offset;
+}
+
+static inline float *
+batch_topk_users(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->users_offset);
+}
+
+static inline float *
+batch_topk_items(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->items_offset);
+}
+
+/* Where users are in the set of seen items, which is blocks; or NOT_THERE */
+static inline uint32 *
+seen_rows(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->seen_rows_offset);
+}
+
+/* What items the columns of that set are; or NOT_THERE */
+static inline uint32 *
+seen_item_rows(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->item_rows_offset);
+}
+
+/* The best for a user of this round; returns how many. */
+static inline uint32
+batch_topk_best(const BatchTopK *job, uint32 user, AlsRankedItem **best)
+{
+	uint32		place = user - job->first;
+	uint32	   *sizes = batch_topk_at(job, job->sizes_offset);
+
+	*best = (AlsRankedItem *) batch_topk_at(job, job->best_offset) +
+		(size_t) place * job->k;
+	return sizes[place];
+}
+
+/*
+ * Allocates what the sizes in layout ask for, and copies them, with as many
+ * users in a round as fit in budget bytes; users, items and what is seen are
+ * the caller's to fill in.
+ */
+extern Arena batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared);
+
+/*
+ * Finds the best for the users [first, first + round).  seen is what
+ * blocks_build returns, by user, or NULL to leave nothing out.
+ */
+extern void batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers);
+
+#endif							/* ALS_BATCH_TOPK_H */

@@ -1,0 +1,183 @@
+/*
+ * explain.c
+ *	  als_explain: which of a user's ratings made a score.
+ *
+ * Hu, Koren and Volinsky 2008, section 5.  A user's factors solve
+ * A x = sum_j t_j f_j over his ratings (see als_core.h), so that the score of
+ * item i is y_i.x = sum_j t_j z.f_j with z = A^-1 y_i: one system to solve,
+ * then an inner product for each of his ratings.  The ratings are those of
+ * the live source, so the sum is the score of the user as he is now, solved
+ * exactly against the items as they are stored.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "common/arguments.h"
+#include "serve/live_ratings.h"
+#include "serve/scored_rows.h"
+#include "utils/lsyscache.h"
+
+PG_FUNCTION_INFO_V1(als_explain);
+PG_FUNCTION_INFO_V1(als_explain_as);
+
+/* The arguments' places, or behind item_type one further to the right */
+enum
+{
+	ARG_MODEL, ARG_USER, ARG_ITEM, ARG_K
+};
+
+/*
+ * Scores what the user has rated by what it contributes to the score of an
+ * item: z[rank], destroyed, is the item's row.
+ */
+static void
+rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
+				   TopK *best)
+{
+	bool		implicit = cache->run.feedback == ALS_IMPLICIT;
+	AlsSystem	system;
+	int			rank;
+	int			stride;
+	double	   *a;
+	double	   *weights;
+	double	   *targets;
+	double		diagonal;
+
+	row_system(cache, ALS_USERS, &system);
+	rank = system.rank;
+	stride = als_stride(rank);
+	weights = palloc_extended(known->size * sizeof(double), MCXT_ALLOC_HUGE);
+	targets = palloc_extended(known->size * sizeof(double), MCXT_ALLOC_HUGE);
+	for (uint64 k = 0; k < known->size; k++)
+	{
+		double		rating = known->entries[k].rating;
+
+		CHECK_FOR_INTERRUPTS();
+		if (implicit)
+		{
+			weights[k] = cache->run.alpha * fabs(rating);
+			targets[k] = rating > 0 ? 1 + weights[k] : 0;
+		}
+		else
+		{
+			weights[k] = 1;
+			targets[k] = rating - cache->run.mean_rating - known->bias[k];
+		}
+	}
+
+	a = palloc0(rank * rank * sizeof(double));
+	if (implicit)
+		side_gram(cache, ALS_ITEMS, a);
+	diagonal = cache->run.regularization *
+		als_regularization_scale(&system, known->size);
+	for (int i = 0; i < rank; i++)
+		a[i * rank + i] += diagonal;
+	if (als_influence(system.blas, system.poll, rank, stride, known->size,
+					  known->fixed, weights, a, z,
+					  palloc(als_gram_exact_workspace(rank))) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the normal equations of the user are singular"),
+				 errhint("Train the model with a larger regularization.")));
+
+	for (uint64 k = 0; k < known->size; k++)
+	{
+		double		product = 0;
+		float		contribution;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 0; i < rank; i++)
+			product += z[i] * known->fixed[k * stride + i];
+		/* + 0: what contributes nothing says 0, whatever its sign */
+		contribution = (float) (targets[k] * product + 0);
+		if (!isfinite(contribution))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("the contributions to this score are out of the range of type real"),
+					 errhint("Train the model with a larger regularization.")));
+		topk_add(best, known->ids[k], contribution);
+	}
+}
+
+/* Computes the whole result. */
+static void
+explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *result)
+{
+	Oid			model;
+	ModelCache *cache;
+	IdConversion conversion;
+	RowRatings	ratings;
+	KnownRatings known;
+	const float *row;
+	double	   *z;
+	TopK	   *best;
+	Datum		user;
+	Datum		item;
+	uint32		k = PG_UINT32_MAX;
+
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	model = PG_GETARG_OID(first + ARG_MODEL);
+	if (!PG_ARGISNULL(first + ARG_K))
+		k = k_argument(fcinfo, first + ARG_K);
+
+	result->cache = cache = cache_open(model);
+	scored_rows_choose_type(result, cache, ALS_ITEMS, row_type, "als_explain_as");
+	if (cache->run.nonnegative)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot explain the scores of a nonnegative model"),
+				 errdetail("With factors that are not below zero, a score is not a sum over the user's ratings."),
+				 errhint("Train model \"%s\" without nonnegative.",
+						 get_rel_name(model))));
+	if (cache->run.source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know where its ratings are",
+						get_rel_name(model)),
+				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
+				 errhint("Train it with als_train, from a table that stays.")));
+	if (PG_ARGISNULL(first + ARG_USER) || PG_ARGISNULL(first + ARG_ITEM))
+		return;
+	id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,
+					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_USER),
+					   "user", CurrentMemoryContext);
+	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_USER), &user))
+		return;
+	id_conversion_init(&conversion, &cache->sides[ALS_ITEMS].type,
+					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_ITEM),
+					   "item", CurrentMemoryContext);
+	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ITEM), &item))
+		return;
+
+	live_ratings_read(cache, ALS_USERS, user, true, "als_explain", &ratings);
+	if (cache_replaced(cache))
+		return;
+
+	row = cache_lookup(cache, ALS_ITEMS, item);
+	if (row == NULL)
+		return;
+	z = palloc(cache->stride * sizeof(double));
+	for (int i = 0; i < cache->stride; i++)
+		z[i] = row[i];
+	gather_known(cache, ALS_USERS, &ratings, &known);
+	if (known.size == 0)
+		return;
+	best = topk_create(&cache->sides[ALS_ITEMS].type, Min(k, known.size));
+	rank_contributions(cache, &known, z, best);
+	result->items = topk_finish(best, &result->size);
+}
+
+/* als_explain(model, user_id, item, k) */
+Datum
+als_explain(PG_FUNCTION_ARGS)
+{
+	return return_scored_rows(fcinfo, 0, explain);
+}
+
+/* als_explain_as(item_type, model, user_id, item, k) */
+Datum
+als_explain_as(PG_FUNCTION_ARGS)
+{
+	return return_scored_rows(fcinfo, 1, explain);
+}

@@ -1,0 +1,88 @@
+/*
+ * fold_in.h
+ *	  Factors of one user or item from ratings alone, against the stored
+ *	  factors of the other side.
+ */
+#ifndef ALS_FOLD_IN_H
+#define ALS_FOLD_IN_H
+
+#include "model/model_cache.h"
+
+/* A rating by the id of whom it is by, or what it is of */
+typedef struct IdRating
+{
+	Datum		id;
+	float4		rating;
+} IdRating;
+
+/* One user's or item's ratings, in any order and with duplicates */
+typedef struct RowRatings
+{
+	uint64		size;
+	uint64		capacity;
+	IdRating   *ratings;
+} RowRatings;
+
+/* Those ratings whose ids the model knows, duplicates merged */
+typedef struct KnownRatings
+{
+	uint64		size;
+	AlsEntry   *entries;		/* [size]: the rating of each column */
+	Datum	   *ids;			/* [size]: of columns, in their order */
+	float	   *fixed;			/* [size x stride]: factors, and 1 if explicit */
+	float	   *bias;			/* [size]; NULL if implicit */
+} KnownRatings;
+
+/* Makes room for so many ratings, in the current memory context. */
+extern void row_ratings_init(RowRatings *row, uint64 capacity);
+
+/* Adds a rating, for which there is room. */
+extern void row_ratings_add(RowRatings *row, Datum id, double rating);
+
+/*
+ * Solves one row of a side exactly, as a training would, and returns it in
+ * the form of SideCache, in the current memory context; NULL if the model
+ * knows none of the ids.  Sorts the ratings.
+ */
+extern float *fold_in(ModelCache *cache, AlsSide side, RowRatings *row);
+
+/*
+ * Finds the factors of what a row of a side has ratings of, in the form and
+ * stride that its solver wants, in the current memory context.  Sorts the
+ * ratings.
+ */
+extern void gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
+						 KnownRatings *known);
+
+/*
+ * What a row of a side is solved with exactly, but for the other side: base,
+ * fixed and bias are left to the caller.
+ */
+extern void row_system(const ModelCache *cache, AlsSide side,
+					   AlsSystem *system);
+
+/*
+ * gram[factors x factors] of all rows of a side, column-major, at least the
+ * lower triangle.
+ */
+extern void side_gram(ModelCache *cache, AlsSide side, double *gram);
+
+/* Where the bias is in a row that fold_in returns for an explicit model. */
+static inline int
+bias_position(const ModelCache *cache, AlsSide side)
+{
+	return cache->run.factors + (side == ALS_USERS ? 0 : 1);
+}
+
+/* The values as an array of type real[]. */
+extern Datum reals_datum(const float *values, int size);
+
+/*
+ * The arguments items, not null, and ratings; an error unless they fit.
+ * Items that are null or cannot be ids are left out; null ratings are 1 each.
+ */
+extern void row_ratings_arguments(FunctionCallInfo fcinfo, int items,
+								  int ratings, const IdType *type,
+								  RowRatings *row);
+
+#endif							/* ALS_FOLD_IN_H */

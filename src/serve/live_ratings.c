@@ -1,0 +1,354 @@
+/*
+ * live_ratings.c
+ *	  What users and items have in the ratings that a model was trained from,
+ *	  as of now.
+ */
+#include "compat.h"
+
+#include "catalog/pg_type.h"
+#include "lib/stringinfo.h"
+#include "miscadmin.h"
+#include "optimizer/optimizer.h"
+#include "ratings/source.h"
+#include "serve/live_ratings.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/plancache.h"
+#include "utils/typcache.h"
+
+/* The name of the column of the source with a side's ids. */
+static const char *
+id_column_name(const ModelCache *cache, AlsSide side)
+{
+	return side == ALS_USERS ? cache->run.user_column : cache->run.item_column;
+}
+
+/* The same, quoted. */
+static const char *
+id_column(const ModelCache *cache, AlsSide side)
+{
+	return quote_identifier(id_column_name(cache, side));
+}
+
+/*
+ * What an operand is to be cast to: nothing for an operator of anyarray, which
+ * finds the array's type by itself.
+ */
+static Oid
+operand_type(Oid equality, const IdType *type)
+{
+	Oid			left;
+	Oid			right;
+
+	op_input_types(equality, &left, &right);
+	return IsPolymorphicType(left) ? left : type->type;
+}
+
+char *
+equals_parameter(const char *column, const IdType *type)
+{
+	TypeCacheEntry *cache = lookup_type_cache(type->type, TYPECACHE_EQ_OPR);
+	Oid			operand = operand_type(cache->eq_opr, type);
+	StringInfoData clause;
+
+	initStringInfo(&clause);
+	generate_operator_clause(&clause, column, operand, cache->eq_opr,
+							 psprintf("$1%s", source_collation(type)), operand);
+	return clause.data;
+}
+
+/* The condition on a side's ids in the source. */
+static char *
+equals_id(const ModelCache *cache, AlsSide side)
+{
+	const IdType *type = &cache->sides[side].type;
+
+	return equals_parameter(source_operand(id_column(cache, side), type->type),
+							type);
+}
+
+/* Raises for a row of the given id that a training would not take. */
+static void
+reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
+		   bool rating_null, double rating)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	const char *rating_column = cache->run.rating_column;
+	char	   *id_text = id_to_text(&cache->sides[side].type, id);
+
+	if (other_null || rating_null)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("column \"%s\" of the ratings contains a null value",
+						other_null ? id_column_name(cache, other) :
+						rating_column),
+				 errdetail("It is in a row whose \"%s\" is %s.",
+						   id_column_name(cache, side), id_text),
+				 errhint("Train from a SELECT that leaves such rows out.")));
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("column \"%s\" of the ratings contains the value %g",
+					rating_column, rating),
+			 errdetail("It is in a row whose \"%s\" is %s; ratings must be finite and within the range of type real.",
+					   id_column_name(cache, side), id_text),
+			 errhint("Train from a SELECT that leaves such rows out.")));
+}
+
+/* How ids in the first column of what SPI has read become those of a side. */
+static void
+read_id_init(IdConversion *conversion, const ModelCache *cache, AlsSide side)
+{
+	id_conversion_init(conversion, &cache->sides[side].type,
+					   SPI_gettypeid(SPI_tuptable->tupdesc, 1),
+					   side == ALS_USERS ? "user" : "item",
+					   CurrentMemoryContext);
+}
+
+void
+live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
+			 bool with_active_snapshot, const char *function, RowRatings *row)
+{
+	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	MemoryContext caller = CurrentMemoryContext;
+	Oid			argument = cache->sides[side].type.type;
+	const char *rating_column = cache->run.rating_column;
+	SourceReader reader = {function, get_rel_name(cache->model), NULL};
+	SourceReading reading;
+	IdConversion conversion;
+	SPIPlanPtr	plan;
+
+	source_begin(&reading, cache->run.source, &reader);
+	plan = source_prepare(&reading,
+						  psprintf("%s, %s::pg_catalog.float8",
+								   id_column(cache, other),
+								   rating_column == NULL ? "1" :
+								   quote_identifier(rating_column)),
+						  psprintf(" WHERE %s", equals_id(cache, side)),
+						  1, &argument);
+	source_execute(plan, &id, NULL, !with_active_snapshot);
+
+	MemoryContextSwitchTo(caller);
+	read_id_init(&conversion, cache, other);
+	row_ratings_init(row, SPI_processed);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		id_null;
+		bool		rating_null;
+		Datum		other_id = SPI_getbinval(SPI_tuptable->vals[i],
+											 SPI_tuptable->tupdesc, 1,
+											 &id_null);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 2,
+										  &rating_null);
+		double		rating = rating_null ? 0 : DatumGetFloat8(value);
+
+		CHECK_FOR_INTERRUPTS();
+		if (id_null || rating_null || !rating_is_real(rating))
+			reject_row(cache, side, id, id_null, rating_null, rating);
+		if (id_convert(&conversion, other_id, &other_id))
+			row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
+							rating);
+	}
+	source_end(&reading);
+}
+
+/*
+ * The plan of what a user has, kept from call to call.  Names in a query, or one
+ * without a schema, may mean other tables than when it was made; then it is made
+ * anew, for this call.
+ */
+static SPIPlanPtr
+seen_plan(ModelCache *cache, const SourceReading *reading)
+{
+	Oid			argument = cache->sides[ALS_USERS].type.type;
+	SPIPlanPtr	kept = cache->seen_plan;
+	SPIPlanPtr	plan;
+
+	if (kept != NULL && !reading->is_query &&
+		strcmp(cache->seen_from, reading->from_clause) == 0)
+		return kept;
+	plan = source_prepare(reading,
+						  id_column(cache, ALS_ITEMS),
+						  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
+						  1, &argument);
+	if (kept != NULL)
+		return equal(source_plan(kept)->query_list,
+					 source_plan(plan)->query_list) ? kept : plan;
+	/* a domain's CHECK may have been here meanwhile */
+	if (cache->seen_plan != NULL)
+		return plan;
+	cache->seen_from = MemoryContextStrdup(cache->context,
+										   reading->from_clause);
+	SPI_keepplan(plan);
+	cache->seen_plan = plan;
+	return plan;
+}
+
+void
+live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items)
+{
+	SourceReader reader = {"als_recommend", get_rel_name(cache->model),
+	"exclude_seen => false"};
+	SourceReading reading;
+	IdConversion conversion;
+
+	source_begin(&reading, cache->run.source, &reader);
+	source_execute(seen_plan(cache, &reading), &user, NULL, false);
+	read_id_init(&conversion, cache, ALS_ITEMS);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		isnull;
+		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
+										 SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull && id_convert(&conversion, item, &item))
+			idmap_add(items, item);
+	}
+	source_end(&reading);
+}
+
+/* Orders items by falling score, equal ones by id. */
+static int
+compare_popular(const void *a, const void *b, void *type)
+{
+	const ScoredItem *item_a = a;
+	const ScoredItem *item_b = b;
+
+	CHECK_FOR_INTERRUPTS();
+	if (item_a->score != item_b->score)
+		return item_a->score > item_b->score ? -1 : 1;
+	return id_compare(type, item_a->id, item_b->id);
+}
+
+/*
+ * Whether a query sees the same rows whenever and with whatever settings the
+ * present user runs it, as long as nobody changes them.
+ */
+static bool
+is_settled(CachedPlanSource *plan)
+{
+	return !plan->dependsOnRLS &&
+		!contain_mutable_functions((Node *) plan->query_list);
+}
+
+/* Takes over the counts of the source's items, by what they are in the model. */
+static void
+take_counts(const ModelCache *cache, PopularItems *popular)
+{
+	const IdType *type = &cache->sides[ALS_ITEMS].type;
+	MemoryContext working = AllocSetContextCreate(popular->context,
+												  "als counting",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext context = AllocSetContextCreate(working, "als conversion",
+												  ALLOCSET_SMALL_SIZES);
+	IdMap	   *items = idmap_create(working, type);
+	MemoryContext old = MemoryContextSwitchTo(working);
+	int64	   *counts = MemoryContextAllocHuge(working, Max(SPI_processed, 1) *
+												sizeof(int64));
+	IdConversion conversion;
+
+	read_id_init(&conversion, cache, ALS_ITEMS);
+	MemoryContextSwitchTo(context);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		uint32		known = idmap_size(items);
+		bool		isnull;
+		Datum		id = SPI_getbinval(SPI_tuptable->vals[i],
+									   SPI_tuptable->tupdesc, 1, &isnull);
+		int64		count = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[i],
+														SPI_tuptable->tupdesc, 2,
+														&isnull));
+
+		CHECK_FOR_INTERRUPTS();
+		if (id_convert(&conversion, id, &id))
+		{
+			uint32		item = idmap_add(items, id);
+
+			counts[item] = count + (item < known ? counts[item] : 0);
+		}
+		MemoryContextReset(context);
+	}
+
+	MemoryContextSwitchTo(popular->context);
+	popular->size = idmap_size(items);
+	popular->items = MemoryContextAllocHuge(popular->context,
+											Max(popular->size, 1) *
+											sizeof(ScoredItem));
+	for (uint32 i = 0; i < popular->size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		popular->items[i].id = id_copy(type, idmap_id(items, i));
+		popular->items[i].score = (float) counts[i];
+	}
+	MemoryContextDelete(working);
+	qsort_arg(popular->items, popular->size, sizeof(ScoredItem),
+			  compare_popular, unconstify(IdType *, type));
+	MemoryContextSwitchTo(old);
+}
+
+PopularItems *
+live_ratings_take_popular(ModelCache *cache, const char *function)
+{
+	Oid			argument = INT8OID;
+	const char *column = id_column(cache, ALS_ITEMS);
+	PopularItems *popular = cache->popular;
+	SourceReader reader = {function, get_rel_name(cache->model),
+	"cold_start => 'none'"};
+	MemoryContext caller = CurrentMemoryContext;
+	MemoryContext context;
+	SourceReading reading;
+	SPIPlanPtr	plan;
+	CachedPlanSource *query;
+	Datum		limit;
+
+	/* nobody else frees it while user code runs */
+	cache->popular = NULL;
+	if (popular != NULL)
+		MemoryContextSetParent(popular->context, caller);
+
+	source_begin(&reading, cache->run.source, &reader);
+	plan = source_prepare(&reading,
+						  psprintf("%s, pg_catalog.count(*)", column),
+						  psprintf(" WHERE %s IS DISTINCT FROM NULL GROUP BY 1 LIMIT $1",
+								   column),
+						  1, &argument);
+	query = source_plan(plan);
+	if (popular != NULL && popular->role == GetUserId() &&
+		equal(popular->query, query->query_list))
+	{
+		/* may this user, still? */
+		limit = Int64GetDatum(0);
+		source_execute(plan, &limit, NULL, false);
+	}
+	else
+	{
+		context = AllocSetContextCreate(caller, "als popular items",
+										ALLOCSET_SMALL_SIZES);
+		MemoryContextSwitchTo(context);
+		popular = palloc0(sizeof(PopularItems));
+		popular->context = context;
+		popular->role = GetUserId();
+		popular->settled = is_settled(query);
+		popular->query = copyObject(query->query_list);
+		limit = Int64GetDatum(PG_INT64_MAX);
+		source_execute(plan, &limit, NULL, false);
+		take_counts(cache, popular);
+	}
+	source_end(&reading);
+	MemoryContextSwitchTo(caller);
+	return popular;
+}
+
+void
+live_ratings_keep_popular(ModelCache *cache, PopularItems *popular)
+{
+	if (!popular->settled ||
+		!cache_make_room(MemoryContextMemAllocated(popular->context, true)))
+		return;
+	if (cache->popular != NULL)
+		MemoryContextDelete(cache->popular->context);
+	MemoryContextSetParent(popular->context, cache->context);
+	cache->popular = popular;
+}

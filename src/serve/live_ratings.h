@@ -1,0 +1,43 @@
+/*
+ * live_ratings.h
+ *	  What users and items have in the ratings that a model was trained from,
+ *	  as of now.
+ */
+#ifndef ALS_LIVE_RATINGS_H
+#define ALS_LIVE_RATINGS_H
+
+#include "common/topk.h"
+#include "serve/fold_in.h"
+
+/*
+ * Reads one user's or item's ratings, in the current memory context, as the
+ * caller; raises for those that a training would not take.  With the
+ * statement's snapshot, or with one that is taken now.  The model has a
+ * source.  Whoever calls this or the following asks cache_replaced afterwards:
+ * the source may be a view that uses models itself.
+ */
+extern void live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
+						 bool with_active_snapshot, const char *function,
+						 RowRatings *row);
+
+/* Adds to a set the items that the user has. */
+extern void live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items);
+
+/*
+ * All items of the ratings by falling number of rows, which is their score,
+ * equal ones in the order of ids, in the current memory context.  Taken from
+ * what is kept of the model, or counted.  The model has a source.
+ */
+extern PopularItems *live_ratings_take_popular(ModelCache *cache,
+										  const char *function);
+
+/*
+ * Gives them back when they are no longer used, to be kept if
+ * als.cache_size allows.
+ */
+extern void live_ratings_keep_popular(ModelCache *cache, PopularItems *popular);
+
+/* "column operator $1", by which an id is found with its own equality. */
+extern char *equals_parameter(const char *column, const IdType *type);
+
+#endif							/* ALS_LIVE_RATINGS_H */

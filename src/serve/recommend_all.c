@@ -1,0 +1,527 @@
+/*
+ * recommend_all.c
+ *	  als_recommend_all: the best items for all users, or for many.
+ *
+ * First everything is gathered: what users have seen, which is read and sorted
+ * as the ratings of a training are, the items that the filters let through, and
+ * the users' factors.  Then come rounds of as many users as
+ * maintenance_work_mem has room for results of: batch_topk.c finds them, and they
+ * go to the tuplestore that is returned.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "common/arguments.h"
+#include "common/parallel.h"
+#include "common/settings.h"
+#include "funcapi.h"
+#include "lib/stringinfo.h"
+#include "model/model_cache.h"
+#include "ratings/csr_blocks.h"
+#include "ratings/source.h"
+#include "serve/batch_topk.h"
+#include "serve/scored_rows.h"
+#include "tcop/utility.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+#include "utils/typcache.h"
+
+PG_FUNCTION_INFO_V1(als_recommend_all);
+PG_FUNCTION_INFO_V1(als_recommend_all_as);
+
+/* The arguments' places, or behind the two types two further to the right */
+enum
+{
+	ARG_MODEL, ARG_K, ARG_USERS, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
+	ARG_WORKERS
+};
+
+/* The result's columns */
+#define COLUMNS 4
+
+/* So many users are looked for in the source; for more, all of it is read. */
+#define FEW_USERS 10000
+
+/* A side's ids as the result has them */
+typedef struct ResultIds
+{
+	IdType		own;			/* of the model; the cache may go */
+	IdType		type;			/* that was asked for */
+	IdConversion conversion;	/* from one to the other */
+} ResultIds;
+
+/* A call in the making */
+typedef struct Recommendations
+{
+	Oid			model;
+	ModelCache *cache;			/* while gathering */
+	ResultIds	sides[2];		/* by AlsSide */
+	uint32		k;
+	int			workers;		/* -1: as many as pay */
+	IdMap	   *wanted;			/* users; NULL: all */
+	IdMap	   *excluded;		/* items; NULL: none */
+	IdMap	   *candidates;		/* items; NULL: all */
+
+	IdMap	   *users;			/* in the order of their factors */
+	float	   *few;			/* [wanted x stride] those of users, if wanted
+								 * are few; else NULL */
+	IdMap	   *items;			/* that may be recommended */
+	uint32	   *places;			/* [items] in the order of ids: their rows */
+	Ratings    *ratings;		/* what users have seen; NULL: all the same */
+	Arena		seen;			/* the same, sorted */
+	Arena		arena;
+	BatchTopK   *job;
+} Recommendations;
+
+/* Chooses the type of a column of ids, as the model's or without loss. */
+static void
+choose_type(Recommendations *call, AlsSide side, Oid wanted)
+{
+	const IdType *own = &call->cache->sides[side].type;
+	const IdType *other = &call->cache->sides[1 - side].type;
+	const IdType *user = side == ALS_USERS ? own : other;
+	const IdType *item = side == ALS_USERS ? other : own;
+	const char *what = side == ALS_USERS ? "user" : "item";
+	ResultIds  *ids = &call->sides[side];
+
+	id_type_init(&ids->own, own->type, own->typmod, own->collation,
+				 CurrentMemoryContext);
+	if (!id_result_init(&ids->conversion, &ids->type, own->type, wanted, what,
+						CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						what, get_rel_name(call->model),
+						format_type_be(own->type), format_type_be(wanted)),
+				 errhint("Name the types in the call: als_recommend_all_as(NULL::%s, NULL::%s, '%s', ...).",
+						 format_type_be(user->type), format_type_be(item->type),
+						 get_rel_name(call->model))));
+}
+
+/* A set of ids that an argument is; NULL if that is null. */
+static IdMap *
+ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
+			 const char *what, const IdType *type)
+{
+	IdMap	   *ids;
+
+	if (PG_ARGISNULL(argument))
+		return NULL;
+	ids = idmap_create(CurrentMemoryContext, type);
+	add_ids_argument(fcinfo, argument, name, what, ids);
+	return ids;
+}
+
+/* Reads the arguments; first is the place of the model among them. */
+static void
+read_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
+			   TupleDesc row_type)
+{
+	require_argument(fcinfo, first + ARG_MODEL, "model");
+	require_argument(fcinfo, first + ARG_K, "k");
+	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	call->k = k_argument(fcinfo, first + ARG_K);
+	call->workers = workers_argument(fcinfo, first + ARG_WORKERS);
+
+	call->model = PG_GETARG_OID(first + ARG_MODEL);
+	call->cache = cache_open(call->model);
+	choose_type(call, ALS_USERS, TupleDescAttr(row_type, 0)->atttypid);
+	choose_type(call, ALS_ITEMS, TupleDescAttr(row_type, 1)->atttypid);
+	call->wanted = ids_argument(fcinfo, first + ARG_USERS, "users", "user",
+								&call->sides[ALS_USERS].own);
+	call->excluded = ids_argument(fcinfo, first + ARG_EXCLUDE, "exclude",
+								  "item", &call->sides[ALS_ITEMS].own);
+	call->candidates = ids_argument(fcinfo, first + ARG_CANDIDATES,
+									"candidates", "item",
+									&call->sides[ALS_ITEMS].own);
+}
+
+/*
+ * Adds that the column is one of the ids, if that may be said in text and they
+ * are few; to read too much is not wrong.
+ */
+static void
+add_wanted(StringInfo query, const char *column, IdMap *wanted)
+{
+	const IdType *type = idmap_type(wanted);
+	Oid			array_type;
+	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
+	uint32		size = idmap_size(wanted);
+	Datum	   *ids;
+	ArrayType  *array;
+	Oid			left_type;
+	Oid			right_type;
+	Oid			output;
+	bool		varlena;
+	int16		length;
+	bool		byval;
+	char		alignment;
+
+	op_input_types(equal, &left_type, &right_type);
+	array_type = get_array_type(IsPolymorphicType(right_type) ?
+								type->type : right_type);
+	if (size > FEW_USERS || !OidIsValid(array_type) ||
+		!id_text_is_stable(type->type))
+		return;
+	ids = palloc(Max(size, 1) * sizeof(Datum));
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(wanted, i);
+	get_typlenbyvalalign(type->type, &length, &byval, &alignment);
+	array = construct_array(ids, size, type->type, length, byval, alignment);
+	getTypeOutputInfo(array_type, &output, &varlena);
+	appendStringInfoString(query, " AND ");
+	generate_operator_clause(query, source_operand(column, type->type),
+							 type->type, equal,
+							 psprintf("ANY (%s::%s%s)",
+									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
+									  format_type_extended(array_type, -1,
+														   FORMAT_TYPE_FORCE_QUALIFY),
+									  source_collation(type)),
+							 right_type);
+}
+
+/*
+ * Reads what users have seen from the model's ratings, as als_recommend does:
+ * rows without a user or an item say nothing.
+ */
+static void
+read_seen(Recommendations *call)
+{
+	const ModelRun *run = &call->cache->run;
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
+											   1024 / 2);
+	SourceReader reader = {"als_recommend_all",
+	get_rel_name(call->cache->model), "exclude_seen => false"};
+	RatingSource source = {.source = run->source,
+		.user_column = run->user_column,
+		.item_column = run->item_column};
+	const char *user = quote_identifier(run->user_column);
+	StringInfoData condition;
+	char	   *canonical;
+
+	initStringInfo(&condition);
+	appendStringInfo(&condition, "%s IS DISTINCT FROM NULL AND %s IS DISTINCT FROM NULL",
+					 user, quote_identifier(run->item_column));
+	if (call->wanted != NULL)
+		add_wanted(&condition, user, call->wanted);
+	source.condition = condition.data;
+	source.reader = &reader;
+	call->ratings = source_read(CurrentMemoryContext, &source, memory,
+								&canonical);
+	if (ratings_count(call->ratings) == 0)
+		call->ratings = NULL;	/* nor is there a file */
+}
+
+/* Collects the users who are asked for and known. */
+static bool
+add_user(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (cache_knows_user(call->cache, row) &&
+		(call->wanted == NULL || idmap_find(call->wanted, id, &index)))
+		idmap_add(call->users, id);
+	return true;
+}
+
+/* The same where they are few, with their factors. */
+static void
+look_up_users(Recommendations *call)
+{
+	size_t		stride = call->cache->stride;
+
+	call->few = MemoryContextAllocHuge(CurrentMemoryContext,
+									   Max(idmap_size(call->wanted), 1) *
+									   stride * sizeof(float));
+	for (uint32 i = 0; i < idmap_size(call->wanted); i++)
+	{
+		Datum		id = idmap_id(call->wanted, i);
+		const float *row = cache_lookup(call->cache, ALS_USERS, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!cache_knows_user(call->cache, row))
+			continue;
+		/* before the id is hashed, by which the row may go */
+		memcpy(call->few + idmap_size(call->users) * stride, row,
+			   stride * sizeof(float));
+		idmap_add(call->users, id);
+	}
+}
+
+/* Collects the items that the filters let through. */
+static void
+add_item(Datum id, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if ((call->excluded == NULL || !idmap_find(call->excluded, id, &index)) &&
+		(call->candidates == NULL || idmap_find(call->candidates, id, &index)))
+		idmap_add(call->items, id);
+}
+
+/* Copies a row of factors to its place among rows. */
+static void
+copy_row(const BatchTopK *job, float *rows, uint32 place, const float *row)
+{
+	memcpy(rows + (size_t) place * job->stride, row,
+		   job->stride * sizeof(float));
+}
+
+/* Copies the factors of a user who is asked for. */
+static bool
+copy_user(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (idmap_find(call->users, id, &index))
+		copy_row(call->job, batch_topk_users(call->job), index, row);
+	return true;
+}
+
+/* Copies the factors of an item that may be recommended. */
+static bool
+copy_item(Datum id, const float *row, void *arg)
+{
+	Recommendations *call = arg;
+	uint32		index;
+
+	if (idmap_find(call->items, id, &index))
+		copy_row(call->job, batch_topk_items(call->job),
+				 call->places[index], row);
+	return true;
+}
+
+/* Finds out where items and users are in the order of ids and among the seen. */
+static void
+place_items(Recommendations *call)
+{
+	uint32		size = idmap_size(call->items);
+	Datum	   *ids = MemoryContextAllocHuge(CurrentMemoryContext,
+											 Max(size, 1) * sizeof(Datum));
+
+	call->places = MemoryContextAllocHuge(CurrentMemoryContext,
+										  Max(size, 1) * sizeof(uint32));
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(call->items, i);
+	id_places(idmap_type(call->items), ids, size, call->places);
+	pfree(ids);
+}
+
+/* Fills in what users have seen: rows and columns are those of call->seen. */
+static void
+place_seen(Recommendations *call, uint32 nseen_users, uint32 *seen_users,
+		   uint32 *seen_items)
+{
+	BatchTopK   *job = call->job;
+	uint32	   *rows = seen_rows(job);
+	uint32	   *items = seen_item_rows(job);
+
+	for (uint32 u = 0; u < job->nusers; u++)
+		rows[u] = NOT_THERE;
+	for (uint32 row = 0; row < nseen_users; row++)
+		if (seen_users[row] != NOT_THERE)
+			rows[seen_users[row]] = row;
+	for (uint32 column = 0; column < job->seen_items; column++)
+		items[column] = seen_items[column] == NOT_THERE ? NOT_THERE :
+			call->places[seen_items[column]];
+}
+
+/*
+ * Gathers all that the rounds need; false if there is nothing to recommend or
+ * nobody to recommend it to.
+ */
+static bool
+gather(Recommendations *call, int *nworkers)
+{
+	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
+	BatchTopK	layout = {0};
+	uint32		nseen_users = 0;
+	uint32	   *seen_users = NULL;
+	uint32	   *seen_items = NULL;
+	/* one for ids and factors: others may add rows, or delete them */
+	Snapshot	snapshot = cache_snapshot(call->cache);
+
+	call->users = idmap_create(CurrentMemoryContext,
+							   &call->sides[ALS_USERS].own);
+	call->items = idmap_create(CurrentMemoryContext,
+							   &call->sides[ALS_ITEMS].own);
+	/* looking one up costs as much as reading a dozen in sequence */
+	if (call->wanted != NULL && idmap_size(call->wanted) <=
+		cache_rows_limit(call->cache, ALS_USERS) / 16)
+		look_up_users(call);
+	else
+		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, add_user, call);
+	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_item, call);
+	layout.stride = call->cache->stride;
+	layout.mean = call->cache->run.mean_rating;
+	layout.nusers = idmap_size(call->users);
+	layout.nitems = idmap_size(call->items);
+	layout.k = Min(call->k, layout.nitems);
+	if (layout.k == 0 || layout.nusers == 0)
+	{
+		UnregisterSnapshot(snapshot);
+		return false;
+	}
+	*nworkers = parallel_workers(call->workers, (double) layout.nusers *
+						  layout.nitems * layout.stride / sizeof(float));
+	place_items(call);
+
+	if (call->ratings != NULL)
+	{
+		/* ids first, since sorting uses the ratings up */
+		seen_users = ratings_map_ids(call->ratings, ALS_USERS, call->users,
+									 false);
+		seen_items = ratings_map_ids(call->ratings, ALS_ITEMS, call->items,
+									 false);
+		nseen_users = ratings_users(call->ratings)->size;
+		layout.seen_items = ratings_items(call->ratings)->size;
+		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
+								  *nworkers > 0);
+	}
+	call->arena = batch_topk_begin(&layout, budget / 2, *nworkers > 0);
+	call->job = (BatchTopK *) call->arena.address;
+	if (call->ratings != NULL)
+		place_seen(call, nseen_users, seen_users, seen_items);
+	if (call->few != NULL)
+		memcpy(batch_topk_users(call->job), call->few,
+			   (size_t) layout.nusers * layout.stride * sizeof(float));
+	else
+		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, copy_user, call);
+	cache_scan_snapshot(call->cache, ALS_ITEMS, snapshot, copy_item, call);
+	UnregisterSnapshot(snapshot);
+	als_index_build(layout.stride, layout.nitems,
+					batch_topk_items(call->job),
+					batch_topk_at(call->job, call->job->index_offset),
+					poll_interrupts);
+	return true;
+}
+
+/* Adds the results of the last round to what is returned. */
+static void
+put_round(Recommendations *call, const uint32 *items, Tuplestorestate *store,
+		  TupleDesc row_type)
+{
+	const BatchTopK *job = call->job;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als recommendations",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint32 user = job->first; user < job->last; user++)
+	{
+		AlsRankedItem *best;
+		uint32		size = batch_topk_best(job, user, &best);
+		Datum		values[COLUMNS];
+		bool		nulls[COLUMNS] = {false};
+
+		values[0] = id_convert_result(&call->sides[ALS_USERS].conversion,
+									  idmap_id(call->users, user));
+		for (uint32 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			if (!id_convert(&call->sides[ALS_ITEMS].conversion,
+							idmap_id(call->items, items[best[i].order]),
+							&values[1]))
+				elog(ERROR, "id does not fit the type asked for");
+			values[2] = Float4GetDatum(best[i].score);
+			values[3] = Int32GetDatum((int32) i + 1);
+			tuplestore_putvalues(store, row_type, values, nulls);
+		}
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* Computes all rounds. */
+static void
+run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
+		   TupleDesc row_type)
+{
+	BatchTopK   *job = call->job;
+	uint32	   *items = MemoryContextAllocHuge(CurrentMemoryContext,
+											   job->nitems * sizeof(uint32));
+
+	/* a row of items is a place in the order of ids */
+	for (uint32 i = 0; i < job->nitems; i++)
+		items[call->places[i]] = i;
+	for (uint32 first = 0; first < job->nusers; first += job->round)
+	{
+		batch_topk_run(&call->arena, call->ratings ? &call->seen : NULL, first,
+					 nworkers);
+		put_round(call, items, store, row_type);
+	}
+}
+
+/* Computes the result in the current memory context; first is as above. */
+static void
+recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
+			  TupleDesc row_type)
+{
+	Recommendations call;
+	int			nworkers;
+	int			times = 0;
+
+	PreventCommandIfParallelMode("als_recommend_all()");
+	for (;;)
+	{
+		memset(&call, 0, sizeof(call));
+		read_arguments(&call, fcinfo, first, row_type);
+		if (call.k == 0)
+			return;
+		if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) &&
+			call.cache->run.source != NULL)
+			read_seen(&call);
+		if (!cache_replaced(call.cache))
+			break;
+		/* with new types of ids, perhaps */
+		if (call.ratings != NULL)
+			ratings_close(call.ratings);
+		cache_start_over(call.cache, &times);
+	}
+	call.cache = cache_open(call.model);
+	if (gather(&call, &nworkers))
+		run_rounds(&call, nworkers, store, row_type);
+	arena_free(&call.arena);
+	arena_free(&call.seen);
+	if (call.ratings != NULL)
+		ratings_close(call.ratings);
+}
+
+/* Returns all rows at once. */
+static Datum
+return_all(FunctionCallInfo fcinfo, int first)
+{
+	MemoryContext old = CurrentMemoryContext;
+	TupleDesc	row_type;
+	Tuplestorestate *store = begin_rows(fcinfo, &row_type);
+	MemoryContext context = AllocSetContextCreate(old, "als recommending",
+												  ALLOCSET_DEFAULT_SIZES);
+
+	MemoryContextSwitchTo(context);
+	recommend_all(fcinfo, first, store, row_type);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	PG_RETURN_NULL();
+}
+
+/* als_recommend_all(model, k, users, exclude_seen, exclude, ...) */
+Datum
+als_recommend_all(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 0);
+}
+
+/* als_recommend_all_as(user_type, item_type, model, k, users, ...) */
+Datum
+als_recommend_all_as(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 2);
+}

@@ -1,0 +1,103 @@
+/*
+ * iterate.h
+ *	  What the processes of a training share, and the program that each of them
+ *	  runs.
+ */
+#ifndef ALS_ITERATE_H
+#define ALS_ITERATE_H
+
+#include "common/parallel.h"
+#include "evaluate/metrics.h"
+#include "ratings/csr_blocks.h"
+#include "storage/spin.h"
+#include "train/trainer.h"
+
+/* What the processes of a training share; offsets count from here */
+typedef struct TrainerState
+{
+	TrainerParameters parameters;
+	int			rank;			/* factors, one more for an explicit bias */
+	double		mean;
+
+	/* written by the leader in phase 2: rows are solved in double */
+	bool		exact;
+
+	/* next piece of each phase; reset by the leader in phase 2 */
+	pg_atomic_uint32 next_gram;
+	pg_atomic_uint32 next_prepare;
+	pg_atomic_uint32 next_solve;
+
+	/* why a system could not be solved, the first row of those that failed */
+	slock_t		mutex;			/* protects the three */
+	int			failure;		/* result of the core, ALS_OK if none */
+	AlsSide		failed_side;
+	int64		failed_row;		/* -1: the Gram matrix itself */
+
+	/* written by the leader between barriers */
+	bool		stop;
+	int			iterations;		/* done */
+
+	size_t		losses_offset;	/* double [iterations] */
+	size_t		factors_offset[2];	/* float [rows x stride], by side */
+	size_t		prepared_offset;	/* float [rows x stride], either side */
+	size_t		bias_offset;	/* float [rows], explicit */
+	size_t		base_offset;	/* float [stride x stride], implicit */
+	size_t		base_factor_offset;
+	size_t		spectrum_offset;	/* float [stride], implicit */
+	size_t		grams_offset;	/* double [ranges x rank x rank], implicit */
+	size_t		block_losses_offset;	/* double [blocks], either side */
+	size_t		block_penalties_offset;
+
+	/* what validation measures, and the best so far; see validation.h */
+	bool		validating;
+	Metric		metric;
+	int			patience;		/* 0: go on until the end */
+	int			best_iteration; /* from 1 */
+	size_t		curve_offset;	/* double [iterations] */
+	size_t		best_offset[2]; /* float [rows x stride], by side */
+} TrainerState;
+
+/* The arenas that they share, in the order in which parallel_run has them */
+typedef enum TrainerArena
+{
+	TRAINER_STATE,				/* TrainerState and what it counts offsets of */
+	TRAINER_RATINGS,			/* RatingBlocks */
+	TRAINER_HELD_OUT,			/* RatingBlocks to validate on, or not there */
+	TRAINER_MEASUREMENT			/* Measurement of the validation, likewise */
+} TrainerArena;
+
+static inline void *
+shared_at(const TrainerState *shared, size_t offset)
+{
+	return (char *) shared + offset;
+}
+
+static inline float *
+side_factors(const TrainerState *shared, AlsSide side)
+{
+	return shared_at(shared, shared->factors_offset[side]);
+}
+
+/* The best factors of a side that validation has seen. */
+static inline float *
+best_factors(const TrainerState *shared, AlsSide side)
+{
+	return shared_at(shared, shared->best_offset[side]);
+}
+
+/* Does the solver want the other side's rows prepared? */
+static inline bool
+needs_preparation(const TrainerParameters *parameters)
+{
+	return parameters->feedback == ALS_EXPLICIT ||
+		parameters->solver == ALS_CG;
+}
+
+/* How many ranges of rows a Gram matrix is summed from, and how long. */
+extern uint32 gram_ranges(uint32 nrows, int stride, uint32 *length);
+
+/* What each process of a training does: all iterations. */
+extern void iterate(const ParallelProcess *process,
+					Arena *const arenas[PARALLEL_ARENAS]);
+
+#endif							/* ALS_ITERATE_H */

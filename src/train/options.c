@@ -1,0 +1,416 @@
+/*
+ * options.c
+ *	  The parameters of a training, from SQL arguments or from jsonb.
+ *
+ * One table describes all of them, in the order of als_train's arguments.
+ */
+#include "compat.h"
+
+#include <ctype.h>
+#include <float.h>
+#include <math.h>
+
+#include "core/als_core.h"
+#include "lib/stringinfo.h"
+#include "train/options.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
+
+typedef enum OptionType
+{
+	OPTION_TEXT,
+	OPTION_FEEDBACK,
+	OPTION_SOLVER,
+	OPTION_METRIC,
+	OPTION_INTEGER,
+	OPTION_SEED,
+	OPTION_REAL,
+	OPTION_BOOLEAN
+} OptionType;
+
+typedef struct Option
+{
+	const char *name;
+	OptionType	type;
+	size_t		offset;			/* in TrainOptions */
+	double		minimum;
+	double		maximum;
+	bool		nullable;
+	int			uses;			/* OptionUse */
+} Option;
+
+#define AT(field) offsetof(TrainOptions, field)
+
+#define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
+#define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
+#define READING (USE_TRAIN | USE_TUNE)
+
+static const Option options_table[] = {
+	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, false, READING},
+	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, false, READING},
+	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, true, READING},
+	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false, EVERYWHERE},
+	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false, PARAMETER},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false, PARAMETER},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true, PARAMETER},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false, PARAMETER},
+	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false, PARAMETER},
+	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false, PARAMETER},
+	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false, PARAMETER},
+	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false, PARAMETER},
+	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, false, PARAMETER},
+	{"validation", OPTION_TEXT, AT(validation.source), 0, 0, true, READING},
+	{"validation_fraction", OPTION_REAL, AT(validation.fraction), 0, 1, true, READING},
+	{"validation_metric", OPTION_METRIC, AT(validation.metric), 0, 0, true, READING},
+	{"validation_k", OPTION_INTEGER, AT(validation.k), 1, PG_INT32_MAX, false, READING},
+	{"patience", OPTION_INTEGER, AT(validation.patience), 1, 100000, true, READING},
+	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, false, EVERYWHERE | USE_GRID},
+	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, true, EVERYWHERE},
+	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, false, USE_TRAIN | USE_AGGREGATE},
+	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, false, EVERYWHERE},
+};
+
+static const char *const feedback_names[] = {"implicit", "explicit"};
+static const char *const solver_names[] = {"cg", "cholesky"};
+
+static const TrainOptions defaults = {
+	.parameters = {
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CG,
+		.factors = 100,
+		.iterations = 15,
+		.cg_steps = 3,
+		.regularization = 0.01,
+		.regularization_scaling = -1,	/* as the feedback has it */
+		.alpha = 40,
+		.seed = 42,
+	},
+	.validation = {
+		.fraction = -1,
+		.metric = -1,
+		.k = 10,
+	},
+	.workers = -1,
+};
+
+const char *
+feedback_name(AlsFeedback feedback)
+{
+	return feedback_names[feedback];
+}
+
+const char *
+solver_name(AlsSolver solver)
+{
+	return solver == ALS_NONNEGATIVE ? NULL : solver_names[solver];
+}
+
+static inline void *
+option_field(TrainOptions *options, const Option *option)
+{
+	return (char *) options + option->offset;
+}
+
+/* The place of one of the words that an option may be. */
+static int
+choose(const Option *option, const char *value, const char *const *names,
+	   int count)
+{
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (int i = 0; i < count; i++)
+	{
+		if (strcmp(value, names[i]) == 0)
+			return i;
+		appendStringInfo(&known, "%s\"%s\"", i == 0 ? "" :
+						 i < count - 1 ? ", " : " or ", names[i]);
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown %s \"%s\"", option->name, value),
+			 errhint(count == 2 ? "It is either %s." : "It is one of %s.",
+					 known.data)));
+}
+
+static void
+set_text(TrainOptions *options, const Option *option, char *value)
+{
+	void	   *field = option_field(options, option);
+
+	if (option->type == OPTION_FEEDBACK)
+		*(AlsFeedback *) field = choose(option, value, feedback_names,
+										lengthof(feedback_names));
+	else if (option->type == OPTION_SOLVER)
+		*(AlsSolver *) field = choose(option, value, solver_names,
+									  lengthof(solver_names));
+	else if (option->type == OPTION_METRIC)
+		*(int *) field = choose(option, value, metric_names, METRICS);
+	else
+		*(char **) field = value;
+}
+
+static void
+set_number(TrainOptions *options, const Option *option, double value)
+{
+	void	   *field = option_field(options, option);
+
+	if (option->type == OPTION_REAL)
+	{
+		if (!(value >= option->minimum && value <= option->maximum))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must not be %g", option->name, value),
+					 errhint("It is a finite number between %g and %g.",
+							 option->minimum, option->maximum)));
+		*(double *) field = value;
+	}
+	else
+	{
+		if (!(value >= option->minimum && value <= option->maximum))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("%s must not be %.0f", option->name, value),
+					 errhint("It is a whole number between %.0f and %.0f.",
+							 option->minimum, option->maximum)));
+		*(int *) field = (int) value;
+	}
+}
+
+/* Raises for a null that has no meaning. */
+static void
+check_null(const Option *option)
+{
+	if (!option->nullable)
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s must not be null", option->name),
+				 errhint("Leave it out for its default.")));
+}
+
+/* Is it a number, which no relation is called without quotes? */
+static bool
+is_number(const char *text)
+{
+	char	   *end;
+
+	/* strtod takes nan and infinity too, which may well be relations */
+	strtod(text, &end);
+	return end != text && *end == '\0' && !isalpha((unsigned char) end[-1]);
+}
+
+/* Raises for what the options of a validation say of each other. */
+static void
+check_validation(const ValidationOptions *validation, bool validate)
+{
+	if (validation->source != NULL && validation->fraction >= 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("validation and validation_fraction exclude each other"),
+				 errhint("Name a relation or query to validate on, or the share of the ratings to set aside for that.")));
+	if (validation->source != NULL && is_number(validation->source))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("validation must not be a number"),
+				 errdetail("It is the relation or query to validate on."),
+				 errhint("Pass validation_fraction => %s to set aside a share of the ratings.",
+						 validation->source)));
+	if (!validate && (validation->patience > 0 || validation->metric >= 0))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has no meaning without something to validate on",
+						validation->patience > 0 ? "patience" :
+						"validation_metric"),
+				 errhint("Pass validation => '...', a relation or query, or validation_fraction => 0.1, the share of the ratings to set aside.")));
+}
+
+void
+options_settle(TrainOptions *options)
+{
+	TrainerParameters *parameters = &options->parameters;
+
+	check_validation(&options->validation, options_validate(options));
+	if (options->validation.metric < 0)
+		options->validation.metric =
+			parameters->feedback == ALS_EXPLICIT ? METRIC_RMSE : METRIC_NDCG;
+
+	if (parameters->regularization_scaling < 0)
+		parameters->regularization_scaling =
+			parameters->feedback == ALS_EXPLICIT ? 1 : 0;
+	if (options->nonnegative)
+		parameters->solver = ALS_NONNEGATIVE;
+}
+
+void
+options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
+					   int first, OptionUse use)
+{
+	int			next = first;
+
+	*options = defaults;
+	for (size_t i = 0; i < lengthof(options_table); i++)
+	{
+		const Option *option = &options_table[i];
+		int			argument;
+
+		if ((option->uses & use) == 0)
+			continue;
+		argument = next++;
+		if (PG_ARGISNULL(argument))
+		{
+			check_null(option);
+			continue;
+		}
+		switch (option->type)
+		{
+			case OPTION_TEXT:
+			case OPTION_FEEDBACK:
+			case OPTION_SOLVER:
+			case OPTION_METRIC:
+				set_text(options, option,
+						 text_to_cstring(PG_GETARG_TEXT_PP(argument)));
+				break;
+			case OPTION_INTEGER:
+				set_number(options, option, PG_GETARG_INT32(argument));
+				break;
+			case OPTION_SEED:
+				options->parameters.seed = PG_GETARG_INT64(argument);
+				break;
+			case OPTION_REAL:
+				set_number(options, option, PG_GETARG_FLOAT8(argument));
+				break;
+			case OPTION_BOOLEAN:
+				*(bool *) option_field(options, option) =
+					PG_GETARG_BOOL(argument);
+				break;
+		}
+	}
+}
+
+/* The options that have a use, for hints. */
+static char *
+known_options(OptionUse use)
+{
+	StringInfoData known;
+
+	initStringInfo(&known);
+	for (size_t i = 0; i < lengthof(options_table); i++)
+		if (options_table[i].uses & use)
+			appendStringInfo(&known, "%s%s", known.len > 0 ? ", " : "",
+							 options_table[i].name);
+	return known.data;
+}
+
+/* Raises for a value of the wrong JSON type. */
+static void
+reject_option_type(const Option *option, OptionUse use, const char *expected)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("option \"%s\" must be %s", option->name, expected),
+			 errhint("The options are %s.", known_options(use))));
+}
+
+int
+options_find(const char *name, OptionUse use, const char *what)
+{
+	for (size_t i = 0; i < lengthof(options_table); i++)
+		if ((options_table[i].uses & use) &&
+			strcmp(options_table[i].name, name) == 0)
+			return (int) i;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown %s \"%s\"", what, name),
+			 errhint("The options are %s.", known_options(use))));
+}
+
+void
+options_set(TrainOptions *options, int place, OptionUse use,
+			JsonbValue *value)
+{
+	const Option *option = &options_table[place];
+	Datum		numeric = value->type == jbvNumeric ?
+		NumericGetDatum(value->val.numeric) : (Datum) 0;
+	double		number = 0;
+
+	if (value->type == jbvNumeric)
+		number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+													numeric));
+	if (value->type == jbvNull)
+	{
+		check_null(option);
+		return;
+	}
+	switch (option->type)
+	{
+		case OPTION_TEXT:
+		case OPTION_FEEDBACK:
+		case OPTION_SOLVER:
+		case OPTION_METRIC:
+			if (value->type != jbvString)
+				reject_option_type(option, use, "a string");
+			set_text(options, option, pnstrdup(value->val.string.val,
+											   value->val.string.len));
+			break;
+		case OPTION_INTEGER:
+			if (value->type != jbvNumeric || number != floor(number))
+				reject_option_type(option, use, "a whole number");
+			set_number(options, option, number);
+			break;
+		case OPTION_SEED:
+			if (value->type != jbvNumeric || number != floor(number) ||
+				fabs(number) > 9e18)
+				reject_option_type(option, use, "a whole number of type bigint");
+			options->parameters.seed =
+				DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));
+			break;
+		case OPTION_REAL:
+			if (value->type != jbvNumeric)
+				reject_option_type(option, use, "a number");
+			set_number(options, option, number);
+			break;
+		case OPTION_BOOLEAN:
+			if (value->type != jbvBool)
+				reject_option_type(option, use, "true or false");
+			*(bool *) option_field(options, option) = value->val.boolean;
+			break;
+	}
+}
+
+void
+options_from_jsonb(TrainOptions *options, Jsonb *jsonb)
+{
+	JsonbIterator *iterator;
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	*options = defaults;
+	options->source.user_column = "user_id";
+	options->source.item_column = "item_id";
+	options->source.rating_column = "rating";
+	if (jsonb == NULL)
+	{
+		options_settle(options);
+		return;
+	}
+	if (!JB_ROOT_IS_OBJECT(jsonb))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("options must be a JSON object"),
+				 errhint("For example {\"factors\": 64}.")));
+
+	iterator = JsonbIteratorInit(&jsonb->root);
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		int			place;
+
+		if (token != WJB_KEY)
+			continue;
+		place = options_find(pnstrdup(value.val.string.val,
+									  value.val.string.len),
+							 USE_AGGREGATE, "option");
+		JsonbIteratorNext(&iterator, &value, true);
+		options_set(options, place, USE_AGGREGATE, &value);
+	}
+	options_settle(options);
+}

@@ -1,0 +1,71 @@
+/*
+ * train.h
+ *	  The phases of a training, in order.
+ */
+#ifndef ALS_TRAIN_H
+#define ALS_TRAIN_H
+
+#include "access/tupdesc.h"
+#include "model/model.h"
+#include "portability/instr_time.h"
+#include "train/options.h"
+#include "train/validation.h"
+
+/* What trainings read, once it is read and once it is sorted */
+typedef struct TrainInput
+{
+	instr_time	started;		/* when the training had its turn */
+	instr_time	reading;		/* when reading began, for a refit once more */
+	Ratings    *ratings;
+	const char *from;			/* what was read; NULL if others cannot: by an
+								 * aggregate, or temporary */
+	bool		temporary;		/* it is the latter */
+	Ratings    *held_out;		/* to validate on, or NULL */
+	const char *validation_from;	/* likewise; NULL if it was set aside */
+	int64		split_seed;		/* with which it was then */
+	Arena		blocks;			/* once sorted */
+	Validation *validation;		/* likewise; or NULL */
+} TrainInput;
+
+/* Raises where nothing can be written. */
+extern void prevent_training(const char *command);
+
+/* Seconds since a point in time. */
+extern double seconds_since(instr_time start);
+
+/*
+ * Reads the ratings, and what is to be validated on, below the current memory
+ * context; data->started has been set.
+ */
+extern void train_read(const ModelTarget *target, const TrainOptions *options,
+					   TrainInput *data);
+
+/* How many workers a training asks for. */
+extern int	train_workers(const TrainOptions *options,
+						  const TrainInput *data);
+
+/*
+ * Raises if there is nothing to train from or to validate on; creates or checks
+ * the model's tables, for ids of the types that were read.
+ */
+extern void train_prepare(ModelTarget *target, const TrainOptions *options,
+						  const TrainInput *data);
+
+/* Sorts what was read, for trainings with or without workers. */
+extern void train_sort(const TrainOptions *options, TrainInput *data,
+					   bool shared);
+
+/* Writes what was trained; returns the new row of the model's table. */
+extern Datum train_store(const ModelTarget *target,
+						 const TrainOptions *options,
+						 const TrainInput *data, Trainer *trainer,
+						 TupleDesc row_type);
+
+/* Gives back shared memory and files. */
+extern void train_end(TrainInput *data);
+
+/* A training from finished ratings: sorts, iterates, writes. */
+extern Datum train_model(ModelTarget *target, const TrainOptions *options,
+						 TrainInput *data, TupleDesc row_type);
+
+#endif							/* ALS_TRAIN_H */

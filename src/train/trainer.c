@@ -1,0 +1,241 @@
+/*
+ * trainer.c
+ *	  A training from its starting factors to its last: memory, workers and
+ *	  errors.
+ *
+ * All that the processes share lies in one arena: a header, the factors of
+ * both sides and the workspace that phases hand over.  Without workers it is
+ * private memory and the barriers do nothing.  The ratings lie in an arena of
+ * their own, see csr_blocks.c.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "common/bulk.h"
+#include "common/progress.h"
+#include "common/settings.h"
+#include "train/iterate.h"
+#include "train/trainer.h"
+#include "train/validation.h"
+#include "utils/memutils.h"
+
+struct Trainer
+{
+	Arena		arenas[PARALLEL_ARENAS];	/* by TrainerArena; the address of
+											 * one that is not there is NULL */
+	TrainerState *shared;
+	int			nworkers;		/* asked for */
+	int			launched;
+};
+
+PGDLLEXPORT void als_trainer_worker(dsm_segment *segment, shm_toc *toc);
+
+Trainer *
+trainer_begin(const TrainerParameters *parameters, Arena *ratings,
+			   const Validation *validation, int nworkers)
+{
+	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
+	bool		explicit = parameters->feedback == ALS_EXPLICIT;
+	int			rank = parameters->factors + (explicit ? 1 : 0);
+	size_t		stride = als_stride(rank);
+	size_t		nrows[2] = {blocks->sides[ALS_USERS].nrows,
+	blocks->sides[ALS_ITEMS].nrows};
+	size_t		most_rows = Max(nrows[ALS_USERS], nrows[ALS_ITEMS]);
+	size_t		most_blocks = Max(blocks->sides[ALS_USERS].nblocks,
+								  blocks->sides[ALS_ITEMS].nblocks);
+	size_t		size = 0;
+	TrainerState layout = {0};
+	TrainerState *shared;
+	Trainer    *trainer = palloc0(sizeof(Trainer));
+
+	layout.parameters = *parameters;
+	layout.rank = rank;
+	layout.mean = explicit ? blocks->mean : 0;
+
+	arena_reserve(&size, sizeof(TrainerState));
+	layout.losses_offset = arena_reserve(&size, parameters->iterations * sizeof(double));
+	for (int side = 0; side < 2; side++)
+		layout.factors_offset[side] =
+			arena_reserve(&size, nrows[side] * stride * sizeof(float));
+	if (validation != NULL)
+	{
+		layout.validating = true;
+		layout.metric = validation->metric;
+		layout.patience = validation->patience;
+		layout.curve_offset = arena_reserve(&size, parameters->iterations * sizeof(double));
+		for (int side = 0; side < 2; side++)
+			layout.best_offset[side] =
+				arena_reserve(&size, nrows[side] * stride * sizeof(float));
+	}
+	if (needs_preparation(parameters))
+		layout.prepared_offset = arena_reserve(&size, most_rows * stride * sizeof(float));
+	if (explicit)
+		layout.bias_offset = arena_reserve(&size, most_rows * sizeof(float));
+	else
+	{
+		uint32		length;
+		uint32		ranges = gram_ranges(most_rows, stride, &length);
+
+		layout.base_offset = arena_reserve(&size, stride * stride * sizeof(float));
+		layout.base_factor_offset = arena_reserve(&size, stride * stride * sizeof(float));
+		layout.spectrum_offset = arena_reserve(&size, stride * sizeof(float));
+		layout.grams_offset = arena_reserve(&size, (size_t) ranges * rank * rank *
+									  sizeof(double));
+	}
+	layout.block_losses_offset = arena_reserve(&size, most_blocks * sizeof(double));
+	layout.block_penalties_offset = arena_reserve(&size, most_blocks * sizeof(double));
+
+	trainer->arenas[TRAINER_RATINGS] = *ratings;
+	trainer->nworkers = nworkers;
+	trainer->arenas[TRAINER_STATE] = arena_create(size, nworkers > 0, "the factors");
+	if (validation != NULL)
+	{
+		trainer->arenas[TRAINER_HELD_OUT] = validation->set;
+		trainer->arenas[TRAINER_MEASUREMENT] =
+			validation_arena(validation, parameters->factors, nworkers > 0);
+	}
+	trainer->shared = shared = (TrainerState *) trainer->arenas[TRAINER_STATE].address;
+	*shared = layout;
+	SpinLockInit(&shared->mutex);
+	pg_atomic_init_u32(&shared->next_gram, 0);
+	pg_atomic_init_u32(&shared->next_prepare, 0);
+	pg_atomic_init_u32(&shared->next_solve, 0);
+
+	/* users are solved first: their starting values are those of CG */
+	zero_large(side_factors(shared, ALS_USERS),
+			   nrows[ALS_USERS] * stride * sizeof(float));
+	als_initial_factors((uint64) parameters->seed, ALS_ITEMS,
+						parameters->factors, rank, 0, nrows[ALS_ITEMS],
+						side_factors(shared, ALS_ITEMS), poll_interrupts);
+	if (parameters->solver == ALS_NONNEGATIVE)
+		for (size_t r = 0; r < nrows[ALS_ITEMS]; r++)
+		{
+			float	   *row = side_factors(shared, ALS_ITEMS) + r * stride;
+
+			CHECK_FOR_INTERRUPTS();
+			for (size_t i = 0; i < stride; i++)
+				row[i] = fabsf(row[i]);
+		}
+	return trainer;
+}
+
+/* Entry point of a worker. */
+void
+als_trainer_worker(dsm_segment *segment, shm_toc *toc)
+{
+	parallel_work(toc, iterate);
+}
+
+void
+trainer_failure(const Trainer *trainer, const char **message,
+				 char **detail)
+{
+	const TrainerState *shared = trainer->shared;
+	bool		user = shared->failed_side == ALS_USERS;
+	const char *row = user ? "a user" : "an item";
+
+	if (shared->failure == ALS_NOT_FINITE)
+	{
+		*message = "training does not converge to finite factors";
+		*detail = psprintf("The factors of %s are out of the range of type real.",
+						   row);
+	}
+	else if (shared->failure == ALS_NOT_OPTIMAL)
+	{
+		*message = "training does not find nonnegative factors";
+		*detail = psprintf("The normal equations of %s are too close to singular.",
+						   row);
+	}
+	else
+	{
+		*message = "the normal equations are singular";
+		*detail = shared->failed_row < 0 ?
+			psprintf("The Gram matrix of the %s is singular to double precision.",
+					 user ? "users" : "items") :
+			psprintf("Those of %s are singular to double precision.", row);
+	}
+}
+
+void
+trainer_raise(const Trainer *trainer)
+{
+	const TrainerState *shared = trainer->shared;
+	double		regularization = shared->parameters.regularization;
+	const char *message;
+	char	   *detail;
+
+	trainer_failure(trainer, &message, &detail);
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s", message),
+			 errdetail("%s", detail),
+			 shared->failure == ALS_NOT_FINITE ?
+			 errhint("Scale the ratings down, lower alpha or raise regularization.") :
+			 shared->failure != ALS_NOT_OPTIMAL && shared->failed_row < 0 ?
+			 errhint("Raise regularization above %g, or train fewer factors than there are users and items.",
+					 regularization) :
+			 errhint("Raise regularization above %g.", regularization)));
+}
+
+bool
+trainer_run(Trainer *trainer)
+{
+	Arena	   *arenas[PARALLEL_ARENAS];
+
+	for (int i = 0; i < PARALLEL_ARENAS; i++)
+		arenas[i] = trainer->arenas[i].address ? &trainer->arenas[i] : NULL;
+	trainer->launched = parallel_run("als_trainer_worker", iterate, arenas,
+									 trainer->nworkers);
+	return trainer->shared->failure == ALS_OK;
+}
+
+float *
+trainer_factors(Trainer *trainer, AlsSide side)
+{
+	if (trainer->shared->best_iteration > 0)
+		return best_factors(trainer->shared, side);
+	return side_factors(trainer->shared, side);
+}
+
+int
+trainer_rank(const Trainer *trainer)
+{
+	return trainer->shared->rank;
+}
+
+const double *
+trainer_losses(const Trainer *trainer, int *count)
+{
+	*count = trainer->shared->iterations;
+	return shared_at(trainer->shared, trainer->shared->losses_offset);
+}
+
+int
+trainer_workers(const Trainer *trainer)
+{
+	return trainer->launched;
+}
+
+const double *
+trainer_curve(const Trainer *trainer)
+{
+	const TrainerState *shared = trainer->shared;
+
+	return shared->validating ? shared_at(shared, shared->curve_offset) : NULL;
+}
+
+int
+trainer_best(const Trainer *trainer)
+{
+	const TrainerState *shared = trainer->shared;
+
+	return shared->validating ? shared->best_iteration : shared->iterations;
+}
+
+void
+trainer_end(Trainer *trainer)
+{
+	arena_free(&trainer->arenas[TRAINER_STATE]);
+	arena_free(&trainer->arenas[TRAINER_MEASUREMENT]);
+}

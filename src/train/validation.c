@@ -1,0 +1,146 @@
+/*
+ * validation.c
+ *	  Ratings set aside from a training, to measure its factors by.
+ *
+ * The set has ids of its own.  Its items are mapped to rows of the factors, its
+ * users to the rows that they have among the users of the training, which are
+ * at the same time those of their ratings in it, to be left out of rankings.
+ */
+#include "compat.h"
+
+#include "model/model.h"
+#include "ratings/csr_blocks.h"
+#include "train/validation.h"
+#include "utils/memutils.h"
+
+/* Rows of the training that a side's ids in the set have. */
+static uint32 *
+training_rows(const Ratings *ratings, Ratings *held_out, AlsSide side)
+{
+	bool		users = side == ALS_USERS;
+	const RatedIds *trained = users ? ratings_users(ratings) : ratings_items(ratings);
+	uint32	   *rows = ratings_map_ids(held_out, side,
+									   users ? ratings_user_map(ratings) :
+									   ratings_item_map(ratings), false);
+	uint32		size = users ? ratings_users(held_out)->size :
+		ratings_items(held_out)->size;
+
+	for (uint32 i = 0; i < size; i++)
+		if (rows[i] != NOT_THERE)
+			rows[i] = trained->order[rows[i]];
+	return rows;
+}
+
+/* Lists the users to measure, in the order of the set. */
+static void
+list_users(Validation *validation, const uint32 *rows, uint32 size)
+{
+	validation->users = MemoryContextAllocHuge(CurrentMemoryContext,
+											   Max(size, 1) * sizeof(MeasuredUser));
+	for (uint32 row = 0; row < size; row++)
+	{
+		MeasuredUser *user = &validation->users[validation->nusers];
+
+		if (rows[row] == NOT_THERE)
+			continue;
+		user->factors = validation->nusers++;
+		user->rows[TEST_SET] = row;
+		user->rows[TRAINING_SET] = rows[row];
+	}
+}
+
+Validation *
+validation_begin(const TrainOptions *options, const Ratings *ratings,
+				 double mean, Ratings *held_out, size_t budget, bool shared)
+{
+	Validation *validation = palloc0(sizeof(Validation));
+	uint32	   *users = training_rows(ratings, held_out, ALS_USERS);
+
+	validation->metric = options->validation.metric;
+	validation->k = options->validation.k;
+	validation->patience = options->validation.patience;
+	validation->feedback = options->parameters.feedback;
+	validation->mean = validation->feedback == ALS_EXPLICIT ? mean : 0;
+	validation->items = training_rows(ratings, held_out, ALS_ITEMS);
+	validation->set_items = ratings_items(held_out)->size;
+	validation->nitems = ratings_items(ratings)->size;
+	validation->order = MemoryContextAllocHuge(CurrentMemoryContext,
+											   validation->nitems * sizeof(uint32));
+	id_places(idmap_type(ratings_item_map(ratings)), ratings_items(ratings)->ids,
+			  validation->nitems, validation->order);
+	list_users(validation, users, ratings_users(held_out)->size);
+	pfree(users);
+	validation->set = blocks_build(held_out, validation->feedback, budget,
+								   shared);
+	return validation;
+}
+
+Arena
+validation_arena(const Validation *validation, int factors, bool shared)
+{
+	Measurement layout = {0};
+	Measurement *measurement;
+	uint32	   *seen;
+	Arena		arena;
+
+	layout.feedback = validation->feedback;
+	layout.stride = serving_stride(validation->feedback, factors);
+	layout.mean = validation->mean;
+	layout.relevant_from = usual_relevant_from(validation->feedback,
+											   validation->mean);
+	layout.errors_only = metric_is_error(validation->metric);
+	layout.k = validation->k;
+	layout.nusers = layout.users_limit = validation->nusers;
+	layout.nitems = validation->nitems;
+	layout.set_items[TEST_SET] = validation->set_items;
+	layout.set_items[TRAINING_SET] = validation->nitems;
+
+	arena = metrics_begin(&layout, shared);
+	measurement = (Measurement *) arena.address;
+	memcpy(measured_users(measurement), validation->users,
+		   validation->nusers * sizeof(MeasuredUser));
+	memcpy(set_items(measurement, TEST_SET), validation->items,
+		   validation->set_items * sizeof(uint32));
+	memcpy(item_order(measurement), validation->order,
+		   validation->nitems * sizeof(uint32));
+	/* items that are trained are the rows of their factors */
+	seen = set_items(measurement, TRAINING_SET);
+	for (uint32 i = 0; i < validation->nitems; i++)
+		seen[i] = i;
+	return arena;
+}
+
+/* Copies a row of factors in the form that serving wants. */
+static void
+take_row(const Measurement *measurement, AlsSide side, float *to,
+		 const float *from, int rank)
+{
+	memset(to, 0, measurement->stride * sizeof(float));
+	memcpy(to, from, rank * sizeof(float));
+	if (measurement->feedback == ALS_EXPLICIT)
+		serve_bias(to, rank - 1, side);
+}
+
+void
+validation_take(Measurement *measurement, float *factors[2], int rank)
+{
+	size_t		from_stride = als_stride(rank);
+	size_t		to_stride = measurement->stride;
+	const MeasuredUser *users = measured_users(measurement);
+
+	for (size_t u = 0; u < measurement->nusers; u++)
+		take_row(measurement, ALS_USERS,
+				 measured_factors(measurement, ALS_USERS) + u * to_stride,
+				 factors[ALS_USERS] + users[u].rows[TRAINING_SET] * from_stride,
+				 rank);
+	for (size_t i = 0; i < measurement->nitems; i++)
+		take_row(measurement, ALS_ITEMS,
+				 measured_factors(measurement, ALS_ITEMS) + i * to_stride,
+				 factors[ALS_ITEMS] + i * from_stride, rank);
+}
+
+void
+validation_end(Validation *validation)
+{
+	arena_free(&validation->set);
+}

@@ -1,0 +1,53 @@
+/*
+ * validation.h
+ *	  Ratings set aside from a training, to measure its factors by after each
+ *	  iteration.
+ *
+ * Measured is what als_evaluate would of a model with these factors, to the
+ * same bits.
+ */
+#ifndef ALS_VALIDATION_H
+#define ALS_VALIDATION_H
+
+#include "common/arena.h"
+#include "evaluate/metrics.h"
+#include "ratings/ratings.h"
+#include "train/options.h"
+
+/* What is measured, whatever the number of factors */
+typedef struct Validation
+{
+	Metric		metric;
+	int			k;
+	int			patience;		/* 0: go on until the end */
+	AlsFeedback feedback;
+	float		mean;			/* of the ratings to train from */
+	Arena		set;			/* the ratings set aside, sorted */
+	uint32		set_items;		/* different ones in it */
+	uint32	   *items;			/* [set_items] as training has them */
+	uint32		nusers;			/* in both */
+	MeasuredUser *users;		/* [nusers] */
+	uint32		nitems;			/* to rank: all that are trained */
+	uint32	   *order;			/* [nitems] in the order of ids */
+} Validation;
+
+/*
+ * Sorts what is set aside, using it up, and maps its ids to those of the
+ * ratings to train from, whose mean must be known.
+ */
+extern Validation *validation_begin(const TrainOptions *options,
+									const Ratings *ratings, double mean,
+									Ratings *held_out, size_t budget,
+									bool shared);
+
+/* What the processes of a training with so many factors share. */
+extern Arena validation_arena(const Validation *validation, int factors,
+							bool shared);
+
+/* Takes over factors as training has them, by side, to be measured next. */
+extern void validation_take(Measurement *measurement, float *factors[2],
+							int rank);
+
+extern void validation_end(Validation *validation);
+
+#endif							/* ALS_VALIDATION_H */
