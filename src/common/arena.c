@@ -55,15 +55,14 @@ arena_create(size_t size, bool shared, const char *purpose)
 	if (arena.segment != NULL)
 	{
 		arena.handle = dsm_segment_handle(arena.segment);
-		arena.address = dsm_segment_address(arena.segment);
+		arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT,
+										   dsm_segment_address(arena.segment));
 	}
 	else
 	{
 		arena.handle = DSM_HANDLE_INVALID;
-		arena.address = MemoryContextAllocHuge(CurrentMemoryContext,
-											  size + ALS_ALIGNMENT);
+		arena.address = allocate_aligned(CurrentMemoryContext, size);
 	}
-	arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT, arena.address);
 	return arena;
 }
 
@@ -90,4 +89,12 @@ arena_free(Arena *arena)
 	if (arena->segment != NULL)
 		dsm_detach(arena->segment);
 	arena->segment = NULL;
+}
+
+void *
+allocate_aligned(MemoryContext context, size_t size)
+{
+	return (void *) TYPEALIGN(ALS_ALIGNMENT,
+							  MemoryContextAllocHuge(context,
+													 size + ALS_ALIGNMENT));
 }

@@ -6,6 +6,7 @@
 #ifndef ALS_ARENA_H
 #define ALS_ARENA_H
 
+#include "common/arena.h"
 #include "storage/dsm.h"
 
 typedef struct Arena
@@ -37,5 +38,11 @@ arena_is_shared(const Arena *arena)
 extern Arena arena_attach(dsm_handle handle);
 
 extern void arena_free(Arena *arena);
+
+/*
+ * Allocates private memory of any size that is aligned likewise.  It cannot be
+ * freed by itself, but goes with the context.
+ */
+extern void *allocate_aligned(MemoryContext context, size_t size);
 
 #endif							/* ALS_ARENA_H */

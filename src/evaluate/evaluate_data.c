@@ -30,13 +30,8 @@ read_model_source(Oid model, const ModelRun *run, size_t memory)
 		.item_column = run->item_column};
 	char	   *from;
 
-	if (run->source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" does not know what it was trained from",
-						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg, or from a temporary table."),
-				 errhint("Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.")));
+	model_require_source(model, run,
+						 "Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.");
 
 	source.reader = &reader;
 	return source_read(CurrentMemoryContext, &source, memory, &from);
@@ -134,7 +129,7 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
 static void
 list_users(Evaluation *evaluation, uint32 *const users[2])
 {
-	uint32		ntest_rows = ratings_users(evaluation->ratings[TEST_SET])->size;
+	uint32		ntest_rows = ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size;
 	uint32		nusers = idmap_size(evaluation->users);
 	uint32	   *training_rows = MemoryContextAllocHuge(CurrentMemoryContext,
 													   Max(nusers, 1) * sizeof(uint32));
@@ -144,7 +139,7 @@ list_users(Evaluation *evaluation, uint32 *const users[2])
 		training_rows[u] = NOT_THERE;
 	if (evaluation->ratings[TRAINING_SET] != NULL)
 	{
-		uint32		size = ratings_users(evaluation->ratings[TRAINING_SET])->size;
+		uint32		size = ratings_ids(evaluation->ratings[TRAINING_SET], ALS_USERS)->size;
 
 		for (uint32 row = 0; row < size; row++)
 			if (users[TRAINING_SET][row] != NOT_THERE)
@@ -190,7 +185,7 @@ measure(Evaluation *evaluation)
 									 &cache->sides[ALS_ITEMS].type);
 	cache_scan_ids(cache, ALS_ITEMS, snapshot, add_item, evaluation);
 	nworkers = parallel_workers(options->workers,
-						 (double) ratings_users(evaluation->ratings[TEST_SET])->size *
+						 (double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
 						 idmap_size(evaluation->items) * cache->stride);
 
 	for (int set = 0; set < 2; set++)
@@ -204,7 +199,7 @@ measure(Evaluation *evaluation)
 									 set == TEST_SET);
 		items[set] = ratings_map_ids(ratings, ALS_ITEMS, evaluation->items,
 									 false);
-		layout.set_items[set] = ratings_items(ratings)->size;
+		layout.set_items[set] = ratings_ids(ratings, ALS_ITEMS)->size;
 		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
 											 budget, nworkers > 0);
 		sets[set] = &evaluation->sets[set];
@@ -222,7 +217,7 @@ measure(Evaluation *evaluation)
 	layout.mean = cache->run.mean_rating;
 	layout.relevant_from = choose_relevant_from(options, &cache->run);
 	layout.k = options->k;
-	layout.users_limit = ratings_users(evaluation->ratings[TEST_SET])->size;
+	layout.users_limit = ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size;
 	layout.nitems = idmap_size(evaluation->items);
 	evaluation->arena = metrics_begin(&layout, nworkers > 0);
 	evaluation->measurement = (Measurement *) evaluation->arena.address;

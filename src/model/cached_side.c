@@ -15,6 +15,7 @@
 #include "compat.h"
 
 #include "access/table.h"
+#include "common/arena.h"
 #include "common/settings.h"
 #include "model/model_cache.h"
 #include "storage/bufmgr.h"
@@ -211,9 +212,7 @@ load_side(void *memory, void *arg)
 static void *
 make_private(MemoryContext context, const SharedMaker *maker, size_t size)
 {
-	void	   *memory = (void *)
-		TYPEALIGN(ALS_ALIGNMENT,
-				  MemoryContextAllocHuge(context, size + ALS_ALIGNMENT));
+	void	   *memory = allocate_aligned(context, size);
 
 	maker->fill(memory, maker->arg);
 	return memory;

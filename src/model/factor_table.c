@@ -1,93 +1,169 @@
 /*
  * factor_table.c
- *	  Reading the rows of a factor table, in the form that serving wants.
+ *	  Reading a table of factors: one row for each user or item.
  */
 #include "compat.h"
 
-#include <float.h>
 #include <math.h>
 
-#include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/relscan.h"
 #include "access/stratnum.h"
-#include "access/table.h"
-#include "access/tableam.h"
-#include "catalog/indexing.h"
 #include "catalog/pg_am.h"
-#include "catalog/pg_trigger.h"
-#include "commands/trigger.h"
-#include "model/model_cache.h"
-#include "utils/fmgroids.h"
+#include "catalog/pg_type.h"
+#include "common/side.h"
+#include "model/factor_table.h"
+#include "ratings/ratings.h"
+#include "utils/array.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
-#include "utils/snapmgr.h"
 
-/* The triggers that model_write.c creates */
-static const struct
+/* Raises for a relation that cannot be the model's factor table. */
+static void
+reject_factor_table(Relation model, Relation table, const char *detail)
 {
-	const char *name;
-	char		enabled;
-}			change_triggers[2] =
-{
-	{"als_changed", TRIGGER_FIRES_ALWAYS},
-	{"als_changed_replica", TRIGGER_FIRES_ON_REPLICA}
-};
-
-bool
-cache_row_fits(const ModelCache *cache, const float *row)
-{
-	double		length = als_length(cache->stride, row);
-
-	/* rounding adds much less than a hundredth to a sum of so many products */
-	return length * length + fabs(cache->run.mean_rating) < FLT_MAX * 0.99;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("\"%s\" cannot serve as a factor table of model \"%s\"",
+					RelationGetRelationName(table),
+					RelationGetRelationName(model)),
+			 errdetail("%s", detail)));
 }
 
-/*
- * Opens a factor table.  User code of this transaction may have swapped its
- * factors since the version was made, to which they do not belong then: callers
- * ask cache_replaced after user code has run, and start over, but it may also
- * run where they cannot, in hashing ids.
- */
-static Relation
-open_factors(const ModelCache *cache, AlsSide side)
+/* Finds the columns of a factor table; there may be no others. */
+static void
+find_factor_columns(Relation model, Relation table, const ModelRun *run,
+					AlsSide side, FactorColumns *columns)
 {
-	Relation	table = table_open(cache->run.factor_tables[side],
-								   AccessShareLock);
+	TupleDesc	desc = RelationGetDescr(table);
 
-	if (relation_file(table) != cache->sides[side].file)
+	memset(columns, 0, sizeof(*columns));
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute attribute = TupleDescAttr(desc, i);
+		const char *name = NameStr(attribute->attname);
+
+		if (attribute->attisdropped)
+			continue;
+		if (strcmp(name, side_id_columns[side]) == 0)
+			columns->id = attribute->attnum;
+		else if (strcmp(name, "factors") == 0 &&
+				 attribute->atttypid == FLOAT4ARRAYOID)
+			columns->factors = attribute->attnum;
+		else if (strcmp(name, "bias") == 0 &&
+				 attribute->atttypid == FLOAT4OID &&
+				 run->feedback == ALS_EXPLICIT)
+			columns->bias = attribute->attnum;
+		else
+			reject_factor_table(model, table,
+								psprintf("It has a column \"%s\" that a factor table does not have.",
+										 name));
+	}
+	if (columns->id == 0 || columns->factors == 0 ||
+		(run->feedback == ALS_EXPLICIT && columns->bias == 0))
+		reject_factor_table(model, table,
+							psprintf("It lacks a column %s, factors real[]%s.",
+									 side_id_columns[side],
+									 run->feedback == ALS_EXPLICIT ?
+									 " or bias real" : ""));
+}
+
+Relation
+factor_table_open(Relation model, const ModelRun *run, AlsSide side,
+				  LOCKMODE lockmode, FactorColumns *columns)
+{
+	Relation	table = try_relation_open(run->factor_tables[side], lockmode);
+
+	if (table == NULL)
 		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_IN_USE),
-				 errmsg("the factors of model \"%s\" have been replaced while they were in use",
-						get_rel_name(cache->model)),
-				 errdetail("The function that has replaced them runs where ids are read, converted or compared."),
-				 errhint("Train the model in a statement of its own.")));
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("model \"%s\" has lost its table of %s factors",
+						RelationGetRelationName(model),
+						side_names[side]),
+				 errhint("Drop the model and train it again.")));
+	if (table->rd_rel->relkind != RELKIND_RELATION)
+		reject_factor_table(model, table, "It is not an ordinary table.");
+	if (table->rd_rel->relowner != model->rd_rel->relowner)
+		reject_factor_table(model, table,
+							"It does not belong to the model's owner.");
+	if (table->rd_rel->relrowsecurity)
+		reject_factor_table(model, table, "It has row-level security.");
+	find_factor_columns(model, table, run, side, columns);
 	return table;
 }
 
-/* Copies a tuple's factors in the form that serving wants. */
-static void
-read_row(const ModelCache *cache, AlsSide side, Relation table,
-		 TupleTableSlot *slot, float *row)
+void
+factor_table_id_type(Relation table, const FactorColumns *columns,
+					 IdType *type, MemoryContext context)
 {
-	int			factors = cache->run.factors;
+	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table),
+												columns->id - 1);
 
-	memset(row, 0, cache->stride * sizeof(float));
-	factor_table_row(table, &cache->sides[side].columns, slot, factors, row);
-	if (cache->run.feedback == ALS_EXPLICIT)
-		serve_bias(row, factors, side);
-	if (!cache_row_fits(cache, row))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("factor table \"%s\" contains a row that is too long",
-						RelationGetRelationName(table)),
-				 errdetail("The sum of its factors' squares is not within the range of type real."),
-				 errhint("Train the model again.")));
+	if (!id_type_init(type, attribute->atttypid, attribute->atttypmod,
+					  attribute->attcollation, context))
+		reject_unhashable(attribute->atttypid, NameStr(attribute->attname));
 }
 
-Snapshot
-cache_snapshot(const ModelCache *cache)
+void
+factor_table_row(Relation table, const FactorColumns *columns,
+				 TupleTableSlot *slot, int factors, float *row)
 {
-	return RegisterSnapshot(GetCatalogSnapshot(cache->model));
+	bool		isnull;
+	Datum		value = slot_getattr(slot, columns->factors, &isnull);
+	ArrayType  *array = isnull ? NULL : DatumGetArrayTypeP(value);
+	bool		sound = array != NULL && ARR_NDIM(array) == 1 &&
+		ARR_DIMS(array)[0] == factors && !ARR_HASNULL(array);
+
+	if (sound)
+	{
+		memcpy(row, ARR_DATA_PTR(array), factors * sizeof(float));
+		if (columns->bias != 0)
+		{
+			row[factors] = DatumGetFloat4(slot_getattr(slot, columns->bias,
+													   &isnull));
+			sound = !isnull && isfinite(row[factors]);
+		}
+		for (int i = 0; i < factors && sound; i++)
+			sound = isfinite(row[i]);
+	}
+	if (!sound)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("factor table \"%s\" contains a row that is not %d finite factors",
+						RelationGetRelationName(table), factors),
+				 errhint("Train the model again.")));
+	if (array != (ArrayType *) DatumGetPointer(value))
+		pfree(array);
+}
+
+void
+factor_scan_begin(FactorScan *scan, Relation table,
+				  const FactorColumns *columns, Snapshot snapshot)
+{
+	scan->id = columns->id;
+	scan->slot = table_slot_create(table, NULL);
+	scan->scan = table_beginscan(table, snapshot, 0, NULL);
+}
+
+bool
+factor_scan_next(FactorScan *scan, Datum *id)
+{
+	while (table_scan_getnextslot(scan->scan, ForwardScanDirection, scan->slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		*id = slot_getattr(scan->slot, scan->id, &isnull);
+		if (!isnull)
+			return true;
+	}
+	return false;
+}
+
+void
+factor_scan_end(FactorScan *scan)
+{
+	table_endscan(scan->scan);
+	ExecDropSingleTupleTableSlot(scan->slot);
 }
 
 /*
@@ -129,179 +205,52 @@ open_id_index(Relation table, AttrNumber id, Oid *equality,
 	return NULL;
 }
 
-bool
-cache_fetch(ModelCache *cache, AlsSide which, Datum id, float *row)
+/* Finds the row of an id without an index. */
+static bool
+find_by_scan(Relation table, const FactorColumns *columns, const IdType *type,
+			 Snapshot snapshot, Datum id, TupleTableSlot *slot)
 {
-	SideCache  *side = &cache->sides[which];
-	Relation	table = open_factors(cache, which);
-	Snapshot	snapshot = cache_snapshot(cache);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
+	FactorScan	scan;
+	Datum		value;
 	bool		found = false;
-	bool		isnull;
-	Oid			equality;
-	StrategyNumber strategy;
-	Relation	index = open_id_index(table, side->columns.id, &equality,
-									  &strategy);
 
-	if (index != NULL)
-	{
-		ScanKeyData key;
-		IndexScanDesc scan;
-
-		ScanKeyEntryInitialize(&key, 0, 1, strategy, InvalidOid,
-							   index->rd_indcollation[0], equality, id);
-		scan = index_scan_begin(table, index, snapshot, 1);
-		index_rescan(scan, &key, 1, NULL, 0);
-		while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
-			found = id_equal(&side->type, id,
-							 slot_getattr(slot, side->columns.id, &isnull));
-		if (found)
-			read_row(cache, which, table, slot, row);
-		index_endscan(scan);
-		index_close(index, AccessShareLock);
-	}
-	else
-	{
-		TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-
-		while (!found && table_scan_getnextslot(scan, ForwardScanDirection,
-												slot))
-		{
-			Datum		value = slot_getattr(slot, side->columns.id, &isnull);
-
-			CHECK_FOR_INTERRUPTS();
-			found = !isnull && id_equal(&side->type, id, value);
-		}
-		if (found)
-			read_row(cache, which, table, slot, row);
-		table_endscan(scan);
-	}
-	ExecDropSingleTupleTableSlot(slot);
-	UnregisterSnapshot(snapshot);
-	table_close(table, NoLock);
+	factor_scan_begin(&scan, table, columns, snapshot);
+	while (!found && factor_scan_next(&scan, &value))
+		found = id_equal(type, id, value);
+	if (found)
+		ExecCopySlot(slot, scan.slot);
+	factor_scan_end(&scan);
 	return found;
 }
 
-void
-cache_scan_ids(ModelCache *cache, AlsSide which, Snapshot snapshot,
-			   IdVisitor visitor, void *arg)
-{
-	Relation	table = open_factors(cache, which);
-	AttrNumber	column = cache->sides[which].columns.id;
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		Datum		id = slot_getattr(slot, column, &isnull);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!isnull)
-			visitor(id, arg);
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(table, NoLock);
-}
-
-void
-cache_scan(ModelCache *cache, AlsSide which, FactorVisitor visitor, void *arg)
-{
-	Snapshot	snapshot = cache_snapshot(cache);
-
-	cache_scan_snapshot(cache, which, snapshot, visitor, arg);
-	UnregisterSnapshot(snapshot);
-}
-
-void
-cache_scan_snapshot(ModelCache *cache, AlsSide which, Snapshot snapshot,
-					FactorVisitor visitor, void *arg)
-{
-	SideCache  *side = &cache->sides[which];
-	Relation	table = open_factors(cache, which);
-	TupleTableSlot *slot = table_slot_create(table, NULL);
-	TableScanDesc scan = table_beginscan(table, snapshot, 0, NULL);
-	float	   *row = MemoryContextAllocHuge(CurrentMemoryContext,
-											 cache->stride * sizeof(float) +
-											 ALS_ALIGNMENT);
-	float	   *aligned = (float *) TYPEALIGN(ALS_ALIGNMENT, row);
-
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
-	{
-		bool		isnull;
-		Datum		id = slot_getattr(slot, side->columns.id, &isnull);
-
-		CHECK_FOR_INTERRUPTS();
-		read_row(cache, which, table, slot, aligned);
-		if (!isnull && !visitor(id, aligned, arg))
-			break;
-	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
-	table_close(table, NoLock);
-	pfree(row);
-}
-
-/*
- * Finds the versions of the triggers that tell of changes; false if there are
- * not both of them, or if they would miss any.
- */
-static bool
-find_triggers(Oid table, TransactionId versions[2])
-{
-	Relation	triggers = table_open(TriggerRelationId, AccessShareLock);
-	bool		found[2] = {false, false};
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_trigger_tgrelid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(table));
-	scan = systable_beginscan(triggers, TriggerRelidNameIndexId, true, NULL, 1,
-							  &key);
-	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_trigger trigger = (Form_pg_trigger) GETSTRUCT(tuple);
-
-		for (int t = 0; t < 2; t++)
-			if (strcmp(NameStr(trigger->tgname), change_triggers[t].name) == 0 &&
-				trigger->tgenabled == change_triggers[t].enabled)
-			{
-				found[t] = true;
-				versions[t] = HeapTupleHeaderGetRawXmin(tuple->t_data);
-			}
-	}
-	systable_endscan(scan);
-	table_close(triggers, AccessShareLock);
-	return found[0] && found[1];
-}
-
 bool
-cache_shared_key(const ModelCache *cache, AlsSide which, SharedPart part,
-				 SharedKey *key)
+factor_table_find(Relation table, const FactorColumns *columns,
+				  const IdType *type, Snapshot snapshot, Datum id,
+				  TupleTableSlot *slot)
 {
-	const SideCache *side = &cache->sides[which];
-	Relation	table = open_factors(cache, which);
-	bool		possible;
+	bool		found = false;
+	Oid			equality;
+	StrategyNumber strategy;
+	Relation	index = open_id_index(table, columns->id, &equality,
+									  &strategy);
+	IndexScanDesc scan;
+	ScanKeyData key;
 
-	memset(key, 0, sizeof(*key));
-	key->database = MyDatabaseId;
-	key->table = RelationGetRelid(table);
-	key->part = part;
-	key->file = relation_file(table);
-	if (part == SHARED_INDEX)
-		key->image = side->shared;
-	key->stride = cache->stride;
-	key->factors = cache->run.factors;
-	key->id_type = side->type.type;
-	key->id_typmod = side->type.typmod;
-	key->id_collation = side->type.collation;
-	key->columns[0] = side->columns.id;
-	key->columns[1] = side->columns.factors;
-	key->columns[2] = side->columns.bias;
-	possible = !RelationUsesLocalBuffers(table) &&
-		find_triggers(key->table, key->triggers);
-	table_close(table, NoLock);
-	return possible;
+	if (index == NULL)
+		return find_by_scan(table, columns, type, snapshot, id, slot);
+	ScanKeyEntryInitialize(&key, 0, 1, strategy, InvalidOid,
+						   index->rd_indcollation[0], equality, id);
+	scan = index_scan_begin(table, index, snapshot, 1);
+	index_rescan(scan, &key, 1, NULL, 0);
+	while (!found && index_getnext_slot(scan, ForwardScanDirection, slot))
+	{
+		bool		isnull;
+
+		found = id_equal(type, id, slot_getattr(slot, columns->id, &isnull));
+	}
+	if (found)
+		ExecMaterializeSlot(slot);
+	index_endscan(scan);
+	index_close(index, AccessShareLock);
+	return found;
 }

@@ -1,7 +1,6 @@
 /*
  * model.c
- *	  A model as relations: names, privileges, and the shape of
- *	  factor tables.
+ *	  A model as relations: what counts as one, privileges, and locks.
  *
  * The table of runs knows its factor tables by oid, in regclass columns, so
  * that renaming and moving any of the three changes nothing, and pg_dump
@@ -10,8 +9,6 @@
  * the model enough to predict.
  */
 #include "compat.h"
-
-#include <math.h>
 
 #include "access/htup_details.h"
 #include "access/relation.h"
@@ -23,15 +20,12 @@
 #include "commands/extension.h"
 #include "model/model.h"
 #include "storage/lmgr.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/rls.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
-
-static const char *const side_ids[] = {"user_id", "item_id"};
 
 bool
 is_model(Oid relation)
@@ -104,6 +98,18 @@ model_check_select(Oid model)
 				 errhint("Disable row-level security on the model's table; SELECT on it is the right to predict.")));
 }
 
+void
+model_require_source(Oid model, const ModelRun *run, const char *hint)
+{
+	if (run->source == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know what it was trained from",
+						get_rel_name(model)),
+				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
+				 errhint("%s", hint)));
+}
+
 /* Has this transaction read the factors of the newest run? */
 static bool
 has_read_factors(Oid relation)
@@ -154,122 +160,4 @@ model_lock(Oid model, LOCKMODE mode, const char *function)
 				 errdetail("This transaction has read from the model before, and so the training would wait for it."),
 				 errhint("Call it in a transaction of its own, or before reading from the model.")));
 	LockRelationOid(model, mode);
-}
-
-/* Raises for a relation that cannot be the model's factor table. */
-static void
-reject_factor_table(Relation model, Relation table, const char *detail)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-			 errmsg("\"%s\" cannot serve as a factor table of model \"%s\"",
-					RelationGetRelationName(table),
-					RelationGetRelationName(model)),
-			 errdetail("%s", detail)));
-}
-
-/* Finds the columns of a factor table; there may be no others. */
-static void
-find_factor_columns(Relation model, Relation table, const ModelRun *run,
-					AlsSide side, FactorColumns *columns)
-{
-	TupleDesc	desc = RelationGetDescr(table);
-
-	memset(columns, 0, sizeof(*columns));
-	for (int i = 0; i < desc->natts; i++)
-	{
-		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		const char *name = NameStr(attribute->attname);
-
-		if (attribute->attisdropped)
-			continue;
-		if (strcmp(name, side_ids[side]) == 0)
-			columns->id = attribute->attnum;
-		else if (strcmp(name, "factors") == 0 &&
-				 attribute->atttypid == FLOAT4ARRAYOID)
-			columns->factors = attribute->attnum;
-		else if (strcmp(name, "bias") == 0 &&
-				 attribute->atttypid == FLOAT4OID &&
-				 run->feedback == ALS_EXPLICIT)
-			columns->bias = attribute->attnum;
-		else
-			reject_factor_table(model, table,
-								psprintf("It has a column \"%s\" that a factor table does not have.",
-										 name));
-	}
-	if (columns->id == 0 || columns->factors == 0 ||
-		(run->feedback == ALS_EXPLICIT && columns->bias == 0))
-		reject_factor_table(model, table,
-							psprintf("It lacks a column %s, factors real[]%s.",
-									 side_ids[side],
-									 run->feedback == ALS_EXPLICIT ?
-									 " or bias real" : ""));
-}
-
-Relation
-factor_table_open(Relation model, const ModelRun *run, AlsSide side,
-				  LOCKMODE lockmode, FactorColumns *columns)
-{
-	Relation	table = try_relation_open(run->factor_tables[side], lockmode);
-
-	if (table == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("model \"%s\" has lost its table of %s factors",
-						RelationGetRelationName(model),
-						side == ALS_USERS ? "user" : "item"),
-				 errhint("Drop the model and train it again.")));
-	if (table->rd_rel->relkind != RELKIND_RELATION)
-		reject_factor_table(model, table, "It is not an ordinary table.");
-	if (table->rd_rel->relowner != model->rd_rel->relowner)
-		reject_factor_table(model, table,
-							"It does not belong to the model's owner.");
-	if (table->rd_rel->relrowsecurity)
-		reject_factor_table(model, table, "It has row-level security.");
-	find_factor_columns(model, table, run, side, columns);
-	return table;
-}
-
-void
-factor_table_id_type(Relation table, const FactorColumns *columns,
-					 IdType *type, MemoryContext context)
-{
-	Form_pg_attribute attribute = TupleDescAttr(RelationGetDescr(table),
-												columns->id - 1);
-
-	if (!id_type_init(type, attribute->atttypid, attribute->atttypmod,
-					  attribute->attcollation, context))
-		reject_unhashable(attribute->atttypid, NameStr(attribute->attname));
-}
-
-void
-factor_table_row(Relation table, const FactorColumns *columns,
-				 TupleTableSlot *slot, int factors, float *row)
-{
-	bool		isnull;
-	Datum		value = slot_getattr(slot, columns->factors, &isnull);
-	ArrayType  *array = isnull ? NULL : DatumGetArrayTypeP(value);
-	bool		sound = array != NULL && ARR_NDIM(array) == 1 &&
-		ARR_DIMS(array)[0] == factors && !ARR_HASNULL(array);
-
-	if (sound)
-	{
-		memcpy(row, ARR_DATA_PTR(array), factors * sizeof(float));
-		if (columns->bias != 0)
-		{
-			row[factors] = DatumGetFloat4(slot_getattr(slot, columns->bias,
-													   &isnull));
-			sound = !isnull && isfinite(row[factors]);
-		}
-		for (int i = 0; i < factors && sound; i++)
-			sound = isfinite(row[i]);
-	}
-	if (!sound)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATA_CORRUPTED),
-				 errmsg("factor table \"%s\" contains a row that is not %d finite factors",
-						RelationGetRelationName(table), factors),
-				 errhint("Train the model again.")));
-	if (array != (ArrayType *) DatumGetPointer(value))
-		pfree(array);
 }

@@ -8,19 +8,9 @@
 
 #include "common/ids.h"
 #include "core/als_core.h"
-#include "executor/tuptable.h"
 #include "model/run_row.h"
 #include "ratings/ratings.h"
 #include "storage/lockdefs.h"
-#include "utils/relcache.h"
-
-/* Where the columns of a factor table are */
-typedef struct FactorColumns
-{
-	AttrNumber	id;
-	AttrNumber	factors;
-	AttrNumber	bias;			/* 0: the model has no biases */
-} FactorColumns;
 
 /* A model being trained */
 typedef struct ModelTarget
@@ -33,27 +23,6 @@ typedef struct ModelTarget
 								 * the tables are those that are there */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelTarget;
-
-/*
- * Puts a bias, which stands behind the factors of an explicit row, where
- * serving wants it: [x_u, b_u, 1] and [y_i, 1, b_i], so that the score is an
- * inner product.
- */
-static inline void
-serve_bias(float *row, int factors, AlsSide side)
-{
-	float		bias = row[factors];
-
-	row[factors] = side == ALS_USERS ? bias : 1;
-	row[factors + 1] = side == ALS_USERS ? 1 : bias;
-}
-
-/* The length of a row that serving wants. */
-static inline int
-serving_stride(AlsFeedback feedback, int factors)
-{
-	return als_stride(factors + (feedback == ALS_EXPLICIT ? 2 : 0));
-}
 
 /* Is the relation a model, a table OF als_model? */
 extern bool is_model(Oid relation);
@@ -68,23 +37,11 @@ extern void prevent_in_recovery(const char *command, const char *hint);
 extern void model_check_select(Oid model);
 
 /*
- * Opens a factor table of the model and checks that it is one: same owner,
- * expected columns.
+ * Raises if the run does not know what it was trained from; the hint says what
+ * the caller can do instead.
  */
-extern Relation factor_table_open(Relation model, const ModelRun *run,
-								  AlsSide side, LOCKMODE lockmode,
-								  FactorColumns *columns);
-
-/* The id type of an open factor table. */
-extern void factor_table_id_type(Relation table, const FactorColumns *columns,
-								 IdType *type, MemoryContext context);
-
-/*
- * Copies the factors of a tuple to row[factors], and the bias behind them if
- * there is one; raises for an array that is not [factors] finite reals.
- */
-extern void factor_table_row(Relation table, const FactorColumns *columns,
-							 TupleTableSlot *slot, int factors, float *row);
+extern void model_require_source(Oid model, const ModelRun *run,
+								 const char *hint);
 
 /*
  * Locks a model, which excludes trainings and, in other modes than that of a

@@ -29,6 +29,7 @@
 #include "access/xact.h"
 #include "commands/trigger.h"
 #include "common/settings.h"
+#include "model/factor_table.h"
 #include "model/model_cache.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"

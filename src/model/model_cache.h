@@ -11,6 +11,7 @@
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "model/factor_image.h"
+#include "model/factor_table.h"
 #include "model/model.h"
 #include "model/shared_cache.h"
 #include "utils/snapshot.h"

@@ -20,7 +20,9 @@
 #include "catalog/pg_index.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
+#include "common/side.h"
 #include "mb/pg_wchar.h"
+#include "model/factor_table.h"
 #include "model/model_check.h"
 #include "parser/parse_coerce.h"
 #include "utils/builtins.h"
@@ -29,9 +31,6 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/syscache.h"
-
-static const char *const side_ids[] = {"user_id", "item_id"};
-static const char *const side_names[] = {"user", "item"};
 
 /* How many bytes of an id a message quotes */
 #define QUOTED_BYTES 40
@@ -56,7 +55,7 @@ may_be_factor_table(Oid table, AlsSide side, Oid owner)
 		((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
 	ReleaseSysCache(tuple);
 	return result &&
-		get_attnum(table, side_ids[side]) != InvalidAttrNumber &&
+		get_attnum(table, side_id_columns[side]) != InvalidAttrNumber &&
 		get_attnum(table, "factors") != InvalidAttrNumber;
 }
 

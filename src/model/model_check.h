@@ -6,6 +6,7 @@
 #ifndef ALS_MODEL_CHECK_H
 #define ALS_MODEL_CHECK_H
 
+#include "model/factor_table.h"
 #include "model/model.h"
 
 /*

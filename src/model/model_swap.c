@@ -33,6 +33,7 @@
 #include "commands/tablecmds.h"
 #include "common/progress.h"
 #include "common/subtransaction.h"
+#include "model/factor_table.h"
 #include "model/model.h"
 #include "pgstat.h"
 #include "storage/latch.h"

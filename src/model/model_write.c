@@ -10,8 +10,10 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "common/side.h"
 #include "executor/spi.h"
 #include "funcapi.h"
+#include "model/factor_table.h"
 #include "model/model.h"
 #include "model/model_check.h"
 #include "nodes/makefuncs.h"
@@ -32,7 +34,6 @@
 #define NAME_LOCK 2
 
 static const char *const side_suffixes[] = {"_users", "_items"};
-static const char *const side_ids[] = {"user_id", "item_id"};
 
 /* Runs a statement as the current user. */
 static void
@@ -328,7 +329,7 @@ create_factor_table(const ModelTarget *target, AlsSide side,
 {
 	char	   *name = psprintf("%s%s", target->name, side_suffixes[side]);
 	const char *qualified = quote_qualified_identifier(target->schema, name);
-	const char *id = side_ids[side];
+	const char *id = side_id_columns[side];
 	bool		ordered = OidIsValid(type->compare.fn_oid);
 	StringInfoData sql;
 	Oid			table;
@@ -397,9 +398,9 @@ void
 model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 					 const Ratings *ratings)
 {
-	const IdType *types[2] = {idmap_type(ratings_user_map(ratings)),
-	idmap_type(ratings_item_map(ratings))};
-	const RatedIds *ids[2] = {ratings_users(ratings), ratings_items(ratings)};
+	const IdType *types[2] = {idmap_type(ratings_map(ratings, ALS_USERS)),
+	idmap_type(ratings_map(ratings, ALS_ITEMS))};
+	const RatedIds *ids[2] = {ratings_ids(ratings, ALS_USERS), ratings_ids(ratings, ALS_ITEMS)};
 	Relation	model = table_open(target->model, NoLock);
 	Oid			schema = RelationGetNamespace(model);
 

@@ -114,7 +114,7 @@ cut_blocks(const RatedIds *ids, uint32 *nblocks, uint64 *largest)
 static Arena
 create_arena(const Ratings *ratings, bool spilled, bool shared)
 {
-	const RatedIds *ids[2] = {ratings_users(ratings), ratings_items(ratings)};
+	const RatedIds *ids[2] = {ratings_ids(ratings, ALS_USERS), ratings_ids(ratings, ALS_ITEMS)};
 	uint32	   *first_row[2];
 	RatingBlocks layout = {0};
 	size_t		size = TYPEALIGN(ALS_ALIGNMENT, sizeof(RatingBlocks));

@@ -14,6 +14,7 @@
 #include "compat.h"
 
 #include "common/bulk.h"
+#include "common/side.h"
 #include "ratings/ratings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -53,12 +54,9 @@ struct Ratings
 	MemoryContext context;
 	MemoryContext row_context;	/* reset for every row */
 	RatingSource names;			/* of the columns, for messages */
-	IdMap	   *users;
-	IdMap	   *items;
-	Counts		user_counts;
-	Counts		item_counts;
-	RatedIds	ranked_users;	/* once finished */
-	RatedIds	ranked_items;
+	IdMap	   *maps[2];		/* by AlsSide, as the next two */
+	Counts		counts[2];
+	RatedIds	ranked[2];		/* once finished */
 	bool		integers;		/* both ids are */
 	Pending		pending;
 	uint64		count;
@@ -113,8 +111,8 @@ ratings_begin(MemoryContext parent, const IdType *user_type,
 	ratings->row_context = AllocSetContextCreate(context, "als rating",
 												 ALLOCSET_SMALL_SIZES);
 	ratings->names = *names;
-	ratings->users = idmap_create(context, user_type);
-	ratings->items = idmap_create(context, item_type);
+	ratings->maps[ALS_USERS] = idmap_create(context, user_type);
+	ratings->maps[ALS_ITEMS] = idmap_create(context, item_type);
 	ratings->integers = user_type->integer && item_type->integer;
 	ratings->memory_limit = Max(memory / sizeof(Rating), FIRST_CHUNK);
 	return ratings;
@@ -224,8 +222,8 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 {
 	const char *column = ratings->names.rating_column ?
 		ratings->names.rating_column : "rating";
-	char	   *user_text = id_to_text(idmap_type(ratings->users), user);
-	char	   *item_text = id_to_text(idmap_type(ratings->items), item);
+	char	   *user_text = id_to_text(idmap_type(ratings->maps[ALS_USERS]), user);
+	char	   *item_text = id_to_text(idmap_type(ratings->maps[ALS_ITEMS]), item);
 
 	if (rating_null)
 		ereport(ERROR,
@@ -257,8 +255,8 @@ append(Ratings *ratings, uint32 user, uint32 item, float4 rating)
 	slot->item = item;
 	slot->rating = rating;
 	ratings->count++;
-	count_id(&ratings->user_counts, user, ratings->context);
-	count_id(&ratings->item_counts, item, ratings->context);
+	count_id(&ratings->counts[ALS_USERS], user, ratings->context);
+	count_id(&ratings->counts[ALS_ITEMS], item, ratings->context);
 }
 
 /* Looks up the pending rows and appends them. */
@@ -269,8 +267,8 @@ append_pending(Ratings *ratings)
 	uint32		users[IDMAP_BATCH];
 	uint32		items[IDMAP_BATCH];
 
-	idmap_add_integers(ratings->users, pending->users, pending->count, users);
-	idmap_add_integers(ratings->items, pending->items, pending->count, items);
+	idmap_add_integers(ratings->maps[ALS_USERS], pending->users, pending->count, users);
+	idmap_add_integers(ratings->maps[ALS_ITEMS], pending->items, pending->count, items);
 	for (int i = 0; i < pending->count; i++)
 		append(ratings, users[i], items[i], pending->ratings[i]);
 	pending->count = 0;
@@ -284,11 +282,11 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 
 	if (unlikely(user_null))
 		reject_null_id(ratings, ratings->names.user_column,
-					   ratings->names.item_column, idmap_type(ratings->items),
+					   ratings->names.item_column, idmap_type(ratings->maps[ALS_ITEMS]),
 					   item, item_null);
 	if (unlikely(item_null))
 		reject_null_id(ratings, ratings->names.item_column,
-					   ratings->names.user_column, idmap_type(ratings->users),
+					   ratings->names.user_column, idmap_type(ratings->maps[ALS_USERS]),
 					   user, user_null);
 	if (unlikely(rating_null || !rating_is_real(rating)))
 		reject_rating(ratings, user, item, rating, rating_null);
@@ -297,9 +295,9 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 	{
 		Pending    *pending = &ratings->pending;
 
-		pending->users[pending->count] = id_integer(idmap_type(ratings->users),
+		pending->users[pending->count] = id_integer(idmap_type(ratings->maps[ALS_USERS]),
 													user);
-		pending->items[pending->count] = id_integer(idmap_type(ratings->items),
+		pending->items[pending->count] = id_integer(idmap_type(ratings->maps[ALS_ITEMS]),
 													item);
 		pending->ratings[pending->count] = value;
 		if (++pending->count == IDMAP_BATCH)
@@ -308,8 +306,8 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 	else
 	{
 		MemoryContext old = MemoryContextSwitchTo(ratings->row_context);
-		uint32		user_index = idmap_add(ratings->users, user);
-		uint32		item_index = idmap_add(ratings->items, item);
+		uint32		user_index = idmap_add(ratings->maps[ALS_USERS], user);
+		uint32		item_index = idmap_add(ratings->maps[ALS_ITEMS], item);
 
 		append(ratings, user_index, item_index, value);
 		MemoryContextSwitchTo(old);
@@ -390,16 +388,15 @@ ratings_finish(Ratings *ratings)
 		return;
 	append_pending(ratings);
 	old = MemoryContextSwitchTo(ratings->row_context);
-	rank_ids(&ratings->ranked_users, ratings->users, &ratings->user_counts,
-			 ratings->context);
-	rank_ids(&ratings->ranked_items, ratings->items, &ratings->item_counts,
-			 ratings->context);
+	for (int side = 0; side < 2; side++)
+		rank_ids(&ratings->ranked[side], ratings->maps[side],
+				 &ratings->counts[side], ratings->context);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ratings->row_context);
 	if (ratings->count > 0)
 	{
-		pfree(ratings->user_counts.counts);
-		pfree(ratings->item_counts.counts);
+		pfree(ratings->counts[ALS_USERS].counts);
+		pfree(ratings->counts[ALS_ITEMS].counts);
 	}
 
 	if (ratings->file != NULL)
@@ -424,8 +421,8 @@ rank_chunk(const Ratings *ratings, Chunk *chunk)
 		Rating	   *rating = &chunk->ratings[i];
 
 		CHECK_FOR_INTERRUPTS();
-		rating->user = ratings->ranked_users.order[rating->user];
-		rating->item = ratings->ranked_items.order[rating->item];
+		rating->user = ratings->ranked[ALS_USERS].order[rating->user];
+		rating->item = ratings->ranked[ALS_ITEMS].order[rating->item];
 	}
 	chunk->ranked = true;
 }
@@ -508,27 +505,15 @@ ratings_spilled(const Ratings *ratings)
 }
 
 const RatedIds *
-ratings_users(const Ratings *ratings)
+ratings_ids(const Ratings *ratings, AlsSide side)
 {
-	return &ratings->ranked_users;
-}
-
-const RatedIds *
-ratings_items(const Ratings *ratings)
-{
-	return &ratings->ranked_items;
+	return &ratings->ranked[side];
 }
 
 IdMap *
-ratings_user_map(const Ratings *ratings)
+ratings_map(const Ratings *ratings, AlsSide side)
 {
-	return ratings->users;
-}
-
-IdMap *
-ratings_item_map(const Ratings *ratings)
-{
-	return ratings->items;
+	return ratings->maps[side];
 }
 
 /* The row of an id: that of an equal one which came before, or the next. */
@@ -546,9 +531,8 @@ row_of_id(IdMap *different, uint32 *rows, Datum id, uint32 next)
 uint32 *
 ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map, bool add)
 {
-	bool		users = side == ALS_USERS;
-	RatedIds   *ids = users ? &ratings->ranked_users : &ratings->ranked_items;
-	const IdType *own = idmap_type(users ? ratings->users : ratings->items);
+	RatedIds   *ids = &ratings->ranked[side];
+	const IdType *own = idmap_type(ratings->maps[side]);
 	const IdType *type = idmap_type(map);
 	size_t		bytes = Max(ids->size, 1) * sizeof(uint32);
 	uint32	   *indices = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
@@ -563,7 +547,7 @@ ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map, bool add)
 	uint32		size = ids->size;
 	IdConversion conversion;
 
-	id_conversion_init(&conversion, type, own->type, users ? "user" : "item",
+	id_conversion_init(&conversion, type, own->type, side_names[side],
 					   CurrentMemoryContext);
 	if (own->type != type->type || own->collation != type->collation)
 	{
@@ -601,7 +585,10 @@ ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map, bool add)
 		}
 	}
 	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ids->order[i] = rows[ids->order[i]];
+	}
 	MemoryContextDelete(working);
 	return indices;
 }

@@ -73,10 +73,8 @@ extern void ratings_finish(Ratings *ratings);
 
 extern uint64 ratings_count(const Ratings *ratings);
 extern bool ratings_spilled(const Ratings *ratings);
-extern const RatedIds *ratings_users(const Ratings *ratings);
-extern const RatedIds *ratings_items(const Ratings *ratings);
-extern IdMap *ratings_user_map(const Ratings *ratings);
-extern IdMap *ratings_item_map(const Ratings *ratings);
+extern const RatedIds *ratings_ids(const Ratings *ratings, AlsSide side);
+extern IdMap *ratings_map(const Ratings *ratings, AlsSide side);
 
 /*
  * Walks over all ratings with their final indices: returns a batch and its

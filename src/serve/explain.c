@@ -130,13 +130,8 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 				 errdetail("With factors that are not below zero, a score is not a sum over the user's ratings."),
 				 errhint("Train model \"%s\" without nonnegative.",
 						 get_rel_name(model))));
-	if (cache->run.source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" does not know where its ratings are",
-						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
-				 errhint("Train it with als_train, from a table that stays.")));
+	model_require_source(cache->model, &cache->run,
+						 "Train it with als_train, from a table that stays.");
 	if (PG_ARGISNULL(first + ARG_USER) || PG_ARGISNULL(first + ARG_ITEM))
 		return;
 	id_conversion_init(&conversion, &cache->sides[ALS_USERS].type,

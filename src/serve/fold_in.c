@@ -11,8 +11,10 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "common/arena.h"
 #include "common/blas_loader.h"
 #include "common/settings.h"
+#include "common/side.h"
 #include "ratings/csr_blocks.h"
 #include "serve/fold_in.h"
 #include "utils/array.h"
@@ -41,11 +43,7 @@ typedef struct GramSum
 static float *
 aligned_floats(size_t count)
 {
-	void	   *allocation = MemoryContextAllocHuge(CurrentMemoryContext,
-													count * sizeof(float) +
-													ALS_ALIGNMENT);
-
-	return (float *) TYPEALIGN(ALS_ALIGNMENT, allocation);
+	return allocate_aligned(CurrentMemoryContext, count * sizeof(float));
 }
 
 void
@@ -166,7 +164,7 @@ void
 gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 			 KnownRatings *known)
 {
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 	const IdType *type = &cache->sides[other].type;
 	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
 	int			factors = cache->run.factors;
@@ -245,7 +243,7 @@ reject_row(const ModelCache *cache, int result)
 void
 row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 {
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 
 	memset(system, 0, sizeof(AlsSystem));
 	system->kernels = chosen_kernels();
@@ -267,7 +265,7 @@ row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 static const float *
 solve(ModelCache *cache, AlsSide side, RowRatings *row)
 {
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 	AlsSystem	system;
 	KnownRatings known;
 	AlsRows		rows;

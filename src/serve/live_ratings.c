@@ -6,6 +6,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "common/side.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
@@ -73,7 +74,7 @@ static void
 reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
 		   bool rating_null, double rating)
 {
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 	const char *rating_column = cache->run.rating_column;
 	char	   *id_text = id_to_text(&cache->sides[side].type, id);
 
@@ -101,7 +102,7 @@ read_id_init(IdConversion *conversion, const ModelCache *cache, AlsSide side)
 {
 	id_conversion_init(conversion, &cache->sides[side].type,
 					   SPI_gettypeid(SPI_tuptable->tupdesc, 1),
-					   side == ALS_USERS ? "user" : "item",
+					   side_names[side],
 					   CurrentMemoryContext);
 }
 
@@ -109,7 +110,7 @@ void
 live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 			 bool with_active_snapshot, const char *function, RowRatings *row)
 {
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			argument = cache->sides[side].type.type;
 	const char *rating_column = cache->run.rating_column;

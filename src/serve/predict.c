@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 
+#include "common/arena.h"
 #include "common/settings.h"
 #include "fmgr.h"
 #include "model/model_cache.h"
@@ -43,8 +44,8 @@ open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
 					   get_fn_expr_argtype(fcinfo->flinfo, 2), "item",
 					   state->context);
 	state->kernels = chosen_kernels();
-	state->row = palloc(cache->stride * sizeof(float) + ALS_ALIGNMENT);
-	state->row = (float *) TYPEALIGN(ALS_ALIGNMENT, state->row);
+	state->row = allocate_aligned(state->context,
+								  cache->stride * sizeof(float));
 	MemoryContextSwitchTo(old);
 	state->pin = pin;
 }

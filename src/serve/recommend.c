@@ -13,6 +13,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/arena.h"
 #include "common/arguments.h"
 #include "common/settings.h"
 #include "model/model_cache.h"
@@ -267,13 +268,8 @@ find_popular(Recommendation *recommendation, uint32 k, ScoredRows *result)
 	ModelCache *cache = recommendation->cache;
 	PopularItems *popular;
 
-	if (cache->run.source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("cannot tell which items of model \"%s\" are popular",
-						get_rel_name(cache->model)),
-				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
-				 errhint("Train it with als_train from a table that stays, or pass cold_start => 'none'.")));
+	model_require_source(cache->model, &cache->run,
+						 "Train it with als_train from a table that stays, or pass cold_start => 'none'.");
 	popular = live_ratings_take_popular(cache, "als_recommend");
 	if (cache_replaced(cache))
 		return;
@@ -328,8 +324,7 @@ find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
 	if (cache_knows_user(cache, row))
 	{
 		size_t		bytes = cache->stride * sizeof(float);
-		void	   *copy = (void *)
-			TYPEALIGN(ALS_ALIGNMENT, palloc(bytes + ALS_ALIGNMENT));
+		void	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
 
 		recommendation->user = memcpy(copy, row, bytes);
 		if (exclude_seen && cache->run.source != NULL)

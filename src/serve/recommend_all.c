@@ -15,6 +15,7 @@
 #include "common/arguments.h"
 #include "common/parallel.h"
 #include "common/settings.h"
+#include "common/side.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
 #include "model/model_cache.h"
@@ -85,7 +86,7 @@ choose_type(Recommendations *call, AlsSide side, Oid wanted)
 	const IdType *other = &call->cache->sides[1 - side].type;
 	const IdType *user = side == ALS_USERS ? own : other;
 	const IdType *item = side == ALS_USERS ? other : own;
-	const char *what = side == ALS_USERS ? "user" : "item";
+	const char *what = side_names[side];
 	ResultIds  *ids = &call->sides[side];
 
 	id_type_init(&ids->own, own->type, own->typmod, own->collation,
@@ -380,8 +381,8 @@ gather(Recommendations *call, int *nworkers)
 									 false);
 		seen_items = ratings_map_ids(call->ratings, ALS_ITEMS, call->items,
 									 false);
-		nseen_users = ratings_users(call->ratings)->size;
-		layout.seen_items = ratings_items(call->ratings)->size;
+		nseen_users = ratings_ids(call->ratings, ALS_USERS)->size;
+		layout.seen_items = ratings_ids(call->ratings, ALS_ITEMS)->size;
 		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
 								  *nworkers > 0);
 	}

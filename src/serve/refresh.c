@@ -26,6 +26,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/side.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "serve/fold_in.h"
@@ -221,7 +222,7 @@ open_row(Refresh *refresh, FunctionCallInfo fcinfo)
 	check_may_lock_rows(refresh->cache->run.factor_tables[refresh->side]);
 	id_conversion_init(&conversion, &refresh->cache->sides[refresh->side].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1),
-					   refresh->side == ALS_USERS ? "user" : "item",
+					   side_names[refresh->side],
 					   CurrentMemoryContext);
 	return id_convert(&conversion, PG_GETARG_DATUM(1), &refresh->id);
 }
@@ -306,16 +307,11 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	lock_against_training(model, function);
 	refresh.cache = cache_open(model);
 	refresh.side = side;
-	refresh.id_column = side == ALS_USERS ? "user_id" : "item_id";
+	refresh.id_column = side_id_columns[side];
 	refresh.function = function;
 	check_snapshot(refresh.cache);
-	if (refresh.cache->run.source == NULL)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("%s cannot read the ratings of model \"%s\"", function,
-						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
-				 errhint("Train it with als_train, from a table that stays.")));
+	model_require_source(model, &refresh.cache->run,
+						 "Train it with als_train, from a table that stays.");
 	PG_RETURN_BOOL(refresh_row(&refresh, fcinfo));
 }
 

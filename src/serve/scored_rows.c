@@ -4,6 +4,7 @@
  */
 #include "compat.h"
 
+#include "common/side.h"
 #include "serve/scored_rows.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -12,7 +13,7 @@ void
 scored_rows_choose_type(ScoredRows *result, const ModelCache *cache, AlsSide side,
 				   TupleDesc row_type, const char *typed)
 {
-	const char *what = side == ALS_USERS ? "user" : "item";
+	const char *what = side_names[side];
 	Oid			own = cache->sides[side].type.type;
 	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
 

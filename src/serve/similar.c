@@ -11,8 +11,10 @@
 
 #include <math.h>
 
+#include "common/arena.h"
 #include "common/arguments.h"
 #include "common/settings.h"
+#include "common/side.h"
 #include "serve/scored_rows.h"
 #include "utils/builtins.h"
 
@@ -59,9 +61,9 @@ is_cosine(const char *metric)
 static float *
 allocate_row(int stride)
 {
-	char	   *row = palloc0(stride * sizeof(float) + ALS_ALIGNMENT);
+	size_t		bytes = stride * sizeof(float);
 
-	return (float *) TYPEALIGN(ALS_ALIGNMENT, row);
+	return memset(allocate_aligned(CurrentMemoryContext, bytes), 0, bytes);
 }
 
 /* Compares with one row; that of the id itself and zero vectors do not count. */
@@ -133,7 +135,7 @@ similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 	search.type = &cache->sides[side].type;
 	id_conversion_init(&conversion, search.type,
 					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_ID),
-					   side == ALS_USERS ? "user" : "item",
+					   side_names[side],
 					   CurrentMemoryContext);
 	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ID), &search.id) ||
 		cache_replaced(cache))

@@ -21,10 +21,12 @@
 
 #include <math.h>
 
+#include "common/arena.h"
 #include "common/blas_loader.h"
 #include "common/bulk.h"
 #include "common/progress.h"
 #include "common/settings.h"
+#include "common/side.h"
 #include "portability/instr_time.h"
 #include "train/iterate.h"
 #include "train/validation.h"
@@ -107,9 +109,7 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	size = Max(als_solve_workspace(system), als_gram_workspace(shared->rank));
 	size = Max(size, als_gram_exact_workspace(shared->rank));
 	size = Max(size, als_gram_finish_workspace(system));
-	me->workspace = MemoryContextAllocHuge(CurrentMemoryContext,
-										   size + ALS_ALIGNMENT);
-	me->workspace = (void *) TYPEALIGN(ALS_ALIGNMENT, me->workspace);
+	me->workspace = allocate_aligned(CurrentMemoryContext, size);
 }
 
 /* Remembers that a system could not be solved; of several, the first row. */
@@ -230,8 +230,7 @@ solve_rows(TrainerProcess *me, AlsSide side)
 	double	   *penalties = shared_at(shared, shared->block_penalties_offset);
 	uint32		block;
 
-	me->system.stored = side_factors(shared, side == ALS_USERS ?
-									 ALS_ITEMS : ALS_USERS);
+	me->system.stored = side_factors(shared, other_side(side));
 	me->system.fixed = needs_preparation(&shared->parameters) ?
 		shared_at(shared, shared->prepared_offset) : me->system.stored;
 
@@ -269,7 +268,7 @@ static bool
 solve_side(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
-	AlsSide		other = side == ALS_USERS ? ALS_ITEMS : ALS_USERS;
+	AlsSide		other = other_side(side);
 
 	me->system.nfixed = me->blocks->sides[other].nrows;
 	if (shared->parameters.feedback == ALS_IMPLICIT)

@@ -11,6 +11,7 @@
 #include "common/parallel.h"
 #include "common/progress.h"
 #include "funcapi.h"
+#include "model/factor_table.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
 #include "tcop/utility.h"
@@ -69,18 +70,16 @@ load_starting_factors(const ModelTarget *target, const TrainOptions *options,
 					  Trainer *trainer, const Ratings *ratings, AlsSide side)
 {
 	Relation	model = table_open(target->model, NoLock);
-	IdMap	   *map = side == ALS_USERS ? ratings_user_map(ratings) :
-		ratings_item_map(ratings);
-	const RatedIds *ids = side == ALS_USERS ? ratings_users(ratings) :
-		ratings_items(ratings);
+	IdMap	   *map = ratings_map(ratings, side);
+	const RatedIds *ids = ratings_ids(ratings, side);
 	size_t		stride = als_stride(trainer_rank(trainer));
 	int			factors = options->parameters.factors;
 	float	   *row = palloc(stride * sizeof(float));
 	FactorColumns columns;
+	FactorScan	scan;
 	Relation	table;
 	Snapshot	snapshot;
-	TableScanDesc scan;
-	TupleTableSlot *slot;
+	Datum		id;
 
 	if (target->last.factors != factors)
 		ereport(ERROR,
@@ -92,26 +91,21 @@ load_starting_factors(const ModelTarget *target, const TrainOptions *options,
 	table = factor_table_open(model, &target->last, side, AccessShareLock,
 							  &columns);
 	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(table)));
-	slot = table_slot_create(table, NULL);
-	scan = table_beginscan(table, snapshot, 0, NULL);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, slot))
+	factor_scan_begin(&scan, table, &columns, snapshot);
+	while (factor_scan_next(&scan, &id))
 	{
-		bool		isnull;
-		Datum		id = slot_getattr(slot, columns.id, &isnull);
 		uint32		arrival;
 
-		CHECK_FOR_INTERRUPTS();
-		if (isnull || !idmap_find(map, id, &arrival))
+		if (!idmap_find(map, id, &arrival))
 			continue;
-		factor_table_row(table, &columns, slot, factors, row);
+		factor_table_row(table, &columns, scan.slot, factors, row);
 		if (options->nonnegative)
 			for (int i = 0; i < factors; i++)
 				row[i] = Max(row[i], 0);
 		memcpy(trainer_factors(trainer, side) + ids->order[arrival] * stride,
 			   row, trainer_rank(trainer) * sizeof(float));
 	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(slot);
+	factor_scan_end(&scan);
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
 	table_close(model, NoLock);
@@ -210,8 +204,8 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_SEED - 1] = Int64GetDatum(parameters->seed);
 	values[MODEL_WARM_START - 1] = BoolGetDatum(options->warm_start);
 	values[MODEL_WORKERS - 1] = Int32GetDatum(trainer_workers(trainer));
-	values[MODEL_USERS - 1] = Int64GetDatum(ratings_users(ratings)->size);
-	values[MODEL_ITEMS - 1] = Int64GetDatum(ratings_items(ratings)->size);
+	values[MODEL_USERS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_USERS)->size);
+	values[MODEL_ITEMS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_ITEMS)->size);
 	values[MODEL_RATINGS - 1] = Int64GetDatum(blocks->nratings);
 	values[MODEL_MEAN_RATING - 1] = Float8GetDatum(blocks->mean);
 	nulls[MODEL_MEAN_RATING - 1] = !explicit;
@@ -307,8 +301,8 @@ train_sort(const TrainOptions *options, TrainInput *data, bool shared)
 	{
 		ereport(NOTICE,
 				(errmsg("read " UINT64_FORMAT " ratings by %u users of %u items in %.3f s",
-						ratings_count(ratings), ratings_users(ratings)->size,
-						ratings_items(ratings)->size,
+						ratings_count(ratings), ratings_ids(ratings, ALS_USERS)->size,
+						ratings_ids(ratings, ALS_ITEMS)->size,
 						seconds_since(data->reading))));
 		if (data->held_out != NULL)
 			ereport(NOTICE,
@@ -339,8 +333,8 @@ train_store(const ModelTarget *target, const TrainOptions *options,
 			TupleDesc row_type)
 {
 	const TrainerParameters *parameters = &options->parameters;
-	const RatedIds *ids[2] = {ratings_users(data->ratings),
-	ratings_items(data->ratings)};
+	const RatedIds *ids[2] = {ratings_ids(data->ratings, ALS_USERS),
+	ratings_ids(data->ratings, ALS_ITEMS)};
 	const float *rows[2] = {trainer_factors(trainer, ALS_USERS),
 	trainer_factors(trainer, ALS_ITEMS)};
 	Datum		values[MODEL_COLUMNS];

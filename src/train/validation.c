@@ -8,6 +8,7 @@
  */
 #include "compat.h"
 
+#include "model/factor_table.h"
 #include "model/model.h"
 #include "ratings/csr_blocks.h"
 #include "train/validation.h"
@@ -17,13 +18,10 @@
 static uint32 *
 training_rows(const Ratings *ratings, Ratings *held_out, AlsSide side)
 {
-	bool		users = side == ALS_USERS;
-	const RatedIds *trained = users ? ratings_users(ratings) : ratings_items(ratings);
+	const RatedIds *trained = ratings_ids(ratings, side);
 	uint32	   *rows = ratings_map_ids(held_out, side,
-									   users ? ratings_user_map(ratings) :
-									   ratings_item_map(ratings), false);
-	uint32		size = users ? ratings_users(held_out)->size :
-		ratings_items(held_out)->size;
+									   ratings_map(ratings, side), false);
+	uint32		size = ratings_ids(held_out, side)->size;
 
 	for (uint32 i = 0; i < size; i++)
 		if (rows[i] != NOT_THERE)
@@ -62,13 +60,13 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 	validation->feedback = options->parameters.feedback;
 	validation->mean = validation->feedback == ALS_EXPLICIT ? mean : 0;
 	validation->items = training_rows(ratings, held_out, ALS_ITEMS);
-	validation->set_items = ratings_items(held_out)->size;
-	validation->nitems = ratings_items(ratings)->size;
+	validation->set_items = ratings_ids(held_out, ALS_ITEMS)->size;
+	validation->nitems = ratings_ids(ratings, ALS_ITEMS)->size;
 	validation->order = MemoryContextAllocHuge(CurrentMemoryContext,
 											   validation->nitems * sizeof(uint32));
-	id_places(idmap_type(ratings_item_map(ratings)), ratings_items(ratings)->ids,
+	id_places(idmap_type(ratings_map(ratings, ALS_ITEMS)), ratings_ids(ratings, ALS_ITEMS)->ids,
 			  validation->nitems, validation->order);
-	list_users(validation, users, ratings_users(held_out)->size);
+	list_users(validation, users, ratings_ids(held_out, ALS_USERS)->size);
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
 								   shared);
