@@ -25,7 +25,8 @@ random_bits(Random *random)
 double
 random_uniform(Random *random)
 {
-	return (double) (random_bits(random) >> 11) * 0x1p-53;
+	return (double) (random_bits(random) >> 11) /
+		(double) (UINT64_C(1) << 53);
 }
 
 double

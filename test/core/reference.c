@@ -57,7 +57,7 @@ equations_of_row(Equations *equations, uint32_t row)
 	size_t		rank = equations->rank;
 	const uint64_t *start = problem->start[equations->side];
 	double		shift = (double) shape->regularization *
-	reference_scale(problem, equations->side, row);
+		reference_scale(problem, equations->side, row);
 	double	   *f = allocate(rank * sizeof(double));
 	double	   *sizes = allocate(rank * sizeof(double));
 
@@ -196,7 +196,7 @@ reference_objective(const Problem *problem)
 	size_t		stride = (size_t) als_stride(problem->rank);
 	size_t		factors = (size_t) shape->factors;
 	double		sum = reference_penalty(problem, ALS_USERS) +
-	reference_penalty(problem, ALS_ITEMS);
+		reference_penalty(problem, ALS_ITEMS);
 
 	for (uint32_t u = 0; u < shape->nrows[ALS_USERS]; u++)
 	{

@@ -106,7 +106,7 @@ steps(Equations *equations, const System *system, double *x)
 static void
 test_steps(const Shape *shape, Random *random)
 {
-	Problem	   *problem = make_problem(shape, random);
+	Problem    *problem = make_problem(shape, random);
 	size_t		stride = (size_t) als_stride(problem->rank);
 	size_t		size = shape->nrows[ALS_USERS] * stride * sizeof(float);
 	float	   *before = allocate(size);

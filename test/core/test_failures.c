@@ -72,7 +72,7 @@ static int
 is_finite_side(const Problem *problem, AlsSide side)
 {
 	size_t		count = problem->shape.nrows[side] *
-	(size_t) als_stride(problem->rank);
+		(size_t) als_stride(problem->rank);
 
 	for (size_t i = 0; i < count; i++)
 		if (!isfinite(problem->factors[side][i]))
@@ -85,7 +85,7 @@ static double
 objective_without(Problem *problem, AlsSide side)
 {
 	size_t		size = problem->shape.nrows[side] *
-	(size_t) als_stride(problem->rank) * sizeof(float);
+		(size_t) als_stride(problem->rank) * sizeof(float);
 	float	   *solved = problem->factors[side];
 	double		objective;
 

@@ -39,7 +39,7 @@ static float *
 copy_factors(const Problem *problem, AlsSide side)
 {
 	size_t		size = problem->shape.nrows[side] *
-	(size_t) als_stride(problem->rank) * sizeof(float);
+		(size_t) als_stride(problem->rank) * sizeof(float);
 	float	   *copy = allocate(size);
 
 	memcpy(copy, problem->factors[side], size);

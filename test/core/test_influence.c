@@ -78,15 +78,20 @@ static void
 test_sum(int factors, Random *random)
 {
 	Shape		shape = {
-		.feedback = ALS_IMPLICIT, .solver = ALS_CHOLESKY,
-		.factors = factors, .nrows = {10, 200}, .density = 0.2,
-		.alpha = 10, .regularization = 0.1f, .largest = 5
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CHOLESKY,
+		.factors = factors,
+		.nrows = {10, 200},
+		.density = 0.2,
+		.alpha = 10,
+		.regularization = 0.1f,
+		.largest = 5
 	};
 	Problem    *problem = make_problem(&shape, random);
 	size_t		stride = (size_t) als_stride(problem->rank);
 	double		worst = 0;
 	void	   *workspace =
-	allocate_aligned(als_gram_exact_workspace(problem->rank));
+		allocate_aligned(als_gram_exact_workspace(problem->rank));
 
 	for (uint32_t user = 0; user < 10; user++)
 	{

@@ -293,6 +293,7 @@ check_gather_equations(const Case *test)
 {
 	size_t		stride = (size_t) test->stride;
 	size_t		rank = (size_t) test->rank;
+
 	/* all elements of small matrices, some of large ones */
 	size_t		step = 1 + rank * rank * test->nrows / 400000;
 	float	   *a = allocate_aligned(stride * stride * sizeof(float));

@@ -58,7 +58,7 @@ test_conditions(const Shape *shape, const char *kernels)
 	int			result = ALS_OK;
 	size_t		zeros;
 	size_t		count = (size_t) shape->nrows[ALS_ITEMS] *
-	(size_t) shape->factors;
+		(size_t) shape->factors;
 
 	problem->kernels = als_kernels(kernels);
 	for (int half = 0; half < 6 && result == ALS_OK; half++)
@@ -166,6 +166,7 @@ test_nonnegative(void)
 	static const char *const kernels[] = {
 		"reference", "generic", "avx2", "avx512"
 	};
+
 	/* factors, users, items, density */
 	static const struct
 	{

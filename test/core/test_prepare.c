@@ -164,8 +164,11 @@ test_gram_of(Random *random, int rank, size_t nrows)
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
 	void	   *workspace = allocate_aligned(als_gram_workspace(rank));
 	AlsSystem	system = {
-		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
-		.rank = rank, .regularization = 5
+		.blas = &als_blas,
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CG,
+		.rank = rank,
+		.regularization = 5
 	};
 	void	   *finish = allocate_aligned(als_gram_finish_workspace(&system));
 	int			right = 1;
@@ -214,7 +217,9 @@ test_nearly_singular(double difference, int exact, int expected)
 	float	   *base = allocate_aligned(16 * 16 * sizeof(float));
 	float	   *base_factor = allocate_aligned(16 * 16 * sizeof(float));
 	AlsSystem	system = {
-		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
+		.blas = &als_blas,
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CG,
 		.rank = 2
 	};
 
@@ -241,9 +246,15 @@ test_diagonal(Random *random, int rank, size_t nrows)
 	float	   *spectrum = allocate_aligned(stride * sizeof(float));
 	double	   *gram = allocate(n * n * sizeof(double));
 	AlsSystem	system = {
-		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
-		.rank = rank, .regularization = 0.5f, .regularization_scaling = 0.5,
-		.alpha = 3, .nfixed = (uint32_t) nrows, .base_factor = rotation
+		.blas = &als_blas,
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CG,
+		.rank = rank,
+		.regularization = 0.5f,
+		.regularization_scaling = 0.5,
+		.alpha = 3,
+		.nfixed = (uint32_t) nrows,
+		.base_factor = rotation
 	};
 	void	   *workspace = allocate_aligned(als_gram_workspace(rank));
 	void	   *finish = allocate_aligned(als_gram_finish_workspace(&system));
@@ -347,8 +358,11 @@ test_whitening(Random *random, int rank, size_t nrows)
 	float	   *split = allocate_aligned(nrows * stride * sizeof(float));
 	float	   *base_factor = allocate_aligned(stride * stride * sizeof(float));
 	AlsSystem	system = {
-		.blas = &als_blas, .feedback = ALS_IMPLICIT, .solver = ALS_CG,
-		.rank = rank, .base_factor = base_factor
+		.blas = &als_blas,
+		.feedback = ALS_IMPLICIT,
+		.solver = ALS_CG,
+		.rank = rank,
+		.base_factor = base_factor
 	};
 
 	memset(base_factor, 0, stride * stride * sizeof(float));
@@ -380,7 +394,9 @@ test_biases(Random *random, int rank, size_t nrows)
 	float	   *out = allocate_aligned(nrows * stride * sizeof(float));
 	float	   *bias = allocate(nrows * sizeof(float));
 	AlsSystem	system = {
-		.blas = &als_blas, .feedback = ALS_EXPLICIT, .solver = ALS_CG,
+		.blas = &als_blas,
+		.feedback = ALS_EXPLICIT,
+		.solver = ALS_CG,
 		.rank = rank
 	};
 	int			right = 1;

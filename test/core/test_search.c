@@ -319,7 +319,7 @@ test_search(void)
 			for (size_t f = 0; f < sizeof(fades) / sizeof(fades[0]); f++)
 				for (size_t m = 0; m < sizeof(magnitudes) / sizeof(magnitudes[0]); m++)
 					check_found(kernels, ranks[r], fades[f], magnitudes[m],
-								 &random);
+								&random);
 		for (int stride = 16; stride <= 1040; stride *= 2)
 			check_kernel(kernels, stride, &random);
 		check_search(kernels, &random);

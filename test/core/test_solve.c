@@ -106,7 +106,7 @@ test_split(const Shape *shape)
 	Problem    *whole = make_problem(shape, &random);
 	Problem    *split = make_problem(shape, &again);
 	size_t		size = shape->nrows[ALS_USERS] *
-	(size_t) als_stride(whole->rank) * sizeof(float);
+		(size_t) als_stride(whole->rank) * sizeof(float);
 	double		loss;
 	double		split_loss;
 	uint32_t	failed;

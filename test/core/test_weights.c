@@ -239,7 +239,7 @@ row_objective(const Problem *problem, AlsSide side, uint32_t row,
 		if (shape->feedback == ALS_IMPLICIT)
 			weight += 1;
 		sum += weight * (target - dot) * (target - dot);
-		*rounding += weight * size * size * (Wide) 0x1p-36;
+		*rounding += weight * size * size / (Wide) (UINT64_C(1) << 36);
 	}
 	return sum;
 }
@@ -304,7 +304,7 @@ excess(const Problem *problem, AlsSide side)
 typedef enum Kind
 {
 	PLAIN,
-	DUPLICATES,					/* the other side has a few rows again and again */
+	DUPLICATES,					/* the other side repeats a few rows */
 	SINGLE,						/* one rating a row */
 	KINDS
 } Kind;
@@ -442,7 +442,10 @@ test_weights(void)
 							0.4, 3, 1, lambdas[l], (double) (l % 2), 5
 						};
 
-						/* of explicit ratings, factors would have to be as large */
+						/*
+						 * of explicit ratings, factors would have to be as
+						 * large
+						 */
 						if (feedback == ALS_EXPLICIT &&
 							(sizes[i] == 0 || sizes[i] > 1e20))
 							continue;
