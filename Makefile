@@ -11,10 +11,12 @@
 #   make soak              eight sessions at random for ten minutes
 #   make cancel            how long a cancel takes, wherever it comes
 #   make bench             measure it against its peers; see bench/README.md
+#   make indent            format the C sources with pgindent
+#   make lint              look for mistakes with clang-tidy and cppcheck
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check data demo fuzz pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check data demo fuzz indent pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -25,7 +27,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check demo fuzz soak:
+cancel check demo fuzz indent soak:
 	@scripts/$@.sh
 
 sanitize:
@@ -103,6 +105,10 @@ all: $(BLAS_LIB)
 
 $(BLAS_LIB): $(BLAS_OBJS)
 	$(LINK.shared) -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) $(BLAS_LIBS)
+
+.PHONY: lint
+lint:
+	@CPPFLAGS='$(CPPFLAGS)' scripts/lint.sh $(patsubst %.o,%.c,$(OBJS) $(BLAS_OBJS))
 
 .PHONY: install-blas uninstall-blas
 install: install-blas
