@@ -127,7 +127,7 @@ for my $page ('README.md', glob('docs/*.md'))
 
 # What docs/errors.md says of a message is what the code says: all up to what
 # differs from one error to the next.
-my $source = join '', map { slurp_file($_) } sort glob('src/*.c');
+my $source = join '', map { slurp_file($_) } sort glob('src/*.c src/*/*.c');
 $source =~ s/\\"/"/g;
 $source =~ s/%(?:\.0)?[a-z]/.../g;
 my @rows = slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg;
