@@ -120,8 +120,10 @@ unmap(Mapping *mapping)
 		return;
 	mapping->segment = NULL;
 	dlist_foreach(iter, &mappings)
+	{
 		if (dlist_container(Mapping, node, iter.cur)->segment == segment)
 			segment = NULL;
+	}
 	if (segment != NULL)
 		dsm_detach(segment);
 	leave_slot(registry_there(), mapping);
@@ -393,7 +395,10 @@ describe(SharedPiece *piece, const Mapping *mapping, size_t size)
 static bool
 map_piece(const SharedSlot *slot, Mapping *mapping, SharedPiece *piece)
 {
-	Segment		segment = {.mapping = mapping, .handle = slot->handle};
+	Segment		segment = {
+		.mapping = mapping,
+		.handle = slot->handle
+	};
 
 	if (try_shared_memory(map_segment, &segment) != 0)
 		return false;

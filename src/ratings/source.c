@@ -355,8 +355,10 @@ source_is_temporary(const char *source)
 	/* views are among these, and what they are made of */
 	foreach(cell, source_plan(source_prepare(&reading, "*", "", 0,
 											 NULL))->relationOids)
+	{
 		if (get_rel_persistence(lfirst_oid(cell)) == RELPERSISTENCE_TEMP)
 			result = true;
+	}
 	source_end(&reading);
 	return result;
 }
