@@ -56,7 +56,7 @@ COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every e
 COMMENT ON COLUMN als_model.loss IS 'the objective of the factors that are kept';
 COMMENT ON COLUMN als_model.losses IS 'the objective after each iteration';
 COMMENT ON COLUMN als_model.validation IS 'relation or query that was validated on; null if it was set aside from the ratings';
-COMMENT ON COLUMN als_model.validation_fraction IS 'share of the ratings that was set aside: als_holdout(user, item, validation_fraction, validation_seed)';
+COMMENT ON COLUMN als_model.validation_fraction IS 'share of the ratings that was set aside: als_holdout(user_id, item_id, validation_fraction, validation_seed)';
 COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a column of als_evaluation; null without validation';
 COMMENT ON COLUMN als_model.validation_curve IS 'validation_metric after each iteration';
 COMMENT ON COLUMN als_model.best_iteration IS 'the iteration whose factors are kept: the best by validation_curve, without one the last';
@@ -537,7 +537,7 @@ IS 'what als_evaluate averages, for each user, with ids of the given type: als_e
 
 CREATE FUNCTION als_similar_items(
     model           regclass,
-    id              "any",
+    item_id         "any",
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id bigint, score real)
@@ -548,7 +548,7 @@ IS 'the k items most similar to one, most similar first; als_similar_items_as fo
 
 CREATE FUNCTION als_similar_items(
     model           regclass,
-    id              text,
+    item_id         text,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id bigint, score real)
@@ -560,7 +560,7 @@ IS 'the k items most similar to one, most similar first; als_similar_items_as fo
 CREATE FUNCTION als_similar_items_as(
     item_type       anyelement,
     model           regclass,
-    id              "any",
+    item_id         "any",
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id anyelement, score real)
@@ -572,7 +572,7 @@ IS 'the k items most similar to one, most similar first; with ids of the given t
 CREATE FUNCTION als_similar_items_as(
     item_type       anyelement,
     model           regclass,
-    id              text,
+    item_id         text,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id anyelement, score real)
@@ -583,7 +583,7 @@ IS 'the k items most similar to one, most similar first; with ids of the given t
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
-    id              "any",
+    user_id         "any",
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id bigint, score real)
@@ -594,7 +594,7 @@ IS 'the k users most similar to one, most similar first; als_similar_users_as fo
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
-    id              text,
+    user_id         text,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id bigint, score real)
@@ -606,7 +606,7 @@ IS 'the k users most similar to one, most similar first; als_similar_users_as fo
 CREATE FUNCTION als_similar_users_as(
     user_type       anyelement,
     model           regclass,
-    id              "any",
+    user_id         "any",
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id anyelement, score real)
@@ -618,7 +618,7 @@ IS 'the k users most similar to one, most similar first; with ids of the given t
 CREATE FUNCTION als_similar_users_as(
     user_type       anyelement,
     model           regclass,
-    id              text,
+    user_id         text,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id anyelement, score real)
@@ -630,7 +630,7 @@ IS 'the k users most similar to one, most similar first; with ids of the given t
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         "any",
-    item            "any",
+    item_id         "any",
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
@@ -641,7 +641,7 @@ IS 'what a user''s ratings contribute to the score of an item, most first; als_e
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         "any",
-    item            text,
+    item_id         text,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
@@ -652,7 +652,7 @@ IS 'what a user''s ratings contribute to the score of an item, most first; als_e
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         text,
-    item            "any",
+    item_id         "any",
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
@@ -663,7 +663,7 @@ IS 'what a user''s ratings contribute to the score of an item, most first; als_e
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         text,
-    item            text,
+    item_id         text,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
@@ -675,7 +675,7 @@ CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         "any",
-    item            "any",
+    item_id         "any",
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
@@ -687,7 +687,7 @@ CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         "any",
-    item            text,
+    item_id         text,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
@@ -699,7 +699,7 @@ CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         text,
-    item            "any",
+    item_id         "any",
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
@@ -711,7 +711,7 @@ CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         text,
-    item            text,
+    item_id         text,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'

@@ -165,7 +165,7 @@ holdout_holds_out(Holdout *holdout, Datum user, Datum item)
 	return ldexp((double) (hash >> 11), -53) < holdout->fraction;
 }
 
-/* als_holdout(user, item, fraction, seed) */
+/* als_holdout(user_id, item_id, fraction, seed) */
 Datum
 als_holdout(PG_FUNCTION_ARGS)
 {

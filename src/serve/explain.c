@@ -163,14 +163,14 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 	result->items = topk_finish(best, &result->size);
 }
 
-/* als_explain(model, user_id, item, k) */
+/* als_explain(model, user_id, item_id, k) */
 Datum
 als_explain(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 0, explain);
 }
 
-/* als_explain_as(item_type, model, user_id, item, k) */
+/* als_explain_as(item_type, model, user_id, item_id, k) */
 Datum
 als_explain_as(PG_FUNCTION_ARGS)
 {

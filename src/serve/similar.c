@@ -180,28 +180,28 @@ similar_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	similar(fcinfo, first, row_type, result, ALS_USERS, "als_similar_users_as");
 }
 
-/* als_similar_items(model, id, k, metric) */
+/* als_similar_items(model, item_id, k, metric) */
 Datum
 als_similar_items(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 0, similar_items);
 }
 
-/* als_similar_items_as(item_type, model, id, k, metric) */
+/* als_similar_items_as(item_type, model, item_id, k, metric) */
 Datum
 als_similar_items_as(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 1, similar_items);
 }
 
-/* als_similar_users(model, id, k, metric) */
+/* als_similar_users(model, user_id, k, metric) */
 Datum
 als_similar_users(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 0, similar_users);
 }
 
-/* als_similar_users_as(user_type, model, id, k, metric) */
+/* als_similar_users_as(user_type, model, user_id, k, metric) */
 Datum
 als_similar_users_as(PG_FUNCTION_ARGS)
 {
