@@ -276,7 +276,7 @@ set_column(Datum *values, bool *nulls, int column, Datum value)
 
 /* Fills in the columns of what another backend of this database shows. */
 static void
-describe(const Progress *other, Datum *values, bool *nulls)
+describe_phase(const Progress *other, Datum *values, bool *nulls)
 {
 	double		elapsed = (double) (GetCurrentTimestamp() - other->training_started);
 	double		done;
@@ -332,7 +332,7 @@ put_backend(const PgBackendStatus *backend, Tuplestorestate *store,
 		set_column(values, nulls, COLUMN_ELAPSED,
 				   interval((double) (GetCurrentTimestamp() - other.started)));
 		if (whole)
-			describe(&other, values, nulls);
+			describe_phase(&other, values, nulls);
 		else
 		{
 			set_column(values, nulls, COLUMN_PHASE,

@@ -62,14 +62,14 @@ count_missing(const uint32 *indices, uint32 size)
 
 /* Collects the ids of the model's items. */
 static void
-add_item(Datum id, void *arg)
+number_item(Datum id, void *arg)
 {
 	idmap_add(((Evaluation *) arg)->items, id);
 }
 
 /* Copies an item's factors. */
 static bool
-copy_item(Datum id, const float *row, void *arg)
+copy_item_factors(Datum id, const float *row, void *arg)
 {
 	Measurement *measurement = ((Evaluation *) arg)->measurement;
 	uint32		index;
@@ -83,7 +83,7 @@ copy_item(Datum id, const float *row, void *arg)
 
 /* Copies the factors of a user of the test set. */
 static bool
-copy_user(Datum id, const float *row, void *arg)
+copy_user_factors(Datum id, const float *row, void *arg)
 {
 	Evaluation *evaluation = arg;
 	Measurement *measurement = evaluation->measurement;
@@ -127,7 +127,7 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
  * users says by set who the rows of its ratings are.
  */
 static void
-list_users(Evaluation *evaluation, uint32 *const users[2])
+list_test_users(Evaluation *evaluation, uint32 *const users[2])
 {
 	uint32		ntest_rows = ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size;
 	uint32		nusers = idmap_size(evaluation->users);
@@ -166,7 +166,7 @@ list_users(Evaluation *evaluation, uint32 *const users[2])
 
 /* Gathers all that is measured, and measures. */
 static void
-measure(Evaluation *evaluation)
+measure_all(Evaluation *evaluation)
 {
 	const EvaluateOptions *options = evaluation->options;
 	ModelCache *cache = evaluation->cache;
@@ -183,7 +183,7 @@ measure(Evaluation *evaluation)
 									 &cache->sides[ALS_USERS].type);
 	evaluation->items = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_ITEMS].type);
-	cache_scan_ids(cache, ALS_ITEMS, snapshot, add_item, evaluation);
+	cache_scan_ids(cache, ALS_ITEMS, snapshot, number_item, evaluation);
 	nworkers = parallel_workers(options->workers,
 						 (double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
 						 idmap_size(evaluation->items) * cache->stride);
@@ -225,11 +225,11 @@ measure(Evaluation *evaluation)
 		if (sets[set] != NULL)
 			memcpy(set_items(evaluation->measurement, set), items[set],
 				   layout.set_items[set] * sizeof(uint32));
-	cache_scan_snapshot(cache, ALS_ITEMS, snapshot, copy_item, evaluation);
-	cache_scan_snapshot(cache, ALS_USERS, snapshot, copy_user, evaluation);
+	cache_scan_snapshot(cache, ALS_ITEMS, snapshot, copy_item_factors, evaluation);
+	cache_scan_snapshot(cache, ALS_USERS, snapshot, copy_user_factors, evaluation);
 	UnregisterSnapshot(snapshot);
 	order_items(item_order(evaluation->measurement), evaluation->items);
-	list_users(evaluation, users);
+	list_test_users(evaluation, users);
 
 	metrics_run(&evaluation->arena, sets, nworkers);
 }
@@ -254,7 +254,7 @@ evaluate(const EvaluateOptions *options)
 	/* reading may have changed the model */
 	evaluation->cache = cache_open(options->model);
 
-	measure(evaluation);
+	measure_all(evaluation);
 	return evaluation;
 }
 

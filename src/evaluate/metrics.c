@@ -207,7 +207,7 @@ read_training_row(Measurer *me, BatchUser *user, uint32 row,
 
 /* Prepares a user of the batch. */
 static void
-begin_user(Measurer *me, BatchUser *user, const MeasuredUser *measured)
+begin_measuring(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 {
 	const Measurement *measurement = me->measurement;
 	AlsRanking *ranking = &user->ranking;
@@ -266,7 +266,7 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 	MemoryContext old = MemoryContextSwitchTo(me->batch);
 
 	for (uint32 u = first; u < last; u++)
-		begin_user(me, &users[u - first], &measured_users(measurement)[u]);
+		begin_measuring(me, &users[u - first], &measured_users(measurement)[u]);
 
 	for (uint32 item = 0; item < measurement->nitems; item += ALS_RANKING_PIECE)
 	{

@@ -303,7 +303,7 @@ cache_empty_side(ModelCache *cache, AlsSide which, MemoryContext context)
 
 /* The newest run of a model, in the current memory context */
 static void
-read_run(Relation model, ModelRun *run)
+read_newest_run(Relation model, ModelRun *run)
 {
 	Snapshot	snapshot =
 		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(model)));
@@ -326,14 +326,14 @@ lock_newest_run(Relation model, ModelRun *run)
 {
 	ModelRun	before;
 
-	read_run(model, run);
+	read_newest_run(model, run);
 	do
 	{
 		before = *run;
 		for (int s = 0; s < 2; s++)
 			if (OidIsValid(run->factor_tables[s]))
 				LockRelationOid(run->factor_tables[s], AccessShareLock);
-		read_run(model, run);
+		read_newest_run(model, run);
 	} while (!run_is_same(&before, run));
 }
 
@@ -481,7 +481,7 @@ cache_check_replaced(const ModelCache *cache)
 	/* others cannot have: this transaction has locked the tables */
 	require_model(cache->model);
 	model = table_open(cache->model, AccessShareLock);
-	read_run(model, &run);
+	read_newest_run(model, &run);
 	replaced = !run_is_same(&cache->run, &run);
 	for (int s = 0; s < 2 && !replaced; s++)
 	{

@@ -65,7 +65,7 @@ open_factors(const ModelCache *cache, AlsSide side)
 
 /* Copies a tuple's factors in the form that serving wants. */
 static void
-read_row(const ModelCache *cache, AlsSide side, Relation table,
+read_served_row(const ModelCache *cache, AlsSide side, Relation table,
 		 TupleTableSlot *slot, float *row)
 {
 	int			factors = cache->run.factors;
@@ -100,7 +100,7 @@ cache_fetch(ModelCache *cache, AlsSide which, Datum id, float *row)
 										  snapshot, id, slot);
 
 	if (found)
-		read_row(cache, which, table, slot, row);
+		read_served_row(cache, which, table, slot, row);
 	ExecDropSingleTupleTableSlot(slot);
 	UnregisterSnapshot(snapshot);
 	table_close(table, NoLock);
@@ -144,7 +144,7 @@ cache_scan_snapshot(ModelCache *cache, AlsSide which, Snapshot snapshot,
 	factor_scan_begin(&scan, table, &cache->sides[which].columns, snapshot);
 	while (factor_scan_next(&scan, &id))
 	{
-		read_row(cache, which, table, scan.slot, row);
+		read_served_row(cache, which, table, scan.slot, row);
 		if (!visitor(id, row, arg))
 			break;
 	}

@@ -6,7 +6,12 @@
  * were dropped before count in the numbers of those that follow, and whoever
  * owns a table chooses their types.  So columns are found by name and type in
  * each relation that is read and in each type that is formed, and a relation
- * that has others is no model.
+ * where one has another type is no model.
+ *
+ * The library may be newer or older than the SQL objects, between an update of
+ * the package and ALTER EXTENSION UPDATE.  So a column that a run can do without
+ * may be missing, and reads as null, which is its default; one that is not known
+ * is not read, and null in a new row.
  */
 #include "compat.h"
 
@@ -26,49 +31,50 @@ static const struct
 {
 	const char *name;
 	Oid			type;
+	bool		required;		/* nothing is served without */
 }			columns_of_type[MODEL_COLUMNS] = {
-	{"run", INT4OID},
-	{"trained_at", TIMESTAMPTZOID},
-	{"source", TEXTOID},
-	{"user_column", TEXTOID},
-	{"item_column", TEXTOID},
-	{"rating_column", TEXTOID},
-	{"feedback", TEXTOID},
-	{"factors", INT4OID},
-	{"regularization", FLOAT8OID},
-	{"regularization_scaling", FLOAT8OID},
-	{"alpha", FLOAT8OID},
-	{"nonnegative", BOOLOID},
-	{"iterations", INT4OID},
-	{"solver", TEXTOID},
-	{"cg_steps", INT4OID},
-	{"tolerance", FLOAT8OID},
-	{"validation", TEXTOID},
-	{"validation_fraction", FLOAT8OID},
-	{"validation_seed", INT8OID},
-	{"validation_metric", TEXTOID},
-	{"validation_k", INT4OID},
-	{"patience", INT4OID},
-	{"seed", INT8OID},
-	{"warm_start", BOOLOID},
-	{"workers", INT4OID},
-	{"users", INT8OID},
-	{"items", INT8OID},
-	{"ratings", INT8OID},
-	{"mean_rating", FLOAT8OID},
-	{"loss", FLOAT8OID},
-	{"losses", FLOAT8ARRAYOID},
-	{"validation_curve", FLOAT8ARRAYOID},
-	{"best_iteration", INT4OID},
-	{"seconds", FLOAT8OID},
-	{"user_factors", REGCLASSOID},
-	{"item_factors", REGCLASSOID},
+	{"run", INT4OID, true},
+	{"trained_at", TIMESTAMPTZOID, false},
+	{"source", TEXTOID, false},
+	{"user_column", TEXTOID, false},
+	{"item_column", TEXTOID, false},
+	{"rating_column", TEXTOID, false},
+	{"feedback", TEXTOID, true},
+	{"factors", INT4OID, true},
+	{"regularization", FLOAT8OID, true},
+	{"regularization_scaling", FLOAT8OID, true},
+	{"alpha", FLOAT8OID, true},
+	{"nonnegative", BOOLOID, false},
+	{"iterations", INT4OID, false},
+	{"solver", TEXTOID, false},
+	{"cg_steps", INT4OID, false},
+	{"tolerance", FLOAT8OID, false},
+	{"validation", TEXTOID, false},
+	{"validation_fraction", FLOAT8OID, false},
+	{"validation_seed", INT8OID, false},
+	{"validation_metric", TEXTOID, false},
+	{"validation_k", INT4OID, false},
+	{"patience", INT4OID, false},
+	{"seed", INT8OID, false},
+	{"warm_start", BOOLOID, false},
+	{"workers", INT4OID, false},
+	{"users", INT8OID, true},
+	{"items", INT8OID, true},
+	{"ratings", INT8OID, false},
+	{"mean_rating", FLOAT8OID, true},
+	{"loss", FLOAT8OID, false},
+	{"losses", FLOAT8ARRAYOID, false},
+	{"validation_curve", FLOAT8ARRAYOID, false},
+	{"best_iteration", INT4OID, false},
+	{"seconds", FLOAT8OID, false},
+	{"user_factors", REGCLASSOID, true},
+	{"item_factors", REGCLASSOID, true},
 };
 
 /* Where they are in a relation or type, by ModelColumn less 1 */
 typedef struct RunColumns
 {
-	AttrNumber	numbers[MODEL_COLUMNS];
+	AttrNumber	numbers[MODEL_COLUMNS]; /* 0: not there */
 } RunColumns;
 
 /* A row of a model's table */
@@ -79,31 +85,30 @@ typedef struct RunRow
 	TupleTableSlot *slot;
 } RunRow;
 
-/* Finds the columns; false unless they are these and no others. */
+/* Finds the columns; false if one has another type or is missed. */
 static bool
 find_columns(TupleDesc desc, RunColumns *columns)
 {
-	int			found = 0;
-
 	memset(columns, 0, sizeof(*columns));
 	for (int i = 0; i < desc->natts; i++)
 	{
 		Form_pg_attribute attribute = TupleDescAttr(desc, i);
-		int			column = 0;
 
-		if (attribute->attisdropped)
-			continue;
-		while (column < MODEL_COLUMNS &&
-			   strcmp(NameStr(attribute->attname),
-					  columns_of_type[column].name) != 0)
-			column++;
-		if (column == MODEL_COLUMNS ||
-			attribute->atttypid != columns_of_type[column].type)
-			return false;
-		columns->numbers[column] = attribute->attnum;
-		found++;
+		for (int column = 0; column < MODEL_COLUMNS; column++)
+		{
+			if (attribute->attisdropped ||
+				strcmp(NameStr(attribute->attname),
+					   columns_of_type[column].name) != 0)
+				continue;
+			if (attribute->atttypid != columns_of_type[column].type)
+				return false;
+			columns->numbers[column] = attribute->attnum;
+		}
 	}
-	return found == MODEL_COLUMNS;
+	for (int column = 0; column < MODEL_COLUMNS; column++)
+		if (columns_of_type[column].required && columns->numbers[column] == 0)
+			return false;
+	return true;
 }
 
 void
@@ -118,11 +123,18 @@ run_check_type(TupleDesc type)
 				 errhint("Create the extension als anew.")));
 }
 
-/* The value of a column. */
+/* The value of a column; null if it is not there. */
 static Datum
 run_value(const RunRow *row, ModelColumn column, bool *isnull)
 {
-	return slot_getattr(row->slot, row->columns.numbers[column - 1], isnull);
+	AttrNumber	number = row->columns.numbers[column - 1];
+
+	if (number == 0)
+	{
+		*isnull = true;
+		return (Datum) 0;
+	}
+	return slot_getattr(row->slot, number, isnull);
 }
 
 /* A text column, copied; NULL if it is null. */
@@ -282,8 +294,12 @@ run_form(TupleDesc type, const Datum *values, const bool *nulls)
 	memset(row_nulls, true, type->natts * sizeof(bool));
 	for (int column = 0; column < MODEL_COLUMNS; column++)
 	{
-		row_values[columns.numbers[column] - 1] = values[column];
-		row_nulls[columns.numbers[column] - 1] = nulls[column];
+		AttrNumber	number = columns.numbers[column];
+
+		if (number == 0)
+			continue;
+		row_values[number - 1] = values[column];
+		row_nulls[number - 1] = nulls[column];
 	}
 	return HeapTupleGetDatum(heap_form_tuple(type, row_values, row_nulls));
 }

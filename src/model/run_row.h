@@ -83,7 +83,7 @@ run_is_same(const ModelRun *a, const ModelRun *b)
 		a->factor_tables[ALS_ITEMS] == b->factor_tables[ALS_ITEMS];
 }
 
-/* Raises unless the type's columns are those that this library knows. */
+/* Raises unless the type has the columns that a run cannot do without. */
 extern void run_check_type(TupleDesc type);
 
 /*

@@ -35,7 +35,7 @@ typedef struct BatchUser
 /* One process's view */
 typedef struct TopKProcess
 {
-	BatchTopK   *job;
+	BatchTopK  *job;
 	const AlsIndex *index;
 	const AlsKernels *kernels;
 	BlockReader *seen;			/* NULL: nothing is left out */
@@ -80,7 +80,7 @@ batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
 
 /* Marks the items that a user has seen. */
 static void
-read_seen(TopKProcess *me, BatchUser *user, uint32 row, uint64 *bitmap)
+mark_seen(TopKProcess *me, BatchUser *user, uint32 row, uint64 *bitmap)
 {
 	const uint32 *items = seen_item_rows(me->job);
 	AlsRows		rows = blocks_read_rows(me->seen, row, row + 1);
@@ -98,9 +98,9 @@ read_seen(TopKProcess *me, BatchUser *user, uint32 row, uint64 *bitmap)
 
 /* Prepares the user at a place of the batch. */
 static void
-begin_user(TopKProcess *me, uint32 number, int place)
+begin_query(TopKProcess *me, uint32 number, int place)
 {
-	BatchTopK   *job = me->job;
+	BatchTopK  *job = me->job;
 	BatchUser  *user = &me->users[place];
 
 	user->factors = batch_topk_users(job) +
@@ -111,7 +111,7 @@ begin_user(TopKProcess *me, uint32 number, int place)
 	user->least = user->least_product = -INFINITY;
 	user->seen = NULL;
 	if (me->seen != NULL && seen_rows(job)[number] != NOT_THERE)
-		read_seen(me, user, seen_rows(job)[number],
+		mark_seen(me, user, seen_rows(job)[number],
 				  me->bitmaps + place * me->words);
 	me->searching[place] = user;
 }
@@ -120,7 +120,7 @@ begin_user(TopKProcess *me, uint32 number, int place)
 static inline void
 score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 {
-	BatchTopK   *job = me->job;
+	BatchTopK  *job = me->job;
 
 	for (; found != 0; found &= found - 1)
 	{
@@ -188,11 +188,11 @@ let_leave(TopKProcess *me, size_t block)
 static void
 serve_batch(TopKProcess *me, uint32 first, uint32 last)
 {
-	BatchTopK   *job = me->job;
+	BatchTopK  *job = me->job;
 	uint32	   *sizes = batch_topk_at(job, job->sizes_offset);
 
 	for (uint32 u = first; u < last; u++)
-		begin_user(me, u, u - first);
+		begin_query(me, u, u - first);
 	me->nsearching = last - first;
 
 	for (size_t block = 0;
@@ -218,7 +218,7 @@ serve_batch(TopKProcess *me, uint32 first, uint32 last)
 static void
 serve(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 {
-	TopKProcess		me = {0};
+	TopKProcess me = {0};
 	uint32		first;
 
 	me.job = (BatchTopK *) arenas[0]->address;
@@ -259,7 +259,7 @@ als_batch_topk_worker(dsm_segment *segment, shm_toc *toc)
 void
 batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers)
 {
-	BatchTopK   *job = (BatchTopK *) arena->address;
+	BatchTopK  *job = (BatchTopK *) arena->address;
 	Arena	   *const arenas[PARALLEL_ARENAS] = {arena, seen};
 
 	job->first = first;

@@ -71,7 +71,7 @@ equals_id(const ModelCache *cache, AlsSide side)
 
 /* Raises for a row of the given id that a training would not take. */
 static void
-reject_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
+reject_live_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
 		   bool rating_null, double rating)
 {
 	AlsSide		other = other_side(side);
@@ -146,7 +146,7 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 
 		CHECK_FOR_INTERRUPTS();
 		if (id_null || rating_null || !rating_is_real(rating))
-			reject_row(cache, side, id, id_null, rating_null, rating);
+			reject_live_row(cache, side, id, id_null, rating_null, rating);
 		if (id_convert(&conversion, other_id, &other_id))
 			row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
 							rating);

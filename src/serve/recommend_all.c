@@ -75,7 +75,7 @@ typedef struct Recommendations
 	Ratings    *ratings;		/* what users have seen; NULL: all the same */
 	Arena		seen;			/* the same, sorted */
 	Arena		arena;
-	BatchTopK   *job;
+	BatchTopK  *job;
 } Recommendations;
 
 /* Chooses the type of a column of ids, as the model's or without loss. */
@@ -119,7 +119,7 @@ ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 
 /* Reads the arguments; first is the place of the model among them. */
 static void
-read_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
+read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 			   TupleDesc row_type)
 {
 	require_argument(fcinfo, first + ARG_MODEL, "model");
@@ -190,7 +190,7 @@ add_wanted(StringInfo query, const char *column, IdMap *wanted)
  * rows without a user or an item say nothing.
  */
 static void
-read_seen(Recommendations *call)
+read_seen_ratings(Recommendations *call)
 {
 	const ModelRun *run = &call->cache->run;
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
@@ -256,7 +256,7 @@ look_up_users(Recommendations *call)
 
 /* Collects the items that the filters let through. */
 static void
-add_item(Datum id, void *arg)
+add_candidate(Datum id, void *arg)
 {
 	Recommendations *call = arg;
 	uint32		index;
@@ -276,7 +276,7 @@ copy_row(const BatchTopK *job, float *rows, uint32 place, const float *row)
 
 /* Copies the factors of a user who is asked for. */
 static bool
-copy_user(Datum id, const float *row, void *arg)
+place_user(Datum id, const float *row, void *arg)
 {
 	Recommendations *call = arg;
 	uint32		index;
@@ -288,7 +288,7 @@ copy_user(Datum id, const float *row, void *arg)
 
 /* Copies the factors of an item that may be recommended. */
 static bool
-copy_item(Datum id, const float *row, void *arg)
+place_item(Datum id, const float *row, void *arg)
 {
 	Recommendations *call = arg;
 	uint32		index;
@@ -320,7 +320,7 @@ static void
 place_seen(Recommendations *call, uint32 nseen_users, uint32 *seen_users,
 		   uint32 *seen_items)
 {
-	BatchTopK   *job = call->job;
+	BatchTopK  *job = call->job;
 	uint32	   *rows = seen_rows(job);
 	uint32	   *items = seen_item_rows(job);
 
@@ -359,7 +359,7 @@ gather(Recommendations *call, int *nworkers)
 		look_up_users(call);
 	else
 		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, add_user, call);
-	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_item, call);
+	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_candidate, call);
 	layout.stride = call->cache->stride;
 	layout.mean = call->cache->run.mean_rating;
 	layout.nusers = idmap_size(call->users);
@@ -394,8 +394,8 @@ gather(Recommendations *call, int *nworkers)
 		memcpy(batch_topk_users(call->job), call->few,
 			   (size_t) layout.nusers * layout.stride * sizeof(float));
 	else
-		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, copy_user, call);
-	cache_scan_snapshot(call->cache, ALS_ITEMS, snapshot, copy_item, call);
+		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, place_user, call);
+	cache_scan_snapshot(call->cache, ALS_ITEMS, snapshot, place_item, call);
 	UnregisterSnapshot(snapshot);
 	als_index_build(layout.stride, layout.nitems,
 					batch_topk_items(call->job),
@@ -446,7 +446,7 @@ static void
 run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
 		   TupleDesc row_type)
 {
-	BatchTopK   *job = call->job;
+	BatchTopK  *job = call->job;
 	uint32	   *items = MemoryContextAllocHuge(CurrentMemoryContext,
 											   job->nitems * sizeof(uint32));
 
@@ -474,12 +474,12 @@ recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 	for (;;)
 	{
 		memset(&call, 0, sizeof(call));
-		read_arguments(&call, fcinfo, first, row_type);
+		read_all_arguments(&call, fcinfo, first, row_type);
 		if (call.k == 0)
 			return;
 		if (PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN) &&
 			call.cache->run.source != NULL)
-			read_seen(&call);
+			read_seen_ratings(&call);
 		if (!cache_replaced(call.cache))
 			break;
 		/* with new types of ids, perhaps */

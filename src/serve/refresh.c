@@ -59,7 +59,7 @@ typedef struct Refresh
 
 /* The newest run that a snapshot sees; the model is locked. */
 static void
-read_run(Oid model, Snapshot snapshot, ModelRun *run)
+read_run_again(Oid model, Snapshot snapshot, ModelRun *run)
 {
 	Relation	relation = table_open(model, AccessShareLock);
 
@@ -90,7 +90,7 @@ check_snapshot(const ModelCache *cache)
 
 	if (!IsolationUsesXactSnapshot())
 		return;
-	read_run(cache->model, GetTransactionSnapshot(), &run);
+	read_run_again(cache->model, GetTransactionSnapshot(), &run);
 	if (run.run != cache->run.run)
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
@@ -244,7 +244,7 @@ name_row(Refresh *refresh)
  * the way has replaced the model, and perhaps the type of its ids.
  */
 static bool
-read_row(Refresh *refresh, bool *exists, RowRatings *ratings)
+read_refreshed_row(Refresh *refresh, bool *exists, RowRatings *ratings)
 {
 	if (cache_replaced(refresh->cache))
 		return false;
@@ -272,7 +272,7 @@ refresh_row(Refresh *refresh, FunctionCallInfo fcinfo)
 		RowRatings	ratings;
 		const float *row;
 
-		if (!read_row(refresh, &exists, &ratings))
+		if (!read_refreshed_row(refresh, &exists, &ratings))
 		{
 			cache_start_over(refresh->cache, &times);
 			continue;

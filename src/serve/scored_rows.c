@@ -33,7 +33,7 @@ Datum
 return_scored_rows(FunctionCallInfo fcinfo, int first, ScoredRowsFunction compute)
 {
 	FuncCallContext *context;
-	ScoredRows	   *result;
+	ScoredRows *result;
 
 	if (SRF_IS_FIRSTCALL())
 	{

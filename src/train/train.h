@@ -35,37 +35,38 @@ extern double seconds_since(instr_time start);
 
 /*
  * Reads the ratings, and what is to be validated on, below the current memory
- * context; data->started has been set.
+ * context; input->started has been set.
  */
 extern void train_read(const ModelTarget *target, const TrainOptions *options,
-					   TrainInput *data);
+					   TrainInput *input);
 
 /* How many workers a training asks for. */
 extern int	train_workers(const TrainOptions *options,
-						  const TrainInput *data);
+						  const TrainInput *input);
 
 /*
  * Raises if there is nothing to train from or to validate on; creates or checks
  * the model's tables, for ids of the types that were read.
  */
 extern void train_prepare(ModelTarget *target, const TrainOptions *options,
-						  const TrainInput *data);
+						  const TrainInput *input);
 
 /* Sorts what was read, for trainings with or without workers. */
-extern void train_sort(const TrainOptions *options, TrainInput *data,
+extern void train_sort(const TrainOptions *options, TrainInput *input,
 					   bool shared);
 
 /* Writes what was trained; returns the new row of the model's table. */
 extern Datum train_store(const ModelTarget *target,
 						 const TrainOptions *options,
-						 const TrainInput *data, Trainer *trainer,
+						 const TrainInput *input,
+						 const TrainerResult *result,
 						 TupleDesc row_type);
 
 /* Gives back shared memory and files. */
-extern void train_end(TrainInput *data);
+extern void train_end(TrainInput *input);
 
 /* A training from finished ratings: sorts, iterates, writes. */
 extern Datum train_model(ModelTarget *target, const TrainOptions *options,
-						 TrainInput *data, TupleDesc row_type);
+						 TrainInput *input, TupleDesc row_type);
 
 #endif							/* ALS_TRAIN_H */

@@ -165,7 +165,7 @@ Datum
 als_train_agg_finalfn(PG_FUNCTION_ARGS)
 {
 	TrainState *state;
-	TrainInput data = {0};
+	TrainInput	input = {0};
 	ModelTarget target;
 	Progress	before;
 	TupleDesc	row_type;
@@ -182,9 +182,9 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 	model_begin_training(state->model, row_type, "als_train_agg", &target);
 	before = progress_begin(target.name, target.model);
 	ratings_finish(state->ratings);
-	data.ratings = state->ratings;
-	data.started = data.reading = state->started;
-	row = train_model(&target, &state->options, &data, row_type);
+	input.ratings = state->ratings;
+	input.started = input.reading = state->started;
+	row = train_model(&target, &state->options, &input, row_type);
 	INSTR_TIME_SET_CURRENT(state->started); /* should it train again */
 	progress_end(&before);
 	PG_RETURN_DATUM(row);

@@ -26,7 +26,7 @@ struct Trainer
 											 * one that is not there is NULL */
 	TrainerState *shared;
 	int			nworkers;		/* asked for */
-	int			launched;
+	TrainerResult result;
 };
 
 PGDLLEXPORT void als_trainer_worker(dsm_segment *segment, shm_toc *toc);
@@ -117,6 +117,13 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 			for (size_t i = 0; i < stride; i++)
 				row[i] = fabsf(row[i]);
 		}
+
+	for (int side = 0; side < 2; side++)
+		trainer->result.factors[side] = side_factors(shared, side);
+	trainer->result.rank = rank;
+	trainer->result.losses = shared_at(shared, shared->losses_offset);
+	if (validation != NULL)
+		trainer->result.curve = shared_at(shared, shared->curve_offset);
 	return trainer;
 }
 
@@ -181,56 +188,26 @@ trainer_raise(const Trainer *trainer)
 bool
 trainer_run(Trainer *trainer)
 {
+	TrainerState *shared = trainer->shared;
+	TrainerResult *result = &trainer->result;
 	Arena	   *arenas[PARALLEL_ARENAS];
 
 	for (int i = 0; i < PARALLEL_ARENAS; i++)
 		arenas[i] = trainer->arenas[i].address ? &trainer->arenas[i] : NULL;
-	trainer->launched = parallel_run("als_trainer_worker", iterate, arenas,
-									 trainer->nworkers);
-	return trainer->shared->failure == ALS_OK;
+	result->workers = parallel_run("als_trainer_worker", iterate, arenas,
+								   trainer->nworkers);
+	result->iterations = shared->iterations;
+	result->best_iteration = shared->validating ? shared->best_iteration :
+		shared->iterations;
+	for (int side = 0; side < 2 && shared->best_iteration > 0; side++)
+		result->factors[side] = best_factors(shared, side);
+	return shared->failure == ALS_OK;
 }
 
-float *
-trainer_factors(Trainer *trainer, AlsSide side)
+const TrainerResult *
+trainer_result(const Trainer *trainer)
 {
-	if (trainer->shared->best_iteration > 0)
-		return best_factors(trainer->shared, side);
-	return side_factors(trainer->shared, side);
-}
-
-int
-trainer_rank(const Trainer *trainer)
-{
-	return trainer->shared->rank;
-}
-
-const double *
-trainer_losses(const Trainer *trainer, int *count)
-{
-	*count = trainer->shared->iterations;
-	return shared_at(trainer->shared, trainer->shared->losses_offset);
-}
-
-int
-trainer_workers(const Trainer *trainer)
-{
-	return trainer->launched;
-}
-
-const double *
-trainer_curve(const Trainer *trainer)
-{
-	const TrainerState *shared = trainer->shared;
-
-	return shared->validating ? shared_at(shared, shared->curve_offset) : NULL;
-}
-
-int
-trainer_best(const Trainer *trainer)
-{
-	const TrainerState *shared = trainer->shared;
-
-	return shared->validating ? shared->best_iteration : shared->iterations;
+	return &trainer->result;
 }
 
 void

@@ -26,6 +26,21 @@ typedef struct TrainerParameters
 	bool		verbose;
 } TrainerParameters;
 
+/* What comes of a training, in its memory until trainer_end */
+typedef struct TrainerResult
+{
+	float	   *factors[2];		/* [rows x als_stride(rank)] by AlsSide, the
+								 * bias the last: of the best iteration; before
+								 * the run, those that it starts from */
+	int			rank;
+	int			iterations;		/* done */
+	const double *losses;		/* [iterations] after each */
+	const double *curve;		/* [iterations] what validation measured after
+								 * each; NULL without one */
+	int			best_iteration; /* from 1, or the last without validation */
+	int			workers;		/* that took part */
+} TrainerResult;
+
 typedef struct Trainer Trainer;
 
 /*
@@ -34,7 +49,7 @@ typedef struct Trainer Trainer;
  * may be NULL; nworkers as many workers as may help.
  */
 extern Trainer *trainer_begin(const TrainerParameters *parameters,
-								Arena *ratings,
+								Arena	   *ratings,
 								const struct Validation *validation,
 								int nworkers);
 
@@ -48,22 +63,7 @@ extern void trainer_failure(const Trainer *trainer, const char **message,
 /* Raises that. */
 pg_noreturn extern void trainer_raise(const Trainer *trainer);
 
-/*
- * Factors of a side, [rows x als_stride(rank)]; the bias is the last one.
- * After the run, those of the best iteration.
- */
-extern float *trainer_factors(Trainer *trainer, AlsSide side);
-extern int	trainer_rank(const Trainer *trainer);
-
-/* Loss after each iteration, their number and the workers that took part. */
-extern const double *trainer_losses(const Trainer *trainer, int *count);
-extern int	trainer_workers(const Trainer *trainer);
-
-/* What validation measured after each iteration; NULL without one. */
-extern const double *trainer_curve(const Trainer *trainer);
-
-/* The iteration whose factors are kept, from 1: the best, or the last. */
-extern int	trainer_best(const Trainer *trainer);
+extern const TrainerResult *trainer_result(const Trainer *trainer);
 
 extern void trainer_end(Trainer *trainer);
 

@@ -54,7 +54,7 @@ typedef struct Tuning
 	Grid	   *grid;
 	ModelTarget target;
 	MemoryContext data_context; /* what is below */
-	TrainInput data;
+	TrainInput	input;
 	int			ntrials;
 	Trial	   *trials;
 	Trial	   *best;			/* NULL: none yet */
@@ -157,7 +157,7 @@ want_workers(const Tuning *tuning)
 	{
 		TrainOptions options = trial_options(tuning, &tuning->trials[i]);
 
-		if (train_workers(&options, &tuning->data) > 0)
+		if (train_workers(&options, &tuning->input) > 0)
 			return true;
 	}
 	return false;
@@ -170,11 +170,13 @@ note_result(Trial *trial, const Trainer *trainer, bool trained,
 {
 	if (trained)
 	{
-		const double *losses = trainer_losses(trainer, &trial->iterations);
+		const TrainerResult *trained_to = trainer_result(trainer);
+		int			best = trained_to->best_iteration;
 
-		trial->best_iteration = trainer_best(trainer);
-		trial->metric = trainer_curve(trainer)[trial->best_iteration - 1];
-		trial->loss = losses[trial->best_iteration - 1];
+		trial->iterations = trained_to->iterations;
+		trial->best_iteration = best;
+		trial->metric = trained_to->curve[best - 1];
+		trial->loss = trained_to->losses[best - 1];
 	}
 	else
 	{
@@ -225,9 +227,9 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 	INSTR_TIME_SET_CURRENT(started);
 	progress_trial(trial->number, tuning->ntrials);
 	options.parameters.verbose = false;
-	trainer = trainer_begin(&options.parameters, &tuning->data.blocks,
-							  tuning->data.validation,
-							  train_workers(&options, &tuning->data));
+	trainer = trainer_begin(&options.parameters, &tuning->input.blocks,
+							  tuning->input.validation,
+							  train_workers(&options, &tuning->input));
 	note_result(trial, trainer, trainer_run(trainer), result);
 	trial->seconds = seconds_since(started);
 	if (tuning->options.parameters.verbose)
@@ -306,9 +308,9 @@ read_data(Tuning *tuning)
 	old = MemoryContextSwitchTo(tuning->data_context);
 	/* the grid's seeds are not for setting aside */
 	options.parameters.seed = tuning->options.parameters.seed;
-	train_read(&tuning->target, &options, &tuning->data);
-	train_prepare(&tuning->target, &options, &tuning->data);
-	train_sort(&options, &tuning->data, want_workers(tuning));
+	train_read(&tuning->target, &options, &tuning->input);
+	train_prepare(&tuning->target, &options, &tuning->input);
+	train_sort(&options, &tuning->input, want_workers(tuning));
 	MemoryContextSwitchTo(old);
 }
 
@@ -318,8 +320,8 @@ store_best(Tuning *tuning, TupleDesc row_type)
 {
 	TrainOptions options = trial_options(tuning, tuning->best);
 
-	train_store(&tuning->target, &options, &tuning->data,
-				tuning->best_trainer, row_type);
+	train_store(&tuning->target, &options, &tuning->input,
+				trainer_result(tuning->best_trainer), row_type);
 }
 
 /* Trains once more on all ratings, up to the best iteration, and stores that. */
@@ -327,7 +329,7 @@ static void
 store_refit(Tuning *tuning, TupleDesc row_type)
 {
 	TrainOptions options = trial_options(tuning, tuning->best);
-	TrainInput data = {.started = tuning->data.started};
+	TrainInput	input = {.started = tuning->input.started};
 	Trainer    *trainer;
 	int			nworkers;
 
@@ -336,18 +338,18 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	options.validation.fraction = -1;
 	options.validation.patience = 0;
 	progress_trial(0, 0);
-	train_read(&tuning->target, &options, &data);
+	train_read(&tuning->target, &options, &input);
 	/* which has been said */
-	data.temporary = false;
-	train_prepare(&tuning->target, &options, &data);
-	nworkers = train_workers(&options, &data);
-	train_sort(&options, &data, nworkers > 0);
-	trainer = trainer_begin(&options.parameters, &data.blocks, NULL, nworkers);
+	input.temporary = false;
+	train_prepare(&tuning->target, &options, &input);
+	nworkers = train_workers(&options, &input);
+	train_sort(&options, &input, nworkers > 0);
+	trainer = trainer_begin(&options.parameters, &input.blocks, NULL, nworkers);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);
-	train_store(&tuning->target, &options, &data, trainer, row_type);
+	train_store(&tuning->target, &options, &input, trainer_result(trainer), row_type);
 	trainer_end(trainer);
-	train_end(&data);
+	train_end(&input);
 }
 
 /* Gives back all that trials have trained from and that the best one made. */
@@ -356,7 +358,7 @@ end_trials(Tuning *tuning)
 {
 	trainer_end(tuning->best_trainer);
 	MemoryContextDelete(tuning->best_context);
-	train_end(&tuning->data);
+	train_end(&tuning->input);
 	MemoryContextDelete(tuning->data_context);
 }
 
@@ -374,7 +376,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
 						 row_type, "als_tune", &tuning->target);
-	INSTR_TIME_SET_CURRENT(tuning->data.started);
+	INSTR_TIME_SET_CURRENT(tuning->input.started);
 	before = progress_begin(tuning->target.name, tuning->target.model);
 	read_data(tuning);
 	for (int i = 0; i < tuning->ntrials; i++)

@@ -31,7 +31,7 @@ training_rows(const Ratings *ratings, Ratings *held_out, AlsSide side)
 
 /* Lists the users to measure, in the order of the set. */
 static void
-list_users(Validation *validation, const uint32 *rows, uint32 size)
+list_held_out_users(Validation *validation, const uint32 *rows, uint32 size)
 {
 	validation->users = MemoryContextAllocHuge(CurrentMemoryContext,
 											   Max(size, 1) * sizeof(MeasuredUser));
@@ -66,7 +66,7 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 											   validation->nitems * sizeof(uint32));
 	id_places(idmap_type(ratings_map(ratings, ALS_ITEMS)), ratings_ids(ratings, ALS_ITEMS)->ids,
 			  validation->nitems, validation->order);
-	list_users(validation, users, ratings_ids(held_out, ALS_USERS)->size);
+	list_held_out_users(validation, users, ratings_ids(held_out, ALS_USERS)->size);
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
 								   shared);

@@ -1,0 +1,111 @@
+/*
+ * describe_run.c
+ *	  The row of als_model that a training writes.
+ */
+#include "compat.h"
+
+#include "access/xact.h"
+#include "catalog/pg_type.h"
+#include "ratings/csr_blocks.h"
+#include "train/describe_run.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/timestamp.h"
+
+/* A text column of the run; null for NULL. */
+static void
+set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
+{
+	nulls[column - 1] = text == NULL;
+
+	if (text !=NULL)
+		values[column - 1] = CStringGetTextDatum(text);
+}
+
+/* A number for every iteration as double precision[]. */
+static Datum
+iterations_array(const double *numbers, int count)
+{
+	Datum	   *elements = palloc(count * sizeof(Datum));
+
+	for (int i = 0; i < count; i++)
+		elements[i] = Float8GetDatum(numbers[i]);
+	return PointerGetDatum(construct_array(elements, count, FLOAT8OID,
+										   sizeof(float8), FLOAT8PASSBYVAL,
+										   TYPALIGN_DOUBLE));
+}
+
+/* Fills in what a run's validation was and said. */
+static void
+describe_validation(Datum *values, bool *nulls, const TrainOptions *options,
+					const TrainInput *input, const TrainerResult *result)
+{
+	const ValidationOptions *validation = &options->validation;
+	bool		split = input->held_out != NULL && input->validation_from == NULL;
+	const double *curve = result->curve;
+
+	set_run_text(values, nulls, MODEL_VALIDATION, input->validation_from);
+	values[MODEL_VALIDATION_FRACTION - 1] = Float8GetDatum(validation->fraction);
+	nulls[MODEL_VALIDATION_FRACTION - 1] = !split;
+	values[MODEL_VALIDATION_SEED - 1] = Int64GetDatum(input->split_seed);
+	nulls[MODEL_VALIDATION_SEED - 1] = !split;
+	set_run_text(values, nulls, MODEL_VALIDATION_METRIC,
+				 curve ? metric_names[validation->metric] : NULL);
+	values[MODEL_VALIDATION_K - 1] = Int32GetDatum(validation->k);
+	nulls[MODEL_VALIDATION_K - 1] = curve == NULL;
+	values[MODEL_PATIENCE - 1] = Int32GetDatum(validation->patience);
+	nulls[MODEL_PATIENCE - 1] = validation->patience == 0;
+
+	nulls[MODEL_VALIDATION_CURVE - 1] = curve == NULL;
+	if (curve != NULL)
+		values[MODEL_VALIDATION_CURVE - 1] = iterations_array(curve, result->iterations);
+	values[MODEL_BEST_ITERATION - 1] = Int32GetDatum(result->best_iteration);
+}
+
+void
+describe_run(Datum *values, bool *nulls, const TrainOptions *options,
+			 const TrainInput *input, const TrainerResult *result)
+{
+	const TrainerParameters *parameters = &options->parameters;
+	const Ratings *ratings = input->ratings;
+	const RatingBlocks *blocks = (const RatingBlocks *) input->blocks.address;
+	const char *from = input->from;
+	bool		explicit = parameters->feedback == ALS_EXPLICIT;
+
+	memset(nulls, false, MODEL_COLUMNS * sizeof(bool));
+	values[MODEL_TRAINED_AT - 1] =
+		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
+	set_run_text(values, nulls, MODEL_SOURCE, from);
+	set_run_text(values, nulls, MODEL_USER_COLUMN,
+				 from ? options->source.user_column : NULL);
+	set_run_text(values, nulls, MODEL_ITEM_COLUMN,
+				 from ? options->source.item_column : NULL);
+	set_run_text(values, nulls, MODEL_RATING_COLUMN,
+				 from ? options->source.rating_column : NULL);
+	set_run_text(values, nulls, MODEL_FEEDBACK,
+				 feedback_name(parameters->feedback));
+	values[MODEL_FACTORS - 1] = Int32GetDatum(parameters->factors);
+	values[MODEL_REGULARIZATION - 1] = Float8GetDatum(parameters->regularization);
+	values[MODEL_REGULARIZATION_SCALING - 1] =
+		Float8GetDatum(parameters->regularization_scaling);
+	values[MODEL_ALPHA - 1] = Float8GetDatum(parameters->alpha);
+	nulls[MODEL_ALPHA - 1] = explicit;
+	values[MODEL_NONNEGATIVE - 1] = BoolGetDatum(options->nonnegative);
+	values[MODEL_ITERATIONS - 1] = Int32GetDatum(parameters->iterations);
+	set_run_text(values, nulls, MODEL_SOLVER, solver_name(parameters->solver));
+	values[MODEL_CG_STEPS - 1] = Int32GetDatum(parameters->cg_steps);
+	nulls[MODEL_CG_STEPS - 1] = parameters->solver != ALS_CG;
+	values[MODEL_TOLERANCE - 1] = Float8GetDatum(parameters->tolerance);
+	values[MODEL_SEED - 1] = Int64GetDatum(parameters->seed);
+	values[MODEL_WARM_START - 1] = BoolGetDatum(options->warm_start);
+	values[MODEL_WORKERS - 1] = Int32GetDatum(result->workers);
+	values[MODEL_USERS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_USERS)->size);
+	values[MODEL_ITEMS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_ITEMS)->size);
+	values[MODEL_RATINGS - 1] = Int64GetDatum(blocks->nratings);
+	values[MODEL_MEAN_RATING - 1] = Float8GetDatum(blocks->mean);
+	nulls[MODEL_MEAN_RATING - 1] = !explicit;
+	values[MODEL_LOSS - 1] = Float8GetDatum(result->losses[result->best_iteration - 1]);
+	values[MODEL_LOSSES - 1] = iterations_array(result->losses,
+											   result->iterations);
+	describe_validation(values, nulls, options, input, result);
+}
