@@ -5,43 +5,23 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 8
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-maintenance_work_mem = 64MB
-log_temp_files = 0
-});
-$node->start;
+my $node = start_server('main', $parallel_workers, $telling_log);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 3000) u, generate_series(1, 600) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(3000, 600);
 -- some pairs twice
 INSERT INTO ratings SELECT user_id, item_id, rating / 3 FROM ratings WHERE item_id % 50 = 0;
 -- in other orders
 CREATE TABLE by_item AS SELECT * FROM ratings ORDER BY item_id DESC, md5(user_id::text), rating;
 CREATE TABLE by_rating AS SELECT * FROM ratings ORDER BY rating, md5(item_id::text);
 CREATE TABLE shuffled AS SELECT * FROM ratings ORDER BY md5(user_id::text || item_id || 'x');
--- floats are written with as many digits as tell them apart
-CREATE FUNCTION fingerprint(model text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-BEGIN
-    EXECUTE format('SELECT md5((SELECT string_agg(u::text, '','' ORDER BY user_id) FROM %I u)
-                            || (SELECT string_agg(i::text, '','' ORDER BY item_id) FROM %I i)
-                            || (SELECT losses::text FROM %I ORDER BY run DESC LIMIT 1))',
-                   model || '_users', model || '_items', model) INTO result;
-    RETURN result;
-END $$;
 });
 
 # Runs a training that returns the number of its workers.  Returns where it
@@ -60,7 +40,7 @@ sub run_training
 		$training;
 		SELECT fingerprint('model');},
 		stdout => \$stdout, stderr => \$stderr, on_error_die => 1);
-	my ($workers, $fingerprint) = $stdout =~ /^(\d+)\n([0-9a-f]{32})$/
+	my ($workers, $fingerprint) = $stdout =~ /^(\d+)\n([0-9a-f]{32}\(.+\))$/
 		or die "not a training: $stdout";
 	my $where = $stderr =~ /spill to temporary files/ ? 'files' : 'memory';
 	return ("$workers workers, $where", $fingerprint);
@@ -92,11 +72,6 @@ sub same
 }
 
 my $little_memory = "SET maintenance_work_mem = '1MB';";
-my $parallel_plan = q{
-	SET min_parallel_table_scan_size = 0;
-	SET parallel_setup_cost = 0;
-	SET parallel_tuple_cost = 0;
-	SET parallel_leader_participation = off;};
 
 my %fingerprints;
 foreach my $feedback ('implicit', 'explicit')

@@ -5,64 +5,36 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-# segments are files that can be counted, and statistics take none of them
-track_counts = off
-dynamic_shared_memory_type = mmap
-});
-$node->start;
+my $node = start_server('main', $parallel_workers, $countable_segments);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 AS rating
-    FROM generate_series(1, 2000) u, generate_series(1, 500) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % 97 < 8;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(2000, 500, 8);
 SELECT run FROM als_train('old', 'ratings', factors => 5);
-CREATE FUNCTION contents() RETURNS text LANGUAGE sql AS $$
-    SELECT md5((SELECT string_agg(m::text, ',' ORDER BY run) FROM old m)
-            || (SELECT string_agg(u::text, ',' ORDER BY user_id) FROM old_users u)
-            || (SELECT string_agg(i::text, ',' ORDER BY item_id) FROM old_items i)) $$;
 });
-my $contents = $node->safe_psql('postgres', 'SELECT contents()');
-like($contents, qr/^[0-9a-f]{32}$/, 'an old model');
-
-# Segments of dynamic shared memory that the server holds.
-sub segments
-{
-	my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-	return scalar @files;
-}
-my $segments_before = segments();
-
-# Temporary files, and directories of those that processes share.
-sub temporary_files
-{
-	my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
-	return scalar @files;
-}
+my $old = q{SELECT factors_of('old') || md5(string_agg(m::text, ',' ORDER BY run)) FROM old m};
+my $contents = $node->safe_psql('postgres', $old);
+like($contents, qr/^[0-9a-f]{64}$/, 'an old model');
+wait_until_alone($node);
+my $segments_before = segments($node);
 
 # What a broken-off training must not leave.
 sub check_nothing_left
 {
 	my ($name) = @_;
 
-	$node->poll_query_until('postgres',
-		q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker'
-		  OR application_name = 'victim'}) or die 'timed out';
+	wait_until_alone($node);
 	is($node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relname LIKE 'new%'}),
 		'0', "$name: no tables");
-	is($node->safe_psql('postgres', 'SELECT contents()'), $contents, "$name: the old model is as it was");
-	is(temporary_files(), 0, "$name: no temporary files");
-	is(segments(), $segments_before, "$name: no shared memory");
+	is($node->safe_psql('postgres', $old), $contents, "$name: the old model is as it was");
+	is(temporary_files($node), 0, "$name: no temporary files");
+	is(segments($node), $segments_before, "$name: no shared memory");
 }
 
 # Starts a statement in a session of its own, waits until it is where it should
@@ -71,25 +43,20 @@ sub check_nothing_left
 sub break_off
 {
 	my ($statement, $there, $end, $look) = @_;
-	my ($out, $err) = ('', '');
-	my $psql = IPC::Run::start(
-		[ 'psql', '-X', '-v', 'ON_ERROR_STOP=1', '-v', 'VERBOSITY=verbose',
-		  '-d', $node->connstr('postgres') . " application_name=victim", '-c', $statement ],
-		'>', \$out, '2>', \$err, IPC::Run::timeout(600));
+	my $victim = background($node, 'victim', $statement);
 
 	if (ref $there)
 	{
-		$psql->pump until $err =~ $there || !$psql->pumpable;
-		die "not there: $err" unless $err =~ $there;
+		wait_for_message($victim, $there);
 	}
 	else
 	{
-		$node->poll_query_until('postgres', $there) or die "timed out waiting: $err";
+		wait_until($node, $there);
 	}
 	$look->() if $look;
 	is($node->safe_psql('postgres', $end), 't', 'one process was told to end');
-	$psql->finish;
-	return $err;
+	$victim->{run}->finish;
+	return $victim->{err};
 }
 
 my $victim = q{FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'};
@@ -110,9 +77,9 @@ my $two_workers = q{SELECT count(*) = 2 FROM pg_stat_activity WHERE backend_type
 # While it is there, it does have what it must not leave.
 my $has_workers = sub {
 	is($node->safe_psql('postgres', $two_workers), 't', 'two workers are at work');
-	cmp_ok(segments(), '>', $segments_before, 'in shared memory');
+	cmp_ok(segments($node), '>', $segments_before, 'in shared memory');
 };
-my $has_files = sub { cmp_ok(temporary_files(), '>', 0, 'there are temporary files'); };
+my $has_files = sub { cmp_ok(temporary_files($node), '>', 0, 'there are temporary files'); };
 my $has_both = sub { $has_workers->(); $has_files->(); };
 
 foreach my $model ('new', 'old')

@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -14,20 +18,9 @@ $ENV{OPENBLAS_NUM_THREADS} = 8;
 $ENV{OMP_NUM_THREADS} = 8;
 $ENV{BLIS_NUM_THREADS} = 8;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-});
-$node->start;
+my $node = start_server('main', $parallel_workers);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 AS rating
-    FROM generate_series(1, 2000) u, generate_series(1, 500) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % 97 < 8;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(2000, 500, 8);
 SELECT run FROM als_train('model', 'ratings', factors => 64);
 CREATE FUNCTION threads() RETURNS bigint LANGUAGE sql AS $$
     SELECT count(*) FROM pg_ls_dir('/proc/' || pg_backend_pid() || '/task') $$;
@@ -43,18 +36,14 @@ sub threads
 }
 
 # the environment did reach the server
-my ($postmaster) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-like(slurp_file("/proc/$postmaster/environ"), qr/OPENBLAS_NUM_THREADS=8/, 'the environment asks for threads');
+like(slurp_file('/proc/' . postmaster_pid($node) . '/environ'), qr/OPENBLAS_NUM_THREADS=8/, 'the environment asks for threads');
 
 # in the middle of a training, leader and workers: that it iterates means that
 # each of them has gone through phases that need BLAS
-my ($out, $err) = ('', '');
-my $psql = IPC::Run::start(
-	[ 'psql', '-X', '-d', $node->connstr('postgres') . " application_name=leader",
-	  '-c', q{SELECT als_train('model', 'ratings', factors => 64, iterations => 100000, workers => 2, verbose => true)} ],
-	'>', \$out, '2>', \$err, IPC::Run::timeout(600));
-$psql->pump until $err =~ /iteration 3 of/ || !$psql->pumpable;
-like($err, qr/iteration 3 of/, 'a training is going on');
+my $training = background($node, 'leader',
+	q{SELECT als_train('model', 'ratings', factors => 64, iterations => 100000, workers => 2, verbose => true)});
+wait_for_message($training, qr/iteration 3 of/);
+like($training->{err}, qr/iteration 3 of/, 'a training is going on');
 my @processes = split /\n/, $node->safe_psql('postgres', q{
 	SELECT pid FROM pg_stat_activity
 	WHERE backend_type = 'parallel worker' OR application_name = 'leader' AND backend_type = 'client backend'});
@@ -64,9 +53,8 @@ foreach my $pid (@processes)
 	like(slurp_file("/proc/$pid/maps"), qr/blas/, 'BLAS is loaded');
 	is(threads($pid), 1, 'one thread');
 }
-is($node->safe_psql('postgres', q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'leader' AND backend_type = 'client backend'}),
-	't', 'cancelled');
-$psql->finish;
+is(cancel($node, 'leader'), 't', 'cancelled');
+$training->{run}->finish;
 
 # one session, before and after
 is($node->safe_psql('postgres', q{

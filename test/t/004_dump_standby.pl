@@ -3,6 +3,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -17,12 +21,9 @@ CREATE DATABASE custom;
 CREATE DATABASE bare;
 CREATE DATABASE subscriber;
 });
+install_als($primary, 'source');
 $primary->safe_psql('source', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 200) u, generate_series(1, 100) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(200, 100, 20);
 CREATE VIEW text_ratings AS SELECT 'u''' || user_id AS user_id, md5(item_id::text)::uuid AS item_id, rating FROM ratings;
 CREATE VIEW big_ratings AS SELECT md5(user_id::text)::uuid AS user_id, item_id + 5000000000 AS item_id, rating FROM ratings;
 SELECT run FROM als_train('model', 'ratings', factors => 20);
@@ -152,32 +153,7 @@ foreach my $writes (
 }
 
 # a session that stays connected follows whatever changes a model
-sub connected
-{
-	my ($node, $database) = @_;
-	my $s = { in => '', out => '', err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr($database) ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	return $s;
-}
-sub ask
-{
-	my ($s, $query) = @_;
-	$s->{out} = '';
-	$s->{in} .= "$query\n\\echo done\n";
-	$s->{run}->pump until $s->{out} =~ /done\n/ || $s->{err} ne '' || !$s->{run}->pumpable;
-	die $s->{err} if $s->{out} !~ /done\n/ || $s->{err} ne '';
-	return $s->{out} =~ s/done\n//r;
-}
-sub disconnect
-{
-	my ($s) = @_;
-	$s->{in} .= "\\q\n";
-	$s->{run}->finish;
-}
-
-my $session = connected($standby, 'source');
+my $session = open_session($standby, '\c source');
 ask($session, q{PREPARE answer AS SELECT als_predict('model', 3, 5), count(*), sum(score), min(item_id) FROM als_recommend('model', 3, 5);});
 my $score = q{SELECT als_predict('model', 3, 5), count(*), sum(score), min(item_id) FROM als_recommend('model', 3, 5);};
 my $before = ask($session, $score);
@@ -191,18 +167,18 @@ foreach my $change (
 	$primary->wait_for_catchup($standby);
 	my $after = ask($session, $score);
 	isnt($after, $before, "a session on the standby notices: $change");
-	is($after, $primary->safe_psql('source', $score) . "\n", 'and serves what the primary does');
+	is($after, $primary->safe_psql('source', $score), 'and serves what the primary does');
 	is(ask($session, 'EXECUTE answer;'), $after, 'also a prepared statement');
 	$before = $after;
 }
-disconnect($session);
+is(close_sessions($session), '', 'without an error');
 
 # what is written without firing the usual triggers
 $primary->safe_psql('source', q{
 CREATE TABLE zero_items (LIKE model_items);
 INSERT INTO zero_items SELECT item_id, array_fill(0::real, ARRAY[20]) FROM model_items;
 });
-$session = connected($primary, 'source');
+$session = open_session($primary, '\c source');
 $before = ask($session, $score);
 foreach my $change (
 	'UPDATE model_items SET factors = array_fill(0.5::real, ARRAY[20]) WHERE item_id = 5',
@@ -213,10 +189,10 @@ foreach my $change (
 	$primary->safe_psql('source', "SET session_replication_role = replica; $change");
 	my $after = ask($session, $score);
 	isnt($after, $before, "session_replication_role = replica is noticed: $change");
-	is($after, $primary->safe_psql('source', $score) . "\n", 'and what is served is current');
+	is($after, $primary->safe_psql('source', $score), 'and what is served is current');
 	$before = $after;
 }
-disconnect($session);
+is(close_sessions($session), '', 'without an error');
 $primary->safe_psql('source', q{
 UPDATE model SET item_factors = 'model_items';
 SELECT run FROM als_train('model', 'ratings', factors => 20);
@@ -235,9 +211,9 @@ CREATE SUBSCRIPTION models CONNECTION 'host=%s port=%s dbname=source' PUBLICATIO
 }, $primary->host, $primary->port));
 $primary->poll_query_until('subscriber', q{SELECT bool_and(srsubstate = 'r') FROM pg_subscription_rel}) or die 'timed out';
 my $replicated = q{SELECT als_predict('model', 7, 5), als_predict('model', 7, 6), als_predict('model', 8, 6);};
-$session = connected($primary, 'subscriber');
+$session = open_session($primary, '\c subscriber');
 $before = ask($session, $replicated);
-is($before, $primary->safe_psql('source', $replicated) . "\n", 'a subscriber serves what the publisher does');
+is($before, $primary->safe_psql('source', $replicated), 'a subscriber serves what the publisher does');
 foreach my $change (
 	'UPDATE model_items SET factors = array_fill(0.25::real, ARRAY[20]) WHERE item_id = 5',
 	"INSERT INTO ratings VALUES (7, 5, 100); SELECT als_refresh_user('model', 7)",
@@ -247,10 +223,10 @@ foreach my $change (
 	$primary->wait_for_catchup('models');
 	my $after = ask($session, $replicated);
 	isnt($after, $before, "a session on the subscriber notices: $change");
-	is($after, $primary->safe_psql('source', $replicated) . "\n", 'and serves what the publisher does');
+	is($after, $primary->safe_psql('source', $replicated), 'and serves what the publisher does');
 	$before = $after;
 }
-disconnect($session);
+is(close_sessions($session), '', 'without an error');
 $primary->safe_psql('subscriber', 'DROP SUBSCRIPTION models');
 
 done_testing();

@@ -12,43 +12,15 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->start;
+my $node = start_server('main');
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 200) u, generate_series(1, 100) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
--- reading it waits for whoever holds this lock
-CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_lock_shared(1);
-    PERFORM pg_advisory_unlock_shared(1);
-    RETURN true;
-END $$;
-CREATE VIEW slow_ratings AS SELECT r.* FROM (SELECT wait() AS w OFFSET 0) w, ratings r WHERE w.w;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(200, 100, 20);
+-- reading it waits for whoever holds a lock
+CREATE VIEW slow_ratings AS SELECT r.* FROM (SELECT wait_for(1) AS w OFFSET 0) w, ratings r WHERE w.w;
 SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 1);
 });
 
-my @sessions;
-sub session
-{
-	push @sessions, open_session($node);
-	return $sessions[-1];
-}
-# Waits until so many sessions wait for a lock of some kind.
-sub wait_for_lock
-{
-	my ($type) = @_;
-	$node->poll_query_until('postgres', "SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = '$type'") or die 'timed out';
-}
-
-my $reader = session();
-my $trainer = session();
-my $other = session();
-my $holder = session();
+my ($reader, $trainer, $other, $holder) = map { open_session($node) } 1 .. 4;
 my $score = q{SELECT als_predict('model', 3, 5), (SELECT sum(score) FROM als_recommend('model', 3, 5));};
 my $prepared = 'EXECUTE score;';
 
@@ -59,13 +31,13 @@ like($old, qr/^0\.\d+\|/, 'the old score');
 # a training in the middle of reading
 ask($holder, 'SELECT pg_advisory_lock(1);');
 begin_query($trainer, q{SELECT run FROM als_train('model', 'slow_ratings', factors => 8, seed => 2);});
-wait_for_lock('advisory');
+wait_for_lock($node, 'advisory');
 is(ask($reader, $score), $old, 'the old model serves while another trains');
 is(ask($reader, $prepared), $old, 'also a prepared statement');
 
 # a second one has to wait for it
 begin_query($other, q{SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 3); SELECT clock_timestamp();});
-wait_for_lock('relation');
+wait_for_lock($node, 'relation');
 is(ask($reader, $score), $old, 'two trainings do not hinder readers');
 my $released = ask($holder, 'SELECT clock_timestamp();');
 ask($holder, 'SELECT pg_advisory_unlock(1);');
@@ -87,13 +59,13 @@ ask($trainer, q{BEGIN; SELECT run FROM als_train('model', 'ratings', factors => 
 my $own = ask($trainer, $score);
 isnt($own, $new, 'the trainer sees its model');
 begin_query($reader, $score);
-wait_for_lock('relation');
+wait_for_lock($node, 'relation');
 ask($trainer, 'ROLLBACK;');
 is(end_query($reader), $new, 'a reader gets the old model if it is rolled back');
 is(ask($trainer, $score), $new, 'and so does the trainer');
 ask($trainer, q{BEGIN; SELECT run FROM als_train('model', 'ratings', factors => 8, seed => 4);});
 begin_query($reader, $score);
-wait_for_lock('relation');
+wait_for_lock($node, 'relation');
 ask($trainer, 'COMMIT;');
 is(end_query($reader), $own, 'and the new one if it commits');
 
@@ -169,7 +141,7 @@ cmp_ok(abs($high - $low - 100), '<', 0.01, 'stars: a hundred apart');
 
 foreach my $model ('seeds', 'stars', 'seeds', 'stars')
 {
-	my $reader = session();
+	my $reader = open_session($node);
 	begin_query($reader, "CALL read('$model', '$answers{$model}[0]', '$answers{$model}[1]', 20);");
 	push @readers, $reader;
 }
@@ -197,7 +169,7 @@ COMMIT;
 }
 my $rounds = 0;
 my @failed;
-while (grep({ $_->{out} !~ /done\n/ && $_->{run}->pumpable } @readers) || grep { $_->pumpable } @clients)
+while (grep({ is_busy($_) } @readers) || grep { $_->pumpable } @clients)
 {
 	# both models are trained by two sessions each, in turns that vary
 	foreach my $i (0, 1)
@@ -220,5 +192,5 @@ foreach my $model ('seeds', 'stars')
 	like($bench{$model}{out}, qr{actually processed: 600/600}, "$model: in every transaction");
 }
 
-close_sessions(@sessions);
+close_sessions();
 done_testing();

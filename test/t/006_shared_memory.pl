@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -16,38 +20,21 @@ my $limit = 40 * 1024 * 1024;
 
 foreach my $type ('mmap', 'posix')
 {
-	my $node = PostgreSQL::Test::Cluster->new($type);
-	$node->init;
-	$node->append_conf('postgresql.conf', qq{
-max_worker_processes = 16
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-dynamic_shared_memory_type = $type
-# statistics take no segments
-track_counts = off
-});
-	$node->start;
+	my $node = start_server($type, $parallel_workers, $countable_segments, "dynamic_shared_memory_type = $type\n");
 	$node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE TABLE ratings AS SELECT i / 12 AS user_id, i % 997 AS item_id, 1 AS rating FROM generate_series(1, 60000) i;
 SELECT run FROM als_train('old', 'ratings', factors => 5, workers => 0);
 });
 
-	my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-	if (system("prlimit --pid $pid --fsize=$limit:$limit 2>/dev/null") != 0)
+	my $pid = postmaster_pid($node);
+	if (!limit_file_size($node, $limit))
 	{
 		plan skip_all => 'may not limit the server' if $type eq 'mmap';
 		last;
 	}
-	# Segments that are files of this server: those of posix have no owner to
-	# tell by.
-	my $segments = sub {
-		my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-		return scalar @files;
-	};
-	my $segments_before = $segments->();
-	my $state = q{SELECT (SELECT string_agg(relname, ' ' ORDER BY relname) FROM pg_class WHERE relname ~ '^(old|new)' AND relkind = 'r') || ' '
-		|| (SELECT md5(string_agg(u::text, ',' ORDER BY user_id)) FROM old_users u)};
+	# those of posix have no owner to tell by
+	my $segments_before = segments($node);
+	my $state = q{SELECT string_agg(relname, ' ' ORDER BY relname) || ' ' || factors_of('old') FROM pg_class WHERE relname ~ '^(old|new)' AND relkind = 'r'};
 	my $state_before = $node->safe_psql('postgres', $state);
 	like($state_before, qr/^old old_items old_users [0-9a-f]{32}$/, "$type: before");
 
@@ -68,14 +55,14 @@ SELECT run FROM als_train('old', 'ratings', factors => 5, workers => 0);
 		cmp_ok($wanted * 1024, '>', $limit, "$type, $model: which is more than there is");
 		is($stdout, 'still here|2', "$type, $model: what fits works, in the same session");
 		is($node->safe_psql('postgres', $state), $state_before, "$type, $model: nothing is left, nothing is lost");
-		is($segments->(), $segments_before, "$type, $model: no segment either");
+		is(segments($node), $segments_before, "$type, $model: no segment either");
 	}
 
 	is($node->safe_psql('postgres', q{SELECT workers, users, items FROM als_train('new', 'ratings', factors => 1000, iterations => 1, workers => 0)}),
 		'0|5001|997', "$type: the same without workers");
 	is($node->safe_psql('postgres', q{SELECT count(als_predict('new', user_id, item_id)) FROM ratings}),
 		'60000', "$type: and it serves");
-	is(slurp_file($node->data_dir . '/postmaster.pid') =~ /^$pid\n/ ? 1 : 0, 1, "$type: the server is the same");
+	is(postmaster_pid($node), $pid, "$type: the server is the same");
 	unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|reinitializing/, "$type: and has never crashed");
 	$node->stop;
 }
@@ -98,8 +85,8 @@ shared_preload_libraries = 'als'
 	my ($data, $log) = ($node->data_dir, $node->logfile);
 	is(system(@own, 'sh', '-c', "$mount && exec pg_ctl -s -w -D '$data' -l '$log' start"), 0, 'full: the server starts');
 	$node->_update_pid(1);
+	install_als($node);
 	$node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE TABLE ratings AS SELECT i % 50 AS user_id, i % 9000 AS item_id, 1 AS rating FROM generate_series(1, 20000) i;
 });
 	my ($stdout, $stderr);

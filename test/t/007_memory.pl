@@ -4,24 +4,23 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 plan skip_all => 'needs /proc' unless -r "/proc/$$/status";
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
+my $node = start_server('main', q{
 shared_buffers = 16MB
 max_parallel_workers_per_gather = 0
 jit = off
 });
-$node->start;
 # two million ratings of the same 4,000 users and 1,000 items
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE UNLOGGED TABLE ratings AS
     SELECT i % 4000 AS user_id, (i / 4000 * 7 + i % 4000 * 3) % 1000 AS item_id, 1::real AS rating
     FROM generate_series(0, 1999999) i;
@@ -75,7 +74,6 @@ $node->psql('postgres', qq{
 	on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
 like($stderr, qr/ERROR:  53400: temporary file size exceeds "?temp_file_limit/, 'temp_file_limit is respected');
 is($stdout, '0', 'the model is not there');
-my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
-is(scalar @files, 0, 'nor are temporary files');
+is(temporary_files($node), 0, 'nor are temporary files');
 
 done_testing();

@@ -3,6 +3,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -10,12 +14,8 @@ use Test::More;
 my $data = ($ENV{ALS_SHARED} || '../shared') . '/data/ml-1m';
 plan skip_all => "no MovieLens-1M in $data (set ALS_SHARED)" unless -r "$data/ratings.dat.gz";
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', 'max_parallel_maintenance_workers = 1');
-$node->start;
+my $node = start_server('main', 'max_parallel_maintenance_workers = 1');
 $node->safe_psql('postgres', qq{
-CREATE EXTENSION als;
 CREATE TABLE ratings (user_id int, movie_id int, rating real);
 COPY ratings FROM PROGRAM 'gzip -dc $data/ratings.dat.gz | awk -F:: -v OFS="\t" "{print \\\$1, \\\$2, \\\$3}"';
 CREATE INDEX ON ratings (user_id);

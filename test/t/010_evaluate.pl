@@ -5,31 +5,17 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-maintenance_work_mem = 64MB
-log_temp_files = 0
-# says when a worker starts
-log_min_messages = debug1
-# segments are files that can be counted, and statistics take none of them
-track_counts = off
-dynamic_shared_memory_type = mmap
-});
-$node->start;
+my $node = start_server('main', $parallel_workers, $countable_segments, $telling_log);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 4000) u, generate_series(1, 600) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(4000, 600);
 CREATE TABLE training AS SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.4);
 CREATE TABLE test AS SELECT * FROM ratings WHERE als_holdout(user_id, item_id, 0.4);
 -- some pairs twice
@@ -41,20 +27,15 @@ SELECT run FROM als_train('explicit', 'training', feedback => 'explicit', factor
 });
 
 # Evaluates; returns what came out, and how many workers and temporary files
-# the server's log tells of.
+# there were.
 sub evaluate
 {
 	my ($model, $arguments, $settings) = @_;
-	my $offset = -s $node->logfile;
 	# floats are written with as many digits as tell them apart
-	my $result = $node->safe_psql('postgres', qq{
+	return run_and_count($node, qq{
 		$settings
 		SELECT md5(string_agg(u::text, ',' ORDER BY user_id)), (SELECT e FROM als_evaluate('$model', $arguments) e)
 		FROM als_evaluate_users('$model', $arguments) u});
-	my $log = slurp_file($node->logfile, $offset);
-	my $workers = () = $log =~ /starting background worker process "parallel worker/g;
-	my $files = () = $log =~ /temporary file: path/g;
-	return ($result, $workers, $files);
 }
 
 my $little_memory = q{SET maintenance_work_mem = '1MB';};
@@ -82,8 +63,7 @@ foreach my $model ('implicit', 'explicit')
 		"$model, no worker to be had: the same");
 	is((evaluate($model, "'test', workers => 0", 'SET als.cache_size = 64;'))[0], $expected,
 		"$model, no cache: the same");
-	is((evaluate($model, "'test', workers => 0", q{
-		SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;}))[0], $expected,
+	is((evaluate($model, "'test', workers => 0", $parallel_plan))[0], $expected,
 		"$model, parallel plan: the same");
 }
 
@@ -103,34 +83,12 @@ foreach my $kernels ('reference', 'generic', 'avx2', 'avx512')
 }
 
 # Cancelled with workers and files: nothing is left.
-# First, sessions before have to let go of their segments.
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
-	or die 'timed out';
-my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-my ($out, $err) = ('', '');
-my $psql = IPC::Run::start(
-	[ 'psql', '-X', '-d', $node->connstr('postgres') . ' application_name=victim', '-c', q{
-		DO $$ BEGIN
-			SET maintenance_work_mem = '1MB';
-			LOOP
-				PERFORM als_evaluate('implicit', 'test', workers => 2);
-			END LOOP;
-		END $$} ],
-	'>', \$out, '2>', \$err, IPC::Run::timeout(600));
-$node->poll_query_until('postgres',
-	q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND application_name = 'victim'})
-	or die 'timed out';
-$node->safe_psql('postgres',
-	q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'});
-$psql->finish;
-like($err, qr/canceling statement due to user request/, 'an evaluation is cancelled');
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' OR application_name = 'victim'})
-	or die 'timed out';
-my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
-is(scalar @files, 0, 'no temporary files are left');
-my @segments_after = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-is(scalar @segments_after, scalar @segments, 'no shared memory is left');
+cancel_leaves_nothing($node, 'an evaluation', q{
+	DO $$ BEGIN
+		SET maintenance_work_mem = '1MB';
+		LOOP
+			PERFORM als_evaluate('implicit', 'test', workers => 2);
+		END LOOP;
+	END $$});
 
 done_testing();

@@ -4,13 +4,15 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('pgvector');
-$node->init;
-$node->start;
+my $node = start_server('pgvector');
 plan skip_all => 'pgvector is not available'
   if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extension_versions
 									WHERE name = 'vector' AND string_to_array(version, '.')::int[] >= '{0,5}'}) eq '0';
@@ -49,12 +51,8 @@ sub as_good
 }
 
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE EXTENSION vector;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 200) u, generate_series(1, 600) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 9;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(200, 600, 9);
 SELECT users FROM als_train('model', 'ratings', factors => 16, workers => 0);
 CREATE INDEX model_items_hnsw ON model_items USING hnsw ((factors::vector(16)) vector_ip_ops);
 });

@@ -12,30 +12,16 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
 # a deadlock that somebody has to detect would be a failure, and a slow one
-$node->append_conf('postgresql.conf', "deadlock_timeout = '100ms'");
-$node->start;
+my $node = start_server('main', "deadlock_timeout = '100ms'");
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 20);
 -- in a session that sets test.gate, reading the ratings waits for whoever holds
 -- that lock, having taken its snapshot before
-CREATE FUNCTION wait() RETURNS boolean LANGUAGE plpgsql AS $$
-DECLARE
-    gate int := nullif(current_setting('test.gate', true), '');
-BEGIN
-    IF gate IS NOT NULL THEN
-        PERFORM pg_advisory_lock_shared(gate);
-        PERFORM pg_advisory_unlock_shared(gate);
-    END IF;
-    RETURN true;
-END $$;
-CREATE VIEW gated AS SELECT r.* FROM (SELECT wait() AS w OFFSET 0) w, ratings r WHERE w.w;
+CREATE VIEW gated AS
+    SELECT r.* FROM (SELECT CASE WHEN gate <> '' THEN wait_for(gate::int) ELSE true END AS w
+                     FROM current_setting('test.gate', true) gate OFFSET 0) w, ratings r
+    WHERE w.w;
 SELECT run FROM als_train('model', 'gated', factors => 8);
 -- is a user's row what all ratings of now make of it?
 CREATE FUNCTION current(who int) RETURNS text LANGUAGE sql AS $$
@@ -63,25 +49,12 @@ BEGIN
 END $$;
 });
 
-my @sessions;
-sub session
-{
-	push @sessions, open_session($node);
-	return $sessions[-1];
-}
-# Waits until so many sessions wait for a lock of some kind.
-sub wait_for_lock
-{
-	my ($type, $count) = @_;
-	$count //= 1;
-	$node->poll_query_until('postgres', "SELECT count(*) >= $count FROM pg_locks WHERE NOT granted AND locktype = '$type'") or die 'timed out';
-}
 sub rate { return $node->safe_psql('postgres', "INSERT INTO ratings VALUES ($_[0], $_[1], $_[2])"); }
 sub current { return $node->safe_psql('postgres', "SELECT current($_[0])"); }
 sub current_item { return $node->safe_psql('postgres', "SELECT current_item('model', $_[0])"); }
 
 my $training = q{SELECT run FROM als_train('model', 'gated', factors => 8);};
-my ($reader, $trainer, $a, $b, $holder) = map { session() } 1 .. 5;
+my ($reader, $trainer, $a, $b, $holder) = map { open_session($node) } 1 .. 5;
 my $score = q{SELECT als_predict('model', 3, 5), (SELECT sum(score) FROM als_recommend('model', 3, 5));};
 
 # what a session keeps is forgotten when somebody else refreshes
@@ -108,11 +81,11 @@ is(ask($reader, $score), $new, 'is not');
 ask($holder, 'SELECT pg_advisory_lock(1);');
 ask($trainer, 'SET test.gate = 1;');
 begin_query($trainer, $training);
-wait_for_lock('advisory');
+wait_for_lock($node, 'advisory');
 rate(4, $_, 5) foreach 1 .. 10;
 begin_query($a, q{SELECT als_refresh_user('model', 4);});
 begin_query($b, q{SELECT als_refresh_user('model', 61), als_refresh_user('model', 5);});
-wait_for_lock('relation', 2);
+wait_for_lock($node, 'relation', 2);
 is(ask($reader, $score), $new, 'readers go on while a training and refreshes wait');
 ask($holder, 'SELECT pg_advisory_unlock(1);');
 is(end_query($trainer), '2', 'the training ends');
@@ -127,7 +100,7 @@ my $pairs = $node->safe_psql('postgres', 'SELECT count(DISTINCT (user_id, item_i
 ask($a, q{BEGIN; INSERT INTO ratings VALUES (62, 1, 5), (62, 2, 4);});
 is(ask($a, q{SELECT als_refresh_user('model', 62);}), 't', 'a refresh in a transaction');
 begin_query($trainer, $training);
-wait_for_lock('relation');
+wait_for_lock($node, 'relation');
 is(ask($b, q{SELECT als_predict('model', 62, 1) IS NULL;}), 't', 'readers go on while a training waits for it');
 is(ask($a, q{SELECT als_refresh_user('model', 63), als_refresh_item('model', 1);}), 'f|t', 'and so does the transaction');
 ask($a, 'COMMIT;');
@@ -140,7 +113,7 @@ ask($holder, 'SELECT pg_advisory_lock(1);');
 is(ask($a, q{BEGIN; SELECT als_predict('model', 6, 1) IS NULL;}), 'f', 'a transaction that has read from the model');
 ask($trainer, 'SET test.gate = 1;');
 begin_query($trainer, $training);
-wait_for_lock('advisory');
+wait_for_lock($node, 'advisory');
 ask($a, '\set VERBOSITY verbose');
 like(ask($a, q{SELECT als_refresh_user('model', 6);}), qr/ERROR:  55P03: als_refresh_user cannot wait for the training of model "model".*HINT:  Call it in a transaction of its own/s,
 	'cannot refresh during a training');
@@ -187,10 +160,10 @@ foreach my $side (
 	ask($holder, 'SELECT pg_advisory_lock(1);');
 	ask($a, 'SET test.gate = 1;');
 	begin_query($a, $refresh->($id));
-	wait_for_lock('advisory');
+	wait_for_lock($node, 'advisory');
 	$give->($id, $_, 5) foreach 0 .. 4;
 	begin_query($b, $refresh->($id));
-	wait_for_lock('transactionid');
+	wait_for_lock($node, 'transactionid');
 	is($current->($id), '1 false', "a row of one $name is not what it will be while two refreshes of it wait");
 	ask($holder, 'SELECT pg_advisory_unlock(1);');
 	is(end_query($a), 't', 'the first refresh');
@@ -201,7 +174,7 @@ foreach my $side (
 	ask($holder, 'SELECT pg_advisory_lock(1);');
 	$give->($id, 0, 5);
 	begin_query($a, $refresh->($id));
-	wait_for_lock('advisory');
+	wait_for_lock($node, 'advisory');
 	$give->($id, 1, 5);
 	is(ask($b, $refresh->($id)), 't', "a new $name");
 	ask($holder, 'SELECT pg_advisory_unlock(1);');
@@ -217,7 +190,7 @@ foreach my $side (
 		is(ask($a, $refresh->($id)), 't', "a new $name, not committed");
 		$give->($id, 2, 5);
 		begin_query($b, $refresh->($id));
-		wait_for_lock('transactionid');
+		wait_for_lock($node, 'transactionid');
 		ask($a, "$end;");
 		is(end_query($b), 't', 'and the same from another session, with a rating more');
 		is($current->($id), '1 true', "after $end");
@@ -227,7 +200,7 @@ foreach my $side (
 	$node->safe_psql('postgres', "DELETE FROM ratings WHERE ${name}_id = $id");
 	is(ask($a, 'BEGIN; ' . $refresh->($id)), 'f', "a $name without ratings is deleted");
 	begin_query($b, $refresh->($id));
-	wait_for_lock('transactionid');
+	wait_for_lock($node, 'transactionid');
 	$give->($id, 0, 5);
 	ask($a, 'COMMIT;');
 	is(end_query($b), 't', 'and is back with a rating');
@@ -255,7 +228,7 @@ SELECT run FROM als_train('unordered', 'xids', factors => 4);});
 rate(69, 1, 5);
 is(ask($a, q{BEGIN; SELECT als_refresh_user('unordered', '69'::xid);}), 't', 'an id without an order');
 begin_query($b, q{SELECT als_refresh_user('unordered', '69'::xid);});
-wait_for_lock('relation');
+wait_for_lock($node, 'relation');
 ask($a, 'COMMIT;');
 is(end_query($b), 't', 'and once more');
 is($node->safe_psql('postgres', q{SELECT count(*) FROM unordered_users WHERE user_id = '69'::xid}), '1', 'is there once');
@@ -339,13 +312,13 @@ CREATE VIEW lost AS
     WHERE s.factors IS DISTINCT FROM f.factors;
 CREATE TABLE before AS SELECT DISTINCT user_id, item_id FROM ratings;
 });
-my $other_trainer = session();
-my @workers = map { session() } 1 .. 6;
+my $other_trainer = open_session($node);
+my @workers = map { open_session($node) } 1 .. 6;
 begin_query($workers[$_], "CALL work($_, 150);") foreach 0 .. 3;
 begin_query($workers[$_], "CALL refresh_other($_, 150);") foreach 4, 5;
 my $rounds = 0;
 my @failed;
-while (grep { $_->{out} !~ /done\n/ && $_->{run}->pumpable } @workers)
+while (grep { is_busy($_) } @workers)
 {
 	begin_query($trainer, $training);
 	begin_query($other_trainer, 'CALL train_other();');
@@ -385,5 +358,5 @@ is(ask($workers[5], 'CALL refresh_other(1, 20);'), '', 'and in another session')
 is($node->safe_psql('postgres', 'SELECT count(*), bool_and(checked), count(DISTINCT (side, id)) FROM stored'), '80|t|30', 'are what the ratings make of them');
 unlike(slurp_file($node->logfile), qr/deadlock detected/, 'there was no deadlock');
 
-close_sessions(@sessions);
+close_sessions();
 done_testing();

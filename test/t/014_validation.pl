@@ -6,61 +6,36 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 8
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-maintenance_work_mem = 64MB
-log_temp_files = 0
-# segments are files that can be counted, and statistics take none of them
-track_counts = off
-dynamic_shared_memory_type = mmap
-});
-$node->start;
+my $node = start_server('main', $parallel_workers, $countable_segments, $telling_log);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 4000) u, generate_series(1, 600) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(4000, 600);
 -- some pairs twice
 INSERT INTO ratings SELECT user_id, item_id, rating / 3 FROM ratings WHERE item_id % 50 = 0;
 CREATE TABLE shuffled AS SELECT * FROM ratings ORDER BY md5(user_id::text || item_id || 'x');
 CREATE VIEW training AS SELECT * FROM shuffled WHERE NOT als_holdout(user_id, item_id, 0.3, 42);
 CREATE VIEW held_out AS SELECT * FROM shuffled WHERE als_holdout(user_id, item_id, 0.3, 42);
--- floats are written with as many digits as tell them apart
-CREATE FUNCTION fingerprint(model text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-BEGIN
-    EXECUTE format('SELECT md5((SELECT string_agg(u::text, '','' ORDER BY user_id) FROM %I u)
-                            || (SELECT string_agg(i::text, '','' ORDER BY item_id) FROM %I i))
-                    || (SELECT (losses, validation_curve, best_iteration)::text FROM %I ORDER BY run DESC LIMIT 1)',
-                   model || '_users', model || '_items', model) INTO result;
-    RETURN result;
-END $$;
 });
 
 # Trains; returns what came out, how many workers took part, and how many
-# temporary files the server's log tells of.
+# temporary files there were.
 sub train
 {
 	my ($source, $arguments, $settings) = @_;
-	my $offset = -s $node->logfile;
-	my $result = $node->safe_psql('postgres', qq{
+	my ($result, undef, $files) = run_and_count($node, qq{
 		SET client_min_messages = warning;
 		DROP TABLE IF EXISTS model;
 		$settings
 		SELECT workers FROM als_train('model', '$source', factors => 12, iterations => 6, patience => 3, $arguments);
 		SELECT fingerprint('model')});
 	my ($workers, $fingerprint) = $result =~ /^(\d+)\n([0-9a-f]{32}.*)$/ or die "not a training: $result";
-	my $files = () = slurp_file($node->logfile, $offset) =~ /temporary file: path/g;
 	return ($fingerprint, $workers, $files);
 }
 
@@ -91,8 +66,7 @@ foreach my $feedback ('implicit', 'explicit')
 	}
 	is((train('ratings', "$split, workers => 2", 'SET max_parallel_workers = 0;'))[0], $expected,
 		"$feedback, no worker to be had: the same");
-	is((train('ratings', "$split, workers => 0", q{
-		SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0; SET min_parallel_table_scan_size = 0;}))[0], $expected,
+	is((train('ratings', "$split, workers => 0", $parallel_plan))[0], $expected,
 		"$feedback, parallel plan: the same");
 	# als_evaluate agrees
 	is($node->safe_psql('postgres', qq{
@@ -114,7 +88,8 @@ sub tune
 		SELECT fingerprint('model')});
 	return $result;
 }
-my $segments = $node->safe_psql('postgres', q{SELECT count(*) FROM pg_ls_dir('pg_dynshmem') f WHERE f LIKE 'mmap.%'});
+wait_until_alone($node);
+my $segments = segments($node);
 foreach my $refit ('false', 'true')
 {
 	my $how = "validation_fraction => 0.3, refit => $refit";
@@ -138,30 +113,8 @@ isnt($node->psql('postgres', q{
 like($stderr, qr/rmse has no value on the validation set/, 'nothing to measure: it says so');
 
 # Cancelled with workers and files: nothing is left.
-# First, sessions before have to let go of their segments.
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
-	or die 'timed out';
-my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-my ($out, $err) = ('', '');
-my $psql = IPC::Run::start(
-	[ 'psql', '-X', '-d', $node->connstr('postgres') . ' application_name=victim', '-c', q{
-		SET maintenance_work_mem = '1MB';
-		SELECT als_train('cancelled', 'ratings', iterations => 100000, validation_fraction => 0.3, workers => 2)} ],
-	'>', \$out, '2>', \$err, IPC::Run::timeout(600));
-$node->poll_query_until('postgres',
-	q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND application_name = 'victim'})
-	or die 'timed out';
-$node->safe_psql('postgres',
-	q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'});
-$psql->finish;
-like($err, qr/canceling statement due to user request/, 'a validating training is cancelled');
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' OR application_name = 'victim'})
-	or die 'timed out';
-my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
-is(scalar @files, 0, 'no temporary files are left');
-my @segments_after = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-is(scalar @segments_after, scalar @segments, 'no shared memory is left');
+cancel_leaves_nothing($node, 'a validating training', q{
+	SET maintenance_work_mem = '1MB';
+	SELECT als_train('cancelled', 'ratings', iterations => 100000, validation_fraction => 0.3, workers => 2)});
 
 done_testing();

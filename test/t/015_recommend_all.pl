@@ -5,31 +5,17 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 16
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 4
-maintenance_work_mem = 64MB
-log_temp_files = 0
-# says when a worker starts
-log_min_messages = debug1
-# segments are files that can be counted, and statistics take none of them
-track_counts = off
-dynamic_shared_memory_type = mmap
-});
-$node->start;
+my $node = start_server('main', $parallel_workers, $countable_segments, $telling_log);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 2000) u, generate_series(1, 500) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(2000, 500);
 CREATE INDEX ON ratings (user_id);
 SELECT run FROM als_train('implicit', 'ratings', factors => 20);
 SELECT run FROM als_train('explicit', 'ratings', feedback => 'explicit', factors => 30, regularization => 0.1);
@@ -44,19 +30,15 @@ CREATE VIEW sorted AS
           WHERE NOT EXISTS (SELECT FROM ratings r WHERE r.user_id = u.user_id AND r.item_id = i.item_id)) t;
 });
 
-# A digest of the result of a query, and how many workers and temporary files it took
+# A digest of the result of a query, and how many workers and temporary files that
+# they share it took
 sub digest
 {
 	my ($query, $settings) = @_;
-	my $offset = -s $node->logfile;
-	my $digest = $node->safe_psql('postgres', qq{
+	return run_and_count($node, qq{
 		$settings
 		SELECT count(*), md5(string_agg((user_id, item_id, score, rank)::text, ',' ORDER BY user_id, rank))
-		FROM $query r});
-	my $log = slurp_file($node->logfile, $offset);
-	my $workers = () = $log =~ /starting background worker process "parallel worker/g;
-	my $files = () = $log =~ /temporary file: path "base\/pgsql_tmp\/pgsql_tmp[^"]*fileset/g;
-	return ($digest, $workers, $files);
+		FROM $query r}, 'fileset');
 }
 
 foreach my $model ('implicit', 'explicit')
@@ -100,36 +82,14 @@ is((digest("als_recommend_all('implicit', 400, workers => 2)", "SET maintenance_
 	(digest("(SELECT * FROM sorted WHERE model = 'implicit' AND rank <= 400)", ''))[0], 'many rounds');
 
 # One that is cancelled with workers, files and a result under way leaves nothing.
-# First, sessions before have to let go of their segments.
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend'})
-	or die 'timed out';
-my @segments = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-my ($out, $err) = ('', '');
-my $psql = IPC::Run::start(
-	[ 'psql', '-X', '-d', $node->connstr('postgres') . ' application_name=victim', '-c', q{
-		DO $$ BEGIN
-			SET maintenance_work_mem = '1MB';
-			SET work_mem = '64kB';
-			LOOP
-				PERFORM count(*) FROM als_recommend_all('implicit', 100, workers => 2);
-			END LOOP;
-		END $$} ],
-	'>', \$out, '2>', \$err, IPC::Run::timeout(600));
-$node->poll_query_until('postgres',
-	q{SELECT count(*) > 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' AND application_name = 'victim'})
-	or die 'timed out';
-$node->safe_psql('postgres',
-	q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'});
-$psql->finish;
-like($err, qr/canceling statement due to user request/, 'cancelled');
-$node->poll_query_until('postgres',
-	q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'parallel worker' OR application_name = 'victim'})
-	or die 'timed out';
-my @files = glob($node->data_dir . '/base/pgsql_tmp/*');
-is(scalar @files, 0, 'no temporary files are left');
-my @segments_after = glob($node->data_dir . '/pg_dynshmem/mmap.*');
-is(scalar @segments_after, scalar @segments, 'no shared memory is left');
+cancel_leaves_nothing($node, 'als_recommend_all', q{
+	DO $$ BEGIN
+		SET maintenance_work_mem = '1MB';
+		SET work_mem = '64kB';
+		LOOP
+			PERFORM count(*) FROM als_recommend_all('implicit', 100, workers => 2);
+		END LOOP;
+	END $$});
 
 $node->stop;
 done_testing();

@@ -4,31 +4,18 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(time);
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
-max_worker_processes = 8
-max_parallel_workers = 8
-max_parallel_maintenance_workers = 2
-});
-$node->start;
+my $node = start_server('main', $parallel_workers);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 1000) u, generate_series(1, 300) i
-    WHERE (u::bigint * 7919 + i * 104729 + u::bigint * i * 13) % (4 + i / 10) = 0;
--- waits until another session gives way
-CREATE FUNCTION wait_here(number int) RETURNS int LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_xact_lock_shared(number);
-    RETURN number;
-END $$;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(1000, 300);
 CREATE FUNCTION train_inner() RETURNS int LANGUAGE plpgsql AS $$
 BEGIN
     RETURN (als_train('inner_model', 'ratings', factors => 2, iterations => 1)).run;
@@ -37,17 +24,6 @@ CREATE DATABASE elsewhere;
 CREATE ROLE stranger;
 CREATE ROLE statistician IN ROLE pg_read_all_stats;
 });
-
-# A psql that goes on meanwhile
-sub background
-{
-	my ($sql) = @_;
-	my $s = { err => '' };
-	$s->{run} = IPC::Run::start(
-		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') . ' application_name=trainer', '-c', $sql ],
-		'>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
-	return $s;
-}
 
 # Waits until what is shown is so
 sub wait_for
@@ -62,22 +38,13 @@ sub is_gone
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM als_progress'), '0', $name);
 }
 
-# A session that holds what wait_here waits for
-my ($in, $out) = ('', '');
-my $holder = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-	'<', \$in, '>', \$out, IPC::Run::timeout(600));
-sub hold
-{
-	my ($sql) = @_;
-	$out = '';
-	$in .= "$sql;\n\\echo done\n";
-	$holder->pump until $out =~ /done\n/;
-}
+# A session that holds what trainings wait for
+my $holder = open_session($node);
 
 # reading, and before it a training inside of the training
-hold('SELECT pg_advisory_lock(1)');
-my $training = background(q{SELECT run FROM als_train('model',
-	'SELECT * FROM ratings WHERE (SELECT train_inner()) > 0 AND (SELECT wait_here(1)) = 1 AND item_id > 0', factors => 4, iterations => 2)});
+ask($holder, 'SELECT pg_advisory_lock(1);');
+my $training = background($node, 'trainer', q{SELECT run FROM als_train('model',
+	'SELECT * FROM ratings WHERE (SELECT train_inner()) > 0 AND (SELECT wait_for(1)) AND item_id > 0', factors => 4, iterations => 2)});
 wait_for(q{model = 'model' AND phase = 'reading' AND ratings_read = 0 AND iterations IS NULL AND loss IS NULL
 	AND rows_total IS NULL AND trial IS NULL AND remaining IS NULL
 	AND datname = 'postgres' AND usename = current_user AND elapsed >= '0'
@@ -91,7 +58,7 @@ $node->safe_psql('elsewhere', 'CREATE EXTENSION als');
 is($node->safe_psql('elsewhere', 'SELECT datname, model IS NULL FROM als_progress'), 'postgres|t',
 	'another database sees that there is one');
 is($node->safe_psql('postgres', 'SELECT count(*) FROM pg_stat_progress_create_index'), '0', 'it is no command of PostgreSQL');
-hold('SELECT pg_advisory_unlock(1)');
+ask($holder, 'SELECT pg_advisory_unlock(1);');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends') ;
 is_gone('gone with its end');
@@ -100,7 +67,7 @@ is_gone('gone with its end');
 foreach my $workers (0, 2)
 {
 	my $function = $workers ? 'pg_terminate_backend' : 'pg_cancel_backend';
-	$training = background("SELECT run FROM als_train('other', 'ratings', factors => 4, iterations => 100000, workers => $workers)");
+	$training = background($node, 'trainer', "SELECT run FROM als_train('other', 'ratings', factors => 4, iterations => 100000, workers => $workers)");
 	wait_for(q{model = 'other' AND phase = 'training' AND iteration > 10 AND iterations = 100000 AND loss > 0
 		AND ratings_read = (SELECT count(*) FROM ratings)
 		AND rows_total = (SELECT count(DISTINCT user_id) + count(DISTINCT item_id) FROM ratings)
@@ -112,20 +79,20 @@ foreach my $workers (0, 2)
 }
 
 # validating and trials
-$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 100000}',
+$training = background($node, 'trainer', q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 100000}',
 	validation_fraction => 0.2, workers => 0)});
 wait_for(q{model = 'tuned' AND phase = 'validating' AND trial = 1 AND trials = 2 AND iteration > 1 AND remaining > elapsed}, 'validating, a trial');
 wait_for(q{model = 'tuned' AND phase = 'training' AND trial = 1}, 'training, a trial');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
 $training->{run}->finish;
 is_gone('gone with als_tune');
-$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"iterations": [1, 100000]}', workers => 0)});
+$training = background($node, 'trainer', q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"iterations": [1, 100000]}', workers => 0)});
 wait_for(q{model = 'tuned' AND trial = 2 AND trials = 2 AND iterations = 100000}, 'the second trial');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
 $training->{run}->finish;
 
 # als_train_agg
-$training = background(q{SELECT (als_train_agg('aggregated', user_id, item_id, rating, '{"factors": 4, "iterations": 100000}')).run FROM ratings});
+$training = background($node, 'trainer', q{SELECT (als_train_agg('aggregated', user_id, item_id, rating, '{"factors": 4, "iterations": 100000}')).run FROM ratings});
 wait_for(q{model = 'aggregated' AND phase = 'training' AND iteration > 1 AND ratings_read > 0}, 'als_train_agg');
 $node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
 $training->{run}->finish;
@@ -134,7 +101,7 @@ $training->{run}->finish;
 $node->safe_psql('postgres', q{
 CREATE FUNCTION indexed(factors real[]) RETURNS real LANGUAGE plpgsql IMMUTABLE AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock_shared(2);
+    PERFORM public.wait_for(2);
     RETURN factors[1];
 END $$;
 CREATE INDEX ON model_items (indexed(factors));
@@ -145,10 +112,10 @@ EXCEPTION WHEN division_by_zero THEN
     RETURN number;
 END $$;
 });
-hold('SELECT pg_advisory_lock(2)');
-$training = background(q{SELECT run FROM als_train('model', 'SELECT * FROM ratings WHERE caught(user_id) > 0', factors => 4, iterations => 2)});
+ask($holder, 'SELECT pg_advisory_lock(2);');
+$training = background($node, 'trainer', q{SELECT run FROM als_train('model', 'SELECT * FROM ratings WHERE caught(user_id) > 0', factors => 4, iterations => 2)});
 wait_for(q{model = 'model' AND phase = 'indexing' AND elapsed > '0' AND pid IN (SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory')}, 'indexing');
-hold('SELECT pg_advisory_unlock(2)');
+ask($holder, 'SELECT pg_advisory_unlock(2);');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends');
 is_gone('gone with its end');
@@ -207,40 +174,39 @@ $node->safe_psql('postgres', q{
 ALTER SEQUENCE reads RESTART 11;
 CREATE INDEX ON tuned_items (indexed(factors));
 });
-hold('SELECT pg_advisory_lock(11), pg_advisory_lock(12)');
-$training = background(q{SELECT count(*) FROM als_tune('tuned', 'SELECT r.* FROM ratings r, (SELECT wait_here(nextval($$reads$$)::int) OFFSET 0) n',
+ask($holder, 'SELECT pg_advisory_lock(11), pg_advisory_lock(12);');
+$training = background($node, 'trainer', q{SELECT count(*) FROM als_tune('tuned', 'SELECT r.* FROM ratings r, (SELECT wait_for(nextval($$reads$$)::int) OFFSET 0) n',
 	'{"factors": [2, 3], "iterations": 2}', workers => 0, refit => true)});
 my $waits = q{pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'trainer' AND wait_event = 'advisory')};
 my $reads = qq{model = 'tuned' AND phase = 'reading' AND $waits AND elapsed > '0' AND ratings_read = 0 AND trial IS NULL AND trials IS NULL
 	AND iteration IS NULL AND iterations IS NULL AND loss IS NULL AND rows_solved IS NULL AND rows_total IS NULL AND remaining IS NULL};
 wait_for($reads, 'reading, before the trials');
-hold('SELECT pg_advisory_unlock(11)');
+ask($holder, 'SELECT pg_advisory_unlock(11);');
 ok($node->poll_query_until('postgres', "SELECT is_called AND last_value = 12 FROM reads"), 'the trials end');
 wait_for($reads, 'reading, for the refit');
 # readers of both sides, one after the other
-hold('BEGIN; SELECT count(*) FROM tuned_users');
-hold('SELECT pg_advisory_unlock(12)');
+ask($holder, 'BEGIN; SELECT count(*) FROM tuned_users;');
+ask($holder, 'SELECT pg_advisory_unlock(12);');
 my $writes = q{model = 'tuned' AND phase = 'waiting' AND trial IS NULL AND trials IS NULL AND iteration = iterations AND loss > 0
 	AND ratings_read = (SELECT count(*) FROM ratings) AND elapsed > '0'
 	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid')};
 wait_for($writes, 'waiting for a reader');
-hold('SELECT pg_advisory_lock(2); COMMIT');
+ask($holder, 'SELECT pg_advisory_lock(2); COMMIT;');
 wait_for(qq{model = 'tuned' AND phase = 'indexing' AND $waits AND trial IS NULL AND trials IS NULL AND elapsed > '0'}, 'indexing');
-hold('SELECT pg_advisory_unlock(2)');
+ask($holder, 'SELECT pg_advisory_unlock(2);');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends');
 is_gone('gone with its end');
 # and without refitting, when the last trial is the last that was done
-hold('BEGIN; SELECT count(*) FROM tuned_items');
-$training = background(q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 2}', workers => 0)});
+ask($holder, 'BEGIN; SELECT count(*) FROM tuned_items;');
+$training = background($node, 'trainer', q{SELECT count(*) FROM als_tune('tuned', 'ratings', '{"factors": [2, 3], "iterations": 2}', workers => 0)});
 wait_for(q{model = 'tuned' AND phase = 'waiting' AND trial = 2 AND trials = 2 AND iteration = 2 AND iterations = 2 AND loss > 0
 	AND pid = (SELECT pid FROM pg_locks WHERE NOT granted AND locktype = 'virtualxid')}, 'waiting without a refit');
-hold('COMMIT');
+ask($holder, 'COMMIT;');
 $training->{run}->finish;
 is($training->{err}, '', 'it ends');
 is_gone('gone with its end');
 
-$in .= "\\q\n";
-$holder->finish;
+is(close_sessions(), '', 'without an error of the holder');
 $node->stop;
 done_testing();

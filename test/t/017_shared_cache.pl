@@ -4,25 +4,22 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
+my $node = start_server('main', q{
 max_prepared_transactions = 2
 autovacuum = off
 });
-$node->start;
 my $version = $node->safe_psql('postgres', q{SELECT current_setting('server_version_num')::int / 10000});
 my $has_registry = $version >= 17;
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 200) u, generate_series(1, 400) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(200, 400, 20);
 CREATE VIEW texts AS SELECT 'user ' || user_id AS user_id, 'item ' || repeat('x', item_id % 7) || item_id AS item_id, rating FROM ratings;
 CREATE VIEW numbers AS SELECT user_id::numeric / 7 AS user_id, md5(item_id::text)::uuid AS item_id, rating FROM ratings;
 SELECT run FROM als_train('model', 'ratings', factors => 8);
@@ -114,63 +111,39 @@ my $before = truth($query);
 sub is_same { my ($name) = @_; is((look($query))[0], $before, "$name: as before"); return }
 
 # A session that stays connected
-my $other;
-
-sub connect_other
-{
-	$other = { in => '', out => '', err => '' };
-	$other->{run} = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$other->{in}, '>', \$other->{out}, '2>', \$other->{err}, IPC::Run::timeout(600));
-	return;
-}
-sub disconnect_other
-{
-	$other->{in} .= "\\q\n";
-	$other->{run}->finish;
-	return;
-}
-sub ask
-{
-	my ($sql) = @_;
-	$other->{out} = '';
-	$other->{in} .= "$sql;\n\\echo done\n";
-	$other->{run}->pump until $other->{out} =~ /done\n/ || !$other->{run}->pumpable;
-	(my $out = $other->{out}) =~ s/\n?done\n//;
-	return $out;
-}
-connect_other();
+my $other = open_session($node);
 foreach my $end ('ROLLBACK', 'COMMIT')
 {
 	look($query, times => 2);
-	is(ask($query), $before, "$end: the other session");
-	ask("BEGIN; $change");
+	is(ask($other, "$query;"), $before, "$end: the other session");
+	ask($other, "BEGIN; $change;");
 	is((look($query))[1], '', "$end: what is being changed is not shared");
 	is_same("$end: not committed yet");
-	my $own = ask($query);
+	my $own = ask($other, "$query;");
 	isnt($own, $before, "$end: but the changing session sees it");
 	is((look($query))[1], '', "$end: and does not share it");
 	is_same("$end: still not committed");
 	is((look(q{SELECT count(*) FROM als_similar_users('model', 7, 20)}))[1],
 		$end eq 'ROLLBACK' ? published('factors of "model_users"') : found('factors of "model_users"'),
 		"$end: the other table is");
-	ask($end);
+	ask($other, "$end;");
 	$before = $own if $end eq 'COMMIT';
 	is_shared($query, published('factors of "model_items"'), "$end: anew");
 	is_same("$end: ended");
-	is(ask($query), $before, "$end: the changing session too");
+	is(ask($other, "$query;"), $before, "$end: the changing session too");
 }
 
 # A savepoint gives back what it has taken
-ask("BEGIN; SAVEPOINT s; $change");
-ask('ROLLBACK TO s');
+ask($other, "BEGIN; SAVEPOINT s; $change;");
+ask($other, 'ROLLBACK TO s;');
 is_shared($query, published('factors of "model_items"'), 'rolled back to a savepoint');
-is(ask($query), $before, 'the session that has rolled back');
-ask('COMMIT');
+is(ask($other, "$query;"), $before, 'the session that has rolled back');
+ask($other, 'COMMIT;');
 is_shared($query, found('factors of "model_items"'), 'after that');
 
 # Prepared, and committed by another session
-ask("BEGIN; $change; PREPARE TRANSACTION 'change'");
-disconnect_other();
+ask($other, "BEGIN; $change; PREPARE TRANSACTION 'change';");
+is(close_sessions(), '', 'prepared: without an error');
 is((look($query))[1], '', 'prepared: not shared');
 is_same('prepared');
 $node->restart;
@@ -179,7 +152,7 @@ is_same('prepared, after a restart');
 $node->safe_psql('postgres', q{COMMIT PREPARED 'change'});
 is_shared($query, published('factors of "model_items"'), 'prepared: committed');
 isnt(truth($query), $before, 'prepared: changed');
-connect_other();
+$other = open_session($node);
 
 # Other ways to change a table
 my @ways = (
@@ -205,7 +178,7 @@ foreach my $way (@ways)
 	$node->safe_psql('postgres', $sql);
 	is_shared($query, published('factors of "model_items"'), $name);
 	is_shared($query, found('factors of "model_items"'), "$name, again");
-	is(ask($query), truth($query), "$name: a session that has been there before");
+	is(ask($other, "$query;"), truth($query), "$name: a session that has been there before");
 }
 
 # Where changes would go unnoticed nothing is shared: pg_restore leaves triggers
@@ -227,11 +200,11 @@ SELECT run FROM als_train('two', 'broad', factors => 32, iterations => 1);
 });
 sub recommend { return qq{SELECT count(*) FROM als_recommend('$_[0]', $_[1], 20, exclude_seen => false)} }
 
-# Waits until sessions have let go of theirs, and asks in a new one.
+# Waits until sessions have let go of theirs, all but the other one, and asks in a
+# new one.
 sub look_alone
 {
-	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()})
-	  or die 'sessions do not leave';
+	wait_until_alone($node, 1);
 	return (look(@_))[1];
 }
 
@@ -240,17 +213,16 @@ sub set_shared_size
 	my ($size) = @_;
 	$node->append_conf('postgresql.conf', "als.shared_cache_size = '$size'");
 	$node->reload;
-	$node->poll_query_until('postgres', "SELECT current_setting('als.shared_cache_size') = '$size'")
-	  or die 'the setting does not come';
+	wait_until($node, "SELECT current_setting('als.shared_cache_size') = '$size'");
 	return;
 }
 set_shared_size('850kB');
 is(look_alone(recommend('one', 7)), published('factors of "one_items"'), 'the first fits');
 is(look_alone(recommend('two', 7)), published('factors of "two_items"'), 'the second instead of it');
 is(look_alone(recommend('two', 7)), found('factors of "two_items"'), 'which is there');
-ask(recommend('two', 7));
+ask($other, recommend('two', 7) . ';');
 is(look_alone(recommend('one', 7)), '', 'what is in use makes no room');
-ask("SET als.cache_size = '600kB'; " . recommend('one', 7) . '; RESET als.cache_size');
+ask($other, "SET als.cache_size = '600kB'; " . recommend('one', 7) . '; RESET als.cache_size;');
 is(look_alone(recommend('one', 7)), found('factors of "one_items"'), 'until its session needs room for others');
 set_shared_size('256MB');
 is(look_alone(recommend('two', 7)), published('factors of "two_items"'), 'with more room, both are');
@@ -332,7 +304,7 @@ is_shared(q{SELECT count(DISTINCT score) || ',' || (max(score) = (SELECT n FROM 
 	published('factors of "counted_items"'), 'at the end');
 
 # No segment is lost: those of this server are what its sessions can find.
-disconnect_other();
+is(close_sessions(), '', 'the other session has had no error');
 unlike(slurp_file($node->logfile), qr/leak|PANIC|terminated by signal/, 'nothing leaked');
 $node->stop;
 
@@ -344,15 +316,13 @@ SKIP:
 	$node->safe_psql('postgres', q{
 	CREATE TABLE wide AS SELECT i % 50 AS user_id, i % 9000 AS item_id, 1 AS rating FROM generate_series(1, 20000) i;
 	SELECT run FROM als_train('wide_model', 'wide', factors => 600, iterations => 1, workers => 0)});
-	my ($pid) = slurp_file($node->data_dir . '/postmaster.pid') =~ /^(\d+)/;
-	my $limit = 20 * 1024 * 1024;
-	skip 'may not limit the server', 1 if system("prlimit --pid $pid --fsize=$limit:$limit 2>/dev/null") != 0;
+	skip 'may not limit the server', 1 if !limit_file_size($node, 20 * 1024 * 1024);
 	my %room = (before => "SET als.cache_size = '1GB';\n");
 	is((look(recommend('wide_model', 7), %room, times => 2))[0], 20, 'too little shared memory');
 	is((look(recommend('wide_model', 7), %room, times => 2))[1], '', 'nothing is shared');
 	is((look($query))[1], published('factors of "model_items"'), 'what fits is');
 	$node->stop;
-	is(scalar(my @left = glob($node->data_dir . '/pg_dynshmem/mmap.*')), 0, 'no segment is left');
+	is(segments($node), 0, 'no segment is left');
 	unlike(slurp_file($node->logfile), qr/leak|PANIC|terminated by signal/, 'nothing leaked');
 }
 

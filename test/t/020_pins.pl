@@ -4,18 +4,17 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->start;
+my $node = start_server('main');
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 SELECT run FROM als_train('model', 'ratings', factors => 8, iterations => 2);
 CREATE ROLE outsider;
 CREATE ROLE readers;
@@ -93,12 +92,17 @@ COMMIT;
 	"true\n$denied\ntrue",
 	'SET ROLE within a transaction');
 
-is( lines_of(q{
+foreach my $case (
+	[ 'REVOKE SELECT ON model FROM readers', 'REVOKE within a transaction, and its ROLLBACK' ],
+	[ 'REVOKE readers FROM member', 'a role that is no longer a member' ])
+{
+	my ($revoke, $name) = @$case;
+	is( lines_of(qq{
 BEGIN;
 SET LOCAL ROLE member;
 SELECT score(), recommended();
 RESET ROLE;
-REVOKE SELECT ON model FROM readers;
+$revoke;
 SET LOCAL ROLE member;
 SELECT score(), recommended();
 RESET ROLE;
@@ -106,24 +110,8 @@ ROLLBACK;
 SET ROLE member;
 SELECT score();
 }),
-	"true|10\n$denied|$denied\ntrue",
-	'REVOKE within a transaction, and its ROLLBACK');
-
-is( lines_of(q{
-BEGIN;
-SET LOCAL ROLE member;
-SELECT score(), recommended();
-RESET ROLE;
-REVOKE readers FROM member;
-SET LOCAL ROLE member;
-SELECT score(), recommended();
-RESET ROLE;
-ROLLBACK;
-SET ROLE member;
-SELECT score();
-}),
-	"true|10\n$denied|$denied\ntrue",
-	'a role that is no longer a member');
+		"true|10\n$denied|$denied\ntrue", $name);
+}
 
 is( lines_of(q{
 BEGIN;
@@ -141,29 +129,20 @@ SELECT score();
 	'row-level security');
 
 # A lock that goes with a savepoint is taken again.
-my $reader = $node->background_psql('postgres', on_error_stop => 0)
-  if eval { require PostgreSQL::Test::BackgroundPsql };
-SKIP:
-{
-	skip 'this PostgreSQL has no PostgreSQL::Test::BackgroundPsql', 4 unless $reader;
-
-	$reader->query_safe(q{SELECT plain_score()});
-	$reader->query_safe(q{BEGIN});
-	$reader->query_safe(q{SAVEPOINT s});
-	is($reader->query(q{SELECT plain_score()}), 'true', 'scored in a subtransaction');
-	$reader->query_safe(q{ROLLBACK TO SAVEPOINT s});
-	is( $node->safe_psql('postgres', q{
+my $reader = open_session($node, q{SELECT plain_score();}, q{BEGIN;}, q{SAVEPOINT s;});
+is(ask($reader, q{SELECT plain_score();}), 'true', 'scored in a subtransaction');
+ask($reader, q{ROLLBACK TO SAVEPOINT s;});
+is( $node->safe_psql('postgres', q{
 SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
 WHERE c.relname LIKE 'model%' AND l.mode = 'AccessShareLock' AND l.pid <> pg_backend_pid()
 }),
-		0, 'whose locks have gone with it');
-	$node->safe_psql('postgres',
-		q{SELECT run FROM als_train('model', 'ratings', factors => 12, iterations => 2)});
-	is($reader->query(q{SELECT plain_score()}), 'true', 'a model that has changed since is read anew');
-	is( $reader->query(q{SELECT count(*) FROM pg_locks WHERE relation = 'model_items'::regclass AND mode = 'AccessShareLock'}),
-		'1', 'and its tables are locked again');
-	$reader->query_safe(q{COMMIT});
-	$reader->quit;
-}
+	0, 'whose locks have gone with it');
+$node->safe_psql('postgres',
+	q{SELECT run FROM als_train('model', 'ratings', factors => 12, iterations => 2)});
+is(ask($reader, q{SELECT plain_score();}), 'true', 'a model that has changed since is read anew');
+is( ask($reader, q{SELECT count(*) FROM pg_locks WHERE relation = 'model_items'::regclass AND mode = 'AccessShareLock';}),
+	'1', 'and its tables are locked again');
+ask($reader, q{COMMIT;});
+is(close_sessions(), '', 'without an error');
 
 done_testing();

@@ -5,22 +5,20 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', 'autovacuum = off');
-$node->start;
+my $node = start_server('main', 'autovacuum = off');
 plan skip_all => 'this server has no debug_discard_caches'
 	if $node->safe_psql('postgres', q{SELECT max_val FROM pg_settings WHERE name = 'debug_discard_caches'}) == 0;
 
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 SELECT run FROM als_train('model', 'ratings', factors => 4, iterations => 2);
 SELECT run FROM als_train('explicit', 'ratings', feedback => 'explicit', factors => 4, iterations => 2);
 -- ids whose conversion uses another model, and a source that changes its own

@@ -4,14 +4,16 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
 # Few connections, and so few segments
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
+my $node = start_server('main', q{
 shared_preload_libraries = 'als'
 dynamic_shared_memory_type = mmap
 max_connections = 8
@@ -22,16 +24,10 @@ max_wal_senders = 0
 max_prepared_transactions = 2
 autovacuum = off
 });
-$node->start;
-# A quarter of the segments that the server has: 64, and 5 for each process
-my $bound = int($node->safe_psql('postgres', q{
-SELECT (64 + 5 * (2 + sum(setting::int))) / 4 FROM pg_settings
-WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
-	CASE WHEN current_setting('server_version_num')::int < 180000 THEN 'autovacuum_max_workers' ELSE 'autovacuum_worker_slots' END)}));
+my $bound = segment_bound($node);
 
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 8) u, generate_series(1, 9) i;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(8, 9, 97);
 CREATE TABLE broad AS SELECT i % 50 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 4000) i;
 CREATE FUNCTION recommend(model regclass) RETURNS bigint LANGUAGE plpgsql AS $$
 BEGIN
@@ -43,9 +39,7 @@ SELECT count(*) FROM als_recommend('warm', 1, 5, exclude_seen => false);
 DROP TABLE warm;
 });
 
-# Files of the segments, the server's own included, and their bytes
-sub segments { my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*'); return scalar @files; }
-
+# Bytes of the segments, the server's own included
 sub bytes
 {
 	my $bytes = 0;
@@ -53,95 +47,60 @@ sub bytes
 	return $bytes;
 }
 
-# Waits for all other sessions to have left.
-sub alone
-{
-	$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()})
-	  or die 'sessions do not leave';
-	return;
-}
-
-# A session that stays connected
-sub session
-{
-	my %session = (in => '', out => '', err => '');
-	$session{run} = IPC::Run::start([ 'psql', '-X', '-A', '-t', '-q', '-v', 'VERBOSITY=verbose', '-d', $node->connstr('postgres') ],
-		'<', \$session{in}, '>', \$session{out}, '2>', \$session{err}, IPC::Run::timeout(600));
-	return \%session;
-}
-
-sub ask
-{
-	my ($session, $sql) = @_;
-	$session->{out} = '';
-	$session->{in} .= "$sql;\n\\echo done\n";
-	$session->{run}->pump until $session->{out} =~ /^done\n/m || !$session->{run}->pumpable;
-	(my $out = $session->{out}) =~ s/\n?done\n//;
-	return $out;
-}
-
-sub leave
-{
-	my ($session) = @_;
-	$session->{in} .= "\\q\n";
-	$session->{run}->finish;
-	return $session->{err};
-}
-
 # Nobody has anything: what is there is the server's own, and statistics
-my $before = segments();
+my $before = segments($node);
 my $bytes_before = bytes();
 
 # One session trains, asks twice, drops, three hundred times, while others
 # train with workers and ask.  No model is ever asked for by another session.
-my $other = session();
-my $dropper = session();
+my $other = open_session($node);
+my $dropper = open_session($node);
 my $most = 0;
 foreach my $round (1 .. 30)
 {
-	ask($dropper, join ';', map {
-			"SELECT run FROM als_train('m$_', 'ratings', factors => 2, iterations => 1); SELECT recommend('m$_'), recommend('m$_'); DROP TABLE m$_"
+	ask($dropper, join '', map {
+			"SELECT run FROM als_train('m$_', 'ratings', factors => 2, iterations => 1); SELECT recommend('m$_'), recommend('m$_'); DROP TABLE m$_;"
 	} map { $round * 10 + $_ } 1 .. 10);
-	is(ask($other, q{SELECT workers FROM als_train('others', 'broad', factors => 4, iterations => 1, workers => 2); SELECT recommend('others')}),
+	is(ask($other, q{SELECT workers FROM als_train('others', 'broad', factors => 4, iterations => 1, workers => 2); SELECT recommend('others');}),
 		"2\n5", "round $round: others have workers") if $round % 10 == 0;
-	$most = segments() if $most < segments();
+	$most = segments($node) if $most < segments($node);
 }
 cmp_ok($most, '<=', $before + $bound + 6, 'segments are bounded');
 # a session that goes on, and drops, has none left of what it has dropped
-ask($dropper, 'SELECT 1');
-cmp_ok(segments(), '<=', $before + 6, 'and given back with the models');
-is(leave($dropper), '', 'without an error of the one');
-is(leave($other), '', 'or of the other');
-alone();
+ask($dropper, 'SELECT 1;');
+cmp_ok(segments($node), '<=', $before + 6, 'and given back with the models');
+is(close_sessions($dropper), '', 'without an error of the one');
+is(close_sessions($other), '', 'or of the other');
+wait_until_alone($node);
 $node->safe_psql('postgres', 'DROP TABLE others');
-is(segments(), $before, 'nothing is left of them');
+is(segments($node), $before, 'nothing is left of them');
 
 # More live models than there are segments: who finds none keeps a copy to
 # himself, and sessions end in any order.
 $node->safe_psql('postgres', join ';', map { "SELECT run FROM als_train('live$_', 'ratings', factors => 2, iterations => 1)" } 1 .. 75);
-my @sessions = map { session() } 1 .. 5;
+my @sessions = map { open_session($node) } 1 .. 5;
 my @order = (3, 0, 4, 1, 2);
 my $all = join ' UNION ALL ', map { "SELECT recommend('live$_') AS n" } 1 .. 75;
 foreach my $again (1, 2)
 {
 	foreach my $session (@sessions)
 	{
-		is(ask($session, "SELECT sum(n) FROM ($all) r"), 75 * 5, "75 models, time $again");
-		cmp_ok(segments(), '<=', $before + $bound + 5, 'segments are bounded');
+		is(ask($session, "SELECT sum(n) FROM ($all) r;"), 75 * 5, "75 models, time $again");
+		cmp_ok(segments($node), '<=', $before + $bound + 5, 'segments are bounded');
 	}
 }
-is(ask($sessions[2], q{SELECT workers FROM als_train('live7', 'broad', factors => 4, iterations => 1, workers => 2)}), 2, 'there are some for workers');
-ask($sessions[1], 'ALTER TABLE live9 RENAME TO renamed');
-is(ask($sessions[4], q{SELECT recommend('renamed')}), 5, 'a renamed one');
-is(ask($sessions[0], q{SELECT recommend('live7')}), 5, 'a retrained one');
+is(ask($sessions[2], q{SELECT workers FROM als_train('live7', 'broad', factors => 4, iterations => 1, workers => 2);}), 2, 'there are some for workers');
+ask($sessions[1], 'ALTER TABLE live9 RENAME TO renamed;');
+is(ask($sessions[4], q{SELECT recommend('renamed');}), 5, 'a renamed one');
+is(ask($sessions[0], q{SELECT recommend('live7');}), 5, 'a retrained one');
 foreach my $number (@order)
 {
-	is(leave($sessions[$number]), '', "session $number: no error");
+	is(close_sessions($sessions[$number]), '', "session $number: no error");
 }
-alone();
-cmp_ok(segments(), '<=', $before + $bound, 'segments are bounded, with nobody there');
+wait_until_alone($node);
+cmp_ok(segments($node), '<=', $before + $bound, 'segments are bounded, with nobody there');
 $node->safe_psql('postgres', join ';', (map { $_ == 9 ? 'DROP TABLE renamed' : "DROP TABLE live$_" } 1 .. 75));
-is(segments(), $before, 'dropped models are given back');
+is(segments($node), $before, 'dropped models are given back');
 
 # Memory is given back when a table is dropped, by whatever, or written anew.
 foreach my $case (
@@ -164,7 +123,7 @@ SET ROLE owner;
 SELECT run FROM als_train('} . ($name eq 'DROP SCHEMA' ? 'shop.big' : 'big') . q{', 'broad', factors => 32, iterations => 1);
 });
 	$node->safe_psql('postgres', q{SET search_path = public, shop; SELECT recommend('big')});
-	alone();
+	wait_until_alone($node);
 	cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, "$name: the items are shared");
 	$node->safe_psql('postgres', $sql);
 	cmp_ok(bytes(), '==', $bytes_before, "$name: they are given back");
@@ -184,13 +143,13 @@ cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, 'which is shared still, or a
 
 # A database, when nobody is connected to it any more
 $node->safe_psql('postgres', 'DROP TABLE big; CREATE DATABASE shop');
+install_als($node, 'shop');
 $node->safe_psql('shop', q{
-CREATE EXTENSION als;
 CREATE TABLE broad AS SELECT i % 50 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 4000) i;
 SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1);
 SELECT count(*) FROM als_recommend('big', 1, 5, exclude_seen => false);
 });
-alone();
+wait_until_alone($node);
 cmp_ok(bytes() - $bytes_before, '>', 4000 * 32 * 4, 'DROP DATABASE: the items are shared');
 $node->safe_psql('postgres', 'DROP DATABASE shop');
 $node->safe_psql('postgres', 'SELECT 1');
@@ -203,41 +162,41 @@ SELECT run FROM als_train('first', 'broad', factors => 32, iterations => 1);
 CREATE TABLE second OF als_model;
 INSERT INTO second SELECT * FROM first;
 });
-my $both = session();
-is(ask($both, q{SELECT recommend('first'), recommend('second'), recommend('first'), recommend('second')}), '5|5|5|5', 'two models of the same tables');
+my $both = open_session($node);
+is(ask($both, q{SELECT recommend('first'), recommend('second'), recommend('first'), recommend('second');}), '5|5|5|5', 'two models of the same tables');
 my $shared = bytes();
 cmp_ok($shared - $bytes_before, '<', 2 * 4000 * 32 * 4, 'which are shared once');
-is(ask($both, q{DROP TABLE second; SELECT recommend('first')}), 5, 'one of them is dropped');
+is(ask($both, q{DROP TABLE second; SELECT recommend('first');}), 5, 'one of them is dropped');
 is(bytes(), $shared, 'the other has them still');
-is(ask($both, q{BEGIN; SELECT recommend('first'); SAVEPOINT s; CREATE TABLE third OF als_model; INSERT INTO third SELECT * FROM first; SELECT recommend('third'); ROLLBACK TO s; SELECT recommend('first'); COMMIT}),
+is(ask($both, q{BEGIN; SELECT recommend('first'); SAVEPOINT s; CREATE TABLE third OF als_model; INSERT INTO third SELECT * FROM first; SELECT recommend('third'); ROLLBACK TO s; SELECT recommend('first'); COMMIT;}),
 	"5\n5\n5", 'one that is rolled back');
-ask($both, 'DROP TABLE first');
+ask($both, 'DROP TABLE first;');
 is(bytes(), $bytes_before, 'and both');
-is(leave($both), '', 'without an error');
-alone();
+is(close_sessions($both), '', 'without an error');
+wait_until_alone($node);
 
 # The server's bound is als.shared_cache_size, whatever sessions set: a piece
 # takes about 590 kB here.
 $node->append_conf('postgresql.conf', q{als.shared_cache_size = '1300kB'});
 $node->reload;
 $node->safe_psql('postgres', join ';', map { "SELECT run FROM als_train('big$_', 'broad', factors => 32, iterations => 1)" } 1 .. 4);
-my $greedy = session();
-is(ask($greedy, q{SET als.cache_size = '1GB'; SELECT recommend('big1'), recommend('big2'), recommend('big3')}), '5|5|5', 'a session with room for all');
+my $greedy = open_session($node);
+is(ask($greedy, q{SET als.cache_size = '1GB'; SELECT recommend('big1'), recommend('big2'), recommend('big3');}), '5|5|5', 'a session with room for all');
 my $two = bytes();
 cmp_ok($two - $bytes_before, '<', 2 * 1024 * 1024, 'shares no more than the server allows');
-my $small = session();
-is(ask($small, q{SET als.cache_size = '64kB'; SELECT recommend('big4')}), 5, 'a session with room for nothing');
+my $small = open_session($node);
+is(ask($small, q{SET als.cache_size = '64kB'; SELECT recommend('big4');}), 5, 'a session with room for nothing');
 is(bytes(), $two, 'takes nothing away');
-leave($small);
-leave($greedy);
-alone();
+close_sessions($small);
+close_sessions($greedy);
+wait_until_alone($node);
 $node->safe_psql('postgres', q{SET als.cache_size = '64kB'; SELECT recommend('big4')});
 is(bytes(), $two, 'not even from nobody');
 $node->safe_psql('postgres', q{SELECT recommend('big4')});
 is(bytes(), $two, 'what is not in use makes room');
 my ($status, $stdout, $stderr) = $node->psql('postgres', q{SET als.shared_cache_size = '2GB'});
 like($stderr, qr/parameter "als.shared_cache_size" cannot be changed now/, 'only the server sets it');
-alone();
+wait_until_alone($node);
 $node->append_conf('postgresql.conf', 'als.shared_cache_size = 0');
 $node->reload;
 $node->poll_query_until('postgres', q{SELECT setting = '0' FROM pg_settings WHERE name = 'als.shared_cache_size'});
@@ -246,5 +205,5 @@ is(bytes(), $bytes_before, 'zero shares nothing');
 
 $node->stop;
 unlike(slurp_file($node->logfile), qr/53000|too many dynamic|leak|PANIC|terminated by signal|XX000/, 'nothing leaked, and nobody went without');
-is(segments(), 0, 'nor is a file left');
+is(segments($node), 0, 'nor is a file left');
 done_testing();

@@ -9,6 +9,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -19,9 +23,7 @@ my $operations = $ENV{ALS_SOAK_OPERATIONS} // 400;
 my $seed = $ENV{ALS_SOAK_SEED} // 42;
 my $sessions = 8;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', q{
+my $node = start_server('main', q{
 shared_preload_libraries = 'als'
 dynamic_shared_memory_type = mmap
 als.shared_cache_size = '8MB'
@@ -30,14 +32,9 @@ max_worker_processes = 8
 max_parallel_maintenance_workers = 2
 log_error_verbosity = verbose
 });
-$node->start;
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 100) u, generate_series(1, 200) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
-CREATE TABLE few AS SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 8) u, generate_series(1, 9) i;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(100, 200, 20);
+CREATE TABLE few AS SELECT * FROM some_ratings(8, 9, 97);
 CREATE TABLE wide AS SELECT i % 50 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 4000) i;
 -- the first makes what stays
 SELECT run FROM als_train('warm', 'few', factors => 2, iterations => 1);
@@ -45,17 +42,11 @@ SELECT count(*) FROM als_recommend('warm', 1, 5, exclude_seen => false);
 DROP TABLE warm;
 });
 
-sub segments { my @files = glob($node->data_dir . '/pg_dynshmem/mmap.*'); return scalar @files; }
-sub temporary_files { my @files = glob($node->data_dir . '/base/pgsql_tmp/*'); return scalar @files; }
 sub tables { return $node->safe_psql('postgres', q{SELECT count(*) FROM pg_class WHERE relkind = 'r' AND oid >= 16384}); }
 
-my $segments_before = segments();
+my $segments_before = segments($node);
 my $tables_before = tables();
-# A quarter of the segments that the server has: 64, and 5 for each process
-my $bound = int($node->safe_psql('postgres', q{
-SELECT (64 + 5 * (2 + sum(setting::int))) / 4 FROM pg_settings
-WHERE name IN ('max_connections', 'max_worker_processes', 'max_wal_senders',
-	CASE WHEN current_setting('server_version_num')::int < 180000 THEN 'autovacuum_max_workers' ELSE 'autovacuum_worker_slots' END)}));
+my $bound = segment_bound($node);
 
 # A number below n, and one of a list, of the session's own sequence
 sub any { return int(rand($_[0])); }
@@ -131,7 +122,7 @@ my $most = 0;
 while (grep { $_->{run}->pumpable } @runs)
 {
 	$_->{run}->pumpable && $_->{run}->pump_nb for @runs;
-	$most = segments() if segments() > $most;
+	$most = segments($node) if segments($node) > $most;
 	select undef, undef, undef, 0.1;
 }
 is($_->{run}->finish ? 0 : 1, 0, 'a session has come to its end') for @runs;
@@ -182,7 +173,7 @@ foreach my $run (@runs[ -2, -1 ])
 	cmp_ok($measured[3][3], '<=', 110 * 1024, 'and within als.cache_size');
 }
 
-$node->poll_query_until('postgres', q{SELECT count(*) = 0 FROM pg_stat_activity WHERE backend_type IN ('client backend', 'parallel worker') AND pid <> pg_backend_pid()});
+wait_until_alone($node);
 $node->safe_psql('postgres', q{
 DO $$
 DECLARE
@@ -192,8 +183,8 @@ BEGIN
 		EXECUTE format('DROP TABLE %s', model);
 	END LOOP;
 END $$});
-is(segments(), $segments_before, 'no segment is left');
-is(temporary_files(), 0, 'no temporary file is left');
+is(segments($node), $segments_before, 'no segment is left');
+is(temporary_files($node), 0, 'no temporary file is left');
 is(tables(), $tables_before, 'no table is left');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|leak|XX000|: 53\d\d\d:|too many dynamic/, 'nothing in the log');

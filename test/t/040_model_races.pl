@@ -12,28 +12,15 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->start;
+my $node = start_server('main');
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE ROLE trainer;
 CREATE SCHEMA AUTHORIZATION trainer;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 GRANT SELECT ON ratings TO trainer;
 });
 
-sub session { return open_session($node, "\\set VERBOSITY sqlstate\nSELECT;"); }
-# Waits until a session waits for a lock on a relation.
-sub wait_for_lock
-{
-	$node->poll_query_until('postgres',
-		q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'relation'}) or die 'timed out';
-}
-
-my ($changer, $other) = (session(), session());
+my ($changer, $other) = map { open_session($node, '\set VERBOSITY sqlstate') } 1 .. 2;
 my $train = q{SELECT run, users FROM als_train('m', 'public.ratings', factors => 3);};
 my $kept = q{ALTER TABLE m_users RENAME TO old_users; ALTER TABLE m_items RENAME TO old_items;};
 
@@ -66,7 +53,7 @@ $train});
 		ask($changer, "RESET ROLE; SET search_path = trainer, public; BEGIN; $change");
 		ask($other, 'SET ROLE trainer; SET search_path = trainer, public;');
 		begin_query($other, $query);
-		wait_for_lock();
+		wait_for_lock($node, 'relation');
 		ask($changer, 'COMMIT;');
 		my $result = end_query($other);
 		$result =~ s/^.*ERROR:  (\S+).*$/$1/s;
@@ -86,6 +73,6 @@ is(ask($other, "SELECT als_refresh_user($oid, 1);"), 'ERROR:  0A000', 'nor chang
 my $schema = ask($changer, q{SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE c.oid = 't'::regclass;});
 is(ask($other, "SELECT als_train('$schema.t', 'public.ratings');"), 'ERROR:  0A000', 'nor train it');
 
-close_sessions($changer, $other);
+close_sessions();
 $node->stop;
 done_testing();

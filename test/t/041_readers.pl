@@ -13,41 +13,22 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
 # what would be a deadlock is found soon
-$node->append_conf('postgresql.conf', "deadlock_timeout = '100ms'");
-$node->start;
+my $node = start_server('main', "deadlock_timeout = '100ms'");
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 SELECT run FROM als_train('m', 'ratings', factors => 3);
--- reading it waits for whoever holds this lock
-CREATE FUNCTION gate() RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    PERFORM pg_advisory_lock_shared(1);
-    PERFORM pg_advisory_unlock_shared(1);
-    RETURN true;
-END $$;
-CREATE VIEW gated AS SELECT r.* FROM (SELECT gate() AS w OFFSET 0) w, ratings r WHERE w.w;
+-- reading it waits for whoever holds a lock
+CREATE VIEW gated AS SELECT r.* FROM (SELECT wait_for(1) AS w OFFSET 0) w, ratings r WHERE w.w;
 });
 
-my @sessions;
-sub session
-{
-	push @sessions, open_session($node);
-	return $sessions[-1];
-}
 sub asks { return $node->safe_psql('postgres', $_[0]); }
 # Waits until the training waits for readers.
 sub wait_for_waiting
 {
-	$node->poll_query_until('postgres', q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'}) or die 'timed out';
+	wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
 }
-my ($reader, $trainer, $holder, $other) = map { session() } 1 .. 4;
-ask($_, '\set VERBOSITY verbose') foreach $trainer, $reader, $other;
+my ($reader, $trainer, $holder, $other) = map { open_session($node, '\set VERBOSITY verbose') } 1 .. 4;
 my $runs = 1;
 my $score = q{SELECT als_predict('m', 1, 1) IS NOT NULL;};
 
@@ -88,7 +69,7 @@ wait_for_waiting();
 is(asks($score), 't', 'a reader is served beside another that stays') foreach 1 .. 20;
 is(asks('SELECT count(*) FROM m_items, m_users'), '1200', 'and by SQL');
 my $pid = ask($holder, 'SELECT pg_backend_pid();');
-$node->poll_query_until('postgres', "SELECT $pid = ANY (pg_blocking_pids(pid)) FROM als_progress") or die 'timed out';
+wait_until($node, "SELECT $pid = ANY (pg_blocking_pids(pid)) FROM als_progress");
 ask($holder, 'COMMIT;');
 is(end_query($trainer), ++$runs, 'the training ends once he has gone');
 
@@ -154,7 +135,7 @@ is(asks('SELECT DISTINCT cardinality(factors) FROM m_items'), '4', 'as it should
 # and not the training; but he waits for a refresh
 ask($holder, 'SELECT pg_advisory_lock(1);');
 begin_query($trainer, q{SELECT (als_train('m', 'gated', factors => 3)).run;});
-$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'advisory'}) or die 'timed out';
+wait_for_lock($node, 'advisory');
 ask($reader, "BEGIN; SELECT count(*) FROM m_items;");
 like(ask($reader, $trainings{als_train}), qr/ERROR:  55P03: als_train cannot wait for the training of model "m"\n/, 'a second training');
 ask($reader, 'ROLLBACK;');
@@ -162,7 +143,7 @@ ask($holder, 'SELECT pg_advisory_unlock(1);');
 is(end_query($trainer), ++$runs, 'the first one ends');
 ask($holder, q{BEGIN; SELECT als_refresh_user('m', 1);});
 begin_query($trainer, "BEGIN; $score $trainings{als_train} COMMIT;");
-$node->poll_query_until('postgres', q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'relation'}) or die 'timed out';
+wait_for_lock($node, 'relation');
 ask($holder, 'COMMIT;');
 is(end_query($trainer), "t\n" . ++$runs, 'a refresh is waited for');
 
@@ -216,6 +197,6 @@ foreach my $statement ('DROP TABLE m', 'ALTER TABLE m ADD CHECK (run > 0)', 'LOC
 	is(end_query($trainer), ++$runs, 'and not the training');
 }
 
-close_sessions(@sessions);
+close_sessions();
 $node->stop;
 done_testing();

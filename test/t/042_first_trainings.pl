@@ -12,44 +12,28 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->start;
+my $node = start_server('main');
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE ROLE stranger;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 GRANT SELECT ON ratings TO stranger;
 });
 
-my @sessions;
-sub session
-{
-	push @sessions, open_session($node, '\set VERBOSITY verbose');
-	return $sessions[-1];
-}
 sub train { return "SELECT run, users FROM als_train('$_[0]', 'ratings', factors => 3);"; }
-sub wait_for_lock
-{
-	$node->poll_query_until('postgres',
-		q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted AND locktype = 'object'}) or die 'timed out';
-}
-my ($first, $second) = (session(), session());
+my ($first, $second) = map { open_session($node, '\set VERBOSITY verbose') } 1 .. 2;
 
 foreach my $isolation ('READ COMMITTED', 'SERIALIZABLE')
 {
 	ask($second, "BEGIN ISOLATION LEVEL $isolation; SELECT;");
 	is(ask($first, 'BEGIN; ' . train('m')), '1|30', 'a first training');
 	begin_query($second, train('m'));
-	wait_for_lock();
+	wait_for_lock($node, 'object');
 	ask($first, 'ROLLBACK;');
 	is(end_query($second), '1|30', "is another's once it is rolled back, $isolation");
 	ask($second, "ROLLBACK; BEGIN ISOLATION LEVEL $isolation; SELECT;");
 	is(ask($first, 'BEGIN; ' . train('m')), '1|30', 'and again');
 	begin_query($second, train('m'));
-	wait_for_lock();
+	wait_for_lock($node, 'object');
 	ask($first, 'COMMIT;');
 	is(end_query($second), '2|30', "it is trained again once it commits, $isolation");
 	ask($second, 'COMMIT; DROP TABLE m;');
@@ -60,18 +44,18 @@ begin_query($second, 'SET ROLE stranger; ' . train('m'));
 like(end_query($second), qr/ERROR:  42501: permission denied for schema public/, 'who may not create tables does not wait');
 ask($second, 'RESET ROLE; GRANT CREATE ON SCHEMA public TO stranger; SET ROLE stranger;');
 begin_query($second, train('m'));
-wait_for_lock();
+wait_for_lock($node, 'object');
 ask($first, 'COMMIT;');
 like(end_query($second), qr/ERROR:  42501: must be owner of table m\b/, "another's model");
 ask($second, 'RESET ROLE;');
 ask($first, 'BEGIN; ' . train('n'));
 begin_query($second, train('n_items'));
-wait_for_lock();
+wait_for_lock($node, 'object');
 ask($first, 'COMMIT;');
 like(end_query($second), qr/ERROR:  42P07: relation "n_items" already exists and is not an als model/, 'the name of a factor table');
 # all at once
 $node->safe_psql('postgres', 'DROP TABLE m, n');
-my @many = map { session() } 1 .. 6;
+my @many = map { open_session($node) } 1 .. 6;
 begin_query($_, train('m')) foreach @many;
 is(join(' ', sort map { end_query($_) } @many), join(' ', map { "$_|30" } 1 .. 6), 'all of six are trained');
 
@@ -85,7 +69,7 @@ $node->command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', $dump, $n
 my ($code, $out, $err) = $node->psql('restored', q{SELECT als_predict('m', 1, 1)});
 like($err, qr/model "m" has not been trained/, 'is no model yet');
 $node->safe_psql('restored', q{
-INSERT INTO ratings SELECT u, i, 1 + (u * i) % 4 FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;});
+INSERT INTO ratings SELECT * FROM some_ratings(30, 40, 39);});
 is($node->safe_psql('restored', train('m') . q{SELECT run, user_factors, item_factors
 	FROM als_train('stars', 'SELECT user_id::text::varchar(5) AS user_id, item_id, rating FROM ratings', feedback => 'explicit', factors => 3)}),
 	"1|30\n1|stars_users|stars_items", 'until it is trained');
@@ -96,6 +80,6 @@ $node->safe_psql('restored', 'DROP TABLE m, stars');
 is($node->safe_psql('restored', q{SELECT count(*) FROM pg_class WHERE relname IN ('m_users', 'm_items', 'stars_users', 'stars_items')}), '0',
 	'and its tables are dropped with it');
 
-close_sessions(@sessions);
+close_sessions();
 $node->stop;
 done_testing();

@@ -4,6 +4,10 @@
 use strict;
 use warnings;
 
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -59,11 +63,9 @@ CREATE DOMAIN trap.regclass AS text;
 RESET ROLE;
 };
 $node->safe_psql('postgres', $attack);
+install_als($node);
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als SCHEMA public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i WHERE (u * 7 + i * 3) % 5 < 2;
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 39);
 CREATE TABLE texts AS SELECT user_id::text, item_id::bigint, rating::numeric FROM ratings;
 });
 

@@ -23,6 +23,9 @@ use warnings;
 no warnings 'qw';
 
 use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
 use IPC::Run;
 use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
@@ -34,9 +37,7 @@ my $sessions = $ENV{ALS_FUZZ_SESSIONS} // 1;
 my $timeout = $ENV{ALS_FUZZ_TIMEOUT} // 60;
 my $batch_calls = 100;
 
-my $node = PostgreSQL::Test::Cluster->new('main');
-$node->init;
-$node->append_conf('postgresql.conf', qq{
+my $node = start_server('main', qq{
 restart_after_crash = on
 autovacuum = off
 track_functions = all
@@ -46,12 +47,10 @@ max_worker_processes = 16
 statement_timeout = ${timeout}s
 lock_timeout = @{[ $sessions > 1 ? '2s' : 0 ]}
 });
-$node->start;
 my $work = "$PostgreSQL::Test::Utils::log_path/fuzz";
 mkdir $work;
 
 $node->safe_psql('postgres', q{
-CREATE EXTENSION als;
 CREATE ROLE als_fuzz_other;
 CREATE ROLE als_fuzz_nobody;
 GRANT CREATE ON DATABASE postgres TO als_fuzz_other;
