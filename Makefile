@@ -80,6 +80,7 @@ SHLIB_LINK = -lm
 EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
 
 REGRESS := $(patsubst test/sql/%.sql,%,$(sort $(wildcard test/sql/*.sql)))
+# Tests include what they share by its path from here: test/include/NAME.sql.
 REGRESS_OPTS := --inputdir=test --load-extension=als
 PROVE_TESTS := $(sort $(wildcard test/t/*.pl))
 TAP_TESTS := $(if $(PROVE_TESTS),1)

@@ -124,14 +124,7 @@ FETCH 1 FROM c;
 ROLLBACK;
 RESET enable_sort;
 -- an error while reading, while training, and afterwards; caught, or not
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 SELECT als_train_agg('failing', user_id, item_id, 1 / (user_id - 300), '{}') FROM many;
 SELECT * FROM try($$SELECT als_train_agg('failing', user_id, item_id, 1 / (user_id - 300), '{}') FROM aggregate.many$$);
 SELECT * FROM try($$SELECT als_train_agg('failing', user_id, item_id, 2e38, '{"factors": 2}') FROM aggregate.many$$);

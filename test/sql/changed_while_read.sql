@@ -3,9 +3,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA changed;
 SET search_path = changed, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 -- what is done at the countdown's end, once
 CREATE TABLE act (countdown int, statement text);
 CREATE FUNCTION act(id int) RETURNS int LANGUAGE plpgsql AS $$
@@ -19,11 +18,12 @@ BEGIN
     RETURN id;
 END $$;
 CREATE VIEW acting AS SELECT act(user_id) AS user_id, item_id, rating FROM ratings;
-CREATE FUNCTION attempt(call text, due int, statement text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION attempt(call text, due int, statement text, source text DEFAULT 'changed.ratings') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
-    PERFORM als_train('changed.model', 'changed.ratings', factors => 3, iterations => 1);
+    DROP TABLE IF EXISTS changed.model;
+    PERFORM als_train('changed.model', source, factors => 3, iterations => 1);
     INSERT INTO act VALUES (due, statement);
     EXECUTE call INTO answer;
     IF EXISTS (SELECT FROM act WHERE countdown > 0) THEN
@@ -68,29 +68,17 @@ FROM (VALUES ('ALTER TABLE changed.new_users ALTER user_id TYPE text'), ('DROP T
 -- A domain's CHECK, wherever a call comes by one
 CREATE FUNCTION checks(id int) RETURNS boolean LANGUAGE sql AS 'SELECT changed.act(id) = id';
 CREATE DOMAIN checked AS int CHECK (checks(VALUE));
-CREATE FUNCTION attempt_checked(call text, statement text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    DROP TABLE changed.model;
-    PERFORM als_train('changed.model', 'SELECT user_id::changed.checked AS user_id, item_id::changed.checked AS item_id, rating FROM changed.ratings', factors => 3, iterations => 1);
-    INSERT INTO act VALUES (1, statement);
-    EXECUTE call;
-    RAISE SQLSTATE 'ALSOK' USING MESSAGE = 'works';
-EXCEPTION
-    WHEN SQLSTATE 'ALSOK' THEN
-        RETURN SQLERRM;
-    WHEN OTHERS THEN
-        RETURN SQLSTATE || ' ' || regexp_replace(SQLERRM, '\d{4,}', 'OID');
-END $$;
-SELECT run FROM als_train('model', 'ratings', factors => 3);
-SELECT substring(call, 'als_\w+') AS function, attempt_checked(call, 'DROP TABLE changed.model') AS dropped,
-    attempt_checked(call, 'ALTER TABLE changed.model RENAME TO other') AS renamed
-FROM (VALUES ('SELECT als_predict(''changed.model'', ''1'', ''2'')'),
-             ('SELECT als_recommend_as(NULL::int, ''changed.model'', ''1'')'),
-             ('SELECT als_similar_users_as(NULL::int, ''changed.model'', ''1'')'),
-             ('SELECT als_explain_as(NULL::int, ''changed.model'', ''1'', ''2'')'),
-             ('SELECT als_recommend_all_as(NULL::int, NULL::int, ''changed.model'', users => ARRAY[1, 2])'),
-             ('SELECT als_refresh_user(''changed.model'', ''1'')'),
-             ('SELECT als_refresh_item(''changed.model'', ''2'')')) c(call);
+SELECT substring(call, 'als_\w+') AS function, attempt(works, 1, 'DROP TABLE changed.model', source) AS dropped,
+    attempt(works, 1, 'ALTER TABLE changed.model RENAME TO other', source) AS renamed
+FROM (VALUES ('als_predict(''changed.model'', ''1'', ''2'')'),
+             ('als_recommend_as(NULL::int, ''changed.model'', ''1'')'),
+             ('als_similar_users_as(NULL::int, ''changed.model'', ''1'')'),
+             ('als_explain_as(NULL::int, ''changed.model'', ''1'', ''2'')'),
+             ('als_recommend_all_as(NULL::int, NULL::int, ''changed.model'', users => ARRAY[1, 2])'),
+             ('als_refresh_user(''changed.model'', ''1'')'),
+             ('als_refresh_item(''changed.model'', ''2'')')) c(call),
+     format('SELECT ''works'' FROM %s', call) works,
+     (SELECT 'SELECT user_id::changed.checked AS user_id, item_id::changed.checked AS item_id, rating FROM changed.ratings') s(source);
 -- A cast of the argument
 CREATE TYPE who AS (id int);
 CREATE FUNCTION who_id(who) RETURNS int LANGUAGE sql AS 'SELECT changed.act(($1).id)';

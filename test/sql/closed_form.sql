@@ -12,51 +12,10 @@ CREATE TABLE ratings AS
 SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id),
        min(rating), max(rating) FROM ratings;
 
--- Solves a x = b by Gaussian elimination with partial pivoting; a is a
--- rank x rank matrix by rows.
-CREATE FUNCTION solve(a float8[], b float8[], rank int) RETURNS float8[]
-LANGUAGE plpgsql AS $$
-DECLARE
-    pivot int;
-    factor float8;
-    swap float8;
-BEGIN
-    FOR k IN 1 .. rank LOOP
-        pivot := k;
-        FOR r IN k + 1 .. rank LOOP
-            IF abs(a[(r-1)*rank+k]) > abs(a[(pivot-1)*rank+k]) THEN
-                pivot := r;
-            END IF;
-        END LOOP;
-        IF pivot <> k THEN
-            FOR c IN k .. rank LOOP
-                swap := a[(k-1)*rank+c];
-                a[(k-1)*rank+c] := a[(pivot-1)*rank+c];
-                a[(pivot-1)*rank+c] := swap;
-            END LOOP;
-            swap := b[k]; b[k] := b[pivot]; b[pivot] := swap;
-        END IF;
-        FOR r IN k + 1 .. rank LOOP
-            factor := a[(r-1)*rank+k] / a[(k-1)*rank+k];
-            IF factor <> 0 THEN
-                FOR c IN k .. rank LOOP
-                    a[(r-1)*rank+c] := a[(r-1)*rank+c] - factor * a[(k-1)*rank+c];
-                END LOOP;
-                b[r] := b[r] - factor * b[k];
-            END IF;
-        END LOOP;
-    END LOOP;
-    FOR k IN REVERSE rank .. 1 LOOP
-        FOR c IN k + 1 .. rank LOOP
-            b[k] := b[k] - a[(k-1)*rank+c] * b[c];
-        END LOOP;
-        b[k] := b[k] / a[(k-1)*rank+k];
-    END LOOP;
-    RETURN b;
-END $$;
+\i test/include/algebra.sql
 
 -- Normal equations from rows f with weights w and targets t:
--- (base + sum w f f') x = sum t f
+-- (base + sum w f f') x = sum t f; matrices are rank x rank, by rows
 CREATE FUNCTION normal_equations(f float8[], w float8[], t float8[], n int,
                                  base float8[], rank int) RETURNS float8[]
 LANGUAGE plpgsql AS $$
@@ -77,7 +36,7 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    RETURN solve(a, b, rank);
+    RETURN solve((SELECT array_agg(a[(i-1)*rank+1 : i*rank] ORDER BY i) FROM generate_series(1, rank) i), b);
 END $$;
 
 -- The last half-iteration solves the items against the stored users: relative
@@ -169,9 +128,6 @@ SELECT factors, solver,
 FROM unnest(ARRAY[1, 3, 16, 64, 100]) factors, unnest(ARRAY['cholesky', 'cg']) solver;
 
 -- The loss is the objective, over all pairs of users and items.
-CREATE FUNCTION dot(a real[], b real[]) RETURNS float8 LANGUAGE sql IMMUTABLE
-AS 'SELECT sum(x::float8 * y) FROM unnest(a, b) AS s(x, y)';
-
 CREATE FUNCTION implicit_loss(model text, lambda float8, alpha float8) RETURNS float8
 LANGUAGE plpgsql AS $$
 DECLARE

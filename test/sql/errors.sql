@@ -14,17 +14,7 @@ SELECT run FROM als_train('model', 'ratings', factors => 3);
 -- what an error leaves: nothing
 CREATE VIEW leftovers AS SELECT relname FROM pg_class
     WHERE relnamespace = 'errors'::regnamespace AND relname LIKE 'bad%';
--- the SQLSTATE and the words of an error
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 \x on
 
 -- no rows

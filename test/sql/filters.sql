@@ -2,10 +2,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA filters;
 SET search_path = filters, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS movie_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 400) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 9;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT user_id, item_id AS movie_id, rating FROM some_ratings(60, 400, 9);
 CREATE TABLE movies AS
     SELECT i AS movie_id, 'movie ' || i AS title, i % 7 AS stock, (ARRAY['drama', 'comedy', 'horror'])[1 + i % 3] AS genre
     FROM generate_series(1, 400) i;

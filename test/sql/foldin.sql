@@ -18,25 +18,7 @@ FROM (VALUES ('implicit', 'ratings', 'implicit', 5), ('explicit', 'ratings', 'ex
              ('text', 'text_ratings', 'implicit', 16), ('uuid', 'uuid_ratings', 'explicit', 16)) v(model, source, feedback, factors),
      als_train(model, source, feedback => feedback, factors => factors, regularization => 0.3, alpha => 2, iterations => 4);
 
--- Solves a x = b by Gauss and Jordan's elimination, a being positive definite.
-CREATE FUNCTION solve(a float8[], b float8[]) RETURNS float8[] LANGUAGE plpgsql AS $$
-DECLARE
-    n int := array_length(b, 1);
-    f float8;
-BEGIN
-    FOR k IN 1 .. n LOOP
-        FOR r IN 1 .. n LOOP
-            IF r <> k THEN
-                f := a[r][k] / a[k][k];
-                FOR c IN k .. n LOOP
-                    a[r][c] := a[r][c] - f * a[k][c];
-                END LOOP;
-                b[r] := b[r] - f * b[k];
-            END IF;
-        END LOOP;
-    END LOOP;
-    RETURN (SELECT array_agg(b[i] / a[i][i] ORDER BY i) FROM generate_series(1, n) i);
-END $$;
+\i test/include/algebra.sql
 
 -- The factors, and the bias behind them, of a row with ratings of these ids,
 -- as text, of the other side ("items" of a user): normal equations in double
@@ -78,8 +60,6 @@ BEGIN
 END $$;
 CREATE FUNCTION distance(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS
     'SELECT CASE WHEN cardinality(a) = cardinality(b) THEN sqrt(sum((x - y) ^ 2) / sum(y ^ 2)) END FROM unnest(a, b) AS s(x, y)';
-CREATE FUNCTION dot(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS
-    'SELECT sum(x * y) FROM unnest(a, b) AS s(x, y)';
 
 -- as many factors as the model has, and the bias behind them
 SELECT array_length(als_fold_in('implicit', ARRAY[1, 2]), 1) AS implicit,
@@ -300,16 +280,7 @@ SELECT users, items FROM als_train('implicit', 'ratings', factors => 5, regulari
 --
 -- Errors
 --
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 \x on
 SELECT statement, t.* FROM unnest(ARRAY[
     $$als_fold_in('implicit', ARRAY[1, 2], ARRAY[1])$$,

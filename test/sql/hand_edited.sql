@@ -4,10 +4,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA hand_edited;
 SET search_path = hand_edited, public;
 \set SHOW_CONTEXT never
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 40;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 40);
 
 -- Tries a change, and all that uses a model, in turn; the errors that come, and how often
 CREATE FUNCTION try_all(model text, change text) RETURNS TABLE (error text, times bigint) LANGUAGE plpgsql AS $$

@@ -3,9 +3,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA hash_code;
 SET search_path = hash_code, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 39);
 SELECT (als_train('other', 'ratings', factors => 8, iterations => 2)).run;
 CREATE TYPE num;
 CREATE FUNCTION num_in(cstring) RETURNS num IMMUTABLE STRICT LANGUAGE internal AS 'int4in';

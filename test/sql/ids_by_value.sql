@@ -27,8 +27,7 @@ CREATE FUNCTION filled(query text, k kinds, feedback text) RETURNS text LANGUAGE
     SELECT regexp_replace(regexp_replace(replace(replace(query, 'user_type', k.user_type), 'item_type', k.item_type),
                                          '\mkind_', k.kind || '_', 'g'), '\mmodel', k.kind || '_' || feedback, 'g')
 $$;
-CREATE FUNCTION dot(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE
-AS 'SELECT sum(x * y) FROM unnest(a, b) AS s(x, y)';
+\i test/include/algebra.sql
 
 DO $$
 DECLARE

@@ -4,10 +4,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA long_rows;
 SET search_path = long_rows, public;
 \set SHOW_CONTEXT never
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 100) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 40;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 100, 40);
 SELECT users, items FROM als_train('implicit', 'ratings', factors => 2, alpha => 1, regularization => 0.01, iterations => 2);
 SELECT users, items FROM als_train('explicit', 'ratings', feedback => 'explicit', factors => 2, iterations => 2);
 

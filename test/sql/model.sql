@@ -6,20 +6,9 @@ SET search_path = model, public;
 CREATE ROLE als_owner;
 CREATE ROLE als_reader;
 GRANT USAGE ON SCHEMA model, elsewhere TO als_owner, als_reader;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 25;
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 25);
+\i test/include/errors.sql
 \x on
 
 -- to train takes SELECT on the source and CREATE on the schema

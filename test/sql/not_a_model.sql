@@ -2,9 +2,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA not_a_model;
 SET search_path = not_a_model, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 SELECT run FROM als_train('model', 'ratings', factors => 3);
 
 -- what is no model, by what it is

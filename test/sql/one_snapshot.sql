@@ -19,9 +19,8 @@ BEGIN
     RETURN value.id;
 END $$;
 CREATE CAST (given AS integer) WITH FUNCTION change AS IMPLICIT;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 39);
 SELECT users, items FROM als_train('model', 'ratings', factors => 4, iterations => 2);
 -- ids that have to be converted
 CREATE VIEW given_ratings AS SELECT ROW(user_id)::given AS user_id, item_id, rating FROM ratings;

@@ -5,10 +5,8 @@ CREATE SCHEMA privileges;
 SET search_path = privileges, public;
 CREATE ROLE regress_als_caller;
 GRANT USAGE ON SCHEMA privileges TO regress_als_caller;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 25;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 25);
 SELECT users, items FROM als_train('model', 'ratings', factors => 3);
 INSERT INTO ratings VALUES (100, 1, 5), (100, 2, 4);
 

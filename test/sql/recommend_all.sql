@@ -2,10 +2,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA recommend_all;
 SET search_path = recommend_all, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 150) u, generate_series(1, 300) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(150, 300, 20);
 SELECT users, items FROM als_train('model', 'ratings', factors => 8);
 SELECT users, items FROM als_train('explicit_model', 'ratings', feedback => 'explicit', factors => 8, regularization => 0.1);
 

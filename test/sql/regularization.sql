@@ -34,8 +34,7 @@ BEGIN
         CROSS JOIN regularization.describe(%3$L) d',
         side, model || '_' || side || 's', model);
 END $$;
-CREATE FUNCTION dot(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE
-AS 'SELECT sum(x * y) FROM unnest(a, b) AS s(x, y)';
+\i test/include/algebra.sql
 
 -- Pairs that the objective is about: confidence c, what the factors' inner
 -- product is to be, and what it is.
@@ -118,37 +117,8 @@ FROM als_train('a', 'ratings', factors => 6, regularization => 0, iterations => 
      als_train('b', 'ratings', factors => 6, regularization => 0, iterations => 4, regularization_scaling => 1) b;
 
 -- The form of Rendle, Krichene, Zhang and Koren: every row w solves
--- (sum h h' + alpha0 H'H + lambda (n + alpha0 N)^nu I) w = sum h, by Cholesky.
+-- (sum h h' + alpha0 H'H + lambda (n + alpha0 N)^nu I) w = sum h.
 CREATE TABLE likes AS SELECT user_id, item_id FROM ratings WHERE rating > 0;
-CREATE FUNCTION cholesky_solve(a float8[], b float8[], rank int) RETURNS float8[]
-LANGUAGE plpgsql AS $$
-DECLARE
-    l float8[] := array_fill(0::float8, ARRAY[rank, rank]);
-    sum float8;
-BEGIN
-    FOR j IN 1 .. rank LOOP
-        FOR i IN j .. rank LOOP
-            sum := a[i][j];
-            FOR k IN 1 .. j - 1 LOOP
-                sum := sum - l[i][k] * l[j][k];
-            END LOOP;
-            l[i][j] := CASE WHEN i = j THEN sqrt(sum) ELSE sum / l[j][j] END;
-        END LOOP;
-    END LOOP;
-    FOR i IN 1 .. rank LOOP
-        FOR k IN 1 .. i - 1 LOOP
-            b[i] := b[i] - l[i][k] * b[k];
-        END LOOP;
-        b[i] := b[i] / l[i][i];
-    END LOOP;
-    FOR i IN REVERSE rank .. 1 LOOP
-        FOR k IN i + 1 .. rank LOOP
-            b[i] := b[i] - l[k][i] * b[k];
-        END LOOP;
-        b[i] := b[i] / l[i][i];
-    END LOOP;
-    RETURN b;
-END $$;
 CREATE TABLE rows (side text, id int, f float8[]);
 CREATE FUNCTION solve_side(solved text, lambda float8, alpha0 float8, nu float8, rank int) RETURNS void
 LANGUAGE plpgsql AS $$
@@ -187,7 +157,7 @@ BEGIN
         FOR i IN 1 .. rank LOOP
             a[i][i] := a[i][i] + lambda * (n + alpha0 * total) ^ nu;
         END LOOP;
-        UPDATE rows SET f = cholesky_solve(a, b, rank) WHERE side = solved AND id = solving.id;
+        UPDATE rows SET f = solve(a, b) WHERE side = solved AND id = solving.id;
     END LOOP;
 END $$;
 -- Ours, of a start that is sqrt(1 + alpha0) times theirs: all factors are that
@@ -263,15 +233,7 @@ SELECT (als_train_agg('h', user_id, item_id, rating, '{"factors": 2, "feedback":
 FROM ratings;
 
 -- what is not possible
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 SELECT t.* FROM unnest(ARRAY['regularization_scaling => -0.1', 'regularization_scaling => 2.1',
     'regularization_scaling => ''nan''', 'regularization_scaling => ''infinity''',
     'regularization_scaling => ''-infinity''', 'nonnegative => NULL']) parameter,

@@ -8,20 +8,10 @@ CREATE ROLE als_second;
 CREATE ROLE als_group;
 GRANT als_group TO als_first;
 GRANT ALL ON SCHEMA retrain TO als_first, als_second, als_group;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 GRANT SELECT ON ratings TO als_first, als_second;
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT,
-        detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 \x on
 
 -- ids beyond what the column of the first training takes

@@ -2,16 +2,13 @@
 SET client_min_messages = warning;
 CREATE SCHEMA similar_test;
 SET search_path = similar_test, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 20);
 -- evidence against, no evidence, and a pair that comes twice
 INSERT INTO ratings VALUES (1, 41, -2), (2, 41, 0), (3, 3, 2), (5, 41, -1);
 SELECT users, items FROM als_train('model', 'ratings', factors => 8, regularization => 0.1, alpha => 10);
 SELECT users, items FROM als_train('explicit_model', 'ratings', feedback => 'explicit', factors => 8, regularization => 0.1);
-CREATE FUNCTION dot(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE
-AS 'SELECT sum(x * y) FROM unnest(a, b) AS s(x, y)';
+\i test/include/algebra.sql
 
 --
 -- Neighbours
@@ -102,36 +99,6 @@ SELECT count(*) FROM als_explain_as(NULL::uuid, 'text_model', 'u''7', md5('7')) 
 
 SELECT users FROM als_train('model', 'ratings', factors => 8, regularization => 0.1, alpha => 10);
 
--- Solves a x = b by Gaussian elimination with pivoting.
-CREATE FUNCTION solve(a float8[], b float8[]) RETURNS float8[] LANGUAGE plpgsql IMMUTABLE AS $$
-DECLARE
-    n int := cardinality(b);
-    pivot int;
-    swap float8;
-    factor float8;
-BEGIN
-    FOR c IN 1 .. n LOOP
-        pivot := c;
-        FOR r IN c + 1 .. n LOOP
-            IF abs(a[r][c]) > abs(a[pivot][c]) THEN
-                pivot := r;
-            END IF;
-        END LOOP;
-        FOR j IN 1 .. n LOOP
-            swap := a[c][j]; a[c][j] := a[pivot][j]; a[pivot][j] := swap;
-        END LOOP;
-        swap := b[c]; b[c] := b[pivot]; b[pivot] := swap;
-        FOR r IN 1 .. n LOOP
-            CONTINUE WHEN r = c;
-            factor := a[r][c] / a[c][c];
-            FOR j IN c .. n LOOP
-                a[r][j] := a[r][j] - factor * a[c][j];
-            END LOOP;
-            b[r] := b[r] - factor * b[c];
-        END LOOP;
-    END LOOP;
-    RETURN (SELECT array_agg(b[i] / a[i][i] ORDER BY i) FROM generate_series(1, n) i);
-END $$;
 -- The matrix sum of w f f', with d on its diagonal
 CREATE FUNCTION matrix(f float8[], w float8[], d float8) RETURNS float8[] LANGUAGE sql IMMUTABLE AS $$
     SELECT array_agg(r ORDER BY i) FROM (
@@ -213,13 +180,7 @@ SELECT count(*) FROM als_explain('model', 1000, 7);
 -- Errors
 --
 
-CREATE FUNCTION try(query text) RETURNS TABLE (code text, message text, hint text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE query;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 SELECT (als_train_agg('agg_model', user_id, item_id, rating, '{"factors": 8}')).users FROM ratings;
 SELECT users FROM als_train('free_model', 'SELECT * FROM similar_test.ratings WHERE item_id < 9', feedback => 'explicit', factors => 8, regularization => 0.1);
 UPDATE free_model SET regularization = 0;

@@ -2,24 +2,14 @@
 SET client_min_messages = warning;
 CREATE SCHEMA sources;
 SET search_path = sources, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 20) i
-    WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 20, 39);
 CREATE TABLE victim (id integer);
 CREATE VIEW locking_view AS SELECT * FROM ratings FOR UPDATE;
 CREATE TABLE "SELECT" AS TABLE ratings;
 CREATE TABLE "a.b ""c" AS TABLE ratings;
 
-CREATE FUNCTION try(query text) RETURNS TABLE (code text, message text, hint text) LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE query;
-    code := 'works';
-    RETURN NEXT;
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 
 -- a text that closes the parenthesis that it is put into
 CREATE FUNCTION injection() RETURNS text LANGUAGE sql AS $$

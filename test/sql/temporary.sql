@@ -1,9 +1,8 @@
 -- A model that stays keeps no source that others do not have
 CREATE SCHEMA temporary;
 SET search_path = temporary, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 CREATE TEMP TABLE mine AS SELECT * FROM ratings;
 CREATE TEMP VIEW of_mine AS SELECT * FROM mine;
 CREATE TEMP VIEW of_ratings AS SELECT * FROM ratings;

@@ -3,10 +3,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA train;
 SET search_path = train, public;
 
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 20);
 
 -- the textbook run
 SELECT run, source, user_column, item_column, rating_column, feedback, factors,

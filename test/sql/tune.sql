@@ -4,24 +4,10 @@ CREATE SCHEMA tune;
 SET search_path = tune, public;
 \set SHOW_CONTEXT never
 
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, ((u * 31 + i * 17) % 7 - 1)::real / 2 AS rating
-    FROM generate_series(-20, 40) u, generate_series(1, 50) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 5 IN (0, 1, 2);
-INSERT INTO ratings SELECT user_id, item_id, rating / 2 FROM ratings WHERE item_id % 10 = 0;
-CREATE VIEW training AS SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.2, 42);
-CREATE VIEW held_out AS SELECT * FROM ratings WHERE als_holdout(user_id, item_id, 0.2, 42);
+\i test/include/held_out.sql
 CREATE VIEW text_ratings AS SELECT 'ü ' || user_id AS user_id, 'i' || lpad(item_id::text, 3, '0') COLLATE "C" AS item_id, rating FROM ratings;
 
--- all that is stored, as text that tells floats apart
-CREATE FUNCTION factors_of(model text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-BEGIN
-    EXECUTE format('SELECT md5((SELECT string_agg(u::text, '','' ORDER BY user_id) FROM %I u) || (SELECT string_agg(i::text, '','' ORDER BY item_id) FROM %I i))',
-                   model || '_users', model || '_items') INTO result;
-    RETURN result;
-END $$;
+\i test/include/models.sql
 -- als_train with parameters from JSON
 CREATE FUNCTION train(model text, source text, parameters jsonb, more text) RETURNS als_model LANGUAGE plpgsql AS $$
 DECLARE
@@ -127,15 +113,7 @@ SELECT regularization > 0 OR factors = 3 AS one_that_worked FROM some_fail;
 SELECT array_agg(rank ORDER BY rank) AS ranks, array_agg(error IS NULL) AS failures_last FROM als_tune('some_fail', 'ratings', '{"factors": [60, 3], "regularization": 0, "iterations": 2, "solver": "cholesky"}');
 
 -- bad input
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 \x on
 SELECT grid, t.* FROM unnest(ARRAY['[1]', '3', '{"factor": [3]}', '{"feedback": ["explicit"]}', '{"workers": [1]}', '{"patience": 3}', '{"factors": []}', '{"factors": ["3"]}', '{"factors": [3.5]}',
     '{"factors": [3, 0]}', '{"factors": [[3]]}', '{"factors": {"from": 3}}', '{"factors": null}', '{"factors": [3, null]}', '{"alpha": [1, -1]}', '{"alpha": [1e400]}', '{"solver": ["cg", "lu"]}',

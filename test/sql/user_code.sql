@@ -2,10 +2,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA user_code;
 SET search_path = user_code, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i
-    WHERE (u * 7 + i * 3) % 5 < 2;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 39);
 SELECT (als_train('other', 'ratings', factors => 8, iterations => 2)).run;
 
 -- A cast to ids that uses another model, which needs all the room there is: what

@@ -6,15 +6,7 @@ CREATE SCHEMA validation;
 SET search_path = validation, public;
 \set SHOW_CONTEXT never
 
--- with zeros, negative ratings and duplicate pairs
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, ((u * 31 + i * 17) % 7 - 1)::real / 2 AS rating
-    FROM generate_series(-20, 40) u, generate_series(1, 50) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 5 IN (0, 1, 2);
-INSERT INTO ratings SELECT user_id, item_id, rating / 2 FROM ratings WHERE item_id % 10 = 0;
--- what validation_fraction => 0.2 trains from and validates on
-CREATE VIEW training AS SELECT * FROM ratings WHERE NOT als_holdout(user_id, item_id, 0.2, 42);
-CREATE VIEW held_out AS SELECT * FROM ratings WHERE als_holdout(user_id, item_id, 0.2, 42);
+\i test/include/held_out.sql
 -- and with pairs that are trained too, unknown users and items, users without a relevant item
 CREATE VIEW strange AS SELECT * FROM held_out WHERE user_id <> 3 UNION ALL SELECT * FROM training WHERE user_id IN (1, 2)
     UNION ALL SELECT 3, 3, -1 UNION ALL SELECT 100, 1, 1 UNION ALL SELECT 0, 100, 1 UNION ALL SELECT 100, 100, 1;
@@ -27,15 +19,7 @@ BEGIN
     EXECUTE format('SELECT * FROM %I ORDER BY run DESC LIMIT 1', model) INTO result;
     RETURN result;
 END $$;
--- all that is stored, as text that tells floats apart
-CREATE FUNCTION factors_of(model text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    result text;
-BEGIN
-    EXECUTE format('SELECT md5((SELECT string_agg(u::text, '','' ORDER BY user_id) FROM %I u) || (SELECT string_agg(i::text, '','' ORDER BY item_id) FROM %I i))',
-                   model || '_users', model || '_items') INTO result;
-    RETURN result;
-END $$;
+\i test/include/models.sql
 -- what als_evaluate says of a model that is there by then
 CREATE FUNCTION evaluated(model text, test text, metric text DEFAULT 'ndcg', rating_column text DEFAULT 'rating')
 RETURNS float8 LANGUAGE plpgsql AS $$
@@ -143,15 +127,7 @@ FROM als_train('counted', 'ratings', rating_column => NULL, factors => 4, iterat
 SELECT count(*) FROM als_recommend('counted', 1, 50) r JOIN ratings ON user_id = 1 AND ratings.item_id = r.item_id;
 
 -- bad input
-CREATE FUNCTION try(statement text) RETURNS TABLE (code text, message text, detail text, hint text)
-LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE statement;
-    RETURN QUERY SELECT 'none', 'it worked', '', '';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS code = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN NEXT;
-END $$;
+\i test/include/errors.sql
 CREATE VIEW floats AS SELECT user_id::float8, item_id, rating FROM ratings;
 \x on
 SELECT parameters, t.* FROM unnest(ARRAY['validation => $$held_out$$, validation_fraction => 0.1', 'validation => $$0.1$$', 'patience => 2', 'validation_metric => $$auc$$',

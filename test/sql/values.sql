@@ -39,7 +39,7 @@ INSERT INTO given VALUES ('1::smallint'), ('2::integer'), ('3::bigint'), ('4::nu
     ('date ''5874897-12-31'''), ('date ''infinity'''), ('timestamp ''294276-12-31 23:59:59'''), ('timestamptz ''2020-01-02 00:00'''), ('timestamptz ''294276-12-31'''), ('timetz ''02:00'''), ('interval ''1 hour'''), ('cidr ''10.0.0.2'''),
     ('''-1'''), ('''2'''), ('''99999999999''');
 -- what an expression says of a value: whether it is found, or what is wrong
-CREATE FUNCTION try(query text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION outcome(query text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;
 BEGIN
@@ -50,12 +50,12 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 CREATE TABLE results AS
     SELECT kind, value,
-           try(format('SELECT count(DISTINCT user_id) > 0 FROM %I WHERE user_id = %s', kind || '_ratings', value)) AS sql,
-           try(format('SELECT als_predict(%L, %s, 1) IS NOT NULL', 'm_' || kind, value)) AS predict,
-           try(format('SELECT count(*) > 0 FROM als_recommend(%L, %s)', 'm_' || kind, value)) AS recommend,
-           try(format('SELECT count(*) > 0 FROM als_recommend_all_as(NULL::text, NULL::bigint, %L, users => ARRAY[%s])', 'm_' || kind, value)) AS recommend_all,
-           try(format('SELECT count(*) > 0 FROM als_explain(%L, %s, 1)', 'm_' || kind, value)) AS explain,
-           try(format('SELECT als_refresh_user(%L, %s)', 'm_' || kind, value)) AS refresh
+           outcome(format('SELECT count(DISTINCT user_id) > 0 FROM %I WHERE user_id = %s', kind || '_ratings', value)) AS sql,
+           outcome(format('SELECT als_predict(%L, %s, 1) IS NOT NULL', 'm_' || kind, value)) AS predict,
+           outcome(format('SELECT count(*) > 0 FROM als_recommend(%L, %s)', 'm_' || kind, value)) AS recommend,
+           outcome(format('SELECT count(*) > 0 FROM als_recommend_all_as(NULL::text, NULL::bigint, %L, users => ARRAY[%s])', 'm_' || kind, value)) AS recommend_all,
+           outcome(format('SELECT count(*) > 0 FROM als_explain(%L, %s, 1)', 'm_' || kind, value)) AS explain,
+           outcome(format('SELECT als_refresh_user(%L, %s)', 'm_' || kind, value)) AS refresh
     FROM kinds, given;
 -- where SQL compares, all functions find what it finds
 SELECT kind, value, sql, predict, recommend, recommend_all, explain, refresh FROM results

@@ -3,10 +3,8 @@
 SET client_min_messages = warning;
 CREATE SCHEMA watching;
 SET search_path = watching, public;
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 60) u, generate_series(1, 40) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 20;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 20);
 SELECT users, items FROM als_train('model', 'ratings', factors => 8, iterations => 6, validation_fraction => 0.2);
 
 -- a row for each iteration, with what the model's row says

@@ -7,8 +7,7 @@ SET search_path = weights, public;
 CREATE TABLE sm AS SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
     FROM generate_series(1, 30) u, generate_series(1, 40) i WHERE (u * 7 + i * 3) % 5 < 2;
 
-CREATE FUNCTION dot(a real[], b real[]) RETURNS float8 IMMUTABLE LANGUAGE sql AS
-    'SELECT sum(x::float8 * y::float8) FROM unnest(a, b) f(x, y)';
+\i test/include/algebra.sql
 
 -- The objective of a model's factors, as the reference has it
 CREATE FUNCTION objective(model text, source text) RETURNS float8 LANGUAGE plpgsql AS $$

@@ -4,10 +4,8 @@ SET client_min_messages = warning;
 CREATE SCHEMA zero_vectors;
 SET search_path = zero_vectors, public;
 \set SHOW_CONTEXT never
-CREATE TABLE ratings AS
-    SELECT u AS user_id, i AS item_id, (1 + (u * 31 + i * 17) % 5)::real AS rating
-    FROM generate_series(1, 40) u, generate_series(1, 30) i
-    WHERE (u * 7919 + i * 104729 + u * i * 13) % 97 < 40;
+\i test/include/ratings.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(40, 30, 40);
 INSERT INTO ratings VALUES (100, 1, 0), (100, 2, 0), (101, 1, -3), (101, 2, -1), (101, 3, 0);
 SELECT users FROM als_train('model', 'ratings', factors => 4);
 SELECT user_id, factors FROM model_users WHERE user_id >= 100 ORDER BY user_id;
