@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "common/arena.h"
+#include "common/error_context.h"
 #include "core/als_core.h"
 #include "utils/memutils.h"
 
@@ -44,13 +45,10 @@ arena_create(size_t size, bool shared, const char *purpose)
 		AreaRequest request = {size, purpose};
 		ErrorContextCallback callback;
 
-		callback.callback = arena_error_context;
-		callback.arg = &request;
-		callback.previous = error_context_stack;
-		error_context_stack = &callback;
+		error_context_push(&callback, arena_error_context, &request);
 		arena.segment = dsm_create(size + ALS_ALIGNMENT,
 								  DSM_CREATE_NULL_IF_MAXSEGMENTS);
-		error_context_stack = callback.previous;
+		error_context_pop(&callback);
 	}
 	if (arena.segment != NULL)
 	{

@@ -20,6 +20,7 @@
 #include "catalog/pg_index.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
+#include "common/error_context.h"
 #include "common/side.h"
 #include "mb/pg_wchar.h"
 #include "model/factor_table.h"
@@ -280,10 +281,7 @@ check_modifier(Relation model, AlsSide side, const IdType *column,
 				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
 	words[0] = side_names[side];
 	words[1] = format_type_with_typemod(column->type, column->typmod);
-	callback.callback = fitting_error_context;
-	callback.arg = words;
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	error_context_push(&callback, fitting_error_context, words);
 	context = AllocSetContextCreate(CurrentMemoryContext, "als ids",
 									ALLOCSET_SMALL_SIZES);
 	for (uint32 i = 0; i < ids->size; i++)
@@ -304,7 +302,7 @@ check_modifier(Relation model, AlsSide side, const IdType *column,
 		MemoryContextReset(context);
 	}
 	MemoryContextDelete(context);
-	error_context_stack = callback.previous;
+	error_context_pop(&callback);
 }
 
 /* Do two collations tell the same texts apart? */

@@ -20,6 +20,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
+#include "common/error_context.h"
 #include "common/progress.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -112,12 +113,9 @@ single_select(const char *query)
 	char	   *select;
 	size_t		length;
 
-	callback.callback = parsing_error_context;
-	callback.arg = unconstify(char *, query);
-	callback.previous = error_context_stack;
-	error_context_stack = &callback;
+	error_context_push(&callback, parsing_error_context, unconstify(char *, query));
 	statements = raw_parser(query, RAW_PARSE_DEFAULT);
-	error_context_stack = callback.previous;
+	error_context_pop(&callback);
 
 	statement = statements == NIL ? NULL : linitial_node(RawStmt, statements);
 	if (list_length(statements) != 1 || !IsA(statement->stmt, SelectStmt) ||
@@ -236,10 +234,7 @@ source_begin(SourceReading *reading, const char *source,
 
 	reading->name = source;
 	reading->reader = reader;
-	reading->callback.callback = reading_error_context;
-	reading->callback.arg = reading;
-	reading->callback.previous = error_context_stack;
-	error_context_stack = &reading->callback;
+	error_context_push(&reading->callback, reading_error_context, reading);
 	reading->from_clause = from_clause(source, &canonical);
 	reading->is_query = reading->from_clause[0] == '(';
 	reading->name = canonical;
@@ -341,7 +336,7 @@ void
 source_end(SourceReading *reading)
 {
 	SPI_finish();
-	error_context_stack = reading->callback.previous;
+	error_context_pop(&reading->callback);
 }
 
 bool
