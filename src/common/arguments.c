@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "funcapi.h"
 
 Tuplestorestate *

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "common/parallel.h"
 #include "evaluate/evaluate_data.h"
 #include "funcapi.h"

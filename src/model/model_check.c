@@ -21,6 +21,7 @@
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/error_context.h"
+#include "common/id_conversion.h"
 #include "common/side.h"
 #include "mb/pg_wchar.h"
 #include "model/factor_table.h"

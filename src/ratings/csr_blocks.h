@@ -69,6 +69,9 @@ blocks_first_row(const RatingBlocks *blocks, AlsSide side)
 							 blocks->sides[side].first_row_offset);
 }
 
+/* Names of the files of spilled ratings, by AlsSide */
+extern const char *const blocks_file_names[2];
+
 /* Makes files of spilled ratings a worker's too, before it reads them. */
 extern void blocks_attach(Arena *arena);
 

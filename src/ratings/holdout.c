@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/id_conversion.h"
 #include "common/ids.h"
 #include "core/als_core.h"
 #include "ratings/holdout.h"

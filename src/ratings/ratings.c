@@ -14,6 +14,7 @@
 #include "compat.h"
 
 #include "common/bulk.h"
+#include "common/id_conversion.h"
 #include "common/side.h"
 #include "ratings/ratings.h"
 #include "utils/builtins.h"

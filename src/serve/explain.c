@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "serve/live_ratings.h"
 #include "serve/scored_rows.h"
 #include "utils/lsyscache.h"

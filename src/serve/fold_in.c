@@ -13,6 +13,7 @@
 #include "catalog/pg_type.h"
 #include "common/arena.h"
 #include "common/blas_loader.h"
+#include "common/id_conversion.h"
 #include "common/settings.h"
 #include "common/side.h"
 #include "ratings/csr_blocks.h"

@@ -6,6 +6,7 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
+#include "common/id_conversion.h"
 #include "common/side.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"

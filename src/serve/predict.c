@@ -5,6 +5,7 @@
 #include "compat.h"
 
 #include "common/arena.h"
+#include "common/id_conversion.h"
 #include "common/settings.h"
 #include "fmgr.h"
 #include "model/model_cache.h"

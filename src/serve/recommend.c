@@ -15,6 +15,7 @@
 #include "catalog/pg_type.h"
 #include "common/arena.h"
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "common/settings.h"
 #include "model/model_cache.h"
 #include "port/pg_bitutils.h"

@@ -13,6 +13,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "common/parallel.h"
 #include "common/settings.h"
 #include "common/side.h"

@@ -26,6 +26,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/id_conversion.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"

@@ -5,6 +5,7 @@
 #ifndef ALS_SCORED_ROWS_H
 #define ALS_SCORED_ROWS_H
 
+#include "common/id_conversion.h"
 #include "common/topk.h"
 #include "funcapi.h"
 #include "model/model_cache.h"

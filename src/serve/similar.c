@@ -13,6 +13,7 @@
 
 #include "common/arena.h"
 #include "common/arguments.h"
+#include "common/id_conversion.h"
 #include "common/settings.h"
 #include "common/side.h"
 #include "serve/scored_rows.h"

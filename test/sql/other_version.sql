@@ -60,13 +60,6 @@ ROLLBACK TO before;
 SELECT als_train('after', 'ratings');
 ROLLBACK;
 
--- one of another type
-BEGIN;
-SET LOCAL client_min_messages = error;
-ALTER TYPE public.als_model ALTER ATTRIBUTE cg_steps TYPE bigint CASCADE;
-SELECT als_train('after', 'ratings');
-ROLLBACK;
-
 SELECT serves('same', 'served'), serves('rated', 'served_rated');
 SET client_min_messages = error;
 DROP SCHEMA other_version CASCADE;
