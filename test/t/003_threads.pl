@@ -48,6 +48,10 @@ my @processes = split /\n/, $node->safe_psql('postgres', q{
 	SELECT pid FROM pg_stat_activity
 	WHERE backend_type = 'parallel worker' OR application_name = 'leader' AND backend_type = 'client backend'});
 is(scalar @processes, 3, 'by a leader and two workers');
+is($node->safe_psql('postgres', q{
+	SELECT count(*) FROM pg_stat_activity
+	WHERE backend_type = 'parallel worker' AND query LIKE '%als\_train(''model''%'}),
+	2, 'whose query is shown');
 foreach my $pid (@processes)
 {
 	like(slurp_file("/proc/$pid/maps"), qr/blas/, 'BLAS is loaded');
