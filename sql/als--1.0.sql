@@ -227,53 +227,35 @@ IS 'the losses of a training, on a logarithmic scale, and what validation has me
 --
 -- Serving
 --
--- Ids are "any", and once more text, which is what PostgreSQL takes a parameter
--- or literal without a type for where a function has both.  exclude and candidates
--- are anycompatible, so one type, that of an array; where neither has a type they
--- are text.  A result that is polymorphic allows no such argument to be left out.
--- There, and for users, an array is "any" and once more text; the text form leaves
--- the arguments before it no defaults, so that a call that gives none of them fits
--- one function alone.
+-- An id is anycompatible: of whatever type, and text for a parameter or literal
+-- without one.  All that is anycompatible in a call becomes one type, so the other
+-- one of two ids, and an id beside exclude and candidates, is "any", and once more
+-- text, which is what PostgreSQL takes a parameter or literal without a type for
+-- where a function has both.  exclude and candidates are of one type, that of an
+-- array.  A result that is polymorphic allows no such argument to be left out.
+-- There, and for users and items, an array is "any" and once more text; the text
+-- form leaves the arguments before it no defaults, so that a call that gives none
+-- of them fits one function alone.
 --
 
 CREATE FUNCTION als_predict(
     model           regclass,
     user_id         "any",
-    item_id         "any"
+    item_id         anycompatible
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, "any", "any")
-IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
-
-CREATE FUNCTION als_predict(
-    model           regclass,
-    user_id         "any",
-    item_id         text
-) RETURNS real
-AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, "any", text)
+COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_predict(
     model           regclass,
     user_id         text,
-    item_id         "any"
+    item_id         anycompatible
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
 LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, text, "any")
-IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
-
-CREATE FUNCTION als_predict(
-    model           regclass,
-    user_id         text,
-    item_id         text
-) RETURNS real
-AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, text, text)
+COMMENT ON FUNCTION als_predict(regclass, text, anycompatible)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_recommend(
@@ -307,7 +289,7 @@ IS 'the k best items for a user, best first; als_recommend_as for ids that are n
 CREATE FUNCTION als_recommend_as(
     item_type       anyelement,
     model           regclass,
-    user_id         "any",
+    user_id         anycompatible,
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
@@ -316,28 +298,13 @@ CREATE FUNCTION als_recommend_as(
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", bigint, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
     item_type       anyelement,
     model           regclass,
-    user_id         text,
-    k               bigint DEFAULT 10,
-    exclude_seen    boolean DEFAULT true,
-    exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
-) RETURNS TABLE (item_id anyelement, score real)
-AS 'MODULE_PATHNAME', 'als_recommend_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, bigint, boolean, "any", "any", text)
-IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
-
-CREATE FUNCTION als_recommend_as(
-    item_type       anyelement,
-    model           regclass,
-    user_id         "any",
+    user_id         anycompatible,
     k               bigint,
     exclude_seen    boolean,
     exclude         text,
@@ -346,22 +313,7 @@ CREATE FUNCTION als_recommend_as(
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, "any", bigint, boolean, text, "any", text)
-IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
-
-CREATE FUNCTION als_recommend_as(
-    item_type       anyelement,
-    model           regclass,
-    user_id         text,
-    k               bigint,
-    exclude_seen    boolean,
-    exclude         text,
-    candidates      "any" DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
-) RETURNS TABLE (item_id anyelement, score real)
-AS 'MODULE_PATHNAME', 'als_recommend_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, text, bigint, boolean, text, "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 --
@@ -370,46 +322,24 @@ IS 'the k best items for a user, best first, with item ids of the given type: al
 
 CREATE FUNCTION als_holdout(
     user_id         "any",
-    item_id         "any",
+    item_id         anycompatible,
     fraction        double precision,
     seed            bigint DEFAULT 0
 ) RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_holdout'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION als_holdout("any", "any", double precision, bigint)
-IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
-
-CREATE FUNCTION als_holdout(
-    user_id         "any",
-    item_id         text,
-    fraction        double precision,
-    seed            bigint DEFAULT 0
-) RETURNS boolean
-AS 'MODULE_PATHNAME', 'als_holdout'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION als_holdout("any", text, double precision, bigint)
+COMMENT ON FUNCTION als_holdout("any", anycompatible, double precision, bigint)
 IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
 
 CREATE FUNCTION als_holdout(
     user_id         text,
-    item_id         "any",
+    item_id         anycompatible,
     fraction        double precision,
     seed            bigint DEFAULT 0
 ) RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_holdout'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION als_holdout(text, "any", double precision, bigint)
-IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
-
-CREATE FUNCTION als_holdout(
-    user_id         text,
-    item_id         text,
-    fraction        double precision,
-    seed            bigint DEFAULT 0
-) RETURNS boolean
-AS 'MODULE_PATHNAME', 'als_holdout'
-LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION als_holdout(text, text, double precision, bigint)
+COMMENT ON FUNCTION als_holdout(text, anycompatible, double precision, bigint)
 IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
 
 CREATE TYPE als_evaluation AS (
@@ -537,186 +467,94 @@ IS 'what als_evaluate averages, for each user, with ids of the given type: als_e
 
 CREATE FUNCTION als_similar_items(
     model           regclass,
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items(regclass, "any", bigint, text)
-IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
-
-CREATE FUNCTION als_similar_items(
-    model           regclass,
-    item_id         text,
-    k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
-) RETURNS TABLE (item_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_similar_items'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items(regclass, text, bigint, text)
+COMMENT ON FUNCTION als_similar_items(regclass, anycompatible, bigint, text)
 IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_items_as(
     item_type       anyelement,
     model           regclass,
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, "any", bigint, text)
-IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
-
-CREATE FUNCTION als_similar_items_as(
-    item_type       anyelement,
-    model           regclass,
-    item_id         text,
-    k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
-) RETURNS TABLE (item_id anyelement, score real)
-AS 'MODULE_PATHNAME', 'als_similar_items_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, text, bigint, text)
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, anycompatible, bigint, text)
 IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
-    user_id         "any",
+    user_id         anycompatible,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users(regclass, "any", bigint, text)
-IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
-
-CREATE FUNCTION als_similar_users(
-    model           regclass,
-    user_id         text,
-    k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
-) RETURNS TABLE (user_id bigint, score real)
-AS 'MODULE_PATHNAME', 'als_similar_users'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users(regclass, text, bigint, text)
+COMMENT ON FUNCTION als_similar_users(regclass, anycompatible, bigint, text)
 IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_users_as(
     user_type       anyelement,
     model           regclass,
-    user_id         "any",
+    user_id         anycompatible,
     k               bigint DEFAULT 10,
     metric          text DEFAULT 'cosine'
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, "any", bigint, text)
-IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
-
-CREATE FUNCTION als_similar_users_as(
-    user_type       anyelement,
-    model           regclass,
-    user_id         text,
-    k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
-) RETURNS TABLE (user_id anyelement, score real)
-AS 'MODULE_PATHNAME', 'als_similar_users_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, text, bigint, text)
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, anycompatible, bigint, text)
 IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
 
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         "any",
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, "any", "any", bigint)
-IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
-
-CREATE FUNCTION als_explain(
-    model           regclass,
-    user_id         "any",
-    item_id         text,
-    k               bigint DEFAULT 10
-) RETURNS TABLE (item_id bigint, contribution real)
-AS 'MODULE_PATHNAME', 'als_explain'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, "any", text, bigint)
+COMMENT ON FUNCTION als_explain(regclass, "any", anycompatible, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
 
 CREATE FUNCTION als_explain(
     model           regclass,
     user_id         text,
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id bigint, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, text, "any", bigint)
-IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
-
-CREATE FUNCTION als_explain(
-    model           regclass,
-    user_id         text,
-    item_id         text,
-    k               bigint DEFAULT 10
-) RETURNS TABLE (item_id bigint, contribution real)
-AS 'MODULE_PATHNAME', 'als_explain'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain(regclass, text, text, bigint)
+COMMENT ON FUNCTION als_explain(regclass, text, anycompatible, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; als_explain_as for ids that are not integers';
 
 CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         "any",
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", "any", bigint)
-IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
-
-CREATE FUNCTION als_explain_as(
-    item_type       anyelement,
-    model           regclass,
-    user_id         "any",
-    item_id         text,
-    k               bigint DEFAULT 10
-) RETURNS TABLE (item_id anyelement, contribution real)
-AS 'MODULE_PATHNAME', 'als_explain_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", text, bigint)
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, "any", anycompatible, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
 
 CREATE FUNCTION als_explain_as(
     item_type       anyelement,
     model           regclass,
     user_id         text,
-    item_id         "any",
+    item_id         anycompatible,
     k               bigint DEFAULT 10
 ) RETURNS TABLE (item_id anyelement, contribution real)
 AS 'MODULE_PATHNAME', 'als_explain_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, "any", bigint)
-IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
-
-CREATE FUNCTION als_explain_as(
-    item_type       anyelement,
-    model           regclass,
-    user_id         text,
-    item_id         text,
-    k               bigint DEFAULT 10
-) RETURNS TABLE (item_id anyelement, contribution real)
-AS 'MODULE_PATHNAME', 'als_explain_as'
-LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
-COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, text, bigint)
+COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, anycompatible, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for(
@@ -927,30 +765,16 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
 COMMENT ON FUNCTION als_fold_in(regclass, text, double precision[])
 IS 'factors of somebody who has these items, and the bias behind them if the model is explicit; null if no item is known';
 
-CREATE FUNCTION als_refresh_user(model regclass, user_id "any")
+CREATE FUNCTION als_refresh_user(model regclass, user_id anycompatible)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_refresh_user'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION als_refresh_user(regclass, "any")
+COMMENT ON FUNCTION als_refresh_user(regclass, anycompatible)
 IS 'solves a user anew from all his ratings of now, and stores that; whether the model knows him after it';
 
-CREATE FUNCTION als_refresh_user(model regclass, user_id text)
-RETURNS boolean
-AS 'MODULE_PATHNAME', 'als_refresh_user'
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION als_refresh_user(regclass, text)
-IS 'solves a user anew from all his ratings of now, and stores that; whether the model knows him after it';
-
-CREATE FUNCTION als_refresh_item(model regclass, item_id "any")
+CREATE FUNCTION als_refresh_item(model regclass, item_id anycompatible)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'als_refresh_item'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION als_refresh_item(regclass, "any")
-IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';
-
-CREATE FUNCTION als_refresh_item(model regclass, item_id text)
-RETURNS boolean
-AS 'MODULE_PATHNAME', 'als_refresh_item'
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
-COMMENT ON FUNCTION als_refresh_item(regclass, text)
+COMMENT ON FUNCTION als_refresh_item(regclass, anycompatible)
 IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';

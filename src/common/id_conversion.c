@@ -189,6 +189,17 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 	if (forth == COERCION_PATH_NONE && back == COERCION_PATH_NONE &&
 		!text && !text_target)
 		reject_source(source, target, what);
+	/* of name or char(n), whose blanks are not part of it, the text counts */
+	if (forth == COERCION_PATH_NONE && back == COERCION_PATH_NONE &&
+		!text_target &&
+		find_coercion_pathway(TEXTOID, base, COERCION_IMPLICIT,
+							  &function) != COERCION_PATH_NONE)
+	{
+		id_cast_init(&conversion->to_text, function, context);
+		base = TEXTOID;
+		back = find_coercion_pathway(base, target_base, COERCION_IMPLICIT,
+									 &back_function);
+	}
 	forth = find_coercion_pathway(target_base, base, COERCION_EXPLICIT,
 								  &function);
 	if (text && !text_target && back == COERCION_PATH_NONE)
@@ -348,6 +359,8 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
 	const IdType *target = conversion->target;
 
+	value = id_cast(&conversion->to_text, DEFAULT_COLLATION_OID, value, -1,
+					false);
 	switch (conversion->path)
 	{
 		case ID_AS_IS:

@@ -36,6 +36,7 @@ typedef struct IdConversion
 	Oid			source;
 	const IdType *target;
 	int16		source_length;	/* for numbers */
+	IdCast		to_text;		/* of strings that are not text */
 	IdCast		cast;			/* for ID_FUNCTION */
 	FmgrInfo	input;			/* the target's input function */
 	FmgrInfo	output;			/* the source's output function */

@@ -60,7 +60,7 @@ SELECT p.oid, format('SELECT %I(%s)', proname,
                             WHEN argument_type = 'boolean'::regtype THEN 'true'
                             WHEN argument_type = 'double precision[]'::regtype THEN 'ARRAY[1]::double precision[]'
                             WHEN argument_name = 'test' THEN '''ratings'''
-                            WHEN argument_type = 'anyelement'::regtype OR argument_type = 'anycompatible'::regtype THEN 'NULL::bigint'
+                            WHEN argument_name IN ('item_type', 'user_type') THEN 'NULL::bigint'
                             WHEN argument_type = 'text'::regtype THEN '''1'''
                             ELSE '1' END, ', ' ORDER BY n)
      FROM unnest(proargtypes::oid[], proargnames) WITH ORDINALITY a(argument_type, argument_name, n)

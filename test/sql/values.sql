@@ -75,6 +75,18 @@ SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10
 SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, exclude => ARRAY[1.4, 2, 1.6, 3.0]::numeric[]);
 SELECT array_agg(item_id ORDER BY item_id) FROM als_recommend('m_integer', 1, 10, false, '{1,2}', '{1,2,3}');
 
+-- name and char(n) are what their text is, alone and in an array
+SELECT kind, value, array_agg(DISTINCT type ORDER BY type) AS types, alone, in_array
+FROM (SELECT kind, value, type, outcome(format('SELECT als_refresh_user(%L, %L::%s)', 'm_' || kind, value, type)) AS alone,
+             outcome(format('SELECT count(*) > 0 FROM als_recommend_all_as(NULL::text, NULL::bigint, %L, users => ARRAY[%L::%s])', 'm_' || kind, value, type)) AS in_array
+      FROM (VALUES ('uuid', lpad('2', 32, '0')), ('uuid', '2'), ('mood', '2'), ('mood', '5'), ('letter', '2'),
+                   ('integer', '2'), ('date', '2020-01-02')) v(kind, value),
+           unnest(ARRAY['text', 'varchar', 'char(40)', 'name']) type) t
+GROUP BY kind, value, alone, in_array ORDER BY kind, value;
+-- a value of type "char", which becomes text without being a string
+SELECT als_refresh_user('m_letter', '3'::"char"), count(*) FROM als_similar_users_as(NULL::text, 'm_letter', '3'::"char", 2);
+SELECT count(*) FROM als_recommend_as(NULL::bigint, 'm_letter', '3'::"char", 2, false);
+
 -- results: what does not fit the type that is asked for is no id
 CREATE DOMAIN small AS bigint CHECK (VALUE < 4);
 CREATE DOMAIN short AS varchar(3);
