@@ -55,6 +55,7 @@
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
 
+#include <math.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -112,6 +113,9 @@ typedef struct AlsQuery
 	uint16_t	offset;			/* 128 times the sum of the bytes, modulo 2^16 */
 	int8_t		bytes[ALS_MAX_FACTORS + 16];	/* -64 to 64 */
 } AlsQuery;
+
+/* How many rows ahead of the row in use the next ones are fetched */
+#define ALS_PREFETCH_ROWS 8
 
 /* The inner loops for one instruction set. */
 typedef struct AlsKernels
@@ -234,6 +238,26 @@ static inline int
 als_stride(int rank)
 {
 	return (rank + 15) & ~15;
+}
+
+/*
+ * w and t of a rating as defined above, in double; bias: the other side's, 0 if
+ * implicit.
+ */
+static inline void
+als_weigh(AlsFeedback feedback, double alpha, double mean, double bias,
+		  double rating, double *weight, double *target)
+{
+	if (feedback == ALS_IMPLICIT)
+	{
+		*weight = alpha * fabs(rating);
+		*target = rating > 0 ? 1 + *weight : 0;
+	}
+	else
+	{
+		*weight = 1;
+		*target = rating - mean - bias;
+	}
 }
 
 /*

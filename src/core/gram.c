@@ -5,15 +5,16 @@
 #include <float.h>
 #include <string.h>
 
-#include "factor.h"
-#include "solve.h"
+#include "als_core.h"
+#include "factorize.h"
+#include "outer_products.h"
 
 /*
- * Rows whose products are summed in single precision: 512, and fewer where a
- * product of so many would take long.
+ * Rows whose products are summed in single precision: 512, and fewer where that
+ * many products, rank^2 a row, would take long.
  */
-#define GROUP 512
-#define GROUP_PRODUCTS ((size_t) 1 << 27)
+#define SSYRK_ROWS 512
+#define SSYRK_PRODUCTS ((size_t) 1 << 27)
 
 /*
  * Sums in single precision do if no less than this is left of any diagonal
@@ -36,8 +37,8 @@ als_gram(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 	size_t		n = (size_t) rank;
 	int			stride = als_stride(rank);
 	float	   *group = workspace;
-	size_t		most = GROUP_PRODUCTS / (n * n);
-	size_t		rows_at_once = most < GROUP ? most : GROUP;
+	size_t		most = SSYRK_PRODUCTS / (n * n);
+	size_t		rows_at_once = most < SSYRK_ROWS ? most : SSYRK_ROWS;
 	const float one = 1;
 	const float zero = 0;
 
@@ -60,7 +61,7 @@ als_gram(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 size_t
 als_gram_exact_workspace(int rank)
 {
-	return ALS_EXACT_ROWS * (size_t) als_stride(rank) * sizeof(double);
+	return ALS_OUTER_ROWS * (size_t) als_stride(rank) * sizeof(double);
 }
 
 void
@@ -68,8 +69,8 @@ als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank, size_t nrows,
 			   const float *rows, double *gram, void *workspace)
 {
 	memset(gram, 0, (size_t) rank * (size_t) rank * sizeof(double));
-	als_exact_add_all(blas, poll, rank, als_stride(rank), nrows, rows, NULL,
-					  workspace, gram);
+	als_add_all_outer_products(blas, poll, rank, als_stride(rank), nrows, rows,
+							   NULL, workspace, gram);
 }
 
 /* The matrix that is factored or diagonalized, and what that takes */
@@ -83,6 +84,16 @@ als_gram_finish_workspace(const AlsSystem *system)
 		return matrix;
 	return matrix + (n * n + n) * sizeof(double) +
 		als_diagonalize_workspace(system->rank);
+}
+
+/* Lower triangle of out [stride x stride] := that of a[n x n], in single */
+static void
+round_triangle(size_t n, size_t stride, const double *a, float *out)
+{
+	memset(out, 0, stride * stride * sizeof(float));
+	for (size_t j = 0; j < n; j++)
+		for (size_t i = j; i < n; i++)
+			out[j * stride + i] = (float) a[j * n + i];
 }
 
 /* Writes Q and D of the Gram matrix, which is overwritten; 0 or an error. */
@@ -126,8 +137,6 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	double	   *factored = workspace;
 	int			info;
 
-	memset(base, 0, stride * stride * sizeof(float));
-	memset(base_factor, 0, stride * stride * sizeof(float));
 	for (int p = 1; p < npartials; p++)
 	{
 		als_poll(system->poll);
@@ -136,13 +145,11 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	}
 	memcpy(factored, gram, n * n * sizeof(double));
 	for (size_t j = 0; j < n; j++)
-	{
 		factored[j * n + j] += shift;
-		for (size_t i = j; i < n; i++)
-			base[j * stride + i] = (float) factored[j * n + i];
-	}
+	round_triangle(n, stride, factored, base);
 
-	info = als_exact_factor(system->blas, system->poll, rank, rank, factored);
+	info = als_factorize_certain(system->blas, system->poll, rank, factored,
+								 rank);
 	if (info != 0)
 		return exact ? info : ALS_SUM_IN_DOUBLE;
 	for (size_t j = 0; j < n; j++)
@@ -151,9 +158,8 @@ als_gram_finish(const AlsSystem *system, double regularization,
 
 		if (!(pivot * pivot > least * (double) base[j * stride + j]))
 			return exact ? ALS_SOLVE_IN_DOUBLE : ALS_SUM_IN_DOUBLE;
-		for (size_t i = j; i < n; i++)
-			base_factor[j * stride + i] = (float) factored[j * n + i];
 	}
+	round_triangle(n, stride, factored, base_factor);
 	if (!als_diagonalizes(system))
 		return ALS_OK;
 	memcpy(factored, gram, n * n * sizeof(double));

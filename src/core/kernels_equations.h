@@ -55,12 +55,12 @@ tiles(int sign, size_t stride, size_t n, const float *right,
 		tile(1, sign, stride, n, right, left, i, j, a);
 }
 
-/* Floats of rows, and as many weighted ones, that stay in the nearest cache */
-#define GRAM_PART 2048
+/* Floats of rows, and as many weighted ones, that stay in L1 */
+#define EQUATIONS_PART 2048
 
 /*
  * Lower triangle of a += weight[k] f_k f_k' and b += target[k] f_k, over parts
- * of the rows that stay in the nearest cache, where gathered keeps them.
+ * of the rows that stay in L1, where gathered keeps them.
  */
 static void
 gather_equations(int rank, int stride, size_t nrows, size_t available,
@@ -69,10 +69,10 @@ gather_equations(int rank, int stride, size_t nrows, size_t available,
 				 float *a, float *b)
 {
 	Rows		scattered = {fixed, entries, available, gathered};
-	float		weighted[GRAM_PART + 8 * (ALS_MAX_FACTORS + 16)]
+	float		weighted[EQUATIONS_PART + 8 * (ALS_MAX_FACTORS + 16)]
 		__attribute__((aligned(ALS_ALIGNMENT)));
 	size_t		d = (size_t) stride;
-	size_t		part = GRAM_PART / d + 8;
+	size_t		part = EQUATIONS_PART / d + 8;
 
 	for (size_t first = 0; first < nrows; first += part)
 	{
@@ -115,8 +115,8 @@ gather_equations(int rank, int stride, size_t nrows, size_t available,
 	}
 }
 
-/* Columns that are brought up to date together */
-#define PANEL 16
+/* Columns that are updated together by all columns before them */
+#define CHOLESKY_PANEL 16
 
 /*
  * Factors columns j .. j + 3, all rows of which know of the columns before:
@@ -185,9 +185,10 @@ cholesky(int rank, int stride, float *a)
 	size_t		d = (size_t) stride;
 	size_t		n = (size_t) rank;
 
-	for (size_t panel = 0; panel < n; panel += PANEL)
+	for (size_t panel = 0; panel < n; panel += CHOLESKY_PANEL)
 	{
-		size_t		end = n - panel < PANEL ? n : panel + PANEL;
+		size_t		end = n - panel < CHOLESKY_PANEL ? n :
+		panel + CHOLESKY_PANEL;
 
 		if (panel > 0)
 			for (size_t j = panel; j < end; j += 4)

@@ -226,19 +226,16 @@ typedef struct Rows
 	float	   *gathered;
 } Rows;
 
-/* How many rows ahead the next ones are fetched */
-#define PREFETCH 8
-
 /* Row k of a pass, fetching one further on. */
 static inline __attribute__((always_inline)) const float *
 row_at(const Rows *rows, size_t stride, size_t k)
 {
 	if (rows->fixed == NULL)
 		return rows->gathered + k * stride;
-	if (k + PREFETCH < rows->available)
+	if (k + ALS_PREFETCH_ROWS < rows->available)
 	{
 		const float *ahead = rows->fixed +
-		rows->entries[k + PREFETCH].column * stride;
+		rows->entries[k + ALS_PREFETCH_ROWS].column * stride;
 
 		for (size_t i = 0; i < stride; i += 16)
 			__builtin_prefetch(ahead + i);
@@ -298,7 +295,7 @@ add_rows(size_t count, size_t stride, const float *rows, const Quarter *c,
 
 /*
  * sum += (target[k] - weight[k] rows[k].x) rows[k], eight rows at a time: they
- * are still in the nearest cache when they are added up.
+ * are still in L1 when they are added up.
  */
 static inline __attribute__((always_inline)) void
 residual_pass(size_t stride, size_t nrows, const Rows *rows,
@@ -343,7 +340,8 @@ residual(int stride, size_t nrows, const float *rows, const float *weight,
 {
 	Rows		gathered = {NULL, NULL, 0, (float *) rows};
 
-	residual_pass((size_t) stride, nrows, &gathered, weight, target, x, sum, dots);
+	residual_pass((size_t) stride, nrows, &gathered, weight, target, x, sum,
+				  dots);
 }
 
 static void
@@ -354,7 +352,8 @@ gather_residual(int stride, size_t nrows, size_t available,
 {
 	Rows		scattered = {fixed, entries, available, gathered};
 
-	residual_pass((size_t) stride, nrows, &scattered, weight, target, x, sum, dots);
+	residual_pass((size_t) stride, nrows, &scattered, weight, target, x, sum,
+				  dots);
 }
 
 #include "kernels_equations.h"
@@ -433,8 +432,8 @@ lane_bits(Lanes lanes)
 #define BLOCK_VECTORS (ALS_INDEX_BLOCK / WIDTH)
 
 /*
- * Searches a block in behalf of count queries, 1, 2 or 4, as many rows at a time
- * as there are registers.  The sums overflow on the way, which takes nothing
+ * Searches a block for count queries, 1, 2 or 4, as many rows at a time as there
+ * are registers.  The sums overflow on the way, which takes nothing
  * away from the last one.
  */
 static inline __attribute__((always_inline)) void

@@ -1,22 +1,26 @@
 /*
  * orthogonal.c
- *	  One row by orthogonal transformations in double precision, where not even
- *	  normal equations in double carry it.
+ *	  One row by orthogonal transformations in double precision, where normal
+ *	  equations in double lose its solution.
  *
  * Weights enter normal equations by themselves, and here by their roots: x
  * minimizes |R x - y|^2 over an upper triangle R with R'R = A, to which one
- * rating after the other is added by Givens' rotations.  These mix rows of very
- * different size without the small ones' getting lost in the large ones, so that
- * no weight is too large: w = 10^30 is 10^15, beside which 1 still counts where
- * rows do not point the same way.
+ * rating after the other is added by Givens' rotations.  These do not add large
+ * numbers to small ones of other directions, so that no weight is too large:
+ * w = 10^30 is 10^15, beside which 1 still counts where rows do not point the
+ * same way.
  *
  * For implicit feedback a rating with p = 1 adds w (f.x - 1)^2 to x'Bx - 2 f.x,
- * of whom the latter has y = L^-1 sum f to begin with.
+ * of which the latter has y = L^-1 sum f to begin with.
  */
+#include "orthogonal.h"
+
 #include <math.h>
 #include <string.h>
 
-#include "solve.h"
+#include "exact_equations.h"
+#include "factorize.h"
+#include "regularization.h"
 
 /*
  * Adds a row v with the right-hand side to R x = y, which stays a triangle; v
@@ -32,7 +36,7 @@ add_row(size_t n, size_t stride, double *triangle, double *y, double *v,
 		double		length;
 		double		c;
 		double		s;
-		double		turned;
+		double		rotated;
 
 		if (v[j] == 0)
 			continue;
@@ -41,24 +45,24 @@ add_row(size_t n, size_t stride, double *triangle, double *y, double *v,
 		s = v[j] / length;
 		for (size_t i = j; i < n; i++)
 		{
-			turned = c * row[i] + s * v[i];
+			rotated = c * row[i] + s * v[i];
 			v[i] = c * v[i] - s * row[i];
-			row[i] = turned;
+			row[i] = rotated;
 		}
-		turned = c * y[j] + s * right;
+		rotated = c * y[j] + s * right;
 		right = c * right - s * y[j];
-		y[j] = turned;
+		y[j] = rotated;
 	}
 }
 
 /* R and y of B alone; 0 or the failing pivot */
 static int
-start(const AlsSystem *system, const Row *row, double *triangle, double *y)
+base_triangle(const AlsSystem *system, const Row *row, double *triangle,
+			  double *y)
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	int			ld = (int) stride;
-	double		shift = als_exact_shift(system, row);
+	double		shift = als_row_shift(system, row->n);
 	AlsWork		work = {system->poll, 0};
 	int			info;
 
@@ -78,7 +82,8 @@ start(const AlsSystem *system, const Row *row, double *triangle, double *y)
 			   (n - j) * sizeof(double));
 		triangle[j * stride + j] += shift;
 	}
-	info = als_exact_factor(system->blas, system->poll, system->rank, ld, triangle);
+	info = als_factorize_certain(system->blas, system->poll, system->rank,
+								 triangle, (int) stride);
 	if (info != 0)
 		return info;
 	for (size_t k = 0; k < row->n; k++)
@@ -129,9 +134,9 @@ als_orthogonal_equations(const AlsSystem *system, const Row *row,
 	int			info;
 
 	/* nothing but rounding keeps the triangle from being singular */
-	if (als_exact_shift(system, row) <= 0)
+	if (als_row_shift(system, row->n) <= 0)
 		return system->rank;
-	info = start(system, row, triangle, y);
+	info = base_triangle(system, row, triangle, y);
 	if (info != 0)
 		return info;
 	for (size_t k = 0; k < row->n; k++)
@@ -155,8 +160,8 @@ als_orthogonal_equations(const AlsSystem *system, const Row *row,
 }
 
 int
-als_solve_row_orthogonal(const AlsSystem *system, const Row *row,
-						 const Workspace *workspace)
+als_orthogonal_solve(const AlsSystem *system, const Row *row,
+					 const Workspace *workspace)
 {
 	int			info = als_orthogonal_equations(system, row, workspace);
 

@@ -5,46 +5,23 @@
 #include <string.h>
 
 #include "als_core.h"
+#include "whiten.h"
 
-/* Rows handed to BLAS at a time: a fixed number, for the same bits always */
-#define BATCH 64
-
-/* Implicit: out = L^-1 f, so that G + lambda I becomes the identity. */
+/* Implicit: out := f^ of all rows */
 static void
-whiten(const AlsSystem *system, size_t nrows, float *out)
+prepare_implicit(const AlsSystem *system, size_t nrows, const float *rows,
+				 float *out)
 {
-	int			stride = als_stride(system->rank);
-	const float one = 1;
+	size_t		stride = (size_t) als_stride(system->rank);
 
-	for (size_t first = 0; first < nrows; first += BATCH)
+	for (size_t first = 0; first < nrows; first += ALS_WHITEN_ROWS)
 	{
-		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
+		size_t		count = nrows - first < ALS_WHITEN_ROWS ? nrows - first :
+		ALS_WHITEN_ROWS;
 
 		als_poll(system->poll);
-		system->blas->strsm("L", "L", "N", "N", &system->rank, &count, &one,
-							system->base_factor, &stride,
-							out + first * (size_t) stride, &stride,
-							1, 1, 1, 1);
-	}
-}
-
-/* Implicit, diagonalized: out = Q' f, so that the Gram matrix is diagonal. */
-static void
-rotate(const AlsSystem *system, size_t nrows, const float *rows, float *out)
-{
-	int			stride = als_stride(system->rank);
-	const float one = 1;
-	const float zero = 0;
-
-	for (size_t first = 0; first < nrows; first += BATCH)
-	{
-		int			count = (int) (nrows - first < BATCH ? nrows - first : BATCH);
-
-		als_poll(system->poll);
-		system->blas->sgemm("T", "N", &system->rank, &count, &system->rank,
-							&one, system->base_factor, &stride,
-							rows + first * (size_t) stride, &stride, &zero,
-							out + first * (size_t) stride, &stride, 1, 1);
+		als_whiten_fixed(system, (int) count, rows + first * stride,
+						 out + first * stride);
 	}
 }
 
@@ -54,17 +31,14 @@ als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 
-	memcpy(out, rows, nrows * stride * sizeof(float));
-	if (system->exact && system->feedback == ALS_IMPLICIT)
-		return;
-	if (system->feedback == ALS_IMPLICIT)
+	if (system->feedback == ALS_IMPLICIT && !system->exact)
 	{
-		if (als_diagonalizes(system))
-			rotate(system, nrows, rows, out);
-		else
-			whiten(system, nrows, out);
+		prepare_implicit(system, nrows, rows, out);
 		return;
 	}
+	memcpy(out, rows, nrows * stride * sizeof(float));
+	if (system->feedback == ALS_IMPLICIT)
+		return;
 	for (size_t r = 0; r < nrows; r++)
 	{
 		float	   *last = out + r * stride + (size_t) system->rank - 1;

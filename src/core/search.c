@@ -31,7 +31,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "kernels.h"
+#include "als_core.h"
 
 /* Bounds of bytes and of their length, for x and for the rows: see above */
 #define QUERY_BYTE 64

@@ -21,14 +21,17 @@
  * D, B = D + lambda s I is diagonal for every row, and each row is whitened on
  * its own by B^-1/2: x^ = B^1/2 x, A^ = I + B^-1/2 (sum w f f') B^-1/2.
  */
+#include "solve_cg.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "solve.h"
+#include "regularization.h"
+#include "vectors.h"
 
 /* Residuals are small enough when |r|^2 has fallen to this share */
-#define NEGLIGIBLE 1e-16f
+#define NEGLIGIBLE_RESIDUAL 1e-16f
 
 /* Eigenvalues of A beside shift that leave four bits of the residual */
 #define MOST_STIFF (0x1p-3f / FLT_EPSILON)
@@ -43,8 +46,8 @@
 static void
 combine(int stride, float a, const float *x, float b, float *y)
 {
-	const Block *from = (const Block *) x;
-	Block	   *to = (Block *) y;
+	const Floats16 *from = (const Floats16 *) x;
+	Floats16   *to = (Floats16 *) y;
 
 	for (int i = 0; i < stride / 16; i++)
 		to[i] = a * from[i] + b * to[i];
@@ -77,9 +80,9 @@ magnitude(int stride, const float *x)
 static void
 multiply(int stride, const float *a, const float *x, float *y)
 {
-	const Block *factor = (const Block *) a;
-	const Block *from = (const Block *) x;
-	Block	   *to = (Block *) y;
+	const Floats16 *factor = (const Floats16 *) a;
+	const Floats16 *from = (const Floats16 *) x;
+	Floats16   *to = (Floats16 *) y;
 
 	for (int i = 0; i < stride / 16; i++)
 		to[i] = factor[i] * from[i];
@@ -144,8 +147,8 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		  int scaled, const float *p)
 {
 	int			stride = als_stride(system->rank);
-	const Block *weight = (const Block *) workspace->weight;
-	const Block *dots = (const Block *) workspace->dots;
+	const Floats16 *weight = (const Floats16 *) workspace->weight;
+	const Floats16 *dots = (const Floats16 *) workspace->dots;
 	float		sum = 0;
 
 	if (scaled)
@@ -156,7 +159,7 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
 		size_t		n = row->n;
-		Block		partial = {0};
+		Floats16	partial = {0};
 
 		if (row->n > workspace->chunk)
 			n = als_load_chunk(system, row, first, workspace);
@@ -245,7 +248,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 
 	memcpy(p, r, (size_t) stride * sizeof(float));
 	rr = kernels->dot(stride, r, r);
-	enough = rr * NEGLIGIBLE;
+	enough = rr * NEGLIGIBLE_RESIDUAL;
 	for (int step = 0; step < system->cg_steps && rr > enough; step++)
 	{
 		/* the last step, if |r|^2 falls again as it did before */
@@ -297,21 +300,19 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	return ALS_OK;
 }
 
-int
+Trust
 als_solve_row_cg(const AlsSystem *system, const Row *row,
-				 const Workspace *workspace, float *x, double *objective,
-				 Trust *trust)
+				 const Workspace *workspace, float *x, double *objective)
 {
 	int			stride = als_stride(system->rank);
-	double		lambda = (double) system->regularization *
-	als_regularization_scale(system, row->n);
+	double		lambda = als_row_shift(system, row->n);
+	Trust		trust = TRUST_NOTHING;
 	int			result;
 
-	*trust = TRUST_ALL;
 	if (!als_diagonalizes(system))
 		result = descend(system, row, workspace,
 						 system->feedback == ALS_IMPLICIT ? 1 : (float) lambda,
-						 0, x, objective, trust);
+						 0, x, objective, &trust);
 	else
 	{
 		for (int i = 0; i < stride; i++)
@@ -321,7 +322,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 			workspace->scale[i] = 1 / root;
 			x[i] *= root;
 		}
-		result = descend(system, row, workspace, 1, 1, x, objective, trust);
+		result = descend(system, row, workspace, 1, 1, x, objective, &trust);
 		multiply(stride, workspace->scale, x, x);
 	}
 
@@ -330,7 +331,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 	{
 		for (int i = 0; i < system->rank; i++)
 			x[i] = NAN;
-		*trust = TRUST_NOTHING;
+		trust = TRUST_NOTHING;
 	}
-	return ALS_OK;
+	return trust;
 }

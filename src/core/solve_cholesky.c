@@ -3,11 +3,16 @@
  *	  The exact solution for one row, by Cholesky factorization: in single
  *	  precision, or in double where that does not do.
  */
+#include "solve_cholesky.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "solve.h"
+#include "exact_equations.h"
+#include "normal_equations.h"
+#include "regularization.h"
+#include "solve_exact.h"
 
 /* By how much a row's objective may be above the minimum, against itself */
 #define ABOVE_MINIMUM 0x1p-10
@@ -60,7 +65,7 @@ refine(const AlsSystem *system, const Row *row, const Workspace *workspace,
  * rounding has left too little.
  */
 static int
-solve_single(const AlsSystem *system, const Row *row,
+factorize_and_solve(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, float *x, double *trace)
 {
 	int			stride = als_stride(system->rank);
@@ -104,7 +109,7 @@ is_minimum(const AlsSystem *system, const Row *row, double trace,
 		   const float *x, double objective)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_exact_shift(system, row);
+	double		shift = als_row_shift(system, row->n);
 	double		residual = (double) FLT_EPSILON / 2 * trace;
 
 	if (system->feedback == ALS_IMPLICIT)
@@ -127,7 +132,7 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 	double		trace;
 
 	if (system->exact ||
-		solve_single(system, row, workspace, x, &trace) != ALS_OK)
+		factorize_and_solve(system, row, workspace, x, &trace) != ALS_OK)
 		return als_solve_row_exact(system, row, workspace, x, objective);
 	*objective = als_objective_at(system, row, workspace, x);
 	if (!is_minimum(system, row, trace, x, *objective))

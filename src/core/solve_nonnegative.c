@@ -24,11 +24,15 @@
  * Least Squares Problems (1974), chapter 23.  Every step lowers the objective, so
  * that it ends; each takes a triangle of its own (orthogonal.c).
  */
+#include "solve_nonnegative.h"
+
 #include <float.h>
 #include <string.h>
 
-#include "factor.h"
-#include "solve.h"
+#include "exact_equations.h"
+#include "factorize.h"
+#include "normal_equations.h"
+#include "orthogonal.h"
 
 /* Exchanges of all columns that do not help before one is exchanged alone */
 #define PATIENCE 3
@@ -64,7 +68,6 @@ solve_passive(const AlsSystem *system, const Row *row,
 	int		   *passive = workspace->passive;
 	double	   *factor = workspace->factor;
 	double	   *x = workspace->passive_solution;
-	const int	one = 1;
 	int			n = 0;
 	int			info;
 
@@ -82,7 +85,7 @@ solve_passive(const AlsSystem *system, const Row *row,
 			factor[j * stride + i] = element(workspace, rank, passive[i],
 											 passive[j]);
 	}
-	info = als_factor(system->blas, system->poll, n, factor, stride);
+	info = als_factorize(system->blas, system->poll, n, factor, stride);
 	if (info != 0)
 		return passive[info - 1] + 1;
 	for (int j = 0; j < n; j++)
@@ -93,7 +96,7 @@ solve_passive(const AlsSystem *system, const Row *row,
 			  element(workspace, rank, passive[j], passive[j])))
 			return passive[j] + 1;
 	}
-	system->blas->dpotrs("L", &n, &one, factor, &stride, x, &stride, &info, 1);
+	als_factorized_solve(system->blas, n, factor, stride, x);
 	for (int j = 0; j < n; j++)
 		workspace->solution[passive[j]] = x[j];
 	return precision->exact ?
@@ -197,7 +200,7 @@ exchange(const AlsSystem *system, const Row *row, const Workspace *workspace,
 
 /* Solves by normal equations in single precision; *trace of A. */
 static int
-solve_single(const AlsSystem *system, const Row *row,
+exchange_in_single(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, int bounded, const float *x,
 			 double *trace)
 {
@@ -223,7 +226,7 @@ solve_single(const AlsSystem *system, const Row *row,
 
 /* The same in double */
 static int
-solve_double(const AlsSystem *system, const Row *row,
+exchange_in_double(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, int bounded, const float *x)
 {
 	Precision	precision = {
@@ -300,7 +303,7 @@ steepest(const Workspace *workspace, int bounded, const int *barred)
 
 /* Solves without normal equations, beginning with x. */
 static int
-solve_orthogonal(const AlsSystem *system, const Row *row,
+add_one_by_one(const AlsSystem *system, const Row *row,
 				 const Workspace *workspace, int bounded, const float *x)
 {
 	int			rank = system->rank;
@@ -347,12 +350,12 @@ als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 	int			bounded = system->rank - (system->feedback == ALS_EXPLICIT);
 	double		trace;
 	int			single = !system->exact &&
-	solve_single(system, row, workspace, bounded, x, &trace) == ALS_OK;
+	exchange_in_single(system, row, workspace, bounded, x, &trace) == ALS_OK;
 	int			info = single ? ALS_OK :
-	solve_double(system, row, workspace, bounded, x);
+	exchange_in_double(system, row, workspace, bounded, x);
 
 	if (info > 0 || info == ALS_NOT_OPTIMAL)
-		info = solve_orthogonal(system, row, workspace, bounded, x);
+		info = add_one_by_one(system, row, workspace, bounded, x);
 	if (info != ALS_OK)
 		return info;
 	for (int i = 0; i < system->rank; i++)

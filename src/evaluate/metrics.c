@@ -3,7 +3,7 @@
  *	  How good factors are on a test set, by the leader and its workers.
  *
  * A batch of users is scored against a block of items at a time, which stays
- * in the cache meanwhile.  Scores are not kept: see core/ranking.c.
+ * in the cache meanwhile.  Scores are not kept: see core/rank_metrics.c.
  */
 #include "compat.h"
 

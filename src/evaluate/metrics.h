@@ -12,7 +12,7 @@
 
 #include "common/arena.h"
 #include "core/als_core.h"
-#include "core/als_ranking.h"
+#include "core/als_rank_metrics.h"
 #include "port/atomics.h"
 #include "ratings/ratings.h"
 

@@ -135,7 +135,7 @@ score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 		if (scored.score < user->least ||
 			(user->seen != NULL && user->seen[item / 64] >> item % 64 & 1))
 			continue;
-		als_best_add(user->best, &user->size, job->k, scored);
+		als_heap_add(user->best, &user->size, job->k, scored);
 		if (user->size == job->k)
 		{
 			user->least = user->best[0].score;
@@ -209,7 +209,7 @@ serve_batch(TopKProcess *me, uint32 first, uint32 last)
 	{
 		BatchUser  *user = &me->users[u - first];
 
-		als_best_sort(user->best, user->size, poll_interrupts);
+		als_heap_sort(user->best, user->size, poll_interrupts);
 		sizes[u - job->first] = user->size;
 	}
 }

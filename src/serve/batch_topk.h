@@ -11,7 +11,7 @@
 
 #include "common/arena.h"
 #include "core/als_core.h"
-#include "core/als_ranking.h"
+#include "core/als_heap.h"
 #include "port/atomics.h"
 
 /* What processes share, at the start of the arena; offsets count from here */

@@ -12,7 +12,7 @@ main(void)
 	test_initial();
 	test_gram();
 	test_prepare();
-	test_factor();
+	test_factorize();
 	test_solve();
 	test_loss();
 	test_cg();
@@ -20,7 +20,7 @@ main(void)
 	test_failures();
 	test_weights();
 	test_search();
-	test_ranking();
+	test_rank_metrics();
 	test_influence();
 	test_fuzz();
 	return finish();

@@ -9,7 +9,7 @@ extern void test_kernels(void);
 extern void test_initial(void);
 extern void test_gram(void);
 extern void test_prepare(void);
-extern void test_factor(void);
+extern void test_factorize(void);
 extern void test_solve(void);
 extern void test_loss(void);
 extern void test_cg(void);
@@ -17,7 +17,7 @@ extern void test_nonnegative(void);
 extern void test_failures(void);
 extern void test_weights(void);
 extern void test_search(void);
-extern void test_ranking(void);
+extern void test_rank_metrics(void);
 extern void test_influence(void);
 extern void test_fuzz(void);
 

@@ -1,9 +1,9 @@
 /*
- * test_factor.c
+ * test_factorize.c
  *	  Matrices factored in steps, and how often long work asks whether to go on.
  */
-#include "als_ranking.h"
-#include "factor.h"
+#include "als_heap.h"
+#include "factorize.h"
 #include "problem.h"
 #include "tap.h"
 #include "tests.h"
@@ -64,7 +64,7 @@ test_cholesky(Random *random, int rank)
 	int			result;
 
 	memcpy(l, a, n * n * sizeof(double));
-	result = als_factor(&als_blas, poll, rank, l, rank);
+	result = als_factorize(&als_blas, poll, rank, l, rank);
 	for (size_t j = 0; j < n; j++)
 		for (size_t i = j; i < n; i++)
 		{
@@ -82,7 +82,7 @@ test_cholesky(Random *random, int rank)
 	/* a pivot in any step */
 	for (size_t i = 0; i < n; i++)
 		a[(n - 1) * n + i] = a[i * n + n - 1] = 0;
-	ok(als_factor(&als_blas, NULL, rank, a, rank) == rank,
+	ok(als_factorize(&als_blas, NULL, rank, a, rank) == rank,
 	   "the last of %d pivots is zero", rank);
 	free(a);
 	free(l);
@@ -242,7 +242,7 @@ test_polls(Random *random)
 		items[i].score = (float) random_normal(random);
 		items[i].order = i;
 	}
-	als_best_sort(items, 1000000, poll);
+	als_heap_sort(items, 1000000, poll);
 	check_polls("sorting the best", 20e6);
 	free(rows);
 	free(gram);
@@ -255,7 +255,7 @@ test_polls(Random *random)
 }
 
 void
-test_factor(void)
+test_factorize(void)
 {
 	const int	ranks[] = {1, 2, 31, 64, 65, 127, 128, 129, 300};
 	Random		random = {11};

@@ -1,27 +1,29 @@
 /*
- * factor.c
+ * factorize.c
  *	  Matrices factored in double, in steps that can be polled between.
  *
- * LAPACK's own routines take up to a second with the most factors, and nothing
- * gets out of them.  So the outer loops are here, over the same blocks that
- * LAPACK would go by.
+ * LAPACK's own routines take up to a second with ALS_MAX_FACTORS, and cannot be
+ * interrupted.  So the outer loops are here, over blocks of LAPACK's size.
  */
-#include <string.h>
+#include "factorize.h"
 
-#include "factor.h"
+#include <float.h>
+#include <string.h>
 
 /* Columns of a step of the Cholesky factorization */
 #define CHOLESKY_BLOCK 128
 
-/* Columns that are made tridiagonal in a step, and turned back in a step */
-#define PANEL 32
-#define TURNED 64
+/* Columns that are made tridiagonal in a step */
+#define TRIDIAGONAL_PANEL 32
+
+/* Eigenvectors that the reflectors are applied to in a step */
+#define REFLECTED 64
 
 /* What dormtr wants: see LAPACK's dormqr */
-#define DORMTR_WORK (65 * 64 + TURNED * 64)
+#define DORMTR_WORK (65 * 64 + REFLECTED * 64)
 
 int
-als_factor(const AlsBlas *blas, AlsPoll poll, int n, double *a, int stride)
+als_factorize(const AlsBlas *blas, AlsPoll poll, int n, double *a, int stride)
 {
 	const double one = 1;
 	const double minus = -1;
@@ -49,11 +51,43 @@ als_factor(const AlsBlas *blas, AlsPoll poll, int n, double *a, int stride)
 	return 0;
 }
 
+int
+als_factorize_certain(const AlsBlas *blas, AlsPoll poll, int n, double *a,
+					  int stride)
+{
+	size_t		d = (size_t) stride;
+	int			info = als_factorize(blas, poll, n, a, stride);
+
+	if (info != 0)
+		return info;
+	for (size_t j = 0; j < (size_t) n; j++)
+	{
+		double		pivot = a[j * d + j];
+		double		diagonal = 0;	/* of L L' */
+
+		for (size_t k = 0; k <= j; k++)
+			diagonal += a[k * d + j] * a[k * d + j];
+		if (!(pivot * pivot > 4 * DBL_EPSILON * (double) n * diagonal))
+			return (int) j + 1;
+	}
+	return 0;
+}
+
+void
+als_factorized_solve(const AlsBlas *blas, int n, const double *a, int stride,
+					 double *x)
+{
+	const int	one = 1;
+	int			info;
+
+	blas->dpotrs("L", &n, &one, a, &stride, x, &stride, &info, 1);
+}
+
 size_t
 als_diagonalize_workspace(int n)
 {
 	size_t		size = (size_t) n;
-	size_t		panel = size * PANEL;
+	size_t		panel = size * TRIDIAGONAL_PANEL;
 	size_t		tridiagonal = 18 * size;
 	size_t		work = panel > tridiagonal ? panel : tridiagonal;
 
@@ -74,26 +108,26 @@ make_tridiagonal(const AlsBlas *blas, AlsPoll poll, int n, double *a,
 	size_t		stride = (size_t) n;
 	const double one = 1;
 	const double minus = -1;
-	const int	panel = PANEL;
-	const int	nwork = PANEL * n;
+	const int	panel = TRIDIAGONAL_PANEL;
+	const int	nwork = TRIDIAGONAL_PANEL * n;
 	int			i = 0;
 	int			left;
 	int			info;
 
-	for (; n - i > 2 * PANEL; i += PANEL)
+	for (; n - i > 2 * TRIDIAGONAL_PANEL; i += TRIDIAGONAL_PANEL)
 	{
 		double	   *corner = a + (size_t) i * stride + i;
-		int			below = n - i - PANEL;
+		int			below = n - i - TRIDIAGONAL_PANEL;
 
 		als_poll(poll);
 		left = n - i;
 		blas->dlatrd("L", &left, &panel, corner, &n, beside + i, scales + i,
 					 work, &n, 1);
 		als_poll(poll);
-		blas->dsyr2k("L", "N", &below, &panel, &minus, corner + PANEL, &n,
-					 work + PANEL, &n, &one,
-					 corner + PANEL * stride + PANEL, &n, 1, 1);
-		for (size_t j = 0; j < PANEL; j++)
+		blas->dsyr2k("L", "N", &below, &panel, &minus, corner + panel, &n,
+					 work + panel, &n, &one,
+					 corner + TRIDIAGONAL_PANEL * stride + panel, &n, 1, 1);
+		for (size_t j = 0; j < TRIDIAGONAL_PANEL; j++)
 		{
 			corner[j * stride + j + 1] = beside[(size_t) i + j];
 			diagonal[(size_t) i + j] = corner[j * stride + j];
@@ -152,9 +186,9 @@ als_diagonalize(const AlsBlas *blas, AlsPoll poll, int n, double *a,
 								   copy, work, integers);
 	if (info != 0)
 		return info;
-	for (int j = 0; j < n; j += TURNED)
+	for (int j = 0; j < n; j += REFLECTED)
 	{
-		int			count = n - j < TURNED ? n - j : TURNED;
+		int			count = n - j < REFLECTED ? n - j : REFLECTED;
 
 		als_poll(poll);
 		blas->dormtr("L", "L", "N", &n, &count, a, &n, scales,

@@ -1,14 +1,11 @@
 /*
- * ranking.c
+ * rank_metrics.c
  *	  How good a user's ranking of items is.
  */
+#include "als_rank_metrics.h"
+
 #include <math.h>
 #include <string.h>
-
-#include "als_ranking.h"
-
-/* Numbers that adding to a heap reads, at most */
-#define ADD_WORK 32
 
 /* Turns items that are best first into worst first. */
 static void
@@ -32,14 +29,14 @@ als_ranking_begin(AlsRanking *ranking, AlsPoll poll)
 	ranking->nbest = 0;
 	ranking->ties = 0;
 	memset(ranking->beating, 0, ((size_t) n + 1) * sizeof(uint32_t));
-	als_best_sort(ranking->relevant, n, poll);
+	als_heap_sort(ranking->relevant, n, poll);
 	reverse(ranking->relevant, n);
 	for (uint32_t i = 0; i < n; i++)
 	{
 		ranking->scores[i] = ranking->relevant[i].score;
-		als_best_add(ranking->best, &ranking->nbest, ranking->capacity,
+		als_heap_add(ranking->best, &ranking->nbest, ranking->capacity,
 					 ranking->relevant[i]);
-		als_work(&work, ADD_WORK);
+		als_work(&work, ALS_HEAP_WORK);
 	}
 	/* saves asking whether an item beats all before asking for a tie */
 	ranking->scores[n] = INFINITY;
@@ -116,7 +113,7 @@ als_ranking_add(AlsRanking *ranking, uint32_t n, const float *scores,
 			ranking->beating[first]++;
 		if (ranking->nbest < ranking->capacity ||
 			item.score >= ranking->best[0].score)
-			als_best_add(ranking->best, &ranking->nbest, ranking->capacity,
+			als_heap_add(ranking->best, &ranking->nbest, ranking->capacity,
 						 item);
 	}
 }

@@ -1,13 +1,15 @@
 /*
- * equations.c
- *	  The normal equations of one row written out, for solvers that need them,
- *	  and the objective at their solution.
+ * normal_equations.c
+ *	  The normal equations of one row in single precision, and the objective at
+ *	  their solution.
  */
+#include "normal_equations.h"
+
 #include <float.h>
 #include <math.h>
 #include <string.h>
 
-#include "solve.h"
+#include "regularization.h"
 
 /* y += x over count floats */
 static void
@@ -17,23 +19,15 @@ add(size_t count, const float *x, float *y)
 		y[i] += x[i];
 }
 
-/* lambda s of a row; implicit: beyond what base has of it already */
+/* lambda s of a row; implicit: beyond that which is part of base */
 static double
-regularization(const AlsSystem *system, const Row *row)
+shift_beyond_base(const AlsSystem *system, const Row *row)
 {
 	double		scale = als_regularization_scale(system, row->n);
 
 	if (system->feedback == ALS_IMPLICIT)
 		scale -= als_regularization_scale(system, 0);
 	return (double) system->regularization * scale;
-}
-
-/* Singular whatever rounding makes of it: fewer ratings than factors */
-int
-als_lacks_ratings(const AlsSystem *system, const Row *row)
-{
-	return system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
-		row->n < (size_t) system->rank;
 }
 
 /*
@@ -46,7 +40,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	size_t		square = stride * stride;
-	float		shift = (float) regularization(system, row);
+	float		shift = (float) shift_beyond_base(system, row);
 	float	   *a = workspace->a;
 	float	   *b = workspace->r;
 
@@ -91,7 +85,7 @@ static double
 base_norm(const AlsSystem *system, const Row *row, const float *x)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		sum = regularization(system, row) *
+	double		sum = shift_beyond_base(system, row) *
 	als_squared_norm(system->rank, x);
 
 	if (system->feedback == ALS_EXPLICIT)

@@ -1,8 +1,8 @@
 /*
- * test_ranking.c
+ * test_rank_metrics.c
  *	  Measures of rankings are those of the rankings sorted out in full.
  */
-#include "als_ranking.h"
+#include "als_rank_metrics.h"
 #include "problem.h"
 #include "tap.h"
 #include "tests.h"
@@ -162,7 +162,7 @@ check_ranking(uint32_t k, double values, double relevant_share,
 }
 
 void
-test_ranking(void)
+test_rank_metrics(void)
 {
 	static const uint32_t ks[] = {1, 2, 10, ITEMS - 1, ITEMS, 3 * ITEMS};
 	static const double values[] = {1, 3, 40, 1e6};

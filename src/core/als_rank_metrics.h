@@ -1,7 +1,6 @@
 /*
- * als_ranking.h
- *	  The best items for a user, and how good his ranking of items is: public
- *	  interface.
+ * als_rank_metrics.h
+ *	  How good a user's ranking of items is: public interface.
  *
  * A ranking is not sorted: the relevant items are, and every other item only
  * counts how many of them it beats.  That gives all ranks.
@@ -9,29 +8,14 @@
  *	  begin		with the relevant items of the test set, one or more
  *	  add		all others that may be recommended, in any order and pieces
  *	  finish	gives the measures
- *
- * Higher scores come first, equal scores by their place in the order of ids.
  */
-#ifndef ALS_RANKING_H
-#define ALS_RANKING_H
+#ifndef ALS_RANK_METRICS_H
+#define ALS_RANK_METRICS_H
 
 #include <stdint.h>
 
+#include "als_heap.h"
 #include "als_poll.h"
-
-typedef struct AlsRankedItem
-{
-	float		score;
-	uint32_t	order;			/* of its id among all items' */
-} AlsRankedItem;
-
-/*
- * Keeps an item in a heap of size items if it is among the capacity best so
- * far, at whose top is the worst.  Sorting, best first, ends the collection.
- */
-extern void als_best_add(AlsRankedItem *heap, uint32_t *size,
-						 uint32_t capacity, AlsRankedItem item);
-extern void als_best_sort(AlsRankedItem *items, uint32_t size, AlsPoll poll);
 
 /* One user's ranking; the caller sets the first part and owns all arrays. */
 typedef struct AlsRanking
@@ -71,4 +55,4 @@ extern void als_ranking_add(AlsRanking *ranking, uint32_t n,
 extern void als_ranking_finish(const AlsRanking *ranking,
 							   AlsMeasures *measures, AlsPoll poll);
 
-#endif							/* ALS_RANKING_H */
+#endif							/* ALS_RANK_METRICS_H */

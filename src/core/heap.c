@@ -1,11 +1,8 @@
 /*
- * best.c
- *	  The best of many scored items, in a heap whose top is the worst.
+ * heap.c
+ *	  The best of many scored items, in a bounded heap.
  */
-#include "als_ranking.h"
-
-/* Numbers that an item reads on its way through a heap, at most */
-#define SINK_WORK 32
+#include "als_heap.h"
 
 /* Does a come before b? */
 static inline int
@@ -14,9 +11,10 @@ is_better(AlsRankedItem a, AlsRankedItem b)
 	return a.score > b.score || (a.score == b.score && a.order < b.order);
 }
 
-/* Puts an item at a place of a heap and lets it sink. */
+/* Puts an item at a place of a heap or below, where none below is worse. */
 static void
-sink(AlsRankedItem *heap, uint32_t size, uint32_t place, AlsRankedItem item)
+sift_down(AlsRankedItem *heap, uint32_t size, uint32_t place,
+		  AlsRankedItem item)
 {
 	for (;;)
 	{
@@ -34,9 +32,9 @@ sink(AlsRankedItem *heap, uint32_t size, uint32_t place, AlsRankedItem item)
 	heap[place] = item;
 }
 
-/* Adds an item to a heap that has room. */
+/* Puts an item at a place of a heap or above, where none above is better. */
 static void
-rise(AlsRankedItem *heap, uint32_t place, AlsRankedItem item)
+sift_up(AlsRankedItem *heap, uint32_t place, AlsRankedItem item)
 {
 	while (place > 0 && is_better(heap[(place - 1) / 2], item))
 	{
@@ -47,32 +45,32 @@ rise(AlsRankedItem *heap, uint32_t place, AlsRankedItem item)
 }
 
 void
-als_best_add(AlsRankedItem *heap, uint32_t *size, uint32_t capacity,
+als_heap_add(AlsRankedItem *heap, uint32_t *size, uint32_t capacity,
 			 AlsRankedItem item)
 {
 	if (*size < capacity)
-		rise(heap, (*size)++, item);
+		sift_up(heap, (*size)++, item);
 	else if (capacity > 0 && is_better(item, heap[0]))
-		sink(heap, capacity, 0, item);
+		sift_down(heap, capacity, 0, item);
 }
 
 void
-als_best_sort(AlsRankedItem *items, uint32_t size, AlsPoll poll)
+als_heap_sort(AlsRankedItem *items, uint32_t size, AlsPoll poll)
 {
 	AlsWork		work = {poll, 0};
 
-	/* the heap's top is the worst: taken away in turn, to the end */
+	/* makes a heap, then moves its worst item to the end again and again */
 	for (uint32_t i = size / 2; i > 0; i--)
 	{
-		sink(items, size, i - 1, items[i - 1]);
-		als_work(&work, SINK_WORK);
+		sift_down(items, size, i - 1, items[i - 1]);
+		als_work(&work, ALS_HEAP_WORK);
 	}
 	for (uint32_t end = size; end > 1; end--)
 	{
 		AlsRankedItem worst = items[0];
 
-		sink(items, end - 1, 0, items[end - 1]);
+		sift_down(items, end - 1, 0, items[end - 1]);
 		items[end - 1] = worst;
-		als_work(&work, SINK_WORK);
+		als_work(&work, ALS_HEAP_WORK);
 	}
 }

@@ -1,5 +1,5 @@
 /*
- * kernels.c
+ * kernels_dispatch.c
  *	  Which kernels this machine can run.
  */
 #include "kernels.h"

@@ -1,0 +1,16 @@
+/*
+ * regularization.h
+ *	  lambda s of a row, and what it multiplies.
+ */
+#ifndef ALS_REGULARIZATION_H
+#define ALS_REGULARIZATION_H
+
+#include "als_core.h"
+
+/* lambda s of a row of n ratings */
+extern double als_row_shift(const AlsSystem *system, uint64_t n);
+
+/* |x|^2 */
+extern double als_squared_norm(int rank, const float *x);
+
+#endif							/* ALS_REGULARIZATION_H */
