@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const kernel_names[4] = {"reference", "generic", "avx2", "avx512"};
+
 /* xorshift64* of Vigna, not what the core uses */
 uint64_t
 random_bits(Random *random)

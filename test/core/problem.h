@@ -22,6 +22,17 @@ extern int	random_between(Random *random, int low, int high);
 extern void *allocate(size_t size);
 extern void *allocate_aligned(size_t size);
 
+/* The names of all kernels, of which a machine may lack some */
+extern const char *const kernel_names[4];
+
+/* How large a random problem is */
+typedef struct Size
+{
+	int			factors;
+	uint32_t	nrows[2];		/* users, items */
+	double		density;		/* share of the pairs that are rated */
+} Size;
+
 /* What a random problem looks like */
 typedef struct Shape
 {

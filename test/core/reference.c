@@ -232,6 +232,40 @@ reference_objective(const Problem *problem)
 	return sum;
 }
 
+/* Largest element of a row */
+static double
+largest(const Problem *problem, const float *row)
+{
+	double		size = 0;
+
+	for (int i = 0; i < problem->rank; i++)
+		size = fmax(size, fabs((double) row[i]));
+	return size;
+}
+
+double
+equations_worst_residual(const Problem *problem, AlsSide side,
+						 const float *start)
+{
+	Equations  *equations = make_equations(problem, side);
+	size_t		stride = (size_t) als_stride(problem->rank);
+	double		worst = 0;
+
+	for (uint32_t r = 0; r < problem->shape.nrows[side]; r++)
+	{
+		const float *x = problem->factors[side] + r * stride;
+		double		residual;
+
+		equations_of_row(equations, r);
+		residual = equations_residual(equations, x, start == NULL ? 0 :
+									  largest(problem, start + r * stride));
+		if (!(residual <= worst))
+			worst = residual;
+	}
+	free_equations(equations);
+	return worst;
+}
+
 double
 reference_scale(const Problem *problem, AlsSide side, uint32_t row)
 {

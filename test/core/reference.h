@@ -40,6 +40,13 @@ extern void equations_solve(Equations *equations, double *x);
 extern double equations_residual(const Equations *equations, const float *x,
 								 double start);
 
+/*
+ * The largest residual of the rows of a side, after it has been solved; start
+ * is its factors before, NULL if solutions did not begin there.
+ */
+extern double equations_worst_residual(const Problem *problem, AlsSide side,
+									   const float *start);
+
 /* What lambda is multiplied by for a row of a side. */
 extern double reference_scale(const Problem *problem, AlsSide side,
 							  uint32_t row);

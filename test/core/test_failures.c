@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 static const char *const solvers[] = {"cg", "cholesky", "nonnegative"};
 
 /* Without lambda, fewer rows than factors have a singular Gram matrix. */

@@ -46,45 +46,6 @@ copy_factors(const Problem *problem, AlsSide side)
 	return copy;
 }
 
-/* Largest element of a row */
-static double
-largest(const Problem *problem, const float *row)
-{
-	double		size = 0;
-
-	for (int i = 0; i < problem->rank; i++)
-		size = fmax(size, fabs((double) row[i]));
-	return size;
-}
-
-/*
- * Largest residual of the rows of a side, after it has been solved; start is
- * its factors before.
- */
-static double
-worst_residual(const Problem *problem, AlsSide side, const float *start)
-{
-	Equations  *equations = make_equations(problem, side);
-	size_t		stride = (size_t) als_stride(problem->rank);
-	double		worst = 0;
-
-	for (uint32_t r = 0; r < problem->shape.nrows[side]; r++)
-	{
-		double		residual;
-
-		equations_of_row(equations, r);
-		residual = equations_residual(equations,
-									  problem->factors[side] + r * stride,
-									  problem->shape.solver == ALS_CG ?
-									  largest(problem, start + r * stride) :
-									  0);
-		if (!(residual <= worst))
-			worst = residual;
-	}
-	free_equations(equations);
-	return worst;
-}
-
 void
 test_fuzz(void)
 {
@@ -108,7 +69,9 @@ test_fuzz(void)
 		problem->kernels = als_kernels(kernels[random_between(&random, 0, 2)]);
 		start = copy_factors(problem, side);
 		result = half_iteration(problem, side, &loss);
-		residual = worst_residual(problem, side, start);
+		residual = equations_worst_residual(problem, side,
+											shape.solver == ALS_CG ?
+											start : NULL);
 		worst[shape.solver] = fmax(worst[shape.solver], residual);
 		if (result != ALS_OK || !(residual < 2e-6))
 		{

@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 static const int ranks[] = {1, 3, 16, 17, 48, 64, 100, 128, 200, 1024};
 static const size_t counts[] = {0, 1, 2, 3, 4, 5, 7, 8, 13, 64, 101, 333};
 
@@ -506,21 +504,18 @@ test_kernels_of(const AlsKernels *kernels)
 void
 test_kernels(void)
 {
-	static const char *const names[] = {
-		"reference", "generic", "avx2", "avx512"
-	};
 	const AlsKernels *best = NULL;
 
-	for (size_t i = 0; i < LENGTH(names); i++)
+	for (size_t i = 0; i < LENGTH(kernel_names); i++)
 	{
-		const AlsKernels *kernels = als_kernels(names[i]);
+		const AlsKernels *kernels = als_kernels(kernel_names[i]);
 
 		if (kernels == NULL)
 		{
-			skip("not on this machine", "%s", names[i]);
+			skip("not on this machine", "%s", kernel_names[i]);
 			continue;
 		}
-		ok(strcmp(kernels->name, names[i]) == 0, "%s: is found", names[i]);
+		ok(strcmp(kernels->name, kernel_names[i]) == 0, "%s: is found", kernel_names[i]);
 		test_kernels_of(kernels);
 		best = kernels;
 	}

@@ -11,30 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
-/* Largest violation of the conditions among the rows of a side */
-static double
-violation(const Problem *problem, AlsSide side)
-{
-	Equations  *equations = make_equations(problem, side);
-	size_t		stride = (size_t) als_stride(problem->rank);
-	double		worst = 0;
-
-	for (uint32_t r = 0; r < problem->shape.nrows[side]; r++)
-	{
-		double		residual;
-
-		equations_of_row(equations, r);
-		residual = equations_residual(equations,
-									  problem->factors[side] + r * stride, 0);
-		if (!(residual <= worst))
-			worst = residual;
-	}
-	free_equations(equations);
-	return worst;
-}
-
 /* How many factors of a side are zero, of those that may not be negative */
 static size_t
 count_zeros(const Problem *problem, AlsSide side)
@@ -72,7 +48,7 @@ test_conditions(const Shape *shape, const char *kernels)
 				   shape->nrows[ALS_USERS] *
 				   (size_t) als_stride(problem->rank) * sizeof(float));
 		result = half_iteration(problem, side, &loss);
-		worst = fmax(worst, violation(problem, side));
+		worst = fmax(worst, equations_worst_residual(problem, side, NULL));
 	}
 	ok(result == ALS_OK && worst < 2e-6,
 	   "nonnegative: minima, %s, %s, rank %d, lambda %g, nu %g", kernels,
@@ -149,7 +125,7 @@ test_degenerate(void)
 		problem->entries[ALS_USERS][k].rating =
 			-fabsf(problem->entries[ALS_USERS][k].rating);
 	result = half_iteration(problem, ALS_USERS, &loss);
-	worst = violation(problem, ALS_USERS);
+	worst = equations_worst_residual(problem, ALS_USERS, NULL);
 	for (size_t c = 0; c < 24; c++)
 		zero &= problem->factors[ALS_USERS][7 * stride + c] == 0;
 	ok(result == ALS_OK && worst < 2e-6,
@@ -163,39 +139,29 @@ test_degenerate(void)
 void
 test_nonnegative(void)
 {
-	static const char *const kernels[] = {
-		"reference", "generic", "avx2", "avx512"
-	};
-
-	/* factors, users, items, density */
-	static const struct
-	{
-		int			factors;
-		uint32_t	nrows[2];
-		double		density;
-	}			shapes[] = {
+	static const Size sizes[] = {
 		{1, {50, 40}, 0.3},
 		{16, {150, 90}, 0.1},
 		{33, {80, 300}, 0.2},
 		{100, {70, 150}, 0.2},
 	};
 
-	for (size_t k = 0; k < LENGTH(kernels); k++)
-		for (size_t i = 0; i < LENGTH(shapes); i++)
+	for (size_t k = 0; k < LENGTH(kernel_names); k++)
+		for (size_t i = 0; i < LENGTH(sizes); i++)
 			for (int kind = 0; kind < 4; kind++)
 			{
 				Shape		shape = {
 					kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT, ALS_NONNEGATIVE,
-					shapes[i].factors,
-					{shapes[i].nrows[0], shapes[i].nrows[1]},
-					shapes[i].density, 3, 10, 0.02f, kind / 2 ? 0.5 : kind % 2, 5
+					sizes[i].factors,
+					{sizes[i].nrows[0], sizes[i].nrows[1]},
+					sizes[i].density, 3, 10, 0.02f, kind / 2 ? 0.5 : kind % 2, 5
 				};
 
-				if (als_kernels(kernels[k]) == NULL)
+				if (als_kernels(kernel_names[k]) == NULL)
 					skip("this machine lacks them",
-						 "nonnegative: minima, %s", kernels[k]);
+						 "nonnegative: minima, %s", kernel_names[k]);
 				else
-					test_conditions(&shape, kernels[k]);
+					test_conditions(&shape, kernel_names[k]);
 			}
 	test_unbounded();
 	test_degenerate();

@@ -300,24 +300,23 @@ check_search(const AlsKernels *kernels, Random *random)
 void
 test_search(void)
 {
-	static const char *const names[] = {"reference", "generic", "avx2", "avx512"};
 	static const int ranks[] = {1, 17, 64, 300};
 	static const double fades[] = {1, 0.5};
 	static const double magnitudes[] = {1, 1e-20, 1e19};
 	Random		random = {7};
 
-	for (size_t n = 0; n < sizeof(names) / sizeof(names[0]); n++)
+	for (size_t n = 0; n < LENGTH(kernel_names); n++)
 	{
-		const AlsKernels *kernels = als_kernels(names[n]);
+		const AlsKernels *kernels = als_kernels(kernel_names[n]);
 
 		if (kernels == NULL)
 		{
-			skip("this machine cannot run them", "%s: search", names[n]);
+			skip("this machine cannot run them", "%s: search", kernel_names[n]);
 			continue;
 		}
-		for (size_t r = 0; r < sizeof(ranks) / sizeof(ranks[0]); r++)
-			for (size_t f = 0; f < sizeof(fades) / sizeof(fades[0]); f++)
-				for (size_t m = 0; m < sizeof(magnitudes) / sizeof(magnitudes[0]); m++)
+		for (size_t r = 0; r < LENGTH(ranks); r++)
+			for (size_t f = 0; f < LENGTH(fades); f++)
+				for (size_t m = 0; m < LENGTH(magnitudes); m++)
 					check_found(kernels, ranks[r], fades[f], magnitudes[m],
 								&random);
 		for (int stride = 16; stride <= 1040; stride *= 2)

@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 /* Rows beyond this are not compared at large ranks: elimination takes long. */
 static uint32_t
 rows_to_compare(const Problem *problem, AlsSide side)
@@ -125,13 +123,7 @@ test_split(const Shape *shape)
 void
 test_solve(void)
 {
-	/* factors, users, items, density */
-	static const struct
-	{
-		int			factors;
-		uint32_t	nrows[2];
-		double		density;
-	}			shapes[] = {
+	static const Size sizes[] = {
 		{1, {50, 40}, 0.3},
 		{3, {70, 200}, 0.1},
 		{16, {150, 90}, 0.1},
@@ -145,15 +137,15 @@ test_solve(void)
 	};
 	Random		random = {4};
 
-	for (size_t i = 0; i < LENGTH(shapes); i++)
+	for (size_t i = 0; i < LENGTH(sizes); i++)
 		for (int kind = 0; kind < 4; kind++)
 		{
 			Shape		shape = {
 				kind % 2 ? ALS_EXPLICIT : ALS_IMPLICIT,
 				kind / 2 ? ALS_CHOLESKY : ALS_CG,
-				shapes[i].factors,
-				{shapes[i].nrows[0], shapes[i].nrows[1]},
-				shapes[i].density, 300, 2, 0.5f, 0, 5
+				sizes[i].factors,
+				{sizes[i].nrows[0], sizes[i].nrows[1]},
+				sizes[i].density, 300, 2, 0.5f, 0, 5
 			};
 
 			/* nothing is left to scale it: lambda n is */

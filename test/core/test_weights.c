@@ -11,8 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
-
 #ifdef __SIZEOF_FLOAT128__
 typedef __float128 Wide;
 #else
@@ -410,16 +408,13 @@ test_problem(const Shape *shape, double size, Kind kind, const char *kernels,
 void
 test_weights(void)
 {
-	static const char *const kernels[] = {
-		"reference", "generic", "avx2", "avx512"
-	};
 	static const double sizes[] = {
 		1e-30, 1e-15, 1e-6, 1, 1e4, 1e6, 1e8, 1e10, 1e12, 1e15, 1e18, 1e24,
 		1e30, 0
 	};
 	static const float lambdas[] = {1, 0.01f, 1e-6f};
 
-	for (size_t k = 0; k < LENGTH(kernels); k++)
+	for (size_t k = 0; k < LENGTH(kernel_names); k++)
 		for (int solver = 0; solver < 6; solver++)
 		{
 			Random		random = {2015};
@@ -427,10 +422,10 @@ test_weights(void)
 			AlsFeedback feedback = solver / 3 ? ALS_EXPLICIT : ALS_IMPLICIT;
 			const char *name = solver / 3 ? "explicit" : "implicit";
 
-			if (als_kernels(kernels[k]) == NULL)
+			if (als_kernels(kernel_names[k]) == NULL)
 			{
 				skip("this machine lacks them", "%s %s: weights of any size, %s",
-					 name, solvers[solver % 3], kernels[k]);
+					 name, solvers[solver % 3], kernel_names[k]);
 				continue;
 			}
 			for (size_t i = 0; i < LENGTH(sizes); i++)
@@ -449,11 +444,11 @@ test_weights(void)
 						if (feedback == ALS_EXPLICIT &&
 							(sizes[i] == 0 || sizes[i] > 1e20))
 							continue;
-						test_problem(&shape, sizes[i], kind, kernels[k],
+						test_problem(&shape, sizes[i], kind, kernel_names[k],
 									 &random, &worst);
 					}
 			ok(worst.failed == 0, "%s %s: weights of any size, %s", name,
-			   solvers[solver % 3], kernels[k]);
+			   solvers[solver % 3], kernel_names[k]);
 			note("loss wrong by %.2g, %.2g above the minimum, %d not solved",
 				 worst.loss, worst.above, worst.unsolved);
 		}

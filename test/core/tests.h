@@ -5,6 +5,9 @@
 #ifndef TESTS_H
 #define TESTS_H
 
+/* Elements of an array */
+#define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+
 extern void test_kernels(void);
 extern void test_initial(void);
 extern void test_gram(void);
