@@ -384,7 +384,7 @@ extern double als_penalty(const AlsSystem *system, const AlsRows *rows,
 						  const float *solved);
 
 /*
- * The normal equations of one row, turned to one row f of the other side: the
+ * The normal equations of one row, solved for one row f of the other side: the
  * score f.x is the sum of t_k z.f_k over the row's ratings, where z is the
  * solution of (B + sum_k w_k f_k f_k') z = f (Hu, Koren and Volinsky 2008,
  * section 5).  a[rank x rank]: in B's lower triangle, column-major, destroyed;

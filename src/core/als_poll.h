@@ -1,10 +1,10 @@
 /*
  * als_poll.h
- *	  Asking, in the middle of long work, whether to go on.
+ *	  Polling for a cancel in the middle of long work.
  *
- * Work is counted in what it is made of: numbers read, compared or added up, of
- * which a core does a million within 20 milliseconds even where each costs a
- * cache miss.  Who counts rows instead does not know how long they are.
+ * Work is counted in numbers read, compared or added up, of which a core does a
+ * million within 20 milliseconds even if each is a cache miss; not in rows,
+ * which may be of any length.
  */
 #ifndef ALS_POLL_H
 #define ALS_POLL_H
@@ -14,7 +14,7 @@
 /*
  * Called every few milliseconds of long work.  It may leave by longjmp, so
  * nothing may be held meanwhile that would have to be given back, and what is
- * being computed is lost.  NULL: nobody asks.
+ * being computed is lost.  NULL: no polling.
  */
 typedef void (*AlsPoll) (void);
 

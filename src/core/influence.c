@@ -1,6 +1,6 @@
 /*
  * influence.c
- *	  How much each of a row's ratings has to do with a score.
+ *	  What each of a row's ratings contributes to a score.
  */
 #include "als_core.h"
 #include "factorize.h"

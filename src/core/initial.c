@@ -1,6 +1,6 @@
 /*
  * initial.c
- *	  Where training starts.
+ *	  Starting factors.
  */
 #include <string.h>
 

@@ -5,8 +5,8 @@
  * Part of kernels_vector.h.  All matrices are column-major, of stride x stride
  * floats, of which the lower triangle counts.  Everything here is tiles of four
  * columns and one to three vectors of rows, summed up in registers.  A tile
- * that straddles the diagonal or the end also writes above and beyond it, and
- * nobody reads those.
+ * that straddles the diagonal or the end also writes above and beyond it, where
+ * nothing is read.
  */
 
 /*

@@ -125,8 +125,8 @@ als_objective_at(const AlsSystem *system, const Row *row,
 /*
  * Every f.x may be wrong by eps |f| |x|, which changes the objective by
  * 2 (w f.x - t) as much; with trace = trace of A >= sum w |f|^2, the sum of these
- * is at most 2 eps |x| sqrt(trace objective).  x'Bx, from which what the ratings
- * have of it is taken away again, is a sum of terms about as large as b_jj x_j^2.
+ * is at most 2 eps |x| sqrt(trace objective).  x'Bx, part of which the terms of
+ * the ratings cancel, is a sum of terms about as large as b_jj x_j^2.
  */
 int
 als_objective_is_sure(const AlsSystem *system, double trace, const float *x,

@@ -75,7 +75,7 @@ count_tied(AlsRanking *ranking, AlsRankedItem item, uint32_t first)
 			high = middle;
 	}
 	ranking->beating[low]++;
-	/* half of the ties are won, whatever the order of ids */
+	/* a tie counts one half, whatever the order of ids */
 	ranking->ties += (int64_t) first + end - 2 * (int64_t) low;
 }
 

@@ -20,12 +20,12 @@
  * hold most of the length.  Bytes of x are 64 at most, so that the sum of two
  * products, one of which instructions have unsigned, fits as well.
  *
- * A scale for each factor (the error then the sum of |x_d| max |y_d - s_d q_d|,
- * which knows no Cauchy and Schwarz) let pass 1.7 times as many rows.  The
- * principal directions of the rows, and the length of what they leave, are
- * bounds too, of 16 floats a row.  They are worse wherever factors do not
- * fade: of a million synthetic items with 128 factors, they let 31 % pass, of
- * which 45 % were long enough; the bytes let pass a few hundred items.
+ * Measured and rejected: a scale for each factor, whose error is bounded by the
+ * sum of |x_d| max |y_d - s_d q_d| only, let 1.7 times as many rows pass.  The
+ * projection of rows on 16 principal directions, with the length of the rest, is
+ * a bound too, but a worse one unless the spectrum falls fast: of a million
+ * synthetic items with 128 factors, 31 % passed, of which 45 % were long enough;
+ * of the bytes' bound, a few hundred items.
  */
 #include <float.h>
 #include <math.h>

@@ -1,20 +1,21 @@
 /*
  * solve_cg.c
- *	  Conjugate gradient for one row, from where the row stands.
+ *	  Conjugate gradient for one row, beginning with its present factors.
  *
  * The matrix is A = shift I + sum w f f', with shift = 1 in whitened
  * coordinates (implicit) or lambda s (explicit), so a product with it is one
- * pass over the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0)
- * follows for free: at the start from the inner products that the first
- * residual needs, and every step lowers it by step * |r|^2.  Nobody needs the
- * residual behind the last step, whose length takes p'Ap alone: half a pass.
+ * pass over the gathered rows.  The objective f(x) = x'Ax - 2 b'x + f(0) takes
+ * no pass of its own: it is known at the start from the inner products of the
+ * first residual, and every step lowers it by length * |r|^2.  The residual
+ * after the last step is not used, and the length of that step needs p'Ap only,
+ * which is half a pass.
  *
- * All that more steps could still win is r'A^-1 r, and A is no less than
- * shift I, so |r|^2 / shift bounds it.  A row is done early when that is
- * nothing beside what its steps have won: most rows are after two steps where
- * the ratings weigh as little as with alpha = 1, next to none with alpha = 40.
- * A share of |r|^2 at the start would not do: where few ratings weigh much,
- * that falls first and the error last.
+ * More steps can lower f by r'A^-1 r at most, and A is no less than shift I, so
+ * |r|^2 / shift bounds that.  A row ends early when this is a small share of
+ * what its steps have won: most rows after two steps where ratings weigh as
+ * little as with alpha = 1, next to none with alpha = 40.  A share of |r|^2 at
+ * the start is no such measure: where few ratings weigh much, |r|^2 falls first
+ * and the error last.
  *
  * Where implicit rows differ in lambda s, no whitening of the fixed rows suits
  * all of them.  Then these are turned such that the Gram matrix is a diagonal
@@ -183,8 +184,8 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
  * The objective is that at the start less what the steps have won, each of which
  * may be wrong by eps of it.  Besides, f.x may be wrong by eps |f| |x|, which
  * changes the objective by 2 (w f.x - t) as much: in all by no more than
- * 2 eps |x| sqrt(stiffness shift objective).  And shift |x|^2, from which what the
- * ratings have of it is taken away again, may be wrong by eps of it.
+ * 2 eps |x| sqrt(stiffness shift objective).  And shift |x|^2, part of which the
+ * terms of the ratings cancel, may be wrong by eps of it.
  *
  * The residual is wrong by eps stiffness shift |x|.  If that is not small beside
  * shift |x|, directions that no rating points to are lost in it.
@@ -218,7 +219,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	float		unit;
 	float		rr;
 	float		enough;
-	/* of what has been won, as which |r|^2 is small enough */
+	/* |r|^2 is small enough when it is this share of what has been won */
 	float		share = powf(SHARE_LEFT, (float) system->cg_steps) * shift;
 	float		won = 0;		/* by how much the steps have lowered f */
 	float		ratio = 1;		/* of |r|^2 after and before a step */

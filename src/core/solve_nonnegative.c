@@ -18,11 +18,11 @@
  * first, and in double if that does not do: a gradient within the precision of
  * A and b counts as zero.
  *
- * Very large weights, or next to no regularization, leave exchanges nothing to go
- * by.  Then columns become passive one by one, that with the steepest gradient
- * first, and stop being so when x would be negative: Lawson and Hanson, Solving
- * Least Squares Problems (1974), chapter 23.  Every step lowers the objective, so
- * that it ends; each takes a triangle of its own (orthogonal.c).
+ * With very large weights, or next to no regularization, rounding decides the
+ * signs in normal equations.  Then columns become passive one by one, that with
+ * the steepest gradient first, and stop being so when x would be negative: Lawson
+ * and Hanson, Solving Least Squares Problems (1974), chapter 23.  Every step lowers
+ * the objective, so that it ends; each takes a triangle of its own (orthogonal.c).
  */
 #include "solve_nonnegative.h"
 
@@ -34,10 +34,10 @@
 #include "normal_equations.h"
 #include "orthogonal.h"
 
-/* Exchanges of all columns that do not help before one is exchanged alone */
-#define PATIENCE 3
+/* Exchanges of all columns in a row that may leave as many with a wrong sign */
+#define MOST_FUTILE 3
 
-/* Exchanges after which it is hopeless: far more than are ever needed */
+/* Exchanges in all, against rounding: trainings need 2 or 3, and at most 8 */
 #define MOST_EXCHANGES(rank) (100 + 10 * (rank))
 
 /* What A and b are known to */
@@ -162,7 +162,7 @@ exchange(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		 const Precision *precision, int bounded, const float *x)
 {
 	int			fewest = bounded + 1;
-	int			patience = PATIENCE;
+	int			futile = 0;
 	int			positive = 0;
 
 	for (int i = 0; i < bounded; i++)
@@ -188,17 +188,17 @@ exchange(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		if (infeasible < fewest)
 		{
 			fewest = infeasible;
-			patience = PATIENCE;
+			futile = 0;
 		}
 		else
-			patience--;
-		for (int j = patience >= 0 ? 0 : last; j <= last; j++)
+			futile++;
+		for (int j = futile <= MOST_FUTILE ? 0 : last; j <= last; j++)
 			workspace->is_passive[j] ^= workspace->is_infeasible[j];
 	}
 	return ALS_NOT_OPTIMAL;
 }
 
-/* Solves by normal equations in single precision; *trace of A. */
+/* By normal equations in single precision; *trace := that of A */
 static int
 exchange_in_single(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, int bounded, const float *x,
@@ -224,7 +224,7 @@ exchange_in_single(const AlsSystem *system, const Row *row,
 	return exchange(system, row, workspace, &precision, bounded, x);
 }
 
-/* The same in double */
+/* By normal equations in double */
 static int
 exchange_in_double(const AlsSystem *system, const Row *row,
 			 const Workspace *workspace, int bounded, const float *x)
@@ -329,7 +329,7 @@ add_one_by_one(const AlsSystem *system, const Row *row,
 							   order_columns(workspace, rank),
 							   workspace->passive, epsilon);
 		length = step_towards(workspace, rank, bounded, feasible);
-		/* a column that leads nowhere has its gradient from rounding */
+		/* where a step has no length, the gradient was rounding */
 		if (length > 0)
 			memset(barred, 0, (size_t) rank * sizeof(int));
 		if (length < 1)
