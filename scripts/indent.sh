@@ -28,7 +28,7 @@ trap 'rm -r "$work"' EXIT
 		{
 			my $declaration = $1 =~ s/\{.*\}|__attribute__.*|\[.*\]//gsr;
 			print "$1\n" if $declaration =~ /\(\s*\*\s*(\w+)\s*\)/ ||
-				$declaration =~ /(\w+)\s*$/;
+				$declaration =~ /(\w+)\s*(?:\((?!\s*\*).*)?$/s;
 		}'
 	grep '[A-Z_0-9]' "$("$bindir/pg_config" --sharedir)/typedefs.list"
 } | sort -u >"$work/typedefs"

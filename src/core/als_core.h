@@ -131,7 +131,7 @@ typedef struct AlsKernels
 
 	/*
 	 * The pass over a row's ratings that conjugate gradient is made of:
-	 * dots[k] = rows[k].x, then sum += (target[k] - weight[k] dots[k]) rows[k]
+	 * dots[k] = rows[k].x, sum += (target[k] - weight[k] dots[k]) rows[k]
 	 */
 	void		(*residual) (int stride, size_t nrows, const float *rows,
 							 const float *weight, const float *target,
@@ -175,8 +175,8 @@ typedef struct AlsKernels
 	 * Sets bit i of found[q] for the rows i of a block of an index for which
 	 * the sum of (byte d of the query) (byte d of the row - 128) over stride
 	 * bytes is at least least[q], for n queries, no more than
-	 * ALS_INDEX_QUERIES.  The sums fit into 16 bits, though what leads to them
-	 * may not.
+	 * ALS_INDEX_QUERIES.  The sums fit into 16 bits, though what leads to
+	 * them may not.
 	 */
 	void		(*byte_search) (int stride, const uint32_t *quads, int n,
 								const AlsQuery *const *queries,

@@ -55,7 +55,7 @@ const float *
 als_exact_row(const AlsSystem *system, const AlsEntry *entry)
 {
 	const float *rows = system->feedback == ALS_IMPLICIT ? system->stored :
-	system->fixed;
+		system->fixed;
 
 	return rows + entry->column * (size_t) als_stride(system->rank);
 }
@@ -94,7 +94,7 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 	for (size_t first = 0; first < row->n; first += ALS_OUTER_ROWS)
 	{
 		size_t		count = row->n - first < ALS_OUTER_ROWS ?
-		row->n - first : ALS_OUTER_ROWS;
+			row->n - first : ALS_OUTER_ROWS;
 		const float *rows[ALS_OUTER_ROWS];
 		double		weight[ALS_OUTER_ROWS];
 

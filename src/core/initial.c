@@ -14,7 +14,7 @@ static float
 draw(uint64_t bits)
 {
 	int			sum = (int) (bits & 0xffff) + (int) (bits >> 16 & 0xffff) +
-	(int) (bits >> 32 & 0xffff) + (int) (bits >> 48);
+		(int) (bits >> 32 & 0xffff) + (int) (bits >> 48);
 
 	return (float) (sum - 2 * 0xffff) * (1.7320508f / 65536);
 }

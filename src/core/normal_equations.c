@@ -86,7 +86,7 @@ base_norm(const AlsSystem *system, const Row *row, const float *x)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	double		sum = shift_beyond_base(system, row) *
-	als_squared_norm(system->rank, x);
+		als_squared_norm(system->rank, x);
 
 	if (system->feedback == ALS_EXPLICIT)
 		return sum;

@@ -34,7 +34,7 @@ als_add_all_outer_products(const AlsBlas *blas, AlsPoll poll, int rank,
 	for (size_t first = 0; first < nrows; first += ALS_OUTER_ROWS)
 	{
 		size_t		count = nrows - first < ALS_OUTER_ROWS ? nrows - first :
-		ALS_OUTER_ROWS;
+			ALS_OUTER_ROWS;
 		const float *some[ALS_OUTER_ROWS];
 
 		als_poll(poll);

@@ -17,7 +17,7 @@ prepare_implicit(const AlsSystem *system, size_t nrows, const float *rows,
 	for (size_t first = 0; first < nrows; first += ALS_WHITEN_ROWS)
 	{
 		size_t		count = nrows - first < ALS_WHITEN_ROWS ? nrows - first :
-		ALS_WHITEN_ROWS;
+			ALS_WHITEN_ROWS;
 
 		als_poll(system->poll);
 		als_whiten_fixed(system, (int) count, rows + first * stride,

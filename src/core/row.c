@@ -100,7 +100,7 @@ als_chunk_objective(const AlsSystem *system, const Workspace *workspace,
 	{
 		Floats8		one = (Floats8) {1, 1, 1, 1, 1, 1, 1, 1};
 		Floats8		p = (Floats8) ((__typeof__(targets[k] > 0)) one &
-								  (targets[k] > 0));
+								   (targets[k] > 0));
 		Doubles8	w = TO_DOUBLES8(weights[k]);
 		Doubles8	d = TO_DOUBLES8(dots[k]);
 		Doubles8	t = TO_DOUBLES8(p) * (1 + w);

@@ -43,9 +43,9 @@ extern double als_chunk_objective(const AlsSystem *system,
  * *objective.  Returns ALS_OK, ALS_NOT_FINITE, ALS_NOT_OPTIMAL or the failing
  * pivot; the caller checks that x and *objective are finite.
  */
-typedef int RowSolver(const AlsSystem *system, const Row *row,
-					  const Workspace *workspace, float *x,
-					  double *objective);
+typedef int RowSolver (const AlsSystem *system, const Row *row,
+					   const Workspace *workspace, float *x,
+					   double *objective);
 
 /* Is A singular, whatever rounding makes of it?  lambda = 0 and n < rank. */
 extern int	als_lacks_ratings(const AlsSystem *system, const Row *row);

@@ -108,7 +108,7 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	int			transformed = system->feedback == ALS_IMPLICIT &&
-	system->solver == ALS_CG && !system->exact;
+		system->solver == ALS_CG && !system->exact;
 	Workspace	workspace;
 
 	als_cut_workspace(system, memory, &workspace);
@@ -117,7 +117,7 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 	for (uint32_t first = 0; first < rows->nrows; first += BATCH)
 	{
 		uint32_t	count = rows->nrows - first < BATCH ? rows->nrows - first :
-		BATCH;
+			BATCH;
 		float	   *batch = solved + first * stride;
 		int			results[BATCH];
 		double		objectives[BATCH] = {0};

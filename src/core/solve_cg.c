@@ -110,7 +110,7 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
 		const float *target = objective != NULL ? workspace->target :
-		workspace->zero;
+			workspace->zero;
 		size_t		n = row->n;
 
 		memset(workspace->partial, 0, (size_t) stride * sizeof(float));
@@ -219,6 +219,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	float		unit;
 	float		rr;
 	float		enough;
+
 	/* |r|^2 is small enough when it is this share of what has been won */
 	float		share = powf(SHARE_LEFT, (float) system->cg_steps) * shift;
 	float		won = 0;		/* by how much the steps have lowered f */
@@ -254,7 +255,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	{
 		/* the last step, if |r|^2 falls again as it did before */
 		int			last = step == system->cg_steps - 1 ||
-		rr * ratio <= share * won;
+			rr * ratio <= share * won;
 		float		pq;
 		float		length;
 		float		next;

@@ -66,7 +66,7 @@ refine(const AlsSystem *system, const Row *row, const Workspace *workspace,
  */
 static int
 factorize_and_solve(const AlsSystem *system, const Row *row,
-			 const Workspace *workspace, float *x, double *trace)
+					const Workspace *workspace, float *x, double *trace)
 {
 	int			stride = als_stride(system->rank);
 	float	   *a = workspace->a;

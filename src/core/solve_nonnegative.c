@@ -122,7 +122,7 @@ is_infeasible(const AlsSystem *system, const Workspace *workspace,
 	for (int j = 0; j < system->rank; j++)
 	{
 		double		term = element(workspace, system->rank, i, j) *
-		workspace->solution[j];
+			workspace->solution[j];
 
 		gradient += term;
 		size += term < 0 ? -term : term;
@@ -201,8 +201,8 @@ exchange(const AlsSystem *system, const Row *row, const Workspace *workspace,
 /* By normal equations in single precision; *trace := that of A */
 static int
 exchange_in_single(const AlsSystem *system, const Row *row,
-			 const Workspace *workspace, int bounded, const float *x,
-			 double *trace)
+				   const Workspace *workspace, int bounded, const float *x,
+				   double *trace)
 {
 	static const Precision precision = {
 		0, (double) FLT_EPSILON, (double) ALS_SURE_PIVOT
@@ -227,7 +227,7 @@ exchange_in_single(const AlsSystem *system, const Row *row,
 /* By normal equations in double */
 static int
 exchange_in_double(const AlsSystem *system, const Row *row,
-			 const Workspace *workspace, int bounded, const float *x)
+				   const Workspace *workspace, int bounded, const float *x)
 {
 	Precision	precision = {
 		1, DBL_EPSILON * system->rank, 4 * DBL_EPSILON * system->rank
@@ -304,7 +304,7 @@ steepest(const Workspace *workspace, int bounded, const int *barred)
 /* Solves without normal equations, beginning with x. */
 static int
 add_one_by_one(const AlsSystem *system, const Row *row,
-				 const Workspace *workspace, int bounded, const float *x)
+			   const Workspace *workspace, int bounded, const float *x)
 {
 	int			rank = system->rank;
 	double		epsilon = DBL_EPSILON * rank;
@@ -350,9 +350,9 @@ als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 	int			bounded = system->rank - (system->feedback == ALS_EXPLICIT);
 	double		trace;
 	int			single = !system->exact &&
-	exchange_in_single(system, row, workspace, bounded, x, &trace) == ALS_OK;
+		exchange_in_single(system, row, workspace, bounded, x, &trace) == ALS_OK;
 	int			info = single ? ALS_OK :
-	exchange_in_double(system, row, workspace, bounded, x);
+		exchange_in_double(system, row, workspace, bounded, x);
 
 	if (info > 0 || info == ALS_NOT_OPTIMAL)
 		info = add_one_by_one(system, row, workspace, bounded, x);
