@@ -369,11 +369,11 @@ extern void als_prepare_rows(const AlsSystem *system, size_t nrows,
  * row's part of the objective at the solution: everything but the other side's
  * regularization, never below 0.  Returns ALS_OK, ALS_NOT_FINITE,
  * ALS_NOT_OPTIMAL or the failing pivot, with *failed the row (0-based) that
- * did.  workspace: als_solve_workspace bytes, aligned.
+ * did.  memory: als_solve_workspace bytes, aligned.
  */
 extern size_t als_solve_workspace(const AlsSystem *system);
 extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
-						   float *solved, void *workspace,
+						   float *solved, void *memory,
 						   double *loss, uint32_t *failed);
 
 /*
