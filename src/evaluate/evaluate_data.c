@@ -137,7 +137,7 @@ list_test_users(Evaluation *evaluation, uint32 *const users[2])
 
 	for (uint32 u = 0; u < nusers; u++)
 		training_rows[u] = NOT_THERE;
-	if (evaluation->ratings[TRAINING_SET] != NULL)
+	if (users[TRAINING_SET] != NULL)
 	{
 		uint32		size = ratings_ids(evaluation->ratings[TRAINING_SET], ALS_USERS)->size;
 
@@ -173,8 +173,8 @@ measure_all(Evaluation *evaluation)
 	size_t		budget = (size_t) maintenance_work_mem * 1024 / 2;
 	Measurement layout = {0};
 	Arena	   *sets[2] = {NULL, NULL};
-	uint32	   *users[2];
-	uint32	   *items[2];
+	uint32	   *users[2] = {NULL, NULL};
+	uint32	   *items[2] = {NULL, NULL};
 	int			nworkers;
 	/* one for ids and factors: others may add rows, or delete them */
 	Snapshot	snapshot = cache_snapshot(cache);
@@ -188,6 +188,7 @@ measure_all(Evaluation *evaluation)
 						 (double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
 						 idmap_size(evaluation->items) * cache->stride);
 
+	Assert(evaluation->ratings[TEST_SET] != NULL);
 	for (int set = 0; set < 2; set++)
 	{
 		Ratings    *ratings = evaluation->ratings[set];

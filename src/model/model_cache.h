@@ -145,39 +145,39 @@ extern bool cache_start_over(const ModelCache *cache, int *times);
  * Factors of one id, kept or read through the index; NULL if the model does
  * not know it.  Valid until the next call.
  */
-extern const float *cache_lookup(ModelCache *cache, AlsSide side, Datum id);
+extern const float *cache_lookup(ModelCache *cache, AlsSide which, Datum id);
 
 /* Has the image of a side, if als.cache_size allows; false if it does not. */
-extern bool cache_load(ModelCache *cache, AlsSide side);
+extern bool cache_load(ModelCache *cache, AlsSide which);
 
 /*
  * The index of a side's image, for a search through all its rows; NULL if it
  * is not worth its price (yet).
  */
-extern const AlsIndex *cache_index(ModelCache *cache, AlsSide side);
+extern const AlsIndex *cache_index(ModelCache *cache, AlsSide which);
 
 /* Reads a side from its table, without keeping it. */
-extern void cache_scan(ModelCache *cache, AlsSide side,
+extern void cache_scan(ModelCache *cache, AlsSide which,
 					   FactorVisitor visitor, void *arg);
 
 /* A new snapshot to read both sides with, registered */
 extern Snapshot cache_snapshot(const ModelCache *cache);
 
 /* The same as cache_scan with a snapshot, and of the ids alone */
-extern void cache_scan_snapshot(ModelCache *cache, AlsSide side,
+extern void cache_scan_snapshot(ModelCache *cache, AlsSide which,
 								Snapshot snapshot, FactorVisitor visitor,
 								void *arg);
-extern void cache_scan_ids(ModelCache *cache, AlsSide side, Snapshot snapshot,
+extern void cache_scan_ids(ModelCache *cache, AlsSide which, Snapshot snapshot,
 						   IdVisitor visitor, void *arg);
 
 /* Reads the row of one id from the table; false if there is none. */
-extern bool cache_fetch(ModelCache *cache, AlsSide side, Datum id, float *row);
+extern bool cache_fetch(ModelCache *cache, AlsSide which, Datum id, float *row);
 
 /*
  * What a part of a side is known by to other backends; false if it is not to
  * be shared.
  */
-extern bool cache_shared_key(const ModelCache *cache, AlsSide side,
+extern bool cache_shared_key(const ModelCache *cache, AlsSide which,
 							 SharedPart part, SharedKey *key);
 
 /*
@@ -194,7 +194,7 @@ extern MemoryContext cache_keep(ModelCache *cache, size_t size,
 extern bool cache_make_room(size_t size);
 
 /* Empties what is kept of one side; what will be lies in context. */
-extern void cache_empty_side(ModelCache *cache, AlsSide side,
+extern void cache_empty_side(ModelCache *cache, AlsSide which,
 							 MemoryContext context);
 
 /*

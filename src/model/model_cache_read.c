@@ -38,7 +38,7 @@ cache_row_fits(const ModelCache *cache, const float *row)
 	double		length = als_length(cache->stride, row);
 
 	/* rounding adds much less than a hundredth to a sum of so many products */
-	return length * length + fabs(cache->run.mean_rating) < FLT_MAX * 0.99;
+	return length * length + fabsf(cache->run.mean_rating) < FLT_MAX * 0.99;
 }
 
 /*

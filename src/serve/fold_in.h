@@ -65,7 +65,7 @@ extern void row_system(const ModelCache *cache, AlsSide side,
  * gram[factors x factors] of all rows of a side, column-major, at least the
  * lower triangle.
  */
-extern void side_gram(ModelCache *cache, AlsSide side, double *gram);
+extern void side_gram(ModelCache *cache, AlsSide which, double *gram);
 
 /* Where the bias is in a row that fold_in returns for an explicit model. */
 static inline int
