@@ -1,6 +1,9 @@
 \set ECHO none
 CREATE FUNCTION dot(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE
 AS 'SELECT sum(x * y) FROM unnest(a, b) AS s(x, y)';
+-- How far a is from b, as a share of b; null if they differ in length
+CREATE FUNCTION distance(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS
+    'SELECT CASE WHEN cardinality(a) = cardinality(b) THEN sqrt(sum((x - y) ^ 2) / sum(y ^ 2)) END FROM unnest(a, b) AS s(x, y)';
 -- Solves a x = b by Gaussian elimination with pivoting.
 CREATE FUNCTION solve(a float8[], b float8[]) RETURNS float8[] LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE

@@ -66,8 +66,7 @@ BEGIN
             array_agg(alpha * abs(rating) ORDER BY user_id),
             array_agg(CASE WHEN rating > 0 THEN 1 + alpha * rating ELSE 0 END ORDER BY user_id),
             count(*)::int, base, rank) INTO x FROM ratings WHERE item_id = item.item_id;
-        worst := greatest(worst, (
-            SELECT sqrt(sum((a - b) ^ 2) / sum(b ^ 2)) FROM unnest(item.y, x) AS s(a, b)));
+        worst := greatest(worst, coalesce(distance(item.y, x), 'infinity'));
     END LOOP;
     DROP TABLE x;
     RETURN worst;
@@ -101,8 +100,7 @@ BEGIN
             (SELECT array_agg(CASE WHEN i = j THEN lambda * n ELSE 0 END ORDER BY i, j)
              FROM generate_series(1, rank) i, generate_series(1, rank) j), rank)
         INTO x FROM ratings JOIN x USING (user_id) WHERE item_id = item.item_id;
-        worst := greatest(worst, (
-            SELECT sqrt(sum((a - b) ^ 2) / sum(b ^ 2)) FROM unnest(item.y, x) AS s(a, b)));
+        worst := greatest(worst, coalesce(distance(item.y, x), 'infinity'));
     END LOOP;
     DROP TABLE x;
     RETURN worst;

@@ -58,8 +58,6 @@ BEGIN
     DROP TABLE f, r;
     RETURN solve(a, b);
 END $$;
-CREATE FUNCTION distance(a float8[], b float8[]) RETURNS float8 LANGUAGE sql IMMUTABLE AS
-    'SELECT CASE WHEN cardinality(a) = cardinality(b) THEN sqrt(sum((x - y) ^ 2) / sum(y ^ 2)) END FROM unnest(a, b) AS s(x, y)';
 
 -- as many factors as the model has, and the bias behind them
 SELECT array_length(als_fold_in('implicit', ARRAY[1, 2]), 1) AS implicit,

@@ -7,8 +7,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use AlsTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $data = ($ENV{ALS_SHARED} || '../shared') . '/data/ml-1m';

@@ -8,8 +8,6 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use AlsTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
 my $node = start_server('main');

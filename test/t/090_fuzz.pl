@@ -27,7 +27,6 @@ use lib "$FindBin::RealBin/../perl";
 
 use AlsTest;
 use IPC::Run;
-use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
