@@ -25,9 +25,11 @@ read_model_source(Oid model, const ModelRun *run, size_t memory)
 {
 	SourceReader reader = {"als_evaluate", get_rel_name(model),
 	"exclude_seen => false or training => '...'"};
-	RatingSource source = {.source = run->source,
+	RatingSource source = {
+		.source = run->source,
 		.user_column = run->user_column,
-		.item_column = run->item_column};
+		.item_column = run->item_column
+	};
 	char	   *from;
 
 	model_require_source(model, run,

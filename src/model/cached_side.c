@@ -222,7 +222,10 @@ bool
 cache_load(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
-	Loading		loading = { .cache = cache, .side = which };
+	Loading		loading = {
+		.cache = cache,
+		.side = which
+	};
 	SharedMaker maker = { measure_side, load_side, &loading };
 	SharedPiece piece = { 0 };
 	SharedKey	key;

@@ -198,9 +198,11 @@ read_seen_ratings(Recommendations *call)
 											   1024 / 2);
 	SourceReader reader = {"als_recommend_all",
 	get_rel_name(call->cache->model), "exclude_seen => false"};
-	RatingSource source = {.source = run->source,
+	RatingSource source = {
+		.source = run->source,
 		.user_column = run->user_column,
-		.item_column = run->item_column};
+		.item_column = run->item_column
+	};
 	const char *user = quote_identifier(run->user_column);
 	StringInfoData condition;
 	char	   *canonical;
