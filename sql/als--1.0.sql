@@ -114,6 +114,26 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
+CREATE FUNCTION als_import(
+    model           text,
+    users           text,
+    items           text,
+    ratings         text DEFAULT NULL,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    feedback        text DEFAULT 'implicit',
+    regularization  double precision DEFAULT NULL,
+    regularization_scaling double precision DEFAULT NULL,
+    alpha           double precision DEFAULT NULL,
+    nonnegative     boolean DEFAULT false,
+    mean_rating     double precision DEFAULT NULL
+) RETURNS als_model
+AS 'MODULE_PATHNAME', 'als_import'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, double precision, double precision, double precision, boolean, double precision)
+IS 'makes a model, or a new run of one, from factors that another program has trained';
+
 CREATE FUNCTION als_tune(
     model           text,
     ratings         text,

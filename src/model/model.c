@@ -106,7 +106,7 @@ model_require_source(Oid model, const ModelRun *run, const char *hint)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("model \"%s\" does not know what it was trained from",
 						get_rel_name(model)),
-				 errdetail("It was trained by als_train_agg, or from a temporary table; those ratings are gone."),
+				 errdetail("It was trained by als_train_agg or from a temporary table, or imported without ratings."),
 				 errhint("%s", hint)));
 }
 

@@ -66,7 +66,8 @@ extern void model_check_unchanged(const ModelTarget *target);
 
 /* Creates the factor tables of a new model; checks those of an old one. */
 extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
-								 const Ratings *ratings);
+								 const IdType *const types[2],
+								 const RatedIds *const ids[2]);
 
 /*
  * Replaces the contents of both factor tables, as REFRESH MATERIALIZED VIEW

@@ -396,11 +396,9 @@ check_feedback(const ModelTarget *target, AlsFeedback feedback)
 
 void
 model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
-					 const Ratings *ratings)
+					 const IdType *const types[2],
+					 const RatedIds *const ids[2])
 {
-	const IdType *types[2] = {idmap_type(ratings_map(ratings, ALS_USERS)),
-	idmap_type(ratings_map(ratings, ALS_ITEMS))};
-	const RatedIds *ids[2] = {ratings_ids(ratings, ALS_USERS), ratings_ids(ratings, ALS_ITEMS)};
 	Relation	model = table_open(target->model, NoLock);
 	Oid			schema = RelationGetNamespace(model);
 

@@ -160,14 +160,16 @@ reject_run(const RunRow *row, ModelColumn column)
 			 errhint("Delete the row; the run before it serves then, or a training makes a new one.")));
 }
 
-/* A parameter that is finite and not negative, or raises. */
+/* A parameter that is finite and not negative, or NAN if not known; or raises. */
 static double
 run_parameter(const RunRow *row, ModelColumn column)
 {
 	bool		isnull;
 	Datum		value = run_value(row, column, &isnull);
 
-	if (isnull || !isfinite(DatumGetFloat8(value)) || DatumGetFloat8(value) < 0)
+	if (isnull)
+		return NAN;
+	if (!isfinite(DatumGetFloat8(value)) || DatumGetFloat8(value) < 0)
 		reject_run(row, column);
 	return DatumGetFloat8(value);
 }

@@ -60,7 +60,7 @@ typedef struct ModelRun
 	int32		run;			/* 0: the model has never been trained */
 	AlsFeedback feedback;
 	int			factors;
-	double		regularization;
+	double		regularization; /* NAN if not known, as the next two */
 	double		regularization_scaling; /* nu */
 	bool		nonnegative;
 	double		alpha;			/* 0 if explicit */

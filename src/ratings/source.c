@@ -77,17 +77,19 @@ is_name(const char *text)
 
 /* Says that a source does not parse, with the place in its own text. */
 static void
-parsing_error_context(void *source)
+parsing_error_context(void *arg)
 {
+	const SourceReading *reading = arg;
 	int			position = geterrposition();
 
 	if (position > 0)
 	{
 		errposition(0);
 		internalerrposition(position);
-		internalerrquery(source);
+		internalerrquery(reading->name);
 	}
-	errhint("Give the ratings as the name of a table or view, or as a SELECT.");
+	errhint("Give the %s as the name of a table or view, or as a SELECT.",
+			reading->what);
 }
 
 /* Is there an INTO?  It stands in the first of several SELECTs. */
@@ -105,15 +107,16 @@ has_into(const SelectStmt *select)
  * parentheses: nothing in it can close them.
  */
 static char *
-single_select(const char *query)
+single_select(SourceReading *reading)
 {
+	const char *query = reading->name;
 	ErrorContextCallback callback;
 	List	   *statements;
 	RawStmt    *statement;
 	char	   *select;
 	size_t		length;
 
-	error_context_push(&callback, parsing_error_context, unconstify(char *, query));
+	error_context_push(&callback, parsing_error_context, reading);
 	statements = raw_parser(query, RAW_PARSE_DEFAULT);
 	error_context_pop(&callback);
 
@@ -122,8 +125,10 @@ single_select(const char *query)
 		has_into((SelectStmt *) statement->stmt))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("ratings must be a relation or a single SELECT"),
-				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+				 errmsg("%s must be a relation or a single SELECT",
+						reading->what),
+				 errhint("Give the %s as the name of a table or view, or as a SELECT.",
+						 reading->what)));
 	/* without a semicolon, or blanks around it */
 	select = pstrdup(query + Max(statement->stmt_location, 0));
 	if (statement->stmt_len > 0)
@@ -139,8 +144,9 @@ single_select(const char *query)
 
 /* The relation's quoted and qualified name, after checking what it is. */
 static char *
-qualified_relation(const char *name)
+qualified_relation(const SourceReading *reading)
 {
+	const char *name = reading->name;
 	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	RangeVar   *rangevar = makeRangeVarFromNameList(names);
 	/* locked as the query will do, so that it cannot go meanwhile */
@@ -150,7 +156,8 @@ qualified_relation(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
 				 errmsg("relation \"%s\" does not exist", name),
-				 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+				 errhint("Give the %s as the name of a table or view, or as a SELECT.",
+						 reading->what)));
 
 	switch (get_rel_relkind(relation))
 	{
@@ -163,9 +170,11 @@ qualified_relation(const char *name)
 		default:
 			ereport(ERROR,
 					(errcode(ERRCODE_WRONG_OBJECT_TYPE),
-					 errmsg("cannot read ratings from relation \"%s\"", name),
+					 errmsg("cannot read %s from relation \"%s\"",
+							reading->what, name),
 					 errdetail("It is not a table, view, materialized view or foreign table."),
-					 errhint("Give the ratings as the name of a table or view, or as a SELECT.")));
+					 errhint("Give the %s as the name of a table or view, or as a SELECT.",
+							 reading->what)));
 	}
 	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
 									  get_rel_name(relation));
@@ -176,14 +185,14 @@ qualified_relation(const char *name)
  * in parentheses.  *canonical is that without.
  */
 static char *
-from_clause(const char *source, char **canonical)
+from_clause(SourceReading *reading, char **canonical)
 {
-	if (is_name(source))
+	if (is_name(reading->name))
 	{
-		*canonical = qualified_relation(source);
+		*canonical = qualified_relation(reading);
 		return psprintf("%s AS ratings", *canonical);
 	}
-	*canonical = single_select(source);
+	*canonical = single_select(reading);
 	/* on a line of its own, the parenthesis survives a closing comment */
 	return psprintf("(%s\n) AS ratings", *canonical);
 }
@@ -202,7 +211,8 @@ reading_error_context(void *arg)
 	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
 	{
 		if (reader == NULL)
-			errhint("The ratings are read with the privileges of the user who calls the function.");
+			errhint("The %s are read with the privileges of the user who calls the function.",
+					reading->what);
 		else if (reader->without == NULL)
 			errhint("%s reads the model's ratings with the privileges of the user who calls it.",
 					reader->function);
@@ -223,19 +233,20 @@ reading_error_context(void *arg)
 			errhint("Train the model from where its ratings are now; %s does without them.",
 					reader->without);
 	}
-	errcontext("reading ratings from %s", reading->name);
+	errcontext("reading %s from %s", reading->what, reading->name);
 }
 
 char *
-source_begin(SourceReading *reading, const char *source,
+source_begin(SourceReading *reading, const char *what, const char *source,
 			 const SourceReader *reader)
 {
 	char	   *canonical;
 
+	reading->what = what;
 	reading->name = source;
 	reading->reader = reader;
 	error_context_push(&reading->callback, reading_error_context, reading);
-	reading->from_clause = from_clause(source, &canonical);
+	reading->from_clause = from_clause(reading, &canonical);
 	reading->is_query = reading->from_clause[0] == '(';
 	reading->name = canonical;
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -346,7 +357,7 @@ source_is_temporary(const char *source)
 	ListCell   *cell;
 	bool		result = false;
 
-	source_begin(&reading, source, NULL);
+	source_begin(&reading, "ratings", source, NULL);
 	/* views are among these, and what they are made of */
 	foreach(cell, source_plan(source_prepare(&reading, "*", "", 0,
 											 NULL))->relationOids)
@@ -358,11 +369,7 @@ source_is_temporary(const char *source)
 	return result;
 }
 
-/*
- * The attribute called column; an error that lists what there is for one
- * that is not there.
- */
-static Form_pg_attribute
+Form_pg_attribute
 source_column(TupleDesc columns, const char *column, const char *option)
 {
 	StringInfoData names;
@@ -539,7 +546,8 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 	IdType		item_type;
 	SPIPlanPtr	plan;
 
-	*canonical = source_begin(&reading, source->source, source->reader);
+	*canonical = source_begin(&reading, "ratings", source->source,
+							  source->reader);
 	plan = prepare_ratings(&reading, source, &user_type, &item_type,
 						   &receiver.rating_type, context);
 	MemoryContextSwitchTo(context);

@@ -20,6 +20,7 @@ typedef struct SourceReader
 /* A source being read */
 typedef struct SourceReading
 {
+	const char *what;			/* "ratings" or "factors of users", "of items" */
 	const char *name;			/* for messages: the relation or the query */
 	const SourceReader *reader; /* NULL: the caller has given the source */
 	const char *from_clause;	/* with the alias "ratings" */
@@ -32,8 +33,8 @@ typedef struct SourceReading
  * source_end says with every error what was going on.  Returns the text to keep
  * with a model.
  */
-extern char *source_begin(SourceReading *reading, const char *source,
-						  const SourceReader *reader);
+extern char *source_begin(SourceReading *reading, const char *what,
+						  const char *source, const SourceReader *reader);
 
 /*
  * Prepares SELECT targets FROM the source, followed by tail.  Columns are named
@@ -55,6 +56,13 @@ extern const char *source_operand(const char *column, Oid type);
  * others are than those with the same bytes; the source's may be another by now.
  */
 extern const char *source_collation(const IdType *type);
+
+/*
+ * The attribute called column; an error that lists what there is, and names the
+ * option to choose it with, for one that is not there.
+ */
+extern Form_pg_attribute source_column(TupleDesc columns, const char *column,
+									   const char *option);
 
 /* The plan of its query, which is a single one. */
 extern CachedPlanSource *source_plan(SPIPlanPtr plan);

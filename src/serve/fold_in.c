@@ -241,11 +241,29 @@ reject_row(const ModelCache *cache, int result)
 					 cache->run.regularization)));
 }
 
+/* Raises if a parameter of the training is not known. */
+static void
+require_parameter(const ModelCache *cache, const char *name, double value)
+{
+	if (isnan(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know its %s",
+						get_rel_name(cache->model), name),
+				 errdetail("It was imported without."),
+				 errhint("Import it again with %s => what it was trained with.",
+						 name)));
+}
+
 void
 row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 {
 	AlsSide		other = other_side(side);
 
+	require_parameter(cache, "regularization", cache->run.regularization);
+	require_parameter(cache, "regularization_scaling",
+					  cache->run.regularization_scaling);
+	require_parameter(cache, "alpha", cache->run.alpha);
 	memset(system, 0, sizeof(AlsSystem));
 	system->kernels = chosen_kernels();
 	system->blas = blas_load();

@@ -120,7 +120,7 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 	IdConversion conversion;
 	SPIPlanPtr	plan;
 
-	source_begin(&reading, cache->run.source, &reader);
+	source_begin(&reading, "ratings", cache->run.source, &reader);
 	plan = source_prepare(&reading,
 						  psprintf("%s, %s::pg_catalog.float8",
 								   id_column(cache, other),
@@ -195,7 +195,7 @@ live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	SourceReading reading;
 	IdConversion conversion;
 
-	source_begin(&reading, cache->run.source, &reader);
+	source_begin(&reading, "ratings", cache->run.source, &reader);
 	source_execute(seen_plan(cache, &reading), &user, NULL, false);
 	read_id_init(&conversion, cache, ALS_ITEMS);
 
@@ -310,7 +310,7 @@ live_ratings_take_popular(ModelCache *cache, const char *function)
 	if (popular != NULL)
 		MemoryContextSetParent(popular->context, caller);
 
-	source_begin(&reading, cache->run.source, &reader);
+	source_begin(&reading, "ratings", cache->run.source, &reader);
 	plan = source_prepare(&reading,
 						  psprintf("%s, pg_catalog.count(*)", column),
 						  psprintf(" WHERE %s IS DISTINCT FROM NULL GROUP BY 1 LIMIT $1",

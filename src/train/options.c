@@ -42,19 +42,20 @@ typedef struct Option
 #define AT(field) offsetof(TrainOptions, field)
 
 #define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
+#define IMPORTED (PARAMETER | USE_IMPORT)
 #define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
 #define READING (USE_TRAIN | USE_TUNE)
 
 static const Option options_table[] = {
-	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, false, READING},
-	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, false, READING},
-	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, true, READING},
-	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false, EVERYWHERE},
+	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, false, READING | USE_IMPORT},
+	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, false, READING | USE_IMPORT},
+	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, true, READING | USE_IMPORT},
+	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false, EVERYWHERE | USE_IMPORT},
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false, PARAMETER},
-	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false, PARAMETER},
-	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true, PARAMETER},
-	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false, PARAMETER},
-	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false, PARAMETER},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false, IMPORTED},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true, IMPORTED},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false, IMPORTED},
+	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false, IMPORTED},
 	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false, PARAMETER},
 	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false, PARAMETER},
 	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false, PARAMETER},
@@ -258,7 +259,9 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 		argument = next++;
 		if (PG_ARGISNULL(argument))
 		{
-			check_null(option);
+			/* of what has been imported, nobody may know the parameters */
+			if (use != USE_IMPORT || option->type != OPTION_REAL)
+				check_null(option);
 			continue;
 		}
 		switch (option->type)

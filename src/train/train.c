@@ -115,9 +115,22 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 }
 
 void
+notice_temporary(const ModelTarget *target)
+{
+	ereport(NOTICE,
+			(errmsg("model \"%s\" will not know its ratings",
+					target->name),
+			 errdetail("They are read from a temporary table or view, which other sessions do not have."),
+			 errhint("Train from a table that stays, or pass exclude_seen => false where the model is used.")));
+}
+
+void
 train_prepare(ModelTarget *target, const TrainOptions *options,
 			  const TrainInput *input)
 {
+	const IdType *types[2];
+	const RatedIds *ids[2];
+
 	if (ratings_count(input->ratings) == 0)
 		reject_no_ratings();
 	if (input->held_out != NULL && ratings_count(input->held_out) == 0)
@@ -129,13 +142,13 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
 						 options->validation.fraction)));
 	if (input->temporary)
-		ereport(NOTICE,
-				(errmsg("model \"%s\" will not know its ratings",
-						target->name),
-				 errdetail("They are read from a temporary table or view, which other sessions do not have."),
-				 errhint("Train from a table that stays, or pass exclude_seen => false where the model is used.")));
-	model_prepare_tables(target, options->parameters.feedback,
-						 input->ratings);
+		notice_temporary(target);
+	for (int side = 0; side < 2; side++)
+	{
+		types[side] = idmap_type(ratings_map(input->ratings, side));
+		ids[side] = ratings_ids(input->ratings, side);
+	}
+	model_prepare_tables(target, options->parameters.feedback, types, ids);
 }
 
 void

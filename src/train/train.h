@@ -30,6 +30,9 @@ typedef struct TrainInput
 /* Raises where nothing can be written. */
 extern void prevent_training(const char *command);
 
+/* Says that the model will not know its ratings, which are temporary. */
+extern void notice_temporary(const ModelTarget *target);
+
 /* Seconds since a point in time. */
 extern double seconds_since(instr_time start);
 
