@@ -5,4 +5,5 @@
 #include "common/side.h"
 
 const char *const side_names[2] = {"user", "item"};
+const char *const side_plurals[2] = {"users", "items"};
 const char *const side_id_columns[2] = {"user_id", "item_id"};

@@ -10,6 +10,7 @@
 
 /* In messages, and as columns of ids; by AlsSide */
 extern const char *const side_names[2];
+extern const char *const side_plurals[2];
 extern const char *const side_id_columns[2];
 
 static inline AlsSide

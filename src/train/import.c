@@ -152,9 +152,9 @@ receive_factors(TupleTableSlot *slot, DestReceiver *self)
 	if (slot->tts_isnull[0])
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("column \"%s\" of the factors of %ss contains a null value",
+				 errmsg("column \"%s\" of the factors of %s contains a null value",
 						side_id_columns[imported->side],
-						side_names[imported->side]),
+						side_plurals[imported->side]),
 				 errhint("Use a SELECT that leaves such rows out.")));
 	if (slot->tts_isnull[1])
 		reject_factors(imported, id, "Its factors are null.");
@@ -202,8 +202,8 @@ side_column(TupleDesc columns, AlsSide side, const char *name)
 			return TupleDescAttr(columns, i);
 	ereport(ERROR,
 			(errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" does not exist in the factors of %ss",
-					name, side_names[side]),
+			 errmsg("column \"%s\" does not exist in the factors of %s",
+					name, side_plurals[side]),
 			 errhint("Use a SELECT with columns %s, factors%s.",
 					 side_id_columns[side],
 					 strcmp(name, "bias") == 0 ? " and bias" : "")));
@@ -222,8 +222,8 @@ factors_expression(TupleDesc columns, AlsSide side)
 	if (!can_coerce_type(1, &type, &wanted, COERCION_EXPLICIT))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("factors of %ss are of type %s, which does not become real[]",
-						side_names[side], format_type_be(type)),
+				 errmsg("factors of %s are of type %s, which does not become real[]",
+						side_plurals[side], format_type_be(type)),
 				 errhint("Use a SELECT that makes them one.")));
 	return "factors::pg_catalog.float4[]";
 }
@@ -238,7 +238,7 @@ read_side(ImportedSide *imported, const char *source, MemoryContext context)
 	Form_pg_attribute id;
 	SPIPlanPtr	plan;
 
-	source_begin(&reading, psprintf("factors of %ss", side_names[side]), source,
+	source_begin(&reading, psprintf("factors of %s", side_plurals[side]), source,
 				 NULL);
 	columns = source_plan(source_prepare(&reading, "*", "", 0, NULL))->resultDesc;
 	id = side_column(columns, side, side_id_columns[side]);
@@ -271,7 +271,7 @@ read_side(ImportedSide *imported, const char *source, MemoryContext context)
 	if (imported->ids.size == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
-				 errmsg("there are no factors of %ss", side_names[side]),
+				 errmsg("there are no factors of %s", side_plurals[side]),
 				 errhint("Check that the relation or query returns rows.")));
 	imported->ids.ids = MemoryContextAllocHuge(context, imported->ids.size *
 											   sizeof(Datum));

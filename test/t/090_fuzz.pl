@@ -225,6 +225,24 @@ sub source
 	return literal("SELECT * FROM $model->{arena}.$model->{kind}_ratings WHERE rating < " . between(2, 9));
 }
 
+# The table of a model's factors
+sub factor_table
+{
+	my ($name, $side) = @_;
+	return $name =~ /"/ ? $name =~ s/"$/_/r . ($side ? 'items"' : 'users"') : $name . ($side ? '_items' : '_users');
+}
+
+# Factors to import
+sub factors
+{
+	my ($model, $side) = @_;
+	my $table = factor_table($model->{name}, $side);
+	my $id = $side ? 'item_id' : 'user_id';
+	return literal(pick($table, $table, "SELECT $id, factors FROM $table", "SELECT *, 1 AS bias FROM $table", "SELECT $id, factors::text AS factors FROM $table",
+		"SELECT $id, factors[1:1] AS factors FROM $table", "SELECT $id, NULL::real[] AS factors FROM $table", "SELECT $id, factors || '{NaN}' AS factors FROM $table",
+		"SELECT $id, ARRAY[factors, factors] AS factors FROM $table", "TABLE $table UNION ALL TABLE $table", factor_table($model->{name}, 1 - $side)));
+}
+
 sub word
 {
 	my @usual = @_;
@@ -267,7 +285,9 @@ my @arguments = (
 	[ qr/^user_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('user_id', 'item_id', 'user_id') : id($_[0], 0) } ],
 	[ qr/^item_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('item_id', 'user_id', 'item_id') : id($_[0], 1) } ],
 	[ qr/^rating_column$/, 'text', sub { chance(0.2) ? 'NULL' : word('rating', 'user_id', 'rating') } ],
-	[ qr/^users$/, qr/^(?:"any"|text|text\[\])$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
+	[ qr/^users$/, 'text', sub { chance(0.6) ? factors($_[0], 0) : chance(0.3) ? source(@_) : chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
+	[ qr/^items$/, 'text', sub { chance(0.6) ? factors($_[0], 1) : chance(0.3) ? source(@_) : ids($_[0], 1) } ],
+	[ qr/^users$/, qr/^(?:"any"|text\[\])$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
 	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatible)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
 	[ qr/^ratings$/, qr/^double precision\[\]$/, sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{-1,0,1e300}'", "'{Infinity,1}'", "'{{1,2},{3,4}}'", 'ARRAY[' . join(', ', map { between(-2, 5) } 1 .. between(1, 6)) . ']::float8[]') } ],
 	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
@@ -283,7 +303,7 @@ my @arguments = (
 	[ qr/^(?:k|validation_k|patience|width)$/, 'integer', sub { integer(1, 3, 10, 100) } ],
 	[ qr/^k$/, 'bigint', sub { chance(0.1) ? pick('9223372036854775807', '-9223372036854775808', '2147483648') : integer(1, 3, 10, 100) } ],
 	[ qr/^seed$/, 'bigint', sub { pick(1, 42, 0, '-9223372036854775808', '9223372036854775807', 'NULL') } ],
-	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|fraction)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
+	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|fraction|mean_rating)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	[ qr/./, 'boolean', sub { pick('true', 'false', 'true', 'false', 'NULL') } ],
 	[ qr/^grid$/, 'jsonb', sub { literal(chance(0.6) ? pick(@grids[ 0 .. 4 ]) : pick(@grids)) } ],
 	[ qr/^options$/, 'jsonb', \&options ],
@@ -418,7 +438,7 @@ sub chaos
 	my ($arena, $name) = @$model{qw(arena name)};
 	my $side = pick(0, 1);
 	my $id = $side ? 'item_id' : 'user_id';
-	my $table = $name =~ /"/ ? $name =~ s/"$/_/r . ($side ? 'items"' : 'users"') : $name . ($side ? '_items' : '_users');
+	my $table = factor_table($name, $side);
 	my $one = of_kind($arena, $model->{kind}, $side, between(1, 20));
 	return pick(
 		"UPDATE $table SET factors = " . vector($model->{factors}), "UPDATE $table SET factors = " . vector($model->{factors}) . " WHERE $id = $one", "INSERT INTO $table ($id, factors) VALUES ($one, " . vector($model->{factors}) . ')',
