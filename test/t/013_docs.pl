@@ -10,6 +10,9 @@
 #   <!-- sql ... -->  prepares what the page takes for granted; also sql vector
 #   ```text           directly behind a block: what its last query shows
 #
+# Links lead somewhere, and what pages say of messages, functions and source files
+# is so.
+#
 # Words and integers have to be those of the page.  A number with a decimal
 # point may differ in its last digit, since rounding depends on the machine.
 
@@ -146,6 +149,44 @@ foreach my $message (@messages)
 	$message =~ s/"\s+"//g;
 	like($message, qr/^(?:$listed)$/s, "docs/errors.md has: $message");
 }
+
+# Links lead to files and headings that are there.
+my @pages = ('README.md', grep { -e } 'CONTRIBUTING.md', 'CHANGELOG.md', glob('docs/*.md bench/*.md bench/results/*.md src/*/README.md'));
+my %headings;
+foreach my $page (@pages)
+{
+	my $text = slurp_file($page) =~ s/^```.*?^```//gmsr;
+	$headings{$page} = { map { s/\[([^]]*)\]\([^)]*\)/$1/gr =~ s/[^\w\s-]//gr =~ s/\s/-/gr => 1 }
+		  map { lc } $text =~ /^#+ (.*)/mg, $text =~ /<a id="(.*?)"/g };
+}
+foreach my $page (@pages)
+{
+	my $text = slurp_file($page) =~ s/^```.*?^```//gmsr;
+	my ($folder) = $page =~ m{^(.*/)?[^/]+$};
+	foreach my $link (grep { !/^\w+:/ } $text =~ /\]\(([^)\s]+)\)/g)
+	{
+		my ($path, $heading) = $link =~ /^([^#]*)#?(.*)/;
+		$path = $path eq '' ? $page : ($folder // '') . $path;
+		1 while $path =~ s{[^/]+/\.\./}{};
+		next if $path =~ m{^bench/} && !-e 'bench';	# not copied for tests
+		ok(-e $path && ($heading eq '' || !$headings{$path} || $headings{$path}{$heading}), "$page: the link to $link");
+	}
+}
+
+# Sources that pages name are there, and docs/architecture.md has a line for
+# each; those of the core are src/core/README.md's.
+foreach my $page (@pages)
+{
+	my %named = map { $_ => 1 } slurp_file($page) =~ m{(?<![\w/])(?:src/)?((?:common|ratings|model|evaluate|serve|train|core)/\w+\.[ch])\b}g;
+	ok(-e "src/$_", "$page: src/$_ is there") foreach sort keys %named;
+}
+my %lines = slurp_file('docs/architecture.md') =~ /^### (common|ratings|model|evaluate|serve|train)\n\n((?:\|.*\n)+)/mg;
+foreach my $folder (sort keys %lines)
+{
+	my @files = map { m{([^/]+)$} } grep { /\.c$/ || !-e s/\.h$/.c/r } glob("src/$folder/*.[ch]");
+	is(join(' ', sort $lines{$folder} =~ /^\| `(.*?)`/mg), join(' ', sort @files), "docs/architecture.md has the files of src/$folder");
+}
+is(scalar keys %lines, 6, 'docs/architecture.md has all folders but the core');
 
 # The reference has an example of every function and view that is for users.
 my $examples = join "\n",

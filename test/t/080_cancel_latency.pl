@@ -5,7 +5,7 @@
 # error, is the system's, and cannot be interrupted: it is only told.
 #
 # This takes half an hour, so that it is not part of make check: "make cancel"
-# runs it and prints a table in the form of docs/architecture.md.  Variables:
+# runs it and prints a table in Markdown.  Variables:
 #
 #   ALS_CANCEL_PLACES    places in each phase where it is cancelled
 #   ALS_CANCEL_PHASES    a regular expression for the names of phases
