@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 #
 # Checks by the includes that dependencies in src/ point down only: a folder
-# uses itself and what its line names.  docs/architecture.md has the picture.
+# uses itself and what its line names, and within src/core a file those of lower
+# layers.  docs/architecture.md has the picture.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,6 +51,32 @@ for path in src/*/; do
 				printf '%s %s\n' "$file" "$header"
 			fi
 		done)
+done
+
+# In src/core a file uses those in lines of LAYERS above its own, the lowest
+# layer being the first, and its own header.
+declare -A layer=()
+line=0
+while read -r names; do
+	[[ $names != '#'* ]] || continue
+	line=$((line + 1))
+	for name in $names; do
+		layer[$name]=$line
+	done
+done <src/core/LAYERS
+for path in src/core/*.[ch]; do
+	file=${path##*/}
+	if [ -z "${layer[$file]:-}" ]; then
+		breach "$path is not in src/core/LAYERS"
+		continue
+	fi
+	while read -r header; do
+		own=${header#als_}
+		if [ "${layer[$header]:-0}" -ge "${layer[$file]}" ] &&
+			[ "${own%.h}" != "${file%.c}" ] && [ "${header%.h}" != "${file%.c}" ]; then
+			breach "$path includes $header, which is not below it"
+		fi
+	done < <(sed -n 's/^#include "\(.*\)"/\1/p' "$path")
 done
 
 [ $breaches -eq 0 ] || exit 1

@@ -52,19 +52,10 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	targets = palloc_extended(known->size * sizeof(double), MCXT_ALLOC_HUGE);
 	for (uint64 k = 0; k < known->size; k++)
 	{
-		double		rating = known->entries[k].rating;
-
 		CHECK_FOR_INTERRUPTS();
-		if (implicit)
-		{
-			weights[k] = cache->run.alpha * fabs(rating);
-			targets[k] = rating > 0 ? 1 + weights[k] : 0;
-		}
-		else
-		{
-			weights[k] = 1;
-			targets[k] = rating - cache->run.mean_rating - known->bias[k];
-		}
+		als_weigh(cache->run.feedback, cache->run.alpha,
+				  cache->run.mean_rating, implicit ? 0 : known->bias[k],
+				  known->entries[k].rating, &weights[k], &targets[k]);
 	}
 
 	a = palloc0(rank * rank * sizeof(double));
