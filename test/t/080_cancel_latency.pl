@@ -172,9 +172,9 @@ cancel('reading by an aggregate', "SELECT (als_train_agg('m', user_id, item_id, 
 	ratings($n, 'i::bigint * 7919 % 100003', 'i::bigint * 104729 % 10007', '1') . ') AS ratings');
 cancel('adding up duplicates', train(ratings($n, '1', 'i % 2', "i::bigint * 7919 % 10007"), $few));
 cancel('one hot row, 16 factors', train(ratings($n / 5, '1', "i", '1'), 'factors => 16, iterations => 3'));
-$n = 100_000;
+$n = 20_000;
 cancel('many rows of 768 factors', train(ratings($n, 'i % 10', 'i', '1'), 'factors => 768, iterations => 1'));
-$n = 200_000;
+$n = 30_000;
 cancel('many rows of 256 factors, nonnegative', train(ratings($n, 'i % 2', 'i', '1'), 'factors => 256, iterations => 1, nonnegative => true, alpha => 1, regularization => 1'));
 $n = 100_000;
 my $square = ratings($n, 'i % 500', 'i::bigint * 7919 % 700', '1 + i % 3');
