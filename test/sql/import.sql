@@ -5,17 +5,7 @@
 \set SHOW_CONTEXT never
 CREATE SCHEMA import;
 SET search_path = import, public;
-CREATE FUNCTION try(query text) RETURNS text LANGUAGE plpgsql AS $$
-DECLARE
-    detail text;
-    hint text;
-BEGIN
-    EXECUTE query;
-    RETURN 'an answer';
-EXCEPTION WHEN OTHERS THEN
-    GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT;
-    RETURN concat_ws('|', SQLSTATE, SQLERRM, nullif(detail, ''), nullif(hint, ''));
-END $$;
+\i test/include/errors.sql
 CREATE TABLE ratings AS
     SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
     FROM generate_series(1, 30) u, generate_series(1, 40) i
@@ -88,63 +78,66 @@ SELECT run FROM als_train('again', 'ratings', factors => 5, iterations => 5, reg
 SELECT abs(w.loss / a.loss - 1) < 1e-5 AS continued FROM warm w, again a WHERE w.run = 2;
 
 -- what is not known is said where it is needed
+\pset format unaligned
+\pset tuples_only
 SELECT run FROM als_import('bare', 'implicit_users', 'implicit_items');
-SELECT try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
-SELECT try($$SELECT als_explain('bare', 1, 2)$$);
-SELECT try($$SELECT als_refresh_user('bare', 1)$$);
-SELECT try($$SELECT * FROM als_recommend('bare', 1, 2)$$);
-SELECT try($$SELECT * FROM als_recommend('bare', 77, 2)$$);
-SELECT try($$SELECT * FROM als_recommend('bare', 77, 2, cold_start => 'popular')$$);
-SELECT try($$SELECT als_evaluate('bare', 'ratings')$$);
-SELECT try($$SELECT als_recommend_all('bare', 2)$$);
-SELECT try($$SELECT c.* FROM bare b, als_convergence(b) c$$);
+SELECT * FROM try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
+SELECT * FROM try($$SELECT als_explain('bare', 1, 2)$$);
+SELECT * FROM try($$SELECT als_refresh_user('bare', 1)$$);
+SELECT * FROM try($$SELECT * FROM als_recommend('bare', 1, 2)$$);
+SELECT * FROM try($$SELECT * FROM als_recommend('bare', 77, 2)$$);
+SELECT * FROM try($$SELECT * FROM als_recommend('bare', 77, 2, cold_start => 'popular')$$);
+SELECT * FROM try($$SELECT als_evaluate('bare', 'ratings')$$);
+SELECT * FROM try($$SELECT als_recommend_all('bare', 2)$$);
+SELECT * FROM try($$SELECT c.* FROM bare b, als_convergence(b) c$$);
 SELECT run FROM als_import('bare', 'implicit_users', 'implicit_items', 'ratings', regularization => 0.01);
-SELECT try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
-SELECT try($$SELECT als_refresh_user('bare', 1)$$);
+SELECT * FROM try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
+SELECT * FROM try($$SELECT als_refresh_user('bare', 1)$$);
 SELECT run FROM als_import('bare', 'implicit_users', 'implicit_items', 'ratings', regularization => 0.01, alpha => 40);
-SELECT try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
+SELECT * FROM try($$SELECT als_fold_in('bare', ARRAY[1, 2])$$);
 
 -- what is wrong
-CREATE FUNCTION try_import(users text, items text DEFAULT 'implicit_items', more text DEFAULT '') RETURNS text LANGUAGE sql AS
-    $$ SELECT try(format('SELECT als_import(''wrong'', %L, %L%s)', users, items, more)) $$;
+CREATE FUNCTION try_import(users text, items text DEFAULT 'implicit_items', more text DEFAULT '') RETURNS TABLE (code text, message text, detail text, hint text) LANGUAGE sql AS
+    $$ SELECT * FROM try(format('SELECT als_import(''wrong'', %L, %L%s)', users, items, more)) $$;
 CREATE FUNCTION users(id text, factors text) RETURNS text LANGUAGE sql AS
     $$ SELECT format('SELECT %s AS user_id, %s AS factors', id, factors) $$;
-SELECT try_import(NULL), try_import('implicit_users', NULL);
-SELECT try($$SELECT als_import(NULL, 'implicit_users', 'implicit_items')$$);
-SELECT try_import('nothing');
-SELECT try_import('SELECT 1; SELECT 2');
-SELECT try_import('implicit_users_pkey');
-SELECT try_import('ratings');
-SELECT try_import('SELECT 1 AS user_id');
-SELECT try_import('SELECT * FROM implicit_users WHERE false');
-SELECT try_import(users('NULL::int', 'ARRAY[1,2,3,4,5]'));
-SELECT try_import(users('1', 'NULL::real[]'));
-SELECT try_import(users('1', 'ARRAY[1,2,NULL,4,5]'));
-SELECT try_import(users('1', 'ARRAY[]::real[]'));
-SELECT try_import(users('1', 'ARRAY[[1,2],[3,4]]'));
-SELECT try_import(users('1', $$ARRAY[1,2,'NaN',4,5]::real[]$$));
-SELECT try_import(users('1', $$ARRAY[1,2,'Infinity',4,5]::real[]$$));
-SELECT try_import(users('1', 'ARRAY[1e30,0,0,0,0]::real[]'));
-SELECT try_import(users('1', 'ARRAY[1e300,0,0,0,0]::float8[]'));
-SELECT try_import(users('1', 'array_fill(1, ARRAY[1025])'));
-SELECT try_import(users('1', 'ARRAY[1,2,3,4]'));
-SELECT try_import(users('1', '''{1,2,three,4,5}''::text'));
-SELECT try_import(users('1', 'true'));
-SELECT try_import(users('point(1, 2)', 'ARRAY[1,2,3,4,5]'));
-SELECT try_import('TABLE implicit_users UNION ALL SELECT 7, ARRAY[1,2,3,4,5]');
-SELECT try_import('implicit_users', more => ', feedback => ''explicit''');
-SELECT try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', NULL::real AS bias', 'explicit_items', ', feedback => ''explicit''');
-SELECT try_import('implicit_users', more => ', feedback => ''other''');
-SELECT try_import('implicit_users', more => ', nonnegative => true');
-SELECT try_import('implicit_users', more => ', regularization => -1');
-SELECT try_import('implicit_users', more => ', alpha => ''NaN''');
-SELECT try_import('implicit_users', more => ', mean_rating => 3');
-SELECT try_import('explicit_users', 'explicit_items', ', feedback => ''explicit'', mean_rating => ''Infinity''');
-SELECT try_import('implicit_users', more => ', ratings => ''nothing''');
-SELECT try_import('implicit_users', more => ', ratings => ''implicit_users''');
-SELECT try($$SELECT als_import('ratings', 'implicit_users', 'implicit_items')$$);
-SELECT try($$SELECT als_import('implicit', 'explicit_users', 'explicit_items', feedback => 'explicit')$$);
-SELECT try($$SELECT als_import('implicit', 'SELECT ''u'' || user_id AS user_id, factors FROM implicit_users', 'implicit_items')$$);
+SELECT * FROM try_import(NULL);
+SELECT * FROM try_import('implicit_users', NULL);
+SELECT * FROM try($$SELECT als_import(NULL, 'implicit_users', 'implicit_items')$$);
+SELECT * FROM try_import('nothing');
+SELECT * FROM try_import('SELECT 1; SELECT 2');
+SELECT * FROM try_import('implicit_users_pkey');
+SELECT * FROM try_import('ratings');
+SELECT * FROM try_import('SELECT 1 AS user_id');
+SELECT * FROM try_import('SELECT * FROM implicit_users WHERE false');
+SELECT * FROM try_import(users('NULL::int', 'ARRAY[1,2,3,4,5]'));
+SELECT * FROM try_import(users('1', 'NULL::real[]'));
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,NULL,4,5]'));
+SELECT * FROM try_import(users('1', 'ARRAY[]::real[]'));
+SELECT * FROM try_import(users('1', 'ARRAY[[1,2],[3,4]]'));
+SELECT * FROM try_import(users('1', $$ARRAY[1,2,'NaN',4,5]::real[]$$));
+SELECT * FROM try_import(users('1', $$ARRAY[1,2,'Infinity',4,5]::real[]$$));
+SELECT * FROM try_import(users('1', 'ARRAY[1e30,0,0,0,0]::real[]'));
+SELECT * FROM try_import(users('1', 'ARRAY[1e300,0,0,0,0]::float8[]'));
+SELECT * FROM try_import(users('1', 'array_fill(1, ARRAY[1025])'));
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4]'));
+SELECT * FROM try_import(users('1', '''{1,2,three,4,5}''::text'));
+SELECT * FROM try_import(users('1', 'true'));
+SELECT * FROM try_import(users('point(1, 2)', 'ARRAY[1,2,3,4,5]'));
+SELECT * FROM try_import('TABLE implicit_users UNION ALL SELECT 7, ARRAY[1,2,3,4,5]');
+SELECT * FROM try_import('implicit_users', more => ', feedback => ''explicit''');
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', NULL::real AS bias', 'explicit_items', ', feedback => ''explicit''');
+SELECT * FROM try_import('implicit_users', more => ', feedback => ''other''');
+SELECT * FROM try_import('implicit_users', more => ', nonnegative => true');
+SELECT * FROM try_import('implicit_users', more => ', regularization => -1');
+SELECT * FROM try_import('implicit_users', more => ', alpha => ''NaN''');
+SELECT * FROM try_import('implicit_users', more => ', mean_rating => 3');
+SELECT * FROM try_import('explicit_users', 'explicit_items', ', feedback => ''explicit'', mean_rating => ''Infinity''');
+SELECT * FROM try_import('implicit_users', more => ', ratings => ''nothing''');
+SELECT * FROM try_import('implicit_users', more => ', ratings => ''implicit_users''');
+SELECT * FROM try($$SELECT als_import('ratings', 'implicit_users', 'implicit_items')$$);
+SELECT * FROM try($$SELECT als_import('implicit', 'explicit_users', 'explicit_items', feedback => 'explicit')$$);
+SELECT * FROM try($$SELECT als_import('implicit', 'SELECT ''u'' || user_id AS user_id, factors FROM implicit_users', 'implicit_items')$$);
 -- a failed one leaves nothing
 SELECT count(*) FROM pg_class WHERE relname LIKE 'wrong%';
 SELECT max(run) FROM implicit;
@@ -153,19 +146,19 @@ SELECT max(run) FROM implicit;
 CREATE ROLE regress_als_importer;
 GRANT USAGE, CREATE ON SCHEMA import TO regress_als_importer;
 SET ROLE regress_als_importer;
-SELECT try_import('implicit_users');
+SELECT * FROM try_import('implicit_users');
 RESET ROLE;
 GRANT SELECT ON implicit_users, implicit_items TO regress_als_importer;
 SET ROLE regress_als_importer;
 SELECT run FROM als_import('theirs', 'implicit_users', 'implicit_items');
-SELECT try($$SELECT als_import('implicit', 'implicit_users', 'implicit_items')$$);
+SELECT * FROM try($$SELECT als_import('implicit', 'implicit_users', 'implicit_items')$$);
 RESET ROLE;
 
 -- ratings that only this session has
 CREATE TEMP TABLE temporary_ratings AS SELECT * FROM ratings;
 SELECT source IS NULL AS unknown FROM als_import('kept', 'implicit_users', 'implicit_items', 'temporary_ratings');
 BEGIN READ ONLY;
-SELECT try($$SELECT als_import('implicit', 'implicit_users', 'implicit_items')$$);
+SELECT * FROM try($$SELECT als_import('implicit', 'implicit_users', 'implicit_items')$$);
 ROLLBACK;
 
 SET client_min_messages = error;
