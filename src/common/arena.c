@@ -47,7 +47,7 @@ arena_create(size_t size, bool shared, const char *purpose)
 
 		error_context_push(&callback, arena_error_context, &request);
 		arena.segment = dsm_create(size + ALS_ALIGNMENT,
-								  DSM_CREATE_NULL_IF_MAXSEGMENTS);
+								   DSM_CREATE_NULL_IF_MAXSEGMENTS);
 		error_context_pop(&callback);
 	}
 	if (arena.segment != NULL)
@@ -76,7 +76,7 @@ arena_attach(dsm_handle handle)
 				 errmsg("could not map dynamic shared memory segment")));
 	arena.handle = handle;
 	arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT,
-									  dsm_segment_address(arena.segment));
+									   dsm_segment_address(arena.segment));
 	return arena;
 }
 

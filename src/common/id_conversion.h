@@ -26,7 +26,8 @@ typedef enum IdPath
 /* A cast from one type to another */
 typedef struct IdCast
 {
-	FmgrInfo	function;		/* fn_oid is invalid for binary compatible types */
+	FmgrInfo	function;		/* fn_oid is invalid for binary compatible
+								 * types */
 	int			nargs;
 } IdCast;
 

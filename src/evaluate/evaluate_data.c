@@ -178,6 +178,7 @@ measure_all(Evaluation *evaluation)
 	uint32	   *users[2] = {NULL, NULL};
 	uint32	   *items[2] = {NULL, NULL};
 	int			nworkers;
+
 	/* one for ids and factors: others may add rows, or delete them */
 	Snapshot	snapshot = cache_snapshot(cache);
 
@@ -187,8 +188,8 @@ measure_all(Evaluation *evaluation)
 									 &cache->sides[ALS_ITEMS].type);
 	cache_scan_ids(cache, ALS_ITEMS, snapshot, number_item, evaluation);
 	nworkers = parallel_workers(options->workers,
-						 (double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
-						 idmap_size(evaluation->items) * cache->stride);
+								(double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
+								idmap_size(evaluation->items) * cache->stride);
 
 	Assert(evaluation->ratings[TEST_SET] != NULL);
 	for (int set = 0; set < 2; set++)

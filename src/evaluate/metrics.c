@@ -377,7 +377,7 @@ divide_measures(AlsMeasures *sum, double users, double auc_users)
 }
 
 void
-metrics_summarize(const Measurement *measurement, MeasureSummary * summary)
+metrics_summarize(const Measurement *measurement, MeasureSummary *summary)
 {
 	const UserMeasures *measures = user_measures(measurement);
 	const bool *recommended = recommended_items(measurement);
@@ -413,7 +413,7 @@ metrics_summarize(const Measurement *measurement, MeasureSummary * summary)
 }
 
 double
-metric_value(const MeasureSummary * summary, Metric metric)
+metric_value(const MeasureSummary *summary, Metric metric)
 {
 	return *(const double *) ((const char *) summary + metric_offsets[metric]);
 }

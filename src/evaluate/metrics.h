@@ -63,7 +63,7 @@ typedef struct MeasureSummary
 	double		mae;
 	AlsMeasures ranking;		/* means over the users */
 	double		coverage;		/* share of items in anybody's top k */
-}			MeasureSummary;
+} MeasureSummary;
 
 /* What processes share, at the start of the arena; offsets count from here */
 typedef struct Measurement
@@ -152,9 +152,9 @@ extern void metrics_restart(Measurement *measurement);
 
 /* Sums up what has been measured, in the order of users. */
 extern void metrics_summarize(const Measurement *measurement,
-							  MeasureSummary * summary);
+							  MeasureSummary *summary);
 
-extern double metric_value(const MeasureSummary * summary, Metric metric);
+extern double metric_value(const MeasureSummary *summary, Metric metric);
 
 /* Is the metric one of errors, not of rankings? */
 static inline bool

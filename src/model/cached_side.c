@@ -31,7 +31,7 @@
 /* Beside a row: its entry in the map of ids, roughly */
 #define ID_BYTES 64
 
-#define FIRST_CAPACITY 64 /* rows */
+#define FIRST_CAPACITY 64		/* rows */
 
 /* Moves a side's rows to where there is room for capacity of them. */
 static void
@@ -179,7 +179,7 @@ measure_side(void *arg)
 					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 					 errmsg("too many rows in factor table \"%s\"",
 							get_rel_name(
-								cache->run.factor_tables[loading->side]))));
+										 cache->run.factor_tables[loading->side]))));
 	}
 	return image_size(cache->stride, loading->rows, loading->id_bytes);
 }
@@ -226,8 +226,8 @@ cache_load(ModelCache *cache, AlsSide which)
 		.cache = cache,
 		.side = which
 	};
-	SharedMaker maker = { measure_side, load_side, &loading };
-	SharedPiece piece = { 0 };
+	SharedMaker maker = {measure_side, load_side, &loading};
+	SharedPiece piece = {0};
 	SharedKey	key;
 	MemoryContext context;
 	bool		fits = true;
@@ -304,9 +304,9 @@ const AlsIndex *
 cache_index(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
-	Indexing	indexing = { cache, side->image };
-	SharedMaker maker = { measure_index, build_index, &indexing };
-	SharedPiece piece = { 0 };
+	Indexing	indexing = {cache, side->image};
+	SharedMaker maker = {measure_index, build_index, &indexing};
+	SharedPiece piece = {0};
 	SharedKey	key;
 	bool		again;
 
@@ -320,7 +320,7 @@ cache_index(ModelCache *cache, AlsSide which)
 	if (side->shared != 0 &&
 		cache_shared_key(cache, which, SHARED_INDEX, &key) &&
 		(again ? shared_get(&key, &maker, side->context, &piece) :
-				 shared_find(&key, side->context, &piece)))
+		 shared_find(&key, side->context, &piece)))
 		side->mapped += piece.size;
 	else if (again)
 		piece.memory = make_private(side->context, &maker,

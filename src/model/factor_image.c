@@ -35,10 +35,10 @@ layout(uint32 stride, uint32 rows, size_t id_bytes)
 	image.mask = pg_nextpower2_64(2 * (uint64) Max(rows, 1)) - 1;
 	arena_reserve(&image.size, sizeof(Image));
 	image.rows = arena_reserve(&image.size,
-							  (size_t) rows * stride * sizeof(float));
+							   (size_t) rows * stride * sizeof(float));
 	image.ids = arena_reserve(&image.size, rows * sizeof(Datum));
 	image.places = arena_reserve(&image.size,
-								(image.mask + 1) * sizeof(uint32));
+								 (image.mask + 1) * sizeof(uint32));
 	image.bytes = arena_reserve(&image.size, id_bytes);
 	return image;
 }

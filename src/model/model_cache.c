@@ -343,7 +343,7 @@ open_side(ModelCache *cache, AlsSide which, Relation model)
 {
 	SideCache  *side = &cache->sides[which];
 	Relation	table = factor_table_open(model, &cache->run, which,
-									   AccessShareLock, &side->columns);
+										  AccessShareLock, &side->columns);
 
 	factor_table_id_type(table, &side->columns, &side->type, cache->context);
 	side->file = relation_file(table);
@@ -487,7 +487,7 @@ cache_check_replaced(const ModelCache *cache)
 	{
 		FactorColumns columns;
 		Relation	table = factor_table_open(model, &run, s, AccessShareLock,
-										   &columns);
+											  &columns);
 
 		replaced = relation_file(table) != cache->sides[s].file;
 		table_close(table, NoLock);

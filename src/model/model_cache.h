@@ -67,7 +67,8 @@ typedef struct ModelCache
 	dlist_head	pins;			/* of those who use it */
 	Oid			model;
 	bool		current;		/* what the next cache_open may return */
-	bool		valid;			/* ... without looking: locked, nothing changed */
+	bool		valid;			/* ... without looking: locked, nothing
+								 * changed */
 	bool		changed;		/* set by relcache invalidation */
 	bool		side_changed[2];	/* likewise, of a factor table alone */
 	Oid			checked_role;	/* may use it; InvalidOid: to be checked */

@@ -27,6 +27,7 @@ static const struct
 	const char *name;
 	char		enabled;
 }			change_triggers[2] =
+
 {
 	{"als_changed", TRIGGER_FIRES_ALWAYS},
 	{"als_changed_replica", TRIGGER_FIRES_ON_REPLICA}
@@ -66,7 +67,7 @@ open_factors(const ModelCache *cache, AlsSide side)
 /* Copies a tuple's factors in the form that serving wants. */
 static void
 read_served_row(const ModelCache *cache, AlsSide side, Relation table,
-		 TupleTableSlot *slot, float *row)
+				TupleTableSlot *slot, float *row)
 {
 	int			factors = cache->run.factors;
 
@@ -137,7 +138,7 @@ cache_scan_snapshot(ModelCache *cache, AlsSide which, Snapshot snapshot,
 {
 	Relation	table = open_factors(cache, which);
 	float	   *row = allocate_aligned(CurrentMemoryContext,
-											  cache->stride * sizeof(float));
+									   cache->stride * sizeof(float));
 	FactorScan	scan;
 	Datum		id;
 

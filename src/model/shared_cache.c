@@ -530,7 +530,7 @@ shared_forget(Oid table)
 
 	/* whoever shares pieces later has to see the lock */
 	if (!registry_possible() || LockAcquire(&tag, RowExclusiveLock, false,
-										   false) == LOCKACQUIRE_ALREADY_HELD)
+											false) == LOCKACQUIRE_ALREADY_HELD)
 		return;
 	registry = registry_find(true);
 	if (registry == NULL)

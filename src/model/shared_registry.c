@@ -82,7 +82,7 @@ find_in_registry(void *arg)
 	bool		found;
 
 	registry = GetNamedDSMSegment(REGISTRY_NAME, sizeof(SharedRegistry),
-								 init_registry, &found);
+								  init_registry, &found);
 	LWLockRegisterTranche(registry->tranche, REGISTRY_NAME);
 	return true;
 }

@@ -46,7 +46,7 @@ extern size_t blocks_triplet_memory(size_t budget);
  * implicit feedback and average for explicit.
  */
 extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
-						 size_t budget, bool shared);
+						  size_t budget, bool shared);
 
 /*
  * Merges duplicates in a row that is sorted by column, in place; returns what

@@ -149,6 +149,7 @@ qualified_relation(const SourceReading *reading)
 	const char *name = reading->name;
 	List	   *names = textToQualifiedNameList(cstring_to_text(name));
 	RangeVar   *rangevar = makeRangeVarFromNameList(names);
+
 	/* locked as the query will do, so that it cannot go meanwhile */
 	Oid			relation = RangeVarGetRelid(rangevar, AccessShareLock, true);
 

@@ -69,7 +69,7 @@ batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
 		arena_reserve(&size, job.seen_items * sizeof(uint32));
 	job.best_offset =
 		arena_reserve(&size, (size_t) job.round * job.k *
-					 sizeof(AlsRankedItem));
+					  sizeof(AlsRankedItem));
 	job.sizes_offset = arena_reserve(&size, job.round * sizeof(uint32));
 
 	arena = arena_create(size, shared, "the recommendations");

@@ -127,7 +127,7 @@ kept_gram(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
 	size_t		size = (size_t) cache->run.factors * cache->run.factors *
-	sizeof(double);
+		sizeof(double);
 	double	   *gram;
 	MemoryContext keep;
 

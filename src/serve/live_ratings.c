@@ -73,7 +73,7 @@ equals_id(const ModelCache *cache, AlsSide side)
 /* Raises for a row of the given id that a training would not take. */
 static void
 reject_live_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null,
-		   bool rating_null, double rating)
+				bool rating_null, double rating)
 {
 	AlsSide		other = other_side(side);
 	const char *rating_column = cache->run.rating_column;
@@ -109,7 +109,7 @@ read_id_init(IdConversion *conversion, const ModelCache *cache, AlsSide side)
 
 void
 live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
-			 bool with_active_snapshot, const char *function, RowRatings *row)
+				  bool with_active_snapshot, const char *function, RowRatings *row)
 {
 	AlsSide		other = other_side(side);
 	MemoryContext caller = CurrentMemoryContext;

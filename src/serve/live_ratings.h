@@ -17,8 +17,8 @@
  * the source may be a view that uses models itself.
  */
 extern void live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
-						 bool with_active_snapshot, const char *function,
-						 RowRatings *row);
+							  bool with_active_snapshot, const char *function,
+							  RowRatings *row);
 
 /* Adds to a set the items that the user has. */
 extern void live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items);
@@ -29,7 +29,7 @@ extern void live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items);
  * what is kept of the model, or counted.  The model has a source.
  */
 extern PopularItems *live_ratings_take_popular(ModelCache *cache,
-										  const char *function);
+											   const char *function);
 
 /*
  * Gives them back when they are no longer used, to be kept if

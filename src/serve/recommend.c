@@ -422,7 +422,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	k = k_argument(fcinfo, first + FOR_K);
 	result->cache = cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
 	scored_rows_choose_type(result, cache, ALS_ITEMS, row_type,
-					   "als_recommend_for_as");
+							"als_recommend_for_as");
 	if (PG_ARGISNULL(first + FOR_ITEMS))
 		return;
 	row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,

@@ -121,7 +121,7 @@ ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 /* Reads the arguments; first is the place of the model among them. */
 static void
 read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
-			   TupleDesc row_type)
+				   TupleDesc row_type)
 {
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
@@ -349,6 +349,7 @@ gather(Recommendations *call, int *nworkers)
 	uint32		nseen_users = 0;
 	uint32	   *seen_users = NULL;
 	uint32	   *seen_items = NULL;
+
 	/* one for ids and factors: others may add rows, or delete them */
 	Snapshot	snapshot = cache_snapshot(call->cache);
 
@@ -374,7 +375,7 @@ gather(Recommendations *call, int *nworkers)
 		return false;
 	}
 	*nworkers = parallel_workers(call->workers, (double) layout.nusers *
-						  layout.nitems * layout.stride / sizeof(float));
+								 layout.nitems * layout.stride / sizeof(float));
 	place_items(call);
 
 	if (call->ratings != NULL)
@@ -459,7 +460,7 @@ run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
 	for (uint32 first = 0; first < job->nusers; first += job->round)
 	{
 		batch_topk_run(&call->arena, call->ratings ? &call->seen : NULL, first,
-					 nworkers);
+					   nworkers);
 		put_round(call, items, store, row_type);
 	}
 }

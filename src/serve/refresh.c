@@ -256,7 +256,7 @@ read_refreshed_row(Refresh *refresh, bool *exists, RowRatings *ratings)
 		return false;
 	refresh->cache = cache_open(refresh->cache->model);
 	live_ratings_read(refresh->cache, refresh->side, refresh->id, false,
-				 refresh->function, ratings);
+					  refresh->function, ratings);
 	return !cache_replaced(refresh->cache);
 }
 

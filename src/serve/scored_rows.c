@@ -11,7 +11,7 @@
 
 void
 scored_rows_choose_type(ScoredRows *result, const ModelCache *cache, AlsSide side,
-				   TupleDesc row_type, const char *typed)
+						TupleDesc row_type, const char *typed)
 {
 	const char *what = side_names[side];
 	Oid			own = cache->sides[side].type.type;

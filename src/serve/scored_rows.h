@@ -25,11 +25,11 @@ typedef struct ScoredRows
  * is the place of the model among the arguments.
  */
 typedef void (*ScoredRowsFunction) (FunctionCallInfo fcinfo, int first,
-								TupleDesc row_type, ScoredRows *result);
+									TupleDesc row_type, ScoredRows *result);
 
 /* A set-returning function's rows, one for each call. */
 extern Datum return_scored_rows(FunctionCallInfo fcinfo, int first,
-						 ScoredRowsFunction compute);
+								ScoredRowsFunction compute);
 
 /*
  * Chooses the type that ids are returned as: the model's own, or one that it
@@ -37,7 +37,7 @@ extern Datum return_scored_rows(FunctionCallInfo fcinfo, int first,
  * which the type can be given.
  */
 extern void scored_rows_choose_type(ScoredRows *result, const ModelCache *cache,
-							   AlsSide side, TupleDesc row_type,
-							   const char *typed);
+									AlsSide side, TupleDesc row_type,
+									const char *typed);
 
 #endif							/* ALS_SCORED_ROWS_H */

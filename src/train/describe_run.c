@@ -18,7 +18,7 @@ set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
 {
 	nulls[column - 1] = text == NULL;
 
-	if (text !=NULL)
+	if (text != NULL)
 		values[column - 1] = CStringGetTextDatum(text);
 }
 
@@ -106,6 +106,6 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	nulls[MODEL_MEAN_RATING - 1] = !explicit;
 	values[MODEL_LOSS - 1] = Float8GetDatum(result->losses[result->best_iteration - 1]);
 	values[MODEL_LOSSES - 1] = iterations_array(result->losses,
-											   result->iterations);
+												result->iterations);
 	describe_validation(values, nulls, options, input, result);
 }

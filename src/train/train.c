@@ -89,13 +89,13 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 		split.seed = input->split_seed = options->parameters.seed;
 		split.memory = blocks_triplet_memory(other);
 		input->ratings = source_read_split(CurrentMemoryContext,
-										  &options->source, memory, &split,
-										  &from);
+										   &options->source, memory, &split,
+										   &from);
 		input->held_out = split.held_out;
 	}
 	else
 		input->ratings = source_read(CurrentMemoryContext, &options->source,
-									memory, &from);
+									 memory, &from);
 	input->from = from;
 
 	if (validation->source != NULL)
@@ -104,7 +104,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 
 		source.source = validation->source;
 		input->held_out = source_read(CurrentMemoryContext, &source,
-									 blocks_triplet_memory(other), &from);
+									  blocks_triplet_memory(other), &from);
 		input->validation_from = from;
 	}
 	model_check_unchanged(target);
@@ -177,8 +177,8 @@ train_sort(const TrainOptions *options, TrainInput *input, bool shared)
 	INSTR_TIME_SET_CURRENT(phase);
 	progress_sorting(ratings_count(ratings));
 	input->blocks = blocks_build(ratings, parameters->feedback,
-								(size_t) maintenance_work_mem * 1024 - other,
-								shared);
+								 (size_t) maintenance_work_mem * 1024 - other,
+								 shared);
 	if (input->held_out != NULL)
 		input->validation =
 			validation_begin(options, ratings,
@@ -234,7 +234,7 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	train_prepare(target, options, input);
 	train_sort(options, input, nworkers > 0);
 	trainer = trainer_begin(&options->parameters, &input->blocks,
-							  input->validation, nworkers);
+							input->validation, nworkers);
 	if (options->warm_start && target->last.run > 0)
 		for (int side = 0; side < 2; side++)
 			load_starting_factors(target, options, trainer_result(trainer),

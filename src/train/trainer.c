@@ -33,7 +33,7 @@ PGDLLEXPORT void als_trainer_worker(dsm_segment *segment, shm_toc *toc);
 
 Trainer *
 trainer_begin(const TrainerParameters *parameters, Arena *ratings,
-			   const Validation *validation, int nworkers)
+			  const Validation *validation, int nworkers)
 {
 	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
@@ -81,7 +81,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 		layout.base_factor_offset = arena_reserve(&size, stride * stride * sizeof(float));
 		layout.spectrum_offset = arena_reserve(&size, stride * sizeof(float));
 		layout.grams_offset = arena_reserve(&size, (size_t) ranges * rank * rank *
-									  sizeof(double));
+											sizeof(double));
 	}
 	layout.block_losses_offset = arena_reserve(&size, most_blocks * sizeof(double));
 	layout.block_penalties_offset = arena_reserve(&size, most_blocks * sizeof(double));
@@ -136,7 +136,7 @@ als_trainer_worker(dsm_segment *segment, shm_toc *toc)
 
 void
 trainer_failure(const Trainer *trainer, const char **message,
-				 char **detail)
+				char **detail)
 {
 	const TrainerState *shared = trainer->shared;
 	bool		user = shared->failed_side == ALS_USERS;

@@ -30,8 +30,8 @@ typedef struct TrainerParameters
 typedef struct TrainerResult
 {
 	float	   *factors[2];		/* [rows x als_stride(rank)] by AlsSide, the
-								 * bias the last: of the best iteration; before
-								 * the run, those that it starts from */
+								 * bias the last: of the best iteration;
+								 * before the run, those that it starts from */
 	int			rank;
 	int			iterations;		/* done */
 	const double *losses;		/* [iterations] after each */
@@ -49,16 +49,16 @@ typedef struct Trainer Trainer;
  * may be NULL; nworkers as many workers as may help.
  */
 extern Trainer *trainer_begin(const TrainerParameters *parameters,
-								Arena	   *ratings,
-								const struct Validation *validation,
-								int nworkers);
+							  Arena *ratings,
+							  const struct Validation *validation,
+							  int nworkers);
 
 /* Runs all iterations; false if a system cannot be solved. */
 extern bool trainer_run(Trainer *trainer);
 
 /* Why not: message and detail. */
 extern void trainer_failure(const Trainer *trainer, const char **message,
-							 char **detail);
+							char **detail);
 
 /* Raises that. */
 pg_noreturn extern void trainer_raise(const Trainer *trainer);

@@ -228,8 +228,8 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 	progress_trial(trial->number, tuning->ntrials);
 	options.parameters.verbose = false;
 	trainer = trainer_begin(&options.parameters, &tuning->input.blocks,
-							  tuning->input.validation,
-							  train_workers(&options, &tuning->input));
+							tuning->input.validation,
+							train_workers(&options, &tuning->input));
 	note_result(trial, trainer, trainer_run(trainer), result);
 	trial->seconds = seconds_since(started);
 	if (tuning->options.parameters.verbose)

@@ -42,7 +42,7 @@ extern Validation *validation_begin(const TrainOptions *options,
 
 /* What the processes of a training with so many factors share. */
 extern Arena validation_arena(const Validation *validation, int factors,
-							bool shared);
+							  bool shared);
 
 /* Takes over factors as training has them, by side, to be measured next. */
 extern void validation_take(Measurement *measurement, float *factors[2],
