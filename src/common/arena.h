@@ -6,7 +6,6 @@
 #ifndef ALS_ARENA_H
 #define ALS_ARENA_H
 
-#include "common/arena.h"
 #include "storage/dsm.h"
 
 typedef struct Arena

@@ -5,7 +5,6 @@
 #ifndef ALS_SIDE_H
 #define ALS_SIDE_H
 
-#include "common/side.h"
 #include "core/als_core.h"
 
 /* In messages, and as columns of ids; by AlsSide */

@@ -6,7 +6,7 @@
 
 #include "als_core.h"
 
-/* Standard deviation of starting factors; see docs/architecture.md. */
+/* Standard deviation of starting factors; see docs/experiments.md. */
 #define SCALE 0.25f
 
 /* Sum of four uniform 16-bit numbers, centred: close to normal, variance 1. */

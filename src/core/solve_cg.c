@@ -39,7 +39,7 @@
 
 /*
  * Each of the steps allowed is to leave no more than this share of the error:
- * 1/27 in all by default.  Measured as architecture.md says.
+ * 1/27 in all by default.  docs/experiments.md has what was measured.
  */
 #define SHARE_LEFT (1.0f / 3)
 

@@ -7,7 +7,6 @@
 
 #include "access/tableam.h"
 #include "common/ids.h"
-#include "model/factor_table.h"
 #include "model/run_row.h"
 #include "utils/rel.h"
 #include "utils/snapshot.h"

@@ -52,14 +52,14 @@ try_shared_memory(bool (*step) (void *arg), void *arg)
 static void
 init_registry(void *memory)
 {
-	SharedRegistry *new_control = memory;
+	SharedRegistry *new_registry = memory;
 
-	memset(new_control, 0, sizeof(SharedRegistry));
-	new_control->tranche = LWLockNewTrancheId();
-	LWLockInitialize(&new_control->lock, new_control->tranche);
-	ConditionVariableInit(&new_control->made);
+	memset(new_registry, 0, sizeof(SharedRegistry));
+	new_registry->tranche = LWLockNewTrancheId();
+	LWLockInitialize(&new_registry->lock, new_registry->tranche);
+	ConditionVariableInit(&new_registry->made);
 	for (int i = 0; i < SHARED_SLOTS; i++)
-		new_control->slots[i].handle = DSM_HANDLE_INVALID;
+		new_registry->slots[i].handle = DSM_HANDLE_INVALID;
 }
 
 #if ALS_HAVE_DSM_REGISTRY
@@ -111,7 +111,7 @@ static shmem_startup_hook_type previous_startup_hook = NULL;
 
 /* Hook: creates the struct when the server starts, or finds it. */
 static void
-create_control(void)
+create_registry(void)
 {
 	bool		found;
 
@@ -131,7 +131,7 @@ static shmem_request_hook_type previous_request_hook = NULL;
 
 /* Hook: asks for the struct's memory. */
 static void
-request_control(void)
+request_registry(void)
 {
 	if (previous_request_hook != NULL)
 		previous_request_hook();
@@ -147,12 +147,12 @@ registry_request(void)
 		return;
 #if ALS_HAVE_SHMEM_REQUEST_HOOK
 	previous_request_hook = shmem_request_hook;
-	shmem_request_hook = request_control;
+	shmem_request_hook = request_registry;
 #else
 	RequestAddinShmemSpace(sizeof(SharedRegistry));
 #endif
 	previous_startup_hook = shmem_startup_hook;
-	shmem_startup_hook = create_control;
+	shmem_startup_hook = create_registry;
 }
 
 bool
