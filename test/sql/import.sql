@@ -128,7 +128,7 @@ SELECT * FROM try_import('TABLE implicit_users UNION ALL SELECT 7, ARRAY[1,2,3,4
 SELECT * FROM try_import('implicit_users', more => ', feedback => ''explicit''');
 SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', NULL::real AS bias', 'explicit_items', ', feedback => ''explicit''');
 SELECT * FROM try_import('implicit_users', more => ', feedback => ''other''');
-SELECT * FROM try_import('implicit_users', more => ', nonnegative => true');
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,-3,4,5]'), more => ', nonnegative => true');
 SELECT * FROM try_import('implicit_users', more => ', regularization => -1');
 SELECT * FROM try_import('implicit_users', more => ', alpha => ''NaN''');
 SELECT * FROM try_import('implicit_users', more => ', mean_rating => 3');
