@@ -11,7 +11,8 @@
 #
 #   PG_SOURCE      PostgreSQL's source tree; if not set, that of PG_CONFIG's
 #                  version, or the next that there is, by apt-get source
-#   ALS_CACHE      where to build it, once; ~/.cache/als if not set
+#   ALS_CACHE      where to build it, once; ~/.cache/als if not set, for root
+#                  /var/cache/als
 #   ALS_FUZZ_...   see test/t/090_fuzz.pl
 
 set -euo pipefail
@@ -23,7 +24,10 @@ case $kind in
 	sanitizers | valgrind) shift ;;
 	*) fail 'sanitizers or valgrind?' ;;
 esac
-cache=${ALS_CACHE:-$HOME/.cache/als}
+# root's home is closed to the user that the server runs as
+default=$HOME/.cache/als
+[ "$(id -u)" -ne 0 ] || default=/var/cache/als
+cache=${ALS_CACHE:-$default}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
 
