@@ -58,6 +58,9 @@
  */
 #define DEADLOCKS_BORNE 10
 
+/* Wait event: readers of the old factors */
+static uint32 readers_event;
+
 /* An array whose elements the caller fills in for every row. */
 static ArrayType *
 reals_array(int size)
@@ -194,7 +197,7 @@ pause_for(int milliseconds)
 {
 	(void) WaitLatch(MyLatch,
 					 WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH,
-					 milliseconds, PG_WAIT_EXTENSION);
+					 milliseconds, wait_event(&readers_event, "AlsReaders"));
 	ResetLatch(MyLatch);
 	CHECK_FOR_INTERRUPTS();
 }

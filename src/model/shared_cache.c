@@ -92,6 +92,7 @@ typedef struct Segment
 
 static dlist_head mappings = DLIST_STATIC_INIT(mappings);	/* that have slots */
 static int	making = 0;			/* pieces that this backend is making */
+static uint32 made_event;		/* wait event: another backend makes a piece */
 static bool look_again = false; /* something in the registry may be gone */
 
 /* Gives up a mapping's slot; its segment is not mapped any more. */
@@ -347,7 +348,8 @@ find_or_reserve(SharedRegistry *registry, const SharedKey *key, bool make,
 		if (unchanged)
 			LockRelease(&tag, ShareLock, false);
 		if (wait)
-			ConditionVariableSleep(&registry->made, PG_WAIT_EXTENSION);
+			ConditionVariableSleep(&registry->made,
+								   wait_event(&made_event, "AlsShared"));
 	} while (wait);
 	ConditionVariableCancelSleep();
 	return result;

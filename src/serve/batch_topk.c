@@ -3,8 +3,8 @@
  *	  The k best items for many users, by the leader and its workers.
  *
  * A batch of users goes through the index of the items together, so that a
- * block of it is in the nearest cache for all of them; a user leaves when no
- * later item can be among his best.
+ * block of it is in the L1 cache for all of them; a user leaves when no later
+ * item can be among his best.
  */
 #include "compat.h"
 
