@@ -207,7 +207,9 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 	switch (forth)
 	{
 		case COERCION_PATH_RELABELTYPE:
-			conversion->path = ID_AS_IS;
+			/* which a cast by no function is, of what is made text before */
+			conversion->path = OidIsValid(conversion->to_text.function.fn_oid) ?
+				ID_FUNCTION : ID_AS_IS;
 			break;
 		case COERCION_PATH_FUNC:
 			id_cast_init(&conversion->cast, function, context);
@@ -354,13 +356,19 @@ date_id(const IdConversion *conversion, Datum value, Datum *id)
 	return overflow == 0;
 }
 
+/* The text of a value that is converted by it; else the value */
+static Datum
+text_of(IdConversion *conversion, Datum value)
+{
+	return id_cast(&conversion->to_text, DEFAULT_COLLATION_OID, value, -1,
+				   false);
+}
+
 bool
 id_convert(IdConversion *conversion, Datum value, Datum *id)
 {
 	const IdType *target = conversion->target;
 
-	value = id_cast(&conversion->to_text, DEFAULT_COLLATION_OID, value, -1,
-					false);
 	switch (conversion->path)
 	{
 		case ID_AS_IS:
@@ -392,11 +400,13 @@ id_convert(IdConversion *conversion, Datum value, Datum *id)
 			return date_id(conversion, value, id);
 
 		case ID_FUNCTION:
+			value = text_of(conversion, value);
 			*id = id_cast(&conversion->cast, target->collation, value, -1,
 						  true);
 			break;
 
 		case ID_INPUT:
+			value = text_of(conversion, value);
 			*id = InputFunctionCall(&conversion->input,
 									OutputFunctionCall(&conversion->output,
 													   value),
