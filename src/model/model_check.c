@@ -260,6 +260,19 @@ fitting_error_context(void *arg)
 	errcontext("storing %s ids as %s", words[0], words[1]);
 }
 
+/* Raises for ids of another type than the model's. */
+pg_noreturn static void
+reject_id_type(Relation model, AlsSide side, const char *own, const char *type)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+					side_names[side], RelationGetRelationName(model), own,
+					type),
+			 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
+			 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+}
+
 /* Raises unless the type modifier of the column leaves all ids as they are. */
 static void
 check_modifier(Relation model, AlsSide side, const IdType *column,
@@ -272,14 +285,9 @@ check_modifier(Relation model, AlsSide side, const IdType *column,
 	IdCast		coerce;
 
 	if (!id_modifier_init(&coerce, column->type, CurrentMemoryContext))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
-						side_names[side], RelationGetRelationName(model),
-						format_type_with_typemod(column->type, column->typmod),
-						format_type_with_typemod(column->type, typmod)),
-				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
-				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+		reject_id_type(model, side,
+					   format_type_with_typemod(column->type, column->typmod),
+					   format_type_with_typemod(column->type, typmod));
 	words[0] = side_names[side];
 	words[1] = format_type_with_typemod(column->type, column->typmod);
 	error_context_push(&callback, fitting_error_context, words);
@@ -327,14 +335,8 @@ check_ids_fit(Relation model, const ModelRun *run, AlsSide side,
 	factor_table_id_type(table, &columns, &column, CurrentMemoryContext);
 	table_close(table, NoLock);
 	if (column.type != type->type)
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
-						side_names[side], RelationGetRelationName(model),
-						format_type_be(column.type),
-						format_type_be(type->type)),
-				 errdetail("A retraining replaces the contents of a model's tables, not their columns."),
-				 errhint("Cast the ids in a SELECT, drop the model first, or train under another name.")));
+		reject_id_type(model, side, format_type_be(column.type),
+					   format_type_be(type->type));
 	if (!same_equality(column.collation, type->collation))
 		ereport(ERROR,
 				(errcode(ERRCODE_COLLATION_MISMATCH),
