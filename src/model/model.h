@@ -20,8 +20,8 @@ typedef struct ModelTarget
 	char	   *name;
 	char	   *extension_schema;
 	ModelRun	last;			/* the run before; run is 0 for the first, and
-								 * the tables are those that are there */
-	Oid			factor_tables[2];	/* by AlsSide */
+								 * the tables are those that are there, and
+								 * both once they are prepared */
 } ModelTarget;
 
 /* Is the relation a model, a table OF als_model? */

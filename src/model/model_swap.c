@@ -128,7 +128,7 @@ make_heap(Relation model, const ModelTarget *target, AlsSide side,
 	Oid			heap_oid;
 
 	run.feedback = feedback;
-	run.factor_tables[side] = target->factor_tables[side];
+	run.factor_tables[side] = target->last.factor_tables[side];
 	table = factor_table_open(model, &run, side, ShareUpdateExclusiveLock,
 							  &columns);
 	heap_oid = make_heap_like(table, ShareUpdateExclusiveLock);
@@ -238,7 +238,7 @@ wait_for_readers(const ModelTarget *target, TimestampTz since)
 		VirtualTransactionId *readers;
 		int			nreaders;
 
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, target->factor_tables[side]);
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, target->last.factor_tables[side]);
 		readers = GetLockConflicts(&tag, AccessExclusiveLock, &nreaders);
 		for (int i = 0; i < nreaders; i++)
 			while (!attempt(wait_for_transaction, &readers[i],
@@ -253,7 +253,7 @@ wait_for_readers(const ModelTarget *target, TimestampTz since)
 static bool
 lock_free_tables(const ModelTarget *target)
 {
-	const Oid  *tables = target->factor_tables;
+	const Oid  *tables = target->last.factor_tables;
 
 	if (!ConditionalLockRelationOid(tables[0], AccessExclusiveLock))
 		return false;
@@ -298,7 +298,7 @@ static void
 lock_tables(const ModelTarget *target)
 {
 	/* far from when anybody looks for a deadlock */
-	BriefLock	lock = {target->factor_tables, ALS_USERS,
+	BriefLock	lock = {target->last.factor_tables, ALS_USERS,
 	Max(Min(QUEUE_MILLISECONDS, DeadlockTimeout / 4), 1)};
 	int			pause = FIRST_PAUSE_MILLISECONDS;
 	int			deadlocks_borne = 0;
@@ -350,5 +350,5 @@ model_replace_factors(const ModelTarget *target, const RatedIds *const ids[2],
 	lock_tables(target);
 	progress_phase(PROGRESS_INDEXING);
 	for (int side = 0; side < 2; side++)
-		swap_heap(target->factor_tables[side], heaps[side], ids[side]->size);
+		swap_heap(target->last.factor_tables[side], heaps[side], ids[side]->size);
 }

@@ -418,8 +418,7 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 				create_factor_table(target, side, types[side], feedback);
 			target->last.feedback = feedback;
 		}
-		target->factor_tables[side] = target->last.factor_tables[side];
-		depend_on_model(target, target->factor_tables[side]);
+		depend_on_model(target, target->last.factor_tables[side]);
 	}
 	table_close(model, NoLock);
 	CommandCounterIncrement();
@@ -440,7 +439,7 @@ model_add_run(const ModelTarget *target, TupleDesc type,
 		ModelColumn column = side == ALS_USERS ? MODEL_USER_FACTORS :
 			MODEL_ITEM_FACTORS;
 
-		values[column - 1] = ObjectIdGetDatum(target->factor_tables[side]);
+		values[column - 1] = ObjectIdGetDatum(target->last.factor_tables[side]);
 		nulls[column - 1] = false;
 	}
 	row = run_form(type, values, nulls);
