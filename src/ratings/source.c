@@ -472,14 +472,26 @@ receive_rating(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
+/* Nothing to do when rows begin or end */
 static void
-receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
+ignore_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
 {
 }
 
 static void
-receiver_end(DestReceiver *self)
+ignore_end(DestReceiver *self)
 {
+}
+
+void
+source_receiver_init(DestReceiver *receiver,
+					 bool (*receive) (TupleTableSlot *slot, DestReceiver *self))
+{
+	receiver->receiveSlot = receive;
+	receiver->rStartup = ignore_startup;
+	receiver->rShutdown = ignore_end;
+	receiver->rDestroy = ignore_end;
+	receiver->mydest = DestNone;
 }
 
 /* The id type of a column of the source. */
@@ -553,11 +565,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 						   &receiver.rating_type, context);
 	MemoryContextSwitchTo(context);
 
-	receiver.pub.receiveSlot = receive_rating;
-	receiver.pub.rStartup = receiver_startup;
-	receiver.pub.rShutdown = receiver_end;
-	receiver.pub.rDestroy = receiver_end;
-	receiver.pub.mydest = DestNone;
+	source_receiver_init(&receiver.pub, receive_rating);
 	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
 									 memory);
 	if (split != NULL)

@@ -75,6 +75,11 @@ extern CachedPlanSource *source_plan(SPIPlanPtr plan);
 extern void source_execute(SPIPlanPtr plan, const Datum *values,
 						   DestReceiver *receiver, bool new_snapshot);
 
+/* Makes a receiver of a function that takes each row; true to go on. */
+extern void source_receiver_init(DestReceiver *receiver,
+								 bool (*receive) (TupleTableSlot *slot,
+												  DestReceiver *self));
+
 /* The end of it; frees what was prepared unless that is kept. */
 extern void source_end(SourceReading *reading);
 

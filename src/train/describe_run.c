@@ -22,6 +22,19 @@ set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
 		values[column - 1] = CStringGetTextDatum(text);
 }
 
+void
+describe_source(Datum *values, bool *nulls, const char *from,
+				const RatingSource *source)
+{
+	set_run_text(values, nulls, MODEL_SOURCE, from);
+	set_run_text(values, nulls, MODEL_USER_COLUMN,
+				 from ? source->user_column : NULL);
+	set_run_text(values, nulls, MODEL_ITEM_COLUMN,
+				 from ? source->item_column : NULL);
+	set_run_text(values, nulls, MODEL_RATING_COLUMN,
+				 from ? source->rating_column : NULL);
+}
+
 /* A number for every iteration as double precision[]. */
 static Datum
 iterations_array(const double *numbers, int count)
@@ -69,19 +82,12 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	const TrainerParameters *parameters = &options->parameters;
 	const Ratings *ratings = input->ratings;
 	const RatingBlocks *blocks = (const RatingBlocks *) input->blocks.address;
-	const char *from = input->from;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
 
 	memset(nulls, false, MODEL_COLUMNS * sizeof(bool));
 	values[MODEL_TRAINED_AT - 1] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
-	set_run_text(values, nulls, MODEL_SOURCE, from);
-	set_run_text(values, nulls, MODEL_USER_COLUMN,
-				 from ? options->source.user_column : NULL);
-	set_run_text(values, nulls, MODEL_ITEM_COLUMN,
-				 from ? options->source.item_column : NULL);
-	set_run_text(values, nulls, MODEL_RATING_COLUMN,
-				 from ? options->source.rating_column : NULL);
+	describe_source(values, nulls, input->from, &options->source);
 	set_run_text(values, nulls, MODEL_FEEDBACK,
 				 feedback_name(parameters->feedback));
 	values[MODEL_FACTORS - 1] = Int32GetDatum(parameters->factors);

@@ -7,6 +7,10 @@
 
 #include "train/train.h"
 
+/* Of these, where the ratings are; from may be NULL: others cannot read them. */
+extern void describe_source(Datum *values, bool *nulls, const char *from,
+							const RatingSource *source);
+
 /*
  * Fills in values and nulls, by ModelColumn less 1, but for the run's number
  * and its tables.

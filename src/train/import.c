@@ -19,6 +19,7 @@
 #include "model/model.h"
 #include "parser/parse_coerce.h"
 #include "ratings/source.h"
+#include "train/describe_run.h"
 #include "train/train.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -183,16 +184,6 @@ receive_factors(TupleTableSlot *slot, DestReceiver *self)
 	return true;
 }
 
-static void
-receiver_startup(DestReceiver *self, int operation, TupleDesc typeinfo)
-{
-}
-
-static void
-receiver_end(DestReceiver *self)
-{
-}
-
 /* The column of a side's source; an error for one that is not there. */
 static Form_pg_attribute
 side_column(TupleDesc columns, AlsSide side, const char *name)
@@ -258,11 +249,7 @@ read_side(ImportedSide *imported, const char *source, MemoryContext context)
 	imported->map = idmap_create(context, &imported->type);
 	imported->row_context = AllocSetContextCreate(context, "als imported row",
 												  ALLOCSET_SMALL_SIZES);
-	imported->pub.receiveSlot = receive_factors;
-	imported->pub.rStartup = receiver_startup;
-	imported->pub.rShutdown = receiver_end;
-	imported->pub.rDestroy = receiver_end;
-	imported->pub.mydest = DestNone;
+	source_receiver_init(&imported->pub, receive_factors);
 	source_execute(plan, NULL, &imported->pub, true);
 	source_end(&reading);
 	MemoryContextSwitchTo(context);
@@ -289,7 +276,6 @@ check_ratings(const RatingSource *source, const ModelTarget *target)
 	SourceReading reading;
 	TupleDesc	columns;
 	char	   *canonical;
-	bool		temporary;
 
 	canonical = source_begin(&reading, "ratings", source->source, NULL);
 	columns = source_plan(source_prepare(&reading, "*", "", 0, NULL))->resultDesc;
@@ -298,11 +284,10 @@ check_ratings(const RatingSource *source, const ModelTarget *target)
 	if (source->rating_column != NULL)
 		source_column(columns, source->rating_column, "rating_column");
 	source_end(&reading);
-	temporary = get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
-		source_is_temporary(source->source);
-	if (temporary)
-		notice_temporary(target);
-	return temporary ? NULL : canonical;
+	if (!is_temporary_for_others(target, source->source))
+		return canonical;
+	notice_temporary(target);
+	return NULL;
 }
 
 /* A value of the run that may be null */
@@ -325,19 +310,7 @@ describe_import(FunctionCallInfo fcinfo, Datum *values, bool *nulls,
 	memset(nulls, true, MODEL_COLUMNS * sizeof(bool));
 	set_value(values, nulls, MODEL_TRAINED_AT,
 			  TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()));
-	if (ratings != NULL)
-	{
-		const RatingSource *source = &options->source;
-
-		set_value(values, nulls, MODEL_SOURCE, CStringGetTextDatum(ratings));
-		set_value(values, nulls, MODEL_USER_COLUMN,
-				  CStringGetTextDatum(source->user_column));
-		set_value(values, nulls, MODEL_ITEM_COLUMN,
-				  CStringGetTextDatum(source->item_column));
-		if (source->rating_column != NULL)
-			set_value(values, nulls, MODEL_RATING_COLUMN,
-					  CStringGetTextDatum(source->rating_column));
-	}
+	describe_source(values, nulls, ratings, &options->source);
 	set_value(values, nulls, MODEL_FEEDBACK,
 			  CStringGetTextDatum(feedback_name(parameters->feedback)));
 	set_value(values, nulls, MODEL_FACTORS,

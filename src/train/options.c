@@ -35,40 +35,40 @@ typedef struct Option
 	size_t		offset;			/* in TrainOptions */
 	double		minimum;
 	double		maximum;
-	bool		nullable;
 	int			uses;			/* OptionUse */
+	int			null_uses;		/* those in which it may be null */
 } Option;
 
 #define AT(field) offsetof(TrainOptions, field)
 
 #define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
-#define IMPORTED (PARAMETER | USE_IMPORT)
 #define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
+#define IMPORTED (PARAMETER | USE_IMPORT)
 #define READING (USE_TRAIN | USE_TUNE)
 
 static const Option options_table[] = {
-	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, false, READING | USE_IMPORT},
-	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, false, READING | USE_IMPORT},
-	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, true, READING | USE_IMPORT},
-	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, false, EVERYWHERE | USE_IMPORT},
-	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, false, PARAMETER},
-	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, false, IMPORTED},
-	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, true, IMPORTED},
-	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, false, IMPORTED},
-	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, false, IMPORTED},
-	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, false, PARAMETER},
-	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, false, PARAMETER},
-	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, false, PARAMETER},
-	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, false, PARAMETER},
-	{"validation", OPTION_TEXT, AT(validation.source), 0, 0, true, READING},
-	{"validation_fraction", OPTION_REAL, AT(validation.fraction), 0, 1, true, READING},
-	{"validation_metric", OPTION_METRIC, AT(validation.metric), 0, 0, true, READING},
-	{"validation_k", OPTION_INTEGER, AT(validation.k), 1, PG_INT32_MAX, false, READING},
-	{"patience", OPTION_INTEGER, AT(validation.patience), 1, 100000, true, READING},
-	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, false, EVERYWHERE | USE_GRID},
-	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, true, EVERYWHERE},
-	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, false, USE_TRAIN | USE_AGGREGATE},
-	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, false, EVERYWHERE},
+	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, READING | USE_IMPORT, 0},
+	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, READING | USE_IMPORT, 0},
+	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, READING | USE_IMPORT, READING | USE_IMPORT},
+	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT, 0},
+	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, PARAMETER, 0},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, USE_IMPORT},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, IMPORTED, IMPORTED},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, IMPORTED, USE_IMPORT},
+	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, IMPORTED, 0},
+	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, PARAMETER, 0},
+	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, PARAMETER, 0},
+	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, PARAMETER, 0},
+	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, PARAMETER, 0},
+	{"validation", OPTION_TEXT, AT(validation.source), 0, 0, READING, READING},
+	{"validation_fraction", OPTION_REAL, AT(validation.fraction), 0, 1, READING, READING},
+	{"validation_metric", OPTION_METRIC, AT(validation.metric), 0, 0, READING, READING},
+	{"validation_k", OPTION_INTEGER, AT(validation.k), 1, PG_INT32_MAX, READING, 0},
+	{"patience", OPTION_INTEGER, AT(validation.patience), 1, 100000, READING, READING},
+	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, EVERYWHERE | USE_GRID, 0},
+	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, EVERYWHERE, EVERYWHERE},
+	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, USE_TRAIN | USE_AGGREGATE, 0},
+	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, EVERYWHERE, 0},
 };
 
 static const char *const feedback_names[] = {"implicit", "explicit"};
@@ -180,9 +180,9 @@ set_number(TrainOptions *options, const Option *option, double value)
 
 /* Raises for a null that has no meaning. */
 static void
-check_null(const Option *option)
+check_null(const Option *option, OptionUse use)
 {
-	if (!option->nullable)
+	if ((option->null_uses & use) == 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null", option->name),
@@ -259,9 +259,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 		argument = next++;
 		if (PG_ARGISNULL(argument))
 		{
-			/* of what has been imported, nobody may know the parameters */
-			if (use != USE_IMPORT || option->type != OPTION_REAL)
-				check_null(option);
+			check_null(option, use);
 			continue;
 		}
 		switch (option->type)
@@ -341,7 +339,7 @@ options_set(TrainOptions *options, int place, OptionUse use,
 													numeric));
 	if (value->type == jbvNull)
 	{
-		check_null(option);
+		check_null(option, use);
 		return;
 	}
 	switch (option->type)

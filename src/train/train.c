@@ -108,10 +108,16 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 		input->validation_from = from;
 	}
 	model_check_unchanged(target);
-	input->temporary = get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
-		source_is_temporary(options->source.source);
+	input->temporary = is_temporary_for_others(target, options->source.source);
 	if (input->temporary)
 		input->from = NULL;
+}
+
+bool
+is_temporary_for_others(const ModelTarget *target, const char *source)
+{
+	return get_rel_persistence(target->model) != RELPERSISTENCE_TEMP &&
+		source_is_temporary(source);
 }
 
 void

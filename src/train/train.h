@@ -30,6 +30,13 @@ typedef struct TrainInput
 /* Raises where nothing can be written. */
 extern void prevent_training(const char *command);
 
+/*
+ * Are the ratings of a model that others may use temporary, so that they cannot
+ * read them?
+ */
+extern bool is_temporary_for_others(const ModelTarget *target,
+									const char *source);
+
 /* Says that the model will not know its ratings, which are temporary. */
 extern void notice_temporary(const ModelTarget *target);
 
