@@ -5,8 +5,9 @@
 #include "compat.h"
 
 #include "common/arguments.h"
-#include "common/id_conversion.h"
 #include "funcapi.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 
 Tuplestorestate *
 begin_rows(FunctionCallInfo fcinfo, TupleDesc *row_type)
@@ -84,4 +85,21 @@ workers_argument(FunctionCallInfo fcinfo, int argument)
 				 errmsg("workers must not be %d", workers),
 				 errhint("It is the number of parallel workers to ask for, or null.")));
 	return workers;
+}
+
+void
+choose_id_type(IdConversion *conversion, IdType *type, Oid model, AlsSide side,
+			   Oid own, TupleDesc row_type, const char *typed)
+{
+	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
+
+	if (!id_result_init(conversion, type, own, wanted, side_names[side],
+						CurrentMemoryContext))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
+						side_names[side], get_rel_name(model),
+						format_type_be(own), format_type_be(wanted)),
+				 errhint("Name the type in the call: %s(NULL::%s, '%s', ...).",
+						 typed, format_type_be(own), get_rel_name(model))));
 }

@@ -5,7 +5,9 @@
 #ifndef ALS_ARGUMENTS_H
 #define ALS_ARGUMENTS_H
 
+#include "common/id_conversion.h"
 #include "common/idmap.h"
+#include "common/side.h"
 #include "fmgr.h"
 #include "utils/tuplestore.h"
 
@@ -32,5 +34,14 @@ extern uint32 k_argument(FunctionCallInfo fcinfo, int argument);
 
 /* The argument workers: -1 if it is null; raises if it is negative. */
 extern int	workers_argument(FunctionCallInfo fcinfo, int argument);
+
+/*
+ * Chooses the type that the first column of a result returns ids of type own
+ * as: that which the row type has, if they become it without loss.  The hint of
+ * the error names the function, called typed, in which it can be given.
+ */
+extern void choose_id_type(IdConversion *conversion, IdType *type, Oid model,
+						   AlsSide side, Oid own, TupleDesc row_type,
+						   const char *typed);
 
 #endif							/* ALS_ARGUMENTS_H */

@@ -173,17 +173,8 @@ als_evaluate(PG_FUNCTION_ARGS)
 static void
 choose_user_type(UsersResult *result, Oid model, Oid own, TupleDesc row_type)
 {
-	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
-
-	if (!id_result_init(&result->conversion, &result->user_type, own, wanted,
-						"user", CurrentMemoryContext))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("user ids of model \"%s\" are of type %s, not %s",
-						get_rel_name(model), format_type_be(own),
-						format_type_be(wanted)),
-				 errhint("Name the type in the call: als_evaluate_users_as(NULL::%s, '%s', ...).",
-						 format_type_be(own), get_rel_name(model))));
+	choose_id_type(&result->conversion, &result->user_type, model, ALS_USERS,
+				   own, row_type, "als_evaluate_users_as");
 }
 
 /* Evaluates, and keeps what is returned in the current memory context. */

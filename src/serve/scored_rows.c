@@ -4,29 +4,15 @@
  */
 #include "compat.h"
 
-#include "common/side.h"
+#include "common/arguments.h"
 #include "serve/scored_rows.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 
 void
 scored_rows_choose_type(ScoredRows *result, const ModelCache *cache, AlsSide side,
 						TupleDesc row_type, const char *typed)
 {
-	const char *what = side_names[side];
-	Oid			own = cache->sides[side].type.type;
-	Oid			wanted = TupleDescAttr(row_type, 0)->atttypid;
-
-	if (!id_result_init(&result->conversion, &result->type, own, wanted, what,
-						CurrentMemoryContext))
-		ereport(ERROR,
-				(errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
-						what, get_rel_name(cache->model),
-						format_type_be(own), format_type_be(wanted)),
-				 errhint("Name the type in the call: %s(NULL::%s, '%s', ...).",
-						 typed, format_type_be(own),
-						 get_rel_name(cache->model))));
+	choose_id_type(&result->conversion, &result->type, cache->model, side,
+				   cache->sides[side].type.type, row_type, typed);
 }
 
 Datum
