@@ -9,17 +9,17 @@
 #include "core/als_core.h"
 #include "utils/memutils.h"
 
-typedef struct AreaRequest
+typedef struct ArenaRequest
 {
 	size_t		size;
 	const char *purpose;
-} AreaRequest;
+} ArenaRequest;
 
 /* Says how much was wanted and which settings limit it. */
 static void
 arena_error_context(void *arg)
 {
-	AreaRequest *request = arg;
+	ArenaRequest *request = arg;
 
 	errhint("Enlarge the server's shared memory (in a container, the size of /dev/shm, for example with docker run --shm-size), set dynamic_shared_memory_type to mmap, pass workers => 0, or train with fewer factors.");
 	errcontext("allocating %zu kB of shared memory for %s",
@@ -42,7 +42,7 @@ arena_create(size_t size, bool shared, const char *purpose)
 
 	if (shared)
 	{
-		AreaRequest request = {size, purpose};
+		ArenaRequest request = {size, purpose};
 		ErrorContextCallback callback;
 
 		error_context_push(&callback, arena_error_context, &request);

@@ -182,6 +182,7 @@ measure_all(Evaluation *evaluation)
 	/* one for ids and factors: others may add rows, or delete them */
 	Snapshot	snapshot = cache_snapshot(cache);
 
+	Assert(evaluation->ratings[TEST_SET] != NULL);
 	evaluation->users = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_USERS].type);
 	evaluation->items = idmap_create(CurrentMemoryContext,
@@ -191,7 +192,6 @@ measure_all(Evaluation *evaluation)
 								(double) ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size *
 								idmap_size(evaluation->items) * cache->stride);
 
-	Assert(evaluation->ratings[TEST_SET] != NULL);
 	for (int set = 0; set < 2; set++)
 	{
 		Ratings    *ratings = evaluation->ratings[set];

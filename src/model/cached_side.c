@@ -4,9 +4,9 @@
  *
  * Single ids are read through the index when they are first needed; a session
  * that asks for many gets the image of the whole side at once: one that another
- * backend has made (see shared_cache.c), or one made with a sequential scan.  What is
- * shared counts as memory of every session that has it; a side that does not fit into
- * als.cache_size is never kept whole.
+ * backend has made (see shared_cache.c), or one made with a sequential scan.
+ * What is shared counts as memory of every session that has it; a side that does
+ * not fit into als.cache_size is never kept whole.
  *
  * Hashing and comparing ids may be user code, which may ask for the same side.
  * An image stays for as long as its version; rows that are kept one by one may

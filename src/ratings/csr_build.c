@@ -105,10 +105,11 @@ create_arena(const Ratings *ratings, bool spilled, bool shared)
 	const RatedIds *ids[2] = {ratings_ids(ratings, ALS_USERS), ratings_ids(ratings, ALS_ITEMS)};
 	uint32	   *first_row[2];
 	RatingBlocks layout = {0};
-	size_t		size = TYPEALIGN(ALS_ALIGNMENT, sizeof(RatingBlocks));
+	size_t		size = 0;
 	RatingBlocks *blocks;
 	Arena		arena;
 
+	arena_reserve(&size, sizeof(RatingBlocks));
 	layout.spilled = spilled;
 	for (int s = 0; s < 2; s++)
 	{
@@ -117,18 +118,13 @@ create_arena(const Ratings *ratings, bool spilled, bool shared)
 		first_row[s] = cut_blocks(ids[s], &side->nblocks,
 								  &side->largest_block);
 		side->nrows = ids[s]->size;
-		side->row_start_offset = size;
-		size += TYPEALIGN(ALS_ALIGNMENT,
-						  ((size_t) side->nrows + 1) * sizeof(uint64));
-		side->first_row_offset = size;
-		size += TYPEALIGN(ALS_ALIGNMENT,
-						  ((size_t) side->nblocks + 1) * sizeof(uint32));
+		side->row_start_offset =
+			arena_reserve(&size, ((size_t) side->nrows + 1) * sizeof(uint64));
+		side->first_row_offset =
+			arena_reserve(&size, ((size_t) side->nblocks + 1) * sizeof(uint32));
 		if (!spilled)
-		{
-			side->entries_offset = size;
-			size += TYPEALIGN(ALS_ALIGNMENT,
-							  ratings_count(ratings) * sizeof(AlsEntry));
-		}
+			side->entries_offset =
+				arena_reserve(&size, ratings_count(ratings) * sizeof(AlsEntry));
 	}
 
 	/* a set of shared files needs a segment that its lifetime hangs on */

@@ -46,7 +46,6 @@ typedef struct TrainerProcess
 	BlockReader *readers[2];
 	AlsSystem	system;
 	void	   *workspace;
-	bool		leader;
 	instr_time	iteration_start;
 } TrainerProcess;
 
@@ -75,8 +74,7 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	me->arenas = arenas;
 	me->shared = shared;
 	me->blocks = (RatingBlocks *) arenas[TRAINER_RATINGS]->address;
-	me->leader = process->leader;
-	if (!me->leader)
+	if (!me->process->leader)
 	{
 		blocks_attach(arenas[TRAINER_RATINGS]);
 		if (shared->validating)
@@ -245,7 +243,7 @@ solve_rows(TrainerProcess *me, AlsSide side)
 		int			result;
 
 		CHECK_FOR_INTERRUPTS();
-		if (me->leader)
+		if (me->process->leader)
 			progress_rows((side == ALS_ITEMS ?
 						   me->blocks->sides[ALS_USERS].nrows : 0) +
 						  first_row[block]);
@@ -275,7 +273,7 @@ solve_side(TrainerProcess *me, AlsSide side)
 		sum_gram(me, other);
 	parallel_wait(me->process);
 
-	if (me->leader)
+	if (me->process->leader)
 	{
 		if (shared->parameters.feedback == ALS_IMPLICIT)
 			finish_gram(me, other);
@@ -424,38 +422,37 @@ judge_factors(TrainerProcess *me)
 void
 iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 {
-	TrainerProcess process_view;
-	TrainerProcess *me = &process_view;
+	TrainerProcess me;
 	bool		validating;
 
-	begin(me, process, arenas);
-	validating = me->shared->validating;
-	if (me->leader)
-		progress_iterations(me->shared->parameters.iterations,
-							(uint64) me->blocks->sides[ALS_USERS].nrows +
-							me->blocks->sides[ALS_ITEMS].nrows);
+	begin(&me, process, arenas);
+	validating = me.shared->validating;
+	if (process->leader)
+		progress_iterations(me.shared->parameters.iterations,
+							(uint64) me.blocks->sides[ALS_USERS].nrows +
+							me.blocks->sides[ALS_ITEMS].nrows);
 	do
 	{
-		INSTR_TIME_SET_CURRENT(me->iteration_start);
-		if (!solve_side(me, ALS_USERS) || !solve_side(me, ALS_ITEMS))
+		INSTR_TIME_SET_CURRENT(me.iteration_start);
+		if (!solve_side(&me, ALS_USERS) || !solve_side(&me, ALS_ITEMS))
 			break;
-		if (me->leader)
+		if (process->leader)
 		{
-			finish_iteration(me);
+			finish_iteration(&me);
 			if (validating)
-				take_factors(me);
+				take_factors(&me);
 		}
-		parallel_wait(me->process);
-		if (validating && me->shared->failure == ALS_OK)
+		parallel_wait(me.process);
+		if (validating && me.shared->failure == ALS_OK)
 		{
-			measure_factors(me);
-			parallel_wait(me->process);
-			if (me->leader)
-				judge_factors(me);
-			parallel_wait(me->process);
+			measure_factors(&me);
+			parallel_wait(me.process);
+			if (process->leader)
+				judge_factors(&me);
+			parallel_wait(me.process);
 		}
-	} while (!me->shared->stop);
+	} while (!me.shared->stop);
 
 	for (int side = 0; side < 2; side++)
-		blocks_reader_close(me->readers[side]);
+		blocks_reader_close(me.readers[side]);
 }
