@@ -16,8 +16,10 @@ CREATE TYPE als_model AS (
     factors         integer,
     regularization  double precision,
     regularization_scaling double precision,
+    regularization_by text,
     alpha           double precision,
     nonnegative     boolean,
+    biases          boolean,
     iterations      integer,
     solver          text,
     cg_steps        integer,
@@ -48,11 +50,13 @@ COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
 COMMENT ON COLUMN als_model.trained_at IS 'start of the transaction that trained';
 COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg, or from temporary tables';
 COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
+COMMENT ON COLUMN als_model.regularization_by IS 'what regularization_scaling is the exponent of: a row''s confidence, or its number of ratings';
 COMMENT ON COLUMN als_model.nonnegative IS 'factors are not below zero; then solver and cg_steps are null';
+COMMENT ON COLUMN als_model.biases IS 'scores have the mean rating and biases of user and item in them; null if implicit';
 COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one element per iteration done';
 COMMENT ON COLUMN als_model.workers IS 'parallel workers that took part beside the leader';
 COMMENT ON COLUMN als_model.ratings IS 'pairs of user and item, duplicates merged';
-COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every explicit prediction; null if implicit';
+COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every explicit prediction, 0 without biases; null if implicit';
 COMMENT ON COLUMN als_model.loss IS 'the objective of the factors that are kept';
 COMMENT ON COLUMN als_model.losses IS 'the objective after each iteration';
 COMMENT ON COLUMN als_model.validation IS 'relation or query that was validated on; null if it was set aside from the ratings';
@@ -93,8 +97,10 @@ CREATE FUNCTION als_train(
     factors         integer DEFAULT 100,
     regularization  double precision DEFAULT 0.01,
     regularization_scaling double precision DEFAULT NULL,
+    regularization_by text DEFAULT 'confidence',
     alpha           double precision DEFAULT 40,
     nonnegative     boolean DEFAULT false,
+    biases          boolean DEFAULT true,
     iterations      integer DEFAULT 15,
     solver          text DEFAULT 'cg',
     cg_steps        integer DEFAULT 3,
@@ -111,7 +117,7 @@ CREATE FUNCTION als_train(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, double precision, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_import(
@@ -125,13 +131,15 @@ CREATE FUNCTION als_import(
     feedback        text DEFAULT 'implicit',
     regularization  double precision DEFAULT NULL,
     regularization_scaling double precision DEFAULT NULL,
+    regularization_by text DEFAULT 'confidence',
     alpha           double precision DEFAULT NULL,
     nonnegative     boolean DEFAULT false,
+    biases          boolean DEFAULT true,
     mean_rating     double precision DEFAULT NULL
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_import'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, double precision, double precision, double precision, boolean, double precision)
+COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, double precision, double precision, text, double precision, boolean, boolean, double precision)
 IS 'makes a model, or a new run of one, from factors that another program has trained';
 
 CREATE FUNCTION als_tune(
@@ -144,6 +152,7 @@ CREATE FUNCTION als_tune(
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
     feedback        text DEFAULT 'implicit',
+    biases          boolean DEFAULT true,
     validation      text DEFAULT NULL,
     validation_fraction double precision DEFAULT NULL,
     validation_metric text DEFAULT NULL,
@@ -165,7 +174,7 @@ CREATE FUNCTION als_tune(
 )
 AS 'MODULE_PATHNAME', 'als_tune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
-COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, text, double precision, text, integer, integer, bigint, integer, boolean)
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
 IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)

@@ -33,11 +33,15 @@
  *
  * nu = 0 leaves lambda alone.  Explicit with nu = 1 is ALS-WR, implicit is the
  * frequency scaling of Rendle, Krichene, Zhang and Koren, "Revisiting the
- * Performance of iALS on Item Recommendation Benchmarks", RecSys 2022.
+ * Performance of iALS on Item Recommendation Benchmarks", RecSys 2022.  With
+ * by_ratings it is s = n+^nu for the n+ ratings above 0, which for nu = 1 is
+ * what Spark's MLlib does.
  *
  * The bias is a factor like any other, stored right behind the others, so
  * explicit models have rank = factors + 1: solving a user, every item's row
- * counts as [y_i, 1] and b_i moves to the right-hand side.
+ * counts as [y_i, 1] and b_i moves to the right-hand side.  In an unbiased model
+ * it counts as [y_i, 0]: nothing but lambda s b_u^2 depends on b_u then, which is
+ * 0.
  *
  * With the other side fixed, one row x solves
  *
@@ -207,7 +211,9 @@ typedef struct AlsSystem
 	float		alpha;
 	float		regularization; /* lambda */
 	double		regularization_scaling; /* nu; 0 if all rows have the same */
-	float		mean;			/* of all ratings; 0 if implicit */
+	int			by_ratings;		/* implicit: s counts ratings above 0 alone */
+	float		mean;			/* of all ratings; 0 if implicit or unbiased */
+	int			unbiased;		/* explicit: biases are 0 */
 
 	/* all rows in double, by Cholesky unless nonnegative */
 	int			exact;
@@ -319,7 +325,8 @@ extern void als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank,
 /*
  * s for a row of n ratings: what lambda is multiplied by.
  */
-extern double als_regularization_scale(const AlsSystem *system, uint64_t n);
+extern double als_regularization_scale(const AlsSystem *system,
+									   const AlsEntry *entries, uint64_t n);
 
 /*
  * Whether rows differ in lambda s and are solved by a method that wants the

@@ -77,7 +77,7 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_row_shift(system, row->n);
+	double		shift = als_row_shift(system, row->entries, row->n);
 	double	   *a = workspace->exact;
 	double	   *b = workspace->right;
 
@@ -123,7 +123,7 @@ multiply_base(const AlsSystem *system, const Row *row, const double *x,
 			  double *r)
 {
 	size_t		n = (size_t) system->rank;
-	double		shift = als_row_shift(system, row->n);
+	double		shift = als_row_shift(system, row->entries, row->n);
 
 	for (size_t i = 0; i < n; i++)
 		r[i] = shift * x[i];
@@ -180,7 +180,7 @@ als_exact_objective(const AlsSystem *system, const Row *row,
 	size_t		stride = (size_t) als_stride(system->rank);
 	double	   *exact = workspace->solution;
 	double	   *base = workspace->correction;
-	double		shift = als_row_shift(system, row->n);
+	double		shift = als_row_shift(system, row->entries, row->n);
 	double		penalty = shift * als_squared_norm(system->rank, x);
 	double		others = -penalty;
 	double		sum = 0;

@@ -131,7 +131,8 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	int			rank = system->rank;
 	size_t		n = (size_t) rank;
 	size_t		stride = (size_t) als_stride(rank);
-	double		shift = regularization * als_regularization_scale(system, 0);
+	double		shift = regularization *
+		als_regularization_scale(system, NULL, 0);
 	double		least = exact ? 4 * (double) FLT_EPSILON : LEAST_PIVOT;
 	double	   *gram = partials;
 	double	   *factored = workspace;

@@ -23,10 +23,11 @@ add(size_t count, const float *x, float *y)
 static double
 shift_beyond_base(const AlsSystem *system, const Row *row)
 {
-	double		scale = als_regularization_scale(system, row->n);
+	double		scale = als_regularization_scale(system, row->entries,
+											row->n);
 
 	if (system->feedback == ALS_IMPLICIT)
-		scale -= als_regularization_scale(system, 0);
+		scale -= als_regularization_scale(system, NULL, 0);
 	return (double) system->regularization * scale;
 }
 

@@ -62,7 +62,7 @@ base_triangle(const AlsSystem *system, const Row *row, double *triangle,
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_row_shift(system, row->n);
+	double		shift = als_row_shift(system, row->entries, row->n);
 	AlsWork		work = {system->poll, 0};
 	int			info;
 
@@ -134,7 +134,7 @@ als_orthogonal_equations(const AlsSystem *system, const Row *row,
 	int			info;
 
 	/* nothing but rounding keeps the triangle from being singular */
-	if (als_row_shift(system, row->n) <= 0)
+	if (als_row_shift(system, row->entries, row->n) <= 0)
 		return system->rank;
 	info = base_triangle(system, row, triangle, y);
 	if (info != 0)

@@ -44,6 +44,6 @@ als_prepare_rows(const AlsSystem *system, size_t nrows, const float *rows,
 		float	   *last = out + r * stride + (size_t) system->rank - 1;
 
 		bias[r] = *last;
-		*last = 1;
+		*last = system->unbiased ? 0 : 1;
 	}
 }

@@ -6,24 +6,41 @@
 
 #include <math.h>
 
+/*
+ * How many of n ratings are above 0, but no less than 1: a row without any is 0,
+ * whatever lambda above 0 is multiplied by.
+ */
+static uint64_t
+count_positive(const AlsEntry *entries, uint64_t n)
+{
+	uint64_t	count = 0;
+
+	for (uint64_t k = 0; k < n; k++)
+		count += entries[k].rating > 0;
+	return count > 0 ? count : 1;
+}
+
 double
-als_regularization_scale(const AlsSystem *system, uint64_t n)
+als_regularization_scale(const AlsSystem *system, const AlsEntry *entries,
+						 uint64_t n)
 {
 	double		size = (double) n;
 
 	if (system->regularization_scaling == 0)
 		return 1;
-	if (system->feedback == ALS_IMPLICIT)
+	if (system->feedback == ALS_IMPLICIT && system->by_ratings)
+		size = (double) count_positive(entries, n);
+	else if (system->feedback == ALS_IMPLICIT)
 		size = (double) system->nfixed + (double) system->alpha * size;
 	return system->regularization_scaling == 1 ? size :
 		pow(size, system->regularization_scaling);
 }
 
 double
-als_row_shift(const AlsSystem *system, uint64_t n)
+als_row_shift(const AlsSystem *system, const AlsEntry *entries, uint64_t n)
 {
 	return (double) system->regularization *
-		als_regularization_scale(system, n);
+		als_regularization_scale(system, entries, n);
 }
 
 double
@@ -44,7 +61,7 @@ als_penalty(const AlsSystem *system, const AlsRows *rows, const float *solved)
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
 		penalty += als_squared_norm(system->rank, solved + r * stride) *
-			als_regularization_scale(system,
+			als_regularization_scale(system, rows->entries + rows->start[r],
 									 rows->start[r + 1] - rows->start[r]);
 	return penalty;
 }

@@ -8,7 +8,8 @@
 #include "als_core.h"
 
 /* lambda s of a row of n ratings */
-extern double als_row_shift(const AlsSystem *system, uint64_t n);
+extern double als_row_shift(const AlsSystem *system,
+							const AlsEntry *entries, uint64_t n);
 
 /* |x|^2 */
 extern double als_squared_norm(int rank, const float *x);

@@ -307,7 +307,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 				 const Workspace *workspace, float *x, double *objective)
 {
 	int			stride = als_stride(system->rank);
-	double		lambda = als_row_shift(system, row->n);
+	double		lambda = als_row_shift(system, row->entries, row->n);
 	Trust		trust = TRUST_NOTHING;
 	int			result;
 

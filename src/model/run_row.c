@@ -43,8 +43,10 @@ static const struct
 	{"factors", INT4OID, true},
 	{"regularization", FLOAT8OID, true},
 	{"regularization_scaling", FLOAT8OID, true},
+	{"regularization_by", TEXTOID, false},
 	{"alpha", FLOAT8OID, true},
 	{"nonnegative", BOOLOID, false},
+	{"biases", BOOLOID, false},
 	{"iterations", INT4OID, false},
 	{"solver", TEXTOID, false},
 	{"cg_steps", INT4OID, false},
@@ -202,6 +204,7 @@ read_run(const RunRow *row, ModelRun *run)
 {
 	bool		isnull;
 	char	   *feedback = run_text(row, MODEL_FEEDBACK);
+	char	   *by;
 	Datum		value;
 
 	if (feedback != NULL && strcmp(feedback, "implicit") == 0)
@@ -218,8 +221,14 @@ read_run(const RunRow *row, ModelRun *run)
 	run->regularization = run_parameter(row, MODEL_REGULARIZATION);
 	run->regularization_scaling =
 		run_parameter(row, MODEL_REGULARIZATION_SCALING);
+	by = run_text(row, MODEL_REGULARIZATION_BY);
+	run->by_ratings = by != NULL && strcmp(by, "ratings") == 0;
+	if (by != NULL && !run->by_ratings && strcmp(by, "confidence") != 0)
+		reject_run(row, MODEL_REGULARIZATION_BY);
 	value = run_value(row, MODEL_NONNEGATIVE, &isnull);
 	run->nonnegative = !isnull && DatumGetBool(value);
+	value = run_value(row, MODEL_BIASES, &isnull);
+	run->biases = isnull || DatumGetBool(value);
 	if (run->feedback == ALS_IMPLICIT)
 		run->alpha = run_parameter(row, MODEL_ALPHA);
 

@@ -24,8 +24,10 @@ typedef enum ModelColumn
 	MODEL_FACTORS,
 	MODEL_REGULARIZATION,
 	MODEL_REGULARIZATION_SCALING,
+	MODEL_REGULARIZATION_BY,
 	MODEL_ALPHA,
 	MODEL_NONNEGATIVE,
+	MODEL_BIASES,
 	MODEL_ITERATIONS,
 	MODEL_SOLVER,
 	MODEL_CG_STEPS,
@@ -62,7 +64,9 @@ typedef struct ModelRun
 	int			factors;
 	double		regularization; /* NAN if not known, as the next two */
 	double		regularization_scaling; /* nu */
+	bool		by_ratings;		/* nu is the power of their number */
 	bool		nonnegative;
+	bool		biases;			/* false: mean and biases are 0 */
 	double		alpha;			/* 0 if explicit */
 	float		mean_rating;
 	char	   *source;			/* NULL: trained by the aggregate */

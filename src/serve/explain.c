@@ -62,7 +62,7 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	if (implicit)
 		side_gram(cache, ALS_ITEMS, a);
 	diagonal = cache->run.regularization *
-		als_regularization_scale(&system, known->size);
+		als_regularization_scale(&system, known->entries, known->size);
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
 	if (als_influence(system.blas, system.poll, rank, stride, known->size,

@@ -199,7 +199,7 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 				memcpy(to, factors_row, factors * sizeof(float));
 				if (explicit)
 				{
-					to[factors] = 1;
+					to[factors] = cache->run.biases ? 1 : 0;
 					known->bias[columns] =
 						factors_row[bias_position(cache, other)];
 				}
@@ -275,7 +275,9 @@ row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 	system->alpha = (float) cache->run.alpha;
 	system->regularization = (float) cache->run.regularization;
 	system->regularization_scaling = cache->run.regularization_scaling;
+	system->by_ratings = cache->run.by_ratings;
 	system->mean = cache->run.mean_rating;
+	system->unbiased = !cache->run.biases;
 	system->nfixed = (uint32) cache->run.rows[other];
 	system->poll = poll_interrupts;
 }

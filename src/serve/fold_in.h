@@ -29,7 +29,8 @@ typedef struct KnownRatings
 	uint64		size;
 	AlsEntry   *entries;		/* [size]: the rating of each column */
 	Datum	   *ids;			/* [size]: of columns, in their order */
-	float	   *fixed;			/* [size x stride]: factors, and 1 if explicit */
+	float	   *fixed;			/* [size x stride]: factors; if explicit, 1
+								 * behind them, or 0 without biases */
 	float	   *bias;			/* [size]; NULL if implicit */
 } KnownRatings;
 

@@ -94,9 +94,13 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_REGULARIZATION - 1] = Float8GetDatum(parameters->regularization);
 	values[MODEL_REGULARIZATION_SCALING - 1] =
 		Float8GetDatum(parameters->regularization_scaling);
+	set_run_text(values, nulls, MODEL_REGULARIZATION_BY,
+				 regularization_by_name(parameters->by_ratings));
 	values[MODEL_ALPHA - 1] = Float8GetDatum(parameters->alpha);
 	nulls[MODEL_ALPHA - 1] = explicit;
 	values[MODEL_NONNEGATIVE - 1] = BoolGetDatum(options->nonnegative);
+	values[MODEL_BIASES - 1] = BoolGetDatum(parameters->biases);
+	nulls[MODEL_BIASES - 1] = !explicit;
 	values[MODEL_ITERATIONS - 1] = Int32GetDatum(parameters->iterations);
 	set_run_text(values, nulls, MODEL_SOLVER, solver_name(parameters->solver));
 	values[MODEL_CG_STEPS - 1] = Int32GetDatum(parameters->cg_steps);

@@ -40,8 +40,10 @@ enum
 	/* options, as als_import has them */
 	ARG_REGULARIZATION = ARG_OPTIONS + 4,
 	ARG_SCALING,
+	ARG_BY,
 	ARG_ALPHA,
 	ARG_NONNEGATIVE,
+	ARG_BIASES,
 	ARG_MEAN_RATING
 };
 
@@ -50,7 +52,8 @@ typedef struct ImportedSide
 {
 	DestReceiver pub;			/* takes rows (id, factors[, bias]) */
 	AlsSide		side;
-	bool		biased;			/* rows have a bias behind their factors */
+	bool		explicit;		/* rows have a bias behind their factors */
+	bool		biased;			/* which is read, and 0 otherwise */
 	bool		nonnegative;	/* which may not be below zero then */
 	int			factors;		/* 0 until the first row */
 	IdType		type;
@@ -66,7 +69,7 @@ typedef struct ImportedSide
 static size_t
 row_stride(const ImportedSide *imported)
 {
-	return als_stride(imported->factors + (imported->biased ? 1 : 0));
+	return als_stride(imported->factors + (imported->explicit ? 1 : 0));
 }
 
 /* Raises for a row that cannot be one of the factors of an id. */
@@ -177,7 +180,7 @@ receive_factors(TupleTableSlot *slot, DestReceiver *self)
 			DatumGetFloat4(slot->tts_values[2]);
 		if (!isfinite(row[imported->factors]))
 			reject_factors(imported, id,
-						   "With explicit feedback it has to have a finite bias.");
+						   "With explicit feedback it has to have a finite bias, unless biases are off.");
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(imported->row_context);
@@ -321,6 +324,8 @@ describe_import(FunctionCallInfo fcinfo, Datum *values, bool *nulls,
 				  Float8GetDatum(parameters->regularization));
 		set_value(values, nulls, MODEL_REGULARIZATION_SCALING,
 				  Float8GetDatum(parameters->regularization_scaling));
+		set_value(values, nulls, MODEL_REGULARIZATION_BY,
+				  CStringGetTextDatum(regularization_by_name(parameters->by_ratings)));
 	}
 	if (!explicit && !PG_ARGISNULL(ARG_ALPHA))
 		set_value(values, nulls, MODEL_ALPHA,
@@ -331,10 +336,12 @@ describe_import(FunctionCallInfo fcinfo, Datum *values, bool *nulls,
 			  Int64GetDatum(imported[ALS_USERS].ids.size));
 	set_value(values, nulls, MODEL_ITEMS,
 			  Int64GetDatum(imported[ALS_ITEMS].ids.size));
-	if (explicit)
-		set_value(values, nulls, MODEL_MEAN_RATING,
-				  Float8GetDatum(PG_ARGISNULL(ARG_MEAN_RATING) ? 0 :
-								 PG_GETARG_FLOAT8(ARG_MEAN_RATING)));
+	if (!explicit)
+		return;
+	set_value(values, nulls, MODEL_BIASES, BoolGetDatum(parameters->biases));
+	set_value(values, nulls, MODEL_MEAN_RATING,
+			  Float8GetDatum(PG_ARGISNULL(ARG_MEAN_RATING) ? 0 :
+							 PG_GETARG_FLOAT8(ARG_MEAN_RATING)));
 }
 
 /* Raises for arguments that say nothing or do not go together. */
@@ -382,7 +389,8 @@ import(FunctionCallInfo fcinfo, TrainOptions *options, ModelTarget *target,
 	progress_phase(PROGRESS_READING);
 	for (int side = 0; side < 2; side++)
 	{
-		imported[side].biased = options->parameters.feedback == ALS_EXPLICIT;
+		imported[side].explicit = options->parameters.feedback == ALS_EXPLICIT;
+		imported[side].biased = imported[side].explicit && options->parameters.biases;
 		imported[side].nonnegative = options->nonnegative;
 		/* as many factors as the other side has */
 		imported[side].factors = imported[ALS_USERS].factors;

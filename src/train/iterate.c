@@ -92,7 +92,9 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	system->alpha = (float) parameters->alpha;
 	system->regularization = (float) parameters->regularization;
 	system->regularization_scaling = parameters->regularization_scaling;
+	system->by_ratings = parameters->by_ratings;
 	system->mean = (float) shared->mean;
+	system->unbiased = !parameters->biases;
 	if (parameters->feedback == ALS_EXPLICIT)
 		system->bias = shared_at(shared, shared->bias_offset);
 	else

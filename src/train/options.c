@@ -21,6 +21,7 @@ typedef enum OptionType
 	OPTION_TEXT,
 	OPTION_FEEDBACK,
 	OPTION_SOLVER,
+	OPTION_BY,
 	OPTION_METRIC,
 	OPTION_INTEGER,
 	OPTION_SEED,
@@ -54,8 +55,10 @@ static const Option options_table[] = {
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, PARAMETER, 0},
 	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, USE_IMPORT},
 	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, IMPORTED, IMPORTED},
+	{"regularization_by", OPTION_BY, AT(parameters.by_ratings), 0, 0, IMPORTED, 0},
 	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, IMPORTED, USE_IMPORT},
 	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, IMPORTED, 0},
+	{"biases", OPTION_BOOLEAN, AT(parameters.biases), 0, 0, EVERYWHERE | USE_IMPORT, 0},
 	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, PARAMETER, 0},
 	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, PARAMETER, 0},
 	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, PARAMETER, 0},
@@ -73,6 +76,7 @@ static const Option options_table[] = {
 
 static const char *const feedback_names[] = {"implicit", "explicit"};
 static const char *const solver_names[] = {"cg", "cholesky"};
+static const char *const by_names[] = {"confidence", "ratings"};
 
 static const TrainOptions defaults = {
 	.parameters = {
@@ -84,6 +88,7 @@ static const TrainOptions defaults = {
 		.regularization = 0.01,
 		.regularization_scaling = -1,	/* as the feedback has it */
 		.alpha = 40,
+		.biases = true,
 		.seed = 42,
 	},
 	.validation = {
@@ -104,6 +109,12 @@ const char *
 solver_name(AlsSolver solver)
 {
 	return solver == ALS_NONNEGATIVE ? NULL : solver_names[solver];
+}
+
+const char *
+regularization_by_name(bool by_ratings)
+{
+	return by_names[by_ratings];
 }
 
 static inline void *
@@ -145,6 +156,8 @@ set_text(TrainOptions *options, const Option *option, char *value)
 	else if (option->type == OPTION_SOLVER)
 		*(AlsSolver *) field = choose(option, value, solver_names,
 									  lengthof(solver_names));
+	else if (option->type == OPTION_BY)
+		*(bool *) field = choose(option, value, by_names, lengthof(by_names)) == 1;
 	else if (option->type == OPTION_METRIC)
 		*(int *) field = choose(option, value, metric_names, METRICS);
 	else
@@ -231,13 +244,19 @@ options_settle(TrainOptions *options)
 	TrainerParameters *parameters = &options->parameters;
 
 	check_validation(&options->validation, options_validate(options));
+	if (!parameters->biases && parameters->feedback == ALS_IMPLICIT)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("biases => false has no meaning with implicit feedback"),
+				 errdetail("Implicit models have no biases."),
+				 errhint("Pass feedback => 'explicit' if ratings are values to predict.")));
 	if (options->validation.metric < 0)
 		options->validation.metric =
 			parameters->feedback == ALS_EXPLICIT ? METRIC_RMSE : METRIC_NDCG;
 
 	if (parameters->regularization_scaling < 0)
 		parameters->regularization_scaling =
-			parameters->feedback == ALS_EXPLICIT ? 1 : 0;
+			parameters->feedback == ALS_EXPLICIT || parameters->by_ratings ? 1 : 0;
 	if (options->nonnegative)
 		parameters->solver = ALS_NONNEGATIVE;
 }
@@ -267,6 +286,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 			case OPTION_TEXT:
 			case OPTION_FEEDBACK:
 			case OPTION_SOLVER:
+			case OPTION_BY:
 			case OPTION_METRIC:
 				set_text(options, option,
 						 text_to_cstring(PG_GETARG_TEXT_PP(argument)));
@@ -347,6 +367,7 @@ options_set(TrainOptions *options, int place, OptionUse use,
 		case OPTION_TEXT:
 		case OPTION_FEEDBACK:
 		case OPTION_SOLVER:
+		case OPTION_BY:
 		case OPTION_METRIC:
 			if (value->type != jbvString)
 				reject_option_type(option, use, "a string");

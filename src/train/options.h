@@ -77,6 +77,9 @@ options_validate(const TrainOptions *options)
 		options->validation.fraction >= 0;
 }
 
+/* What regularization_scaling is the power of */
+extern const char *regularization_by_name(bool by_ratings);
+
 extern const char *feedback_name(AlsFeedback feedback);
 
 /* NULL for the nonnegative one, which is not to be chosen. */

@@ -185,6 +185,8 @@ train_sort(const TrainOptions *options, TrainInput *input, bool shared)
 	input->blocks = blocks_build(ratings, parameters->feedback,
 								 (size_t) maintenance_work_mem * 1024 - other,
 								 shared);
+	if (!parameters->biases)
+		((RatingBlocks *) input->blocks.address)->mean = 0;
 	if (input->held_out != NULL)
 		input->validation =
 			validation_begin(options, ratings,

@@ -20,7 +20,9 @@ typedef struct TrainerParameters
 	int			cg_steps;
 	double		regularization;
 	double		regularization_scaling;
+	bool		by_ratings;		/* what that is the power of, if implicit */
 	double		alpha;
+	bool		biases;			/* explicit: with mean and biases */
 	double		tolerance;
 	int64		seed;
 	bool		verbose;

@@ -47,6 +47,8 @@ load_starting_factors(const ModelTarget *target, const TrainOptions *options,
 		if (options->nonnegative)
 			for (int i = 0; i < factors; i++)
 				row[i] = Max(row[i], 0);
+		if (!options->parameters.biases)
+			row[factors] = 0;
 		memcpy(start->factors[side] + ids->order[arrival] * stride, row,
 			   start->rank * sizeof(float));
 	}

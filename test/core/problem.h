@@ -55,6 +55,8 @@ typedef struct Problem
 	const AlsKernels *kernels;
 	int			rank;
 	float		mean;
+	int			by_ratings;		/* as in AlsSystem; 0 until a test sets them */
+	int			unbiased;
 	uint64_t   *start[2];
 	AlsEntry   *entries[2];
 	float	   *factors[2];		/* [nrows x stride] */

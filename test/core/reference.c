@@ -80,7 +80,7 @@ equations_of_row(Equations *equations, uint32_t row)
 		{
 			weight = 1;
 			target = rating - (double) problem->mean - f[rank - 1];
-			f[rank - 1] = 1;
+			f[rank - 1] = problem->unbiased ? 0 : 1;
 		}
 		for (size_t i = 0; i < rank; i++)
 		{
@@ -273,6 +273,15 @@ reference_scale(const Problem *problem, AlsSide side, uint32_t row)
 	double		n = (double) (problem->start[side][row + 1] -
 							  problem->start[side][row]);
 
+	if (shape->feedback == ALS_IMPLICIT && problem->by_ratings)
+	{
+		double		positive = 0;
+
+		for (uint64_t k = problem->start[side][row];
+			 k < problem->start[side][row + 1]; k++)
+			positive += problem->entries[side][k].rating > 0;
+		return pow(fmax(positive, 1), shape->scaling);
+	}
 	return pow(shape->feedback == ALS_EXPLICIT ? n :
 			   shape->nrows[1 - side] + (double) shape->alpha * n,
 			   shape->scaling);

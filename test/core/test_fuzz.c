@@ -67,6 +67,8 @@ test_fuzz(void)
 		random_shape(&random, &shape);
 		problem = make_problem(&shape, &random);
 		problem->kernels = als_kernels(kernels[random_between(&random, 0, 2)]);
+		problem->by_ratings = random_between(&random, 0, 1);
+		problem->unbiased = random_between(&random, 0, 1);
 		start = copy_factors(problem, side);
 		result = half_iteration(problem, side, &loss);
 		residual = equations_worst_residual(problem, side,
@@ -75,11 +77,12 @@ test_fuzz(void)
 		worst[shape.solver] = fmax(worst[shape.solver], residual);
 		if (result != ALS_OK || !(residual < 2e-6))
 		{
-			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g scaling %g largest %g",
+			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g scaling %g by ratings %d unbiased %d largest %g",
 				 i, result, residual, shape.feedback, shape.solver,
 				 shape.factors, shape.nrows[0], shape.nrows[1],
 				 shape.density, (double) shape.alpha,
 				 (double) shape.regularization, shape.scaling,
+				 problem->by_ratings, problem->unbiased,
 				 (double) shape.largest);
 			bad++;
 		}

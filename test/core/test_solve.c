@@ -181,7 +181,7 @@ test_solve(void)
 
 /* The loss is the objective after every half-iteration; Cholesky's falls. */
 static void
-test_loss_of(const Shape *shape, Random *random)
+test_loss_of(const Shape *shape, int by_ratings, Random *random)
 {
 	Problem    *problem = make_problem(shape, random);
 	double		before = INFINITY;
@@ -190,6 +190,7 @@ test_loss_of(const Shape *shape, Random *random)
 	int			falls = 1;
 	int			result = ALS_OK;
 
+	problem->by_ratings = by_ratings;
 	for (int half = 0; half < 10 && result == ALS_OK; half++)
 	{
 		AlsSide		side = half % 2 ? ALS_ITEMS : ALS_USERS;
@@ -247,13 +248,14 @@ test_loss(void)
 		{
 			shape.regularization = lambdas[i];
 			shape.scaling = scalings[i];
-			test_loss_of(&shape, &random);
+			test_loss_of(&shape, 0, &random);
 		}
+		test_loss_of(&shape, 1, &random);
 		/* in several chunks */
 		shape.nrows[ALS_USERS] = 100;
 		shape.nrows[ALS_ITEMS] = 4200;
 		shape.density = 1;
 		shape.regularization = 0.1f;
-		test_loss_of(&shape, &random);
+		test_loss_of(&shape, 0, &random);
 	}
 }

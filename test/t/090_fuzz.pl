@@ -165,7 +165,7 @@ my @hostile_sources = (
 	'a.b.c.d', '"', '"ARENA".ratings', 'ARENA."ratings"', '0', '16384', 'ARENA.ratings r', 'ARENA.ratings, ARENA.ratings', "SELECT * FROM ARENA.ratings WHERE '", 'ARENA.int_users', 'x' x 200);
 
 my @grids = (
-	'{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}',
+	'{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}', '{"regularization_by": ["ratings", "confidence"], "regularization_scaling": 1}',
 	'{}', '[]', '1', '"x"', 'null', '{"factors": []}', '{"factors": [[2]]}', '{"factors": {"a": 1}}', '{"factors": null}', '{"factors": ["2"]}', '{"factors": [1e400]}', '{"factors": [-1e400, 0, 1025]}',
 	'{"factors": [1.5]}', '{"alpha": [-1]}', '{"unknown": 1}', '{"seed": [1, -9223372036854775808, 1e30]}', '{"cg_steps": [0, 3]}', '{"tolerance": [1, 0.5]}', '{"iterations": [2, 1], "factors": 2, "seed": [1, 2]}',
 	'{"regularization_scaling": [0, 1, 2, 3, null]}', '{"": 1}', '{"factors": 2, "workers": 2}', '{"solver": ["x"]}', '{"factors": [' . join(', ', 1 .. 300) . '], "alpha": [' . join(', ', 1 .. 300) . '], "seed": [' . join(', ', 1 .. 300) . ']}');
@@ -270,7 +270,7 @@ sub options
 {
 	my @all = ('"factors": 4', '"factors": 1', '"factors": 0', '"factors": "4"', '"factors": null', '"iterations": 2', '"iterations": 1', '"iterations": 1e9', '"alpha": 1', '"alpha": -1', '"alpha": 1e400',
 		'"regularization": 0', '"regularization": 1e30', '"feedback": "explicit"', '"feedback": 5', '"solver": "cholesky"', '"nonnegative": true', '"seed": 5', '"seed": 1e30', '"workers": 2', '"workers": -1', '"warm_start": true',
-		'"verbose": 1', '"unknown": 1', '"tolerance": 0.5', '"cg_steps": 1', '"regularization_scaling": 1', '"validation": "x"', '"": {}', '"factors": [4]');
+		'"verbose": 1', '"unknown": 1', '"tolerance": 0.5', '"cg_steps": 1', '"regularization_scaling": 1', '"regularization_by": "ratings"', '"biases": false', '"validation": "x"', '"": {}', '"factors": [4]');
 	return pick(literal('[]'), literal('5'), literal('null'), literal('"x"'), 'NULL', literal('{')) if chance(0.1);
 	return literal('{"factors": 3, "iterations": 1' . join('', map { ', ' . pick(@all) } 1 .. between(0, 2)) . '}');
 }
@@ -293,6 +293,7 @@ my @arguments = (
 	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
 	[ qr/^solver$/, 'text', sub { word('cg', 'cholesky') } ],
+	[ qr/^regularization_by$/, 'text', sub { word('confidence', 'ratings') } ],
 	[ qr/^metric$/, 'text', sub { word('cosine', 'inner_product') } ],
 	[ qr/^validation_metric$/, 'text', sub { word(qw(rmse mae ndcg map auc precision recall)) } ],
 	[ qr/^cold_start$/, 'text', sub { word('none', 'popular', 'error') } ],
@@ -304,6 +305,8 @@ my @arguments = (
 	[ qr/^k$/, 'bigint', sub { chance(0.1) ? pick('9223372036854775807', '-9223372036854775808', '2147483648') : integer(1, 3, 10, 100) } ],
 	[ qr/^seed$/, 'bigint', sub { pick(1, 42, 0, '-9223372036854775808', '9223372036854775807', 'NULL') } ],
 	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|fraction|mean_rating)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
+	# false is refused with implicit feedback
+	[ qr/^biases$/, 'boolean', sub { pick('true', 'true', 'true', 'true', 'false') } ],
 	[ qr/./, 'boolean', sub { pick('true', 'false', 'true', 'false', 'NULL') } ],
 	[ qr/^grid$/, 'jsonb', sub { literal(chance(0.6) ? pick(@grids[ 0 .. 4 ]) : pick(@grids)) } ],
 	[ qr/^options$/, 'jsonb', \&options ],
