@@ -198,45 +198,6 @@ from_clause(SourceReading *reading, char **canonical)
 	return psprintf("(%s\n) AS ratings", *canonical);
 }
 
-/*
- * Says what was going on when reading failed, and what the caller can do, who
- * may not be the one who has chosen the source.
- */
-static void
-reading_error_context(void *arg)
-{
-	const SourceReading *reading = arg;
-	const SourceReader *reader = reading->reader;
-	int			code = geterrcode();
-
-	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE)
-	{
-		if (reader == NULL)
-			errhint("The %s are read with the privileges of the user who calls the function.",
-					reading->what);
-		else if (reader->without == NULL)
-			errhint("%s reads the model's ratings with the privileges of the user who calls it.",
-					reader->function);
-		else
-			errhint("%s reads the model's ratings with the privileges of the user who calls it; %s does without them.",
-					reader->function, reader->without);
-	}
-	else if (reader != NULL &&
-			 (code == ERRCODE_UNDEFINED_SCHEMA ||
-			  ERRCODE_TO_CATEGORY(code) ==
-			  ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
-	{
-		errdetail("The ratings of model \"%s\" can no longer be read from where it was trained.",
-				  reader->model);
-		if (reader->without == NULL)
-			errhint("Train the model from where its ratings are now.");
-		else
-			errhint("Train the model from where its ratings are now; %s does without them.",
-					reader->without);
-	}
-	errcontext("reading %s from %s", reading->what, reading->name);
-}
-
 char *
 source_begin(SourceReading *reading, const char *what, const char *source,
 			 const SourceReader *reader)
@@ -246,7 +207,8 @@ source_begin(SourceReading *reading, const char *what, const char *source,
 	reading->what = what;
 	reading->name = source;
 	reading->reader = reader;
-	error_context_push(&reading->callback, reading_error_context, reading);
+	reading->executing = NULL;
+	error_context_push(&reading->callback, source_error_context, reading);
 	reading->from_clause = from_clause(reading, &canonical);
 	reading->is_query = reading->from_clause[0] == '(';
 	reading->name = canonical;
@@ -299,11 +261,12 @@ source_plan(SPIPlanPtr plan)
 }
 
 void
-source_execute(SPIPlanPtr plan, const Datum *values, DestReceiver *receiver,
-			   bool new_snapshot)
+source_execute(SourceReading *reading, SPIPlanPtr plan, const Datum *values,
+			   DestReceiver *receiver, bool new_snapshot)
 {
 	int			result;
 
+	reading->executing = plan;
 	if (new_snapshot)
 	{
 		CommandCounterIncrement();
@@ -577,7 +540,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 		receiver.row_context = AllocSetContextCreate(context, "als holdout",
 													 ALLOCSET_SMALL_SIZES);
 	}
-	source_execute(plan, NULL, &receiver.pub, true);
+	source_execute(&reading, plan, NULL, &receiver.pub, true);
 	source_end(&reading);
 
 	ratings_finish(receiver.ratings);

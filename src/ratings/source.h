@@ -25,6 +25,7 @@ typedef struct SourceReading
 	const SourceReader *reader; /* NULL: the caller has given the source */
 	const char *from_clause;	/* with the alias "ratings" */
 	bool		is_query;		/* or else it is a relation's qualified name */
+	SPIPlanPtr	executing;		/* what runs; NULL: not yet */
 	ErrorContextCallback callback;
 } SourceReading;
 
@@ -35,6 +36,12 @@ typedef struct SourceReading
  */
 extern char *source_begin(SourceReading *reading, const char *what,
 						  const char *source, const SourceReader *reader);
+
+/*
+ * Says with an error what was being read, and what the caller can do, who may not
+ * be the one who has chosen the source; the callback of source_begin.
+ */
+extern void source_error_context(void *arg);
 
 /*
  * Prepares SELECT targets FROM the source, followed by tail.  Columns are named
@@ -72,8 +79,9 @@ extern CachedPlanSource *source_plan(SPIPlanPtr plan);
  * statement's snapshot, or with one that is taken now and sees all that the
  * transaction has done.
  */
-extern void source_execute(SPIPlanPtr plan, const Datum *values,
-						   DestReceiver *receiver, bool new_snapshot);
+extern void source_execute(SourceReading *reading, SPIPlanPtr plan,
+						   const Datum *values, DestReceiver *receiver,
+						   bool new_snapshot);
 
 /* Makes a receiver of a function that takes each row; true to go on. */
 extern void source_receiver_init(DestReceiver *receiver,

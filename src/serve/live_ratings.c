@@ -128,7 +128,7 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 								   quote_identifier(rating_column)),
 						  psprintf(" WHERE %s", equals_id(cache, side)),
 						  1, &argument);
-	source_execute(plan, &id, NULL, !with_active_snapshot);
+	source_execute(&reading, plan, &id, NULL, !with_active_snapshot);
 
 	MemoryContextSwitchTo(caller);
 	read_id_init(&conversion, cache, other);
@@ -196,7 +196,7 @@ live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items)
 	IdConversion conversion;
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
-	source_execute(seen_plan(cache, &reading), &user, NULL, false);
+	source_execute(&reading, seen_plan(cache, &reading), &user, NULL, false);
 	read_id_init(&conversion, cache, ALS_ITEMS);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -322,7 +322,7 @@ live_ratings_take_popular(ModelCache *cache, const char *function)
 	{
 		/* may this user, still? */
 		limit = Int64GetDatum(0);
-		source_execute(plan, &limit, NULL, false);
+		source_execute(&reading, plan, &limit, NULL, false);
 	}
 	else
 	{
@@ -335,7 +335,7 @@ live_ratings_take_popular(ModelCache *cache, const char *function)
 		popular->settled = is_settled(query);
 		popular->query = copyObject(query->query_list);
 		limit = Int64GetDatum(PG_INT64_MAX);
-		source_execute(plan, &limit, NULL, false);
+		source_execute(&reading, plan, &limit, NULL, false);
 		take_counts(cache, popular);
 	}
 	source_end(&reading);

@@ -253,7 +253,7 @@ read_side(ImportedSide *imported, const char *source, MemoryContext context)
 	imported->row_context = AllocSetContextCreate(context, "als imported row",
 												  ALLOCSET_SMALL_SIZES);
 	source_receiver_init(&imported->pub, receive_factors);
-	source_execute(plan, NULL, &imported->pub, true);
+	source_execute(&reading, plan, NULL, &imported->pub, true);
 	source_end(&reading);
 	MemoryContextSwitchTo(context);
 
