@@ -10,13 +10,14 @@
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
 #   make cancel            how long a cancel takes, wherever it comes
+#   make check-spark  train with Spark and compare, a quarter of an hour
 #   make bench             measure it against its peers; see bench/README.md
 #   make indent            format the C sources with pgindent
 #   make lint              look for mistakes with clang-tidy and cppcheck
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check data demo fuzz indent pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check check-spark data demo fuzz indent pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -27,7 +28,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check demo fuzz indent soak:
+cancel check check-spark demo fuzz indent soak:
 	@scripts/$@.sh
 
 sanitize:

@@ -88,7 +88,7 @@ enter_sandbox()
 	sandbox=$(TMPDIR=/tmp mktemp -d)
 
 	mkdir "$sandbox/tree"
-	tar -cf - --exclude=./.git --exclude=./bench --exclude='*.o' --exclude='*.so' . |
+	tar -cf - --exclude=./.git --exclude=./bench --exclude=./spark/.venv --exclude='*.o' --exclude='*.so' . |
 		tar -xf - -C "$sandbox/tree"
 	if [ "$(id -u)" -eq 0 ]; then
 		chown -R postgres: "$sandbox"
@@ -120,6 +120,7 @@ run_unprivileged()
 	"${command[@]}"
 }
 
+# Starts a server; an argument is further options of postgres.
 start_server()
 {
 	run_unprivileged "$bindir/initdb" -D "$sandbox/data" -U postgres -A trust \
@@ -127,7 +128,7 @@ start_server()
 		fail 'initdb failed'
 	run_unprivileged "$bindir/pg_ctl" start -s -w -D "$sandbox/data" \
 		-l "$sandbox/server.log" \
-		-o "-k $sandbox -c listen_addresses='' -c fsync=off" || {
+		-o "-k $sandbox -c listen_addresses='' -c fsync=off ${1:-}" || {
 		cat "$sandbox/server.log"
 		fail 'the server did not start'
 	}
