@@ -91,6 +91,12 @@ def arguments() -> argparse.Namespace:
 
 # Connecting
 
+def value(connection: psycopg.Connection, query: str, *parameters: object) -> Any:
+    """Of a query's only row and column."""
+    row = connection.execute(query, parameters).fetchone()
+    return row[0] if row else None
+
+
 def connection_parameters(connection: psycopg.Connection) -> dict[str, Any]:
     """What executors connect by, to the server that the driver has found."""
     info = connection.info
@@ -124,20 +130,18 @@ def describe(connection: psycopg.Connection, args: argparse.Namespace) -> Source
         if name not in found and (what != "rating" or name):
             raise Failure(f'column "{name}" does not exist in the ratings, which have '
                           f"{', '.join(found)}: name it with --{what}-column")
-    types = {side: connection.execute("SELECT format_type(%s, NULL)",
-                                      [found[columns[side]].type_code]).fetchone()[0]
+    types = {side: value(connection, "SELECT format_type(%s, NULL)", found[columns[side]].type_code)
              for side in SIDES}
     return Source(relation, columns, types)
 
 
-def read_postgres(spark: SparkSession, connection: psycopg.Connection, stack: ExitStack,
+def read_postgres(spark: SparkSession, parameters: dict[str, Any], stack: ExitStack,
                   source: Source, partitions: int) -> DataFrame:
     """Ratings in so many partitions, all of one snapshot, which the stack holds."""
-    parameters = connection_parameters(connection)
     holder = stack.enter_context(psycopg.connect(**parameters, autocommit=True))
     holder.execute("SET idle_in_transaction_session_timeout = 0")
     holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    snapshot = holder.execute("SELECT pg_export_snapshot()").fetchone()[0]
+    snapshot = value(holder, "SELECT pg_export_snapshot()")
 
     def column(what: str) -> sql.Composable:
         name = sql.Identifier(source.columns[what]) if source.columns[what] else sql.SQL("1")
@@ -152,7 +156,7 @@ def read_postgres(spark: SparkSession, connection: psycopg.Connection, stack: Ex
     host = f"[{parameters['host']}]" if ":" in parameters["host"] else parameters["host"]
     return spark.read.jdbc(
         f"jdbc:postgresql://{host}:{parameters['port']}/{parameters['dbname']}",
-        query.as_string(connection), predicates=parts,
+        query.as_string(holder), predicates=parts,
         properties=jdbc_properties(parameters) | {
             "sessionInitStatement": "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; "
                                     f"SET TRANSACTION SNAPSHOT '{snapshot}'"})
@@ -239,22 +243,21 @@ def train(args: argparse.Namespace, ratings: DataFrame, types: dict[str, str]) -
 
 def staging_tables(connection: psycopg.Connection, model: str) -> dict[str, sql.Identifier]:
     """Their names, by side; those of an earlier job that died are dropped."""
-    parts = connection.execute("SELECT parse_ident(%s)", [model]).fetchone()[0]
-    schema = parts[-2] if len(parts) > 1 else connection.execute(
-        "SELECT coalesce((SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-        "WHERE c.oid = to_regclass(%s)), current_schema())", [model]).fetchone()[0]
-    locked = connection.execute("SELECT pg_try_advisory_lock(hashtextextended(%s, 0))",
-                                [f"als_train.py {schema}.{parts[-1]}"]).fetchone()[0]
-    if not locked:
+    parts = value(connection, "SELECT parse_ident(%s)", model)
+    schema = parts[-2] if len(parts) > 1 else value(
+        connection, "SELECT coalesce((SELECT relnamespace::regnamespace::name FROM pg_class "
+        "WHERE oid = to_regclass(%s)), current_schema())", model)
+    if not value(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0))",
+                 f"als_train.py {schema}.{parts[-1]}"):
         raise Failure(f"another job trains model {model}: wait for its end")
     tables = {}
     for side in SIDES:
         tables[side] = sql.Identifier(schema, f"{parts[-1][:40]}_spark_{side}s")
-        comment = connection.execute(
-            "SELECT c.oid, obj_description(c.oid, 'pg_class') FROM pg_class c WHERE c.oid = to_regclass(%s)",
-            [tables[side].as_string(connection)]).fetchone()
-        if comment and comment[1] != staging_comment(model):
-            raise Failure(f"{tables[side].as_string(connection)} is in the way of a staging table: rename it")
+        name = tables[side].as_string(connection)
+        ours = value(connection, "SELECT obj_description(oid, 'pg_class') IS NOT DISTINCT FROM %s "
+                     "FROM pg_class WHERE oid = to_regclass(%s)", staging_comment(model), name)
+        if ours is False:
+            raise Failure(f"{name} is in the way of a staging table: rename it")
     drop(connection, tables)
     return tables
 
@@ -271,6 +274,7 @@ def copy_rows(parameters: dict[str, Any], table: str, columns: str) -> Callable[
     """Copies a partition by a connection of its own; a second attempt replaces the first."""
     def copy_partition(rows: Iterable[Any]) -> None:
         context = TaskContext.get()
+        assert context
         part = context.partitionId()
         with psycopg.connect(**parameters) as connection, connection.cursor() as cursor:
             if context.attemptNumber() > 0:
@@ -281,9 +285,8 @@ def copy_rows(parameters: dict[str, Any], table: str, columns: str) -> Callable[
     return copy_partition
 
 
-def write(connection: psycopg.Connection, args: argparse.Namespace, tables: dict[str, sql.Identifier],
-          factors: dict[str, DataFrame], types: dict[str, str]) -> None:
-    parameters = connection_parameters(connection)
+def write(connection: psycopg.Connection, parameters: dict[str, Any], args: argparse.Namespace,
+          tables: dict[str, sql.Identifier], factors: dict[str, DataFrame], types: dict[str, str]) -> None:
     for side, table in tables.items():
         id_column = f"{side}_id"
         with connection.transaction():
@@ -299,16 +302,16 @@ def take_over(connection: psycopg.Connection, args: argparse.Namespace, tables: 
     explicit = args.feedback == "explicit"
     queries = [f"SELECT {side}_id, factors FROM {tables[side].as_string(connection)}" for side in SIDES]
     with connection.transaction():
-        run, users, items = connection.execute(
-            """SELECT run, users, items
+        said = value(
+            connection, """SELECT format('run %%s: %%s users, %%s items', run, users, items)
                FROM als_import(%s, %s, %s, ratings => %s, user_column => %s, item_column => %s, rating_column => %s,
                                feedback => %s, regularization => %s, regularization_scaling => 1,
                                regularization_by => 'ratings', alpha => %s, nonnegative => %s, biases => %s)""",
-            [args.model, *queries, args.ratings, args.user_column, args.item_column, args.rating_column or None,
-             args.feedback, args.regularization, None if explicit else args.alpha, args.nonnegative,
-             not explicit]).fetchone()
+            args.model, *queries, args.ratings, args.user_column, args.item_column, args.rating_column or None,
+            args.feedback, args.regularization, None if explicit else args.alpha, args.nonnegative,
+            not explicit)
         drop(connection, tables)
-    return f"model {args.model}, run {run}: {users} users, {items} items"
+    return f"model {args.model}, {said}"
 
 
 def job(args: argparse.Namespace, spark: SparkSession) -> str:
@@ -316,18 +319,20 @@ def job(args: argparse.Namespace, spark: SparkSession) -> str:
         spark.sparkContext.setCheckpointDir(args.checkpoint)
     with ExitStack() as stack:
         connection = stack.enter_context(psycopg.connect(args.dsn, autocommit=True))
+        parameters = connection_parameters(connection)
         source = describe(connection, args) if args.ratings else None
         tables = staging_tables(connection, args.model)
         stack.callback(drop, connection, tables)
         if args.parquet:
             ratings, types = read_parquet(spark, args)
         else:
-            ratings = read_postgres(spark, connection, stack, source,
+            assert source
+            ratings = read_postgres(spark, parameters, stack, source,
                                     args.partitions or spark.sparkContext.defaultParallelism)
         if source:
             types = source.types
         factors = train(args, checked(ratings, args.feedback).persist(), types)
-        write(connection, args, tables, factors, types)
+        write(connection, parameters, args, tables, factors, types)
         return take_over(connection, args, tables)
 
 

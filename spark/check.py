@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import zipfile
 from pathlib import Path
@@ -147,6 +148,22 @@ def rest(db: psycopg.Connection) -> None:
        f"ids of types uuid and text, with what COPY escapes: {said}")
     status, said, _ = spark(LOCAL, "--model", "big_of", "--ratings", "SELECT * FROM big", *small)
     ok(status == 0 and folded(db, "big_of", "big", "user_id", "item_id", "rating") < 1e-4, f"bigint, and negative: {said}")
+
+    # as long as transactions come and go, snapshots of different moments differ
+    stop = threading.Event()
+
+    def transactions() -> None:
+        with psycopg.connect(autocommit=True) as busy:
+            while not stop.wait(0.01):
+                busy.execute("SELECT pg_current_xact_id()")
+
+    thread = threading.Thread(target=transactions)
+    thread.start()
+    status, said, _ = spark(LOCAL, "--model", "of_snapshot", "--partitions", "4", "--ratings",
+                            "SELECT user_id, pg_current_snapshot()::text AS item_id, rating FROM big", *small)
+    stop.set()
+    thread.join()
+    ok(status == 0 and said.endswith(": 60 users, 1 items"), f"all connections read one snapshot: {said}")
 
     table = pyarrow.table({name: list(values) for name, values in zip(
         ("user_id", "item_id", "rating"), zip(*query(db, 'SELECT "User"::text, item_id, rating::float4 FROM small')))})
