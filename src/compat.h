@@ -10,8 +10,10 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "catalog/index.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_publication.h"
 #include "commands/cluster.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
@@ -21,6 +23,7 @@
 #include "utils/backend_status.h"
 #include "utils/guc.h"
 #include "utils/rel.h"
+#include "utils/relcache.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 140000
@@ -104,6 +107,35 @@ make_heap_like(Relation rel, LOCKMODE lockmode)
 #else
 	return make_new_heap(RelationGetRelid(rel), rel->rd_rel->reltablespace,
 						 rel->rd_rel->relpersistence, lockmode);
+#endif
+}
+
+/* Do subscribers get what is inserted into a table? */
+static inline bool
+is_published(Relation rel)
+{
+#if PG_VERSION_NUM >= 150000
+	PublicationDesc publication;
+
+	RelationBuildPublicationDesc(rel, &publication);
+	return RelationIsLogicallyLogged(rel) && publication.pubactions.pubinsert;
+#else
+	return RelationIsLogicallyLogged(rel) &&
+		GetRelationPublicationActions(rel)->pubinsert;
+#endif
+}
+
+/* Builds the indexes of a table anew, and checks that they are unique. */
+static inline void
+reindex_table(Oid table)
+{
+	ReindexParams parameters = {0};
+
+#if PG_VERSION_NUM >= 170000
+	(void) reindex_relation(NULL, table, REINDEX_REL_CHECK_CONSTRAINTS,
+							&parameters);
+#else
+	(void) reindex_relation(table, REINDEX_REL_CHECK_CONSTRAINTS, &parameters);
 #endif
 }
 

@@ -198,18 +198,45 @@ cache_init(void)
 }
 
 /*
+ * Has this been called for the same table in the same subtransaction before?  Then
+ * the others will learn of it, once for all rows.
+ */
+static bool
+is_told(Oid table)
+{
+	static Oid	told = InvalidOid;
+	static TransactionId transaction = InvalidTransactionId;
+	static SubTransactionId subtransaction = InvalidSubTransactionId;
+	bool		result = told == table &&
+		transaction == GetTopTransactionId() &&
+		subtransaction == GetCurrentSubTransactionId();
+
+	told = table;
+	transaction = GetTopTransactionId();
+	subtransaction = GetCurrentSubTransactionId();
+	return result;
+}
+
+/*
  * Trigger on a model's tables, for each statement or row: DML does not
- * invalidate anything by itself.
+ * invalidate anything by itself.  What fires it for each row is a subscription's
+ * worker, which need not forget what it does not keep.
  */
 Datum
 als_changed(PG_FUNCTION_ARGS)
 {
+	TriggerData *trigger = (TriggerData *) fcinfo->context;
+
 	if (!CALLED_AS_TRIGGER(fcinfo))
 		ereport(ERROR,
 				(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
 				 errmsg("als_changed must be called as a trigger")));
-	CacheInvalidateRelcache(((TriggerData *) fcinfo->context)->tg_relation);
-	shared_forget(RelationGetRelid(((TriggerData *) fcinfo->context)->tg_relation));
+	if (TRIGGER_FIRED_FOR_ROW(trigger->tg_event) &&
+		is_told(RelationGetRelid(trigger->tg_relation)) &&
+		dlist_is_empty(&versions))
+		PG_RETURN_POINTER(NULL);
+	CacheInvalidateRelcache(trigger->tg_relation);
+	shared_forget(RelationGetRelid(trigger->tg_relation));
 	PG_RETURN_POINTER(NULL);
 }
 

@@ -8,6 +8,10 @@
  * an error leaves the old model untouched.  The first training does the same
  * with tables that it has just created empty.
  *
+ * Subscribers get what statements do, not new heaps.  So where a factor table is
+ * published, it is truncated and its rows are written into it: in the same
+ * transaction, but while readers wait.
+ *
  * The swap needs both tables for itself, and readers come in any order, by als
  * or by SQL, and stay as long as pg_dump does.  So that none of them waits for
  * long, and none in a circle:
@@ -35,11 +39,13 @@
 #include "common/subtransaction.h"
 #include "model/factor_table.h"
 #include "model/model.h"
+#include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "storage/latch.h"
 #include "storage/lmgr.h"
 #include "storage/proc.h"
 #include "utils/array.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 #include "utils/timestamp.h"
@@ -76,7 +82,7 @@ reals_array(int size)
 	return array;
 }
 
-/* Fills the new heap of a factor table. */
+/* Fills an empty heap of a factor table, without its indexes. */
 static void
 write_factors(Relation heap, const FactorColumns *columns,
 			  const RatedIds *ids, const float *rows, int factors)
@@ -115,26 +121,53 @@ write_factors(Relation heap, const FactorColumns *columns,
 	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* Makes and fills the heap that will be a factor table's. */
-static Oid
-make_heap(Relation model, const ModelTarget *target, AlsSide side,
-		  const RatedIds *ids, const float *rows, int factors,
-		  AlsFeedback feedback)
+/* What replaces the factors of a model, by AlsSide */
+typedef struct NewFactors
 {
-	ModelRun	run = {0};
-	FactorColumns columns;
-	Relation	table;
-	Relation	heap;
-	Oid			heap_oid;
+	const ModelTarget *target;
+	const RatedIds *const *ids;
+	const float *const *rows;	/* [ids->size x stride] */
+	int			factors;
+	AlsFeedback feedback;
+} NewFactors;
 
-	run.feedback = feedback;
-	run.factor_tables[side] = target->last.factor_tables[side];
-	table = factor_table_open(model, &run, side, ShareUpdateExclusiveLock,
-							  &columns);
-	heap_oid = make_heap_like(table, ShareUpdateExclusiveLock);
-	heap = table_open(heap_oid, AccessExclusiveLock);
-	write_factors(heap, &columns, ids, rows, factors);
-	table_close(heap, NoLock);
+/* Opens a factor table. */
+static Relation
+open_table(const NewFactors *new, AlsSide side, LOCKMODE lockmode,
+		   FactorColumns *columns)
+{
+	Relation	model = table_open(new->target->model, NoLock);
+	ModelRun	run = {0};
+	Relation	table;
+
+	run.feedback = new->feedback;
+	run.factor_tables[side] = new->target->last.factor_tables[side];
+	table = factor_table_open(model, &run, side, lockmode, columns);
+	table_close(model, NoLock);
+	return table;
+}
+
+/*
+ * Makes and fills the heap that will be a factor table's; InvalidOid where the
+ * table is published.
+ */
+static Oid
+make_heap(const NewFactors *new, AlsSide side)
+{
+	FactorColumns columns;
+	Relation	table = open_table(new, side, ShareUpdateExclusiveLock, &columns);
+	Oid			heap_oid = InvalidOid;
+
+	if (!is_published(table))
+	{
+		Relation	heap;
+
+		heap_oid = make_heap_like(table, ShareUpdateExclusiveLock);
+		heap = table_open(heap_oid, AccessExclusiveLock);
+		write_factors(heap, &columns, new->ids[side], new->rows[side],
+					  new->factors);
+		table_close(heap, NoLock);
+	}
 	table_close(table, NoLock);
 	return heap_oid;
 }
@@ -321,17 +354,43 @@ lock_tables(const ModelTarget *target)
 
 /* Gives a factor table its new heap, and indexes that. */
 static void
-swap_heap(Oid table_oid, Oid heap, uint32 rows)
+swap_heap(const NewFactors *new, AlsSide side, Oid heap)
 {
+	Oid			table_oid = new->target->last.factor_tables[side];
 	Relation	table = table_open(table_oid, NoLock);
 	char		persistence = table->rd_rel->relpersistence;
 
 	CheckTableNotInUse(table, "als_train");
 	pgstat_count_truncate(table);
-	pgstat_count_heap_insert(table, rows);
+	pgstat_count_heap_insert(table, new->ids[side]->size);
 	table_close(table, NoLock);
 	finish_heap_swap(table_oid, heap, false, false, true, true, RecentXmin,
 					 ReadNextMultiXactId(), persistence);
+}
+
+/* Truncates a published factor table, writes the new rows, and indexes them. */
+static void
+rewrite_table(const NewFactors *new, AlsSide side)
+{
+	TruncateStmt *truncate = makeNode(TruncateStmt);
+	FactorColumns columns;
+	Relation	table = open_table(new, side, AccessExclusiveLock, &columns);
+	Oid			table_oid = RelationGetRelid(table);
+
+	CheckTableNotInUse(table, "als_train");
+	truncate->relations = list_make1(makeRangeVar(get_namespace_name(RelationGetNamespace(table)),
+												  pstrdup(RelationGetRelationName(table)),
+												  -1));
+	truncate->behavior = DROP_RESTRICT;
+	table_close(table, NoLock);
+	ExecuteTruncate(truncate);
+	CommandCounterIncrement();
+
+	table = open_table(new, side, NoLock, &columns);
+	write_factors(table, &columns, new->ids[side], new->rows[side],
+				  new->factors);
+	table_close(table, NoLock);
+	reindex_table(table_oid);
 }
 
 void
@@ -339,16 +398,19 @@ model_replace_factors(const ModelTarget *target, const RatedIds *const ids[2],
 					  const float *const rows[2], int factors,
 					  AlsFeedback feedback)
 {
-	Relation	model = table_open(target->model, NoLock);
+	NewFactors	new = {target, ids, rows, factors, feedback};
 	Oid			heaps[2];
 
 	progress_phase(PROGRESS_WRITING);
 	for (int side = 0; side < 2; side++)
-		heaps[side] = make_heap(model, target, side, ids[side], rows[side],
-								factors, feedback);
-	table_close(model, NoLock);
+		heaps[side] = make_heap(&new, side);
 	lock_tables(target);
 	progress_phase(PROGRESS_INDEXING);
 	for (int side = 0; side < 2; side++)
-		swap_heap(target->last.factor_tables[side], heaps[side], ids[side]->size);
+	{
+		if (OidIsValid(heaps[side]))
+			swap_heap(&new, side, heaps[side]);
+		else
+			rewrite_table(&new, side);
+	}
 }
