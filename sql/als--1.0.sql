@@ -227,6 +227,7 @@ CREATE FUNCTION als_training_progress(
     OUT ratings_read bigint,
     OUT rows_solved bigint,
     OUT rows_total  bigint,
+    OUT done        double precision,
     OUT elapsed     interval,
     OUT remaining   interval
 ) RETURNS SETOF record
@@ -238,7 +239,7 @@ IS 'trainings that are running; see the view als_progress';
 CREATE VIEW als_progress AS
     SELECT p.pid, d.datname, pg_catalog.pg_get_userbyid(p.usesysid) AS usename,
            p.model, p.phase, p.trial, p.trials, p.iteration, p.iterations, p.loss,
-           p.ratings_read, p.rows_solved, p.rows_total, p.elapsed, p.remaining
+           p.ratings_read, p.rows_solved, p.rows_total, p.done, p.elapsed, p.remaining
     FROM als_training_progress() p
     LEFT JOIN pg_catalog.pg_database d ON d.oid OPERATOR(pg_catalog.=) p.datid;
 COMMENT ON VIEW als_progress IS 'trainings that are running, and how far they are';

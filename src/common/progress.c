@@ -43,9 +43,9 @@ enum
 	SLOT_ITERATION,				/* and iterations */
 	SLOT_LOSS,					/* as bits */
 	SLOT_RATINGS,
-	SLOT_ROWS,
-	SLOT_ROWS_TOTAL,
-	SLOT_TRAINING_STARTED,
+	SLOT_WORK,
+	SLOT_WORK_TOTAL,
+	SLOT_PHASE_STARTED,
 	SLOT_CHECKSUM,
 	SLOT_STARTED,
 	SLOTS
@@ -59,7 +59,7 @@ enum
 	COLUMN_PID, COLUMN_DATABASE, COLUMN_USER, COLUMN_MODEL, COLUMN_PHASE,
 	COLUMN_TRIAL, COLUMN_TRIALS, COLUMN_ITERATION, COLUMN_ITERATIONS,
 	COLUMN_LOSS, COLUMN_RATINGS, COLUMN_ROWS, COLUMN_ROWS_TOTAL,
-	COLUMN_ELAPSED, COLUMN_REMAINING, COLUMNS
+	COLUMN_DONE, COLUMN_ELAPSED, COLUMN_REMAINING, COLUMNS
 };
 
 static const char *const phase_names[] = {
@@ -110,9 +110,9 @@ show(void)
 	slots[SLOT_ITERATION] = pair(progress.iteration, progress.iterations);
 	memcpy(&slots[SLOT_LOSS], &progress.loss, sizeof(double));
 	slots[SLOT_RATINGS] = (int64) progress.ratings;
-	slots[SLOT_ROWS] = (int64) progress.rows;
-	slots[SLOT_ROWS_TOTAL] = (int64) progress.rows_total;
-	slots[SLOT_TRAINING_STARTED] = progress.training_started;
+	slots[SLOT_WORK] = (int64) progress.work;
+	slots[SLOT_WORK_TOTAL] = (int64) progress.work_total;
+	slots[SLOT_PHASE_STARTED] = progress.phase_started;
 	slots[SLOT_CHECKSUM] = checksum(slots);
 	slots[SLOT_STARTED] = progress.started;
 
@@ -148,35 +148,99 @@ progress_end(const Progress *before)
 		show();
 }
 
+/* A phase of its own begins, with so much work to do. */
+static void
+begin_phase(ProgressPhase phase, uint64 work_total)
+{
+	progress.phase = phase;
+	progress.work = 0;
+	progress.work_total = work_total;
+	progress.phase_started = GetCurrentTimestamp();
+	show();
+}
+
 void
 progress_phase(ProgressPhase phase)
 {
-	progress.phase = phase;
 	if (phase == PROGRESS_READING)
 	{
 		/* a refit begins anew, after iterations of others */
-		progress.ratings = progress.rows = progress.rows_total = 0;
+		progress.ratings = 0;
 		progress.iteration = progress.iterations = 0;
 		progress.loss = NAN;
 	}
-	show();
+	if (phase == PROGRESS_VALIDATING)
+	{
+		/* part of the iterations */
+		progress.phase = phase;
+		show();
+	}
+	else
+		begin_phase(phase, 0);
+}
+
+/* Is what is read for a training?  Others read ratings as well. */
+static bool
+is_reading(void)
+{
+	return progress.phase == PROGRESS_READING && is_running();
 }
 
 void
-progress_reading(uint64 ratings)
+progress_expect(double ratings)
 {
-	if (!is_running() || progress.phase != PROGRESS_READING)
+	if (!is_reading())
 		return;
-	progress.ratings = ratings;
+	progress.work_total += (uint64) Min(Max(ratings, 0), 1e18);
 	show();
 }
 
 void
-progress_sorting(uint64 ratings)
+progress_read(uint64 ratings)
 {
-	progress.phase = PROGRESS_SORTING;
-	progress.ratings = ratings;
+	if (!is_reading())
+		return;
+	progress.ratings += ratings;
+	progress.work += ratings;
 	show();
+}
+
+void
+progress_sorting(uint64 ratings, int passes)
+{
+	progress.ratings = ratings;
+	begin_phase(PROGRESS_SORTING, ratings * passes);
+}
+
+/* Adds to the work of a phase, if it is that, and shows it in steps. */
+static void
+add_work(ProgressPhase phase, uint64 more)
+{
+	uint64		steps = progress.work / PROGRESS_STEP;
+
+	if (progress.phase != phase)
+		return;
+	progress.work += more;
+	if (progress.work / PROGRESS_STEP > steps && is_running())
+		show();
+}
+
+void
+progress_sorted(uint64 ratings)
+{
+	add_work(PROGRESS_SORTING, ratings);
+}
+
+void
+progress_writing(uint64 rows)
+{
+	begin_phase(PROGRESS_WRITING, rows);
+}
+
+void
+progress_wrote(uint64 rows)
+{
+	add_work(PROGRESS_WRITING, rows);
 }
 
 void
@@ -194,10 +258,10 @@ progress_iterations(int iterations, uint64 rows_total)
 	progress.iteration = 0;
 	progress.iterations = iterations;
 	progress.loss = NAN;
-	progress.rows = 0;
-	progress.rows_total = rows_total;
+	progress.work = 0;
+	progress.work_total = rows_total;
 	if (progress.trial <= 1)
-		progress.training_started = GetCurrentTimestamp();
+		progress.phase_started = GetCurrentTimestamp();
 	show();
 }
 
@@ -205,7 +269,7 @@ void
 progress_rows(uint64 rows)
 {
 	progress.phase = PROGRESS_TRAINING;
-	progress.rows = rows;
+	progress.work = rows;
 	show();
 }
 
@@ -215,7 +279,7 @@ progress_iteration(int iteration, double loss)
 	progress.phase = PROGRESS_TRAINING;
 	progress.iteration = iteration;
 	progress.loss = loss;
-	progress.rows = 0;
+	progress.work = 0;
 	show();
 }
 
@@ -238,20 +302,36 @@ read_progress(const PgBackendStatus *backend, Progress *other)
 	other->iterations = (int32) (slots[SLOT_ITERATION] >> 32);
 	memcpy(&other->loss, &slots[SLOT_LOSS], sizeof(double));
 	other->ratings = (uint64) slots[SLOT_RATINGS];
-	other->rows = (uint64) slots[SLOT_ROWS];
-	other->rows_total = (uint64) slots[SLOT_ROWS_TOTAL];
-	other->training_started = slots[SLOT_TRAINING_STARTED];
+	other->work = (uint64) slots[SLOT_WORK];
+	other->work_total = (uint64) slots[SLOT_WORK_TOTAL];
+	other->phase_started = slots[SLOT_PHASE_STARTED];
 	return true;
 }
 
-/* The share of all iterations of all trials that is done */
+/* Does it solve rows, or measure what they are worth? */
+static bool
+is_iterating(const Progress *other)
+{
+	return other->phase == PROGRESS_TRAINING ||
+		other->phase == PROGRESS_VALIDATING;
+}
+
+/*
+ * The share of the phase that is done, that of all iterations of all trials if
+ * it trains; below 0 where it is not known, as when more ratings have been read
+ * than were expected.
+ */
 static double
 share_done(const Progress *other)
 {
-	double		share = (other->iteration +
-						 (double) other->rows / Max(other->rows_total, 1)) /
-		other->iterations;
+	double		share;
 
+	if (other->work_total == 0 || other->work > other->work_total)
+		return -1;
+	share = (double) other->work / (double) other->work_total;
+	if (!is_iterating(other))
+		return share;
+	share = (other->iteration + share) / other->iterations;
 	return other->trials > 0 ?
 		(other->trial - 1 + share) / other->trials : share;
 }
@@ -278,14 +358,19 @@ set_column(Datum *values, bool *nulls, int column, Datum value)
 static void
 describe_phase(const Progress *other, Datum *values, bool *nulls)
 {
-	double		elapsed = (double) (GetCurrentTimestamp() - other->training_started);
-	double		done;
+	double		elapsed = (double) (GetCurrentTimestamp() - other->phase_started);
+	double		done = share_done(other);
 
 	set_column(values, nulls, COLUMN_MODEL,
 			   CStringGetTextDatum(NameStr(other->name)));
 	set_column(values, nulls, COLUMN_PHASE,
 			   CStringGetTextDatum(phase_names[other->phase]));
 	set_column(values, nulls, COLUMN_RATINGS, Int64GetDatum(other->ratings));
+	if (done >= 0)
+		set_column(values, nulls, COLUMN_DONE, Float8GetDatum(done));
+	if (done > 0)
+		set_column(values, nulls, COLUMN_REMAINING,
+				   interval(elapsed * (1 / done - 1)));
 	if (other->trials > 0)
 	{
 		set_column(values, nulls, COLUMN_TRIAL, Int32GetDatum(other->trial));
@@ -296,15 +381,13 @@ describe_phase(const Progress *other, Datum *values, bool *nulls)
 	set_column(values, nulls, COLUMN_ITERATION, Int32GetDatum(other->iteration));
 	set_column(values, nulls, COLUMN_ITERATIONS,
 			   Int32GetDatum(other->iterations));
-	set_column(values, nulls, COLUMN_ROWS, Int64GetDatum(other->rows));
-	set_column(values, nulls, COLUMN_ROWS_TOTAL,
-			   Int64GetDatum(other->rows_total));
 	if (!isnan(other->loss))
 		set_column(values, nulls, COLUMN_LOSS, Float8GetDatum(other->loss));
-	done = share_done(other);
-	if (done > 0)
-		set_column(values, nulls, COLUMN_REMAINING,
-				   interval(elapsed * Max(1 / done - 1, 0)));
+	if (!is_iterating(other))
+		return;
+	set_column(values, nulls, COLUMN_ROWS, Int64GetDatum(other->work));
+	set_column(values, nulls, COLUMN_ROWS_TOTAL,
+			   Int64GetDatum(other->work_total));
 }
 
 /* The row of a backend; others than its user see no more than that it is one. */

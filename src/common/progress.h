@@ -15,6 +15,9 @@ typedef enum ProgressPhase
 	PROGRESS_VALIDATING, PROGRESS_WRITING, PROGRESS_WAITING, PROGRESS_INDEXING
 } ProgressPhase;
 
+/* How much of a phase's work, in rows or ratings, is done before others see it */
+#define PROGRESS_STEP 65536
+
 /* A training of a model, InvalidOid if it is new, and how far it is */
 typedef struct Progress
 {
@@ -29,10 +32,10 @@ typedef struct Progress
 	int32		iterations;		/* 0: has not begun to train */
 	double		loss;			/* NaN: not known yet */
 	uint64		ratings;		/* read */
-	uint64		rows;			/* solved in this iteration */
-	uint64		rows_total;
+	uint64		work;			/* of the phase, done; of the iteration if it trains */
+	uint64		work_total;		/* 0: not known */
 	TimestampTz started;
-	TimestampTz training_started;
+	TimestampTz phase_started;	/* the first iteration of the first trial */
 } Progress;
 
 /*
@@ -44,11 +47,23 @@ extern void progress_end(const Progress *before);
 
 extern void progress_phase(ProgressPhase phase);
 
-/* So many ratings have been read, perhaps for no training: then that is all. */
-extern void progress_reading(uint64 ratings);
+/*
+ * So many ratings are expected to be read, or have been, beside those before;
+ * perhaps for no training: then nothing is shown.
+ */
+extern void progress_expect(double ratings);
+extern void progress_read(uint64 ratings);
 
-/* So many were read in all. */
-extern void progress_sorting(uint64 ratings);
+/*
+ * So many were read in all, and go through so many passes to be sorted; so many
+ * have gone through one, beside those before.
+ */
+extern void progress_sorting(uint64 ratings, int passes);
+extern void progress_sorted(uint64 ratings);
+
+/* So many rows will be written, on both sides; so many have been, likewise. */
+extern void progress_writing(uint64 rows);
+extern void progress_wrote(uint64 rows);
 
 /* The first of trials is the one that the remaining time is counted from. */
 extern void progress_trial(int trial, int trials);

@@ -115,6 +115,7 @@ write_factors(Relation heap, const FactorColumns *columns,
 		ExecStoreVirtualTuple(slot);
 		table_tuple_insert(heap, slot, command,
 						   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, state);
+		progress_wrote(1);
 	}
 	FreeBulkInsertState(state);
 	table_finish_bulk_insert(heap, TABLE_INSERT_SKIP_FSM);
@@ -401,7 +402,7 @@ model_replace_factors(const ModelTarget *target, const RatedIds *const ids[2],
 	NewFactors	new = {target, ids, rows, factors, feedback};
 	Oid			heaps[2];
 
-	progress_phase(PROGRESS_WRITING);
+	progress_writing((uint64) ids[ALS_USERS]->size + ids[ALS_ITEMS]->size);
 	for (int side = 0; side < 2; side++)
 		heaps[side] = make_heap(&new, side);
 	lock_tables(target);

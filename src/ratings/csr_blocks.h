@@ -41,6 +41,9 @@ typedef struct BlockReader BlockReader;
 /* Bytes of triplets that may be collected if all is to stay in budget bytes. */
 extern size_t blocks_triplet_memory(size_t budget);
 
+/* How often sorting goes over all ratings, as progress counts it */
+#define BLOCKS_PASSES 3
+
 /*
  * Sorts a finished collection and uses it up.  Duplicate pairs add up for
  * implicit feedback and average for explicit.

@@ -22,6 +22,7 @@
 #include <math.h>
 
 #include "common/bulk.h"
+#include "common/progress.h"
 #include "ratings/csr_blocks.h"
 #include "utils/memutils.h"
 
@@ -261,6 +262,7 @@ load_partition(Partition *partition, AlsSide side, const uint64 *row_start,
 						batch[i].user, batch[i].rating);
 		}
 		done += size;
+		progress_sorted(size);
 	}
 	BufFileClose(partition->file);
 	partition->file = NULL;
@@ -370,11 +372,14 @@ transpose(uint32 nrows, const uint64 *row_start, const AlsEntry *entries,
 	uint64	   *cursors = row_cursors(other_start, other_nrows);
 
 	for (uint32 r = 0; r < nrows; r++)
+	{
 		for (uint64 i = row_start[r]; i < row_start[r + 1]; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
 			scatter(other, cursors, entries[i].column, r, entries[i].rating);
 		}
+		progress_sorted(row_start[r + 1] - row_start[r]);
+	}
 	pfree(cursors);
 }
 
@@ -397,9 +402,12 @@ build_in_memory(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 	size_t		size;
 
 	while ((batch = ratings_next(ratings, &size)) != NULL)
+	{
 		for (size_t i = 0; i < size; i++)
 			scatter(by_item, cursors, batch[i].item, batch[i].user,
 					batch[i].rating);
+		progress_sorted(size);
+	}
 	pfree(cursors);
 
 	transpose(nitems, item_start, by_item, nusers, user_start, by_user);
@@ -462,8 +470,11 @@ build_in_files(RatingBlocks *blocks, Ratings *ratings, AlsFeedback feedback,
 	size_t		size;
 
 	while ((batch = ratings_next(ratings, &size)) != NULL)
+	{
 		for (size_t i = 0; i < size; i++)
 			write_to_partition(&user_parts, batch[i].user, &batch[i]);
+		progress_sorted(size);
+	}
 	pfree(user_parts.by_row);
 
 	item_parts = cut_partitions(blocks, ALS_ITEMS, limit);

@@ -50,9 +50,6 @@ typedef struct RatingsReceiver
 	uint64		rows;			/* so far */
 } RatingsReceiver;
 
-/* How many rows are read before others see that */
-#define PROGRESS_ROWS 65536
-
 /*
  * Is the text a relation's name, which has nothing but identifiers and dots?
  * PostgreSQL takes any text without blanks for an identifier: VALUES(1,2,3).
@@ -428,8 +425,8 @@ receive_rating(TupleTableSlot *slot, DestReceiver *self)
 	if (receiver->held_out != NULL && !slot->tts_isnull[0] &&
 		!slot->tts_isnull[1] && is_held_out(receiver, slot))
 		ratings = receiver->held_out;
-	if (++receiver->rows % PROGRESS_ROWS == 0)
-		progress_reading(receiver->rows);
+	if (++receiver->rows % PROGRESS_STEP == 0)
+		progress_read(PROGRESS_STEP);
 	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
 				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
 	return true;
@@ -511,6 +508,21 @@ prepare_ratings(const SourceReading *reading, const RatingSource *source,
 						  psprintf(" WHERE %s", source->condition), 0, NULL);
 }
 
+/* How many rows PostgreSQL expects of a plan without parameters. */
+static double
+expected_rows(SPIPlanPtr plan)
+{
+	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
+	double		rows;
+
+	if (cached == NULL)
+		return 0;
+	rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
+	/* whose owner is nobody, for the plan is not kept */
+	ReleaseCachedPlan(cached, NULL);
+	return rows;
+}
+
 Ratings *
 source_read_split(MemoryContext parent, const RatingSource *source,
 				  size_t memory, SourceSplit *split, char **canonical)
@@ -540,6 +552,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 		receiver.row_context = AllocSetContextCreate(context, "als holdout",
 													 ALLOCSET_SMALL_SIZES);
 	}
+	progress_expect(expected_rows(plan));
 	source_execute(&reading, plan, NULL, &receiver.pub, true);
 	source_end(&reading);
 

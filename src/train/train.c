@@ -181,7 +181,7 @@ train_sort(const TrainOptions *options, TrainInput *input, bool shared)
 					(errmsg("ratings exceed maintenance_work_mem and spill to temporary files")));
 	}
 	INSTR_TIME_SET_CURRENT(phase);
-	progress_sorting(ratings_count(ratings));
+	progress_sorting(ratings_count(ratings), BLOCKS_PASSES);
 	input->blocks = blocks_build(ratings, parameters->feedback,
 								 (size_t) maintenance_work_mem * 1024 - other,
 								 shared);

@@ -44,7 +44,7 @@ ask($holder, 'SELECT pg_advisory_lock(1);');
 my $training = background($node, 'trainer', q{SELECT run FROM als_train('model',
 	'SELECT * FROM ratings WHERE (SELECT train_inner()) > 0 AND (SELECT wait_for(1)) AND item_id > 0', factors => 4, iterations => 2)});
 wait_for(q{model = 'model' AND phase = 'reading' AND ratings_read = 0 AND iterations IS NULL AND loss IS NULL
-	AND rows_total IS NULL AND trial IS NULL AND remaining IS NULL
+	AND rows_total IS NULL AND trial IS NULL AND done = 0 AND remaining IS NULL
 	AND datname = 'postgres' AND usename = current_user AND elapsed >= '0'
 	AND pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'trainer' AND wait_event = 'advisory')},
 	'reading, after a training inside');
@@ -61,6 +61,51 @@ $training->{run}->finish;
 is($training->{err}, '', 'it ends') ;
 is_gone('gone with its end');
 
+# how much of each phase is done, and what it still takes: reading by what PostgreSQL expects of the query
+$node->safe_psql('postgres', q{
+CREATE TABLE many AS SELECT i % 5000 AS user_id, i % 777 AS item_id, i AS number FROM generate_series(1, 200000) i;
+ANALYZE many;
+CREATE FUNCTION stop(number int) RETURNS int LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF number IN (100000, 200000) THEN PERFORM public.wait_for(number); END IF;
+    RETURN 1;
+END $$;
+});
+ask($holder, 'SELECT pg_advisory_lock(100000), pg_advisory_lock(200000);');
+$training = background($node, 'trainer', q{SELECT run FROM als_train('half_read', 'SELECT user_id, item_id, stop(number) AS rating FROM many', factors => 4, iterations => 2)});
+my $stopped = q{pid IN (SELECT pid FROM pg_stat_activity WHERE wait_event = 'advisory')};
+wait_for(qq{phase = 'reading' AND ratings_read = 65536 AND done = 65536 / 200000.0 AND remaining BETWEEN elapsed AND 3 * elapsed AND $stopped}, 'half read');
+ask($holder, 'SELECT pg_advisory_unlock(100000);');
+wait_for(qq{phase = 'reading' AND ratings_read = 3 * 65536 AND done = ratings_read / 200000.0 AND remaining < elapsed AND $stopped}, 'nearly read');
+ask($holder, 'SELECT pg_advisory_unlock(200000);');
+$training->{run}->finish;
+# it does not know better than PostgreSQL
+ask($holder, 'SELECT pg_advisory_lock(200000);');
+$training = background($node, 'trainer', q{SELECT run FROM als_train('half_read', 'SELECT *, stop(number) AS rating FROM many WHERE user_id + 0 = user_id', factors => 4, iterations => 2)});
+wait_for(qq{phase = 'reading' AND ratings_read = 3 * 65536 AND done IS NULL AND remaining IS NULL AND $stopped}, 'more than expected');
+ask($holder, 'SELECT pg_advisory_unlock(200000);');
+$training->{run}->finish;
+
+# sorting, in memory and in files, and writing
+foreach my $memory ('1MB', '64MB')
+{
+	$training = background($node, 'trainer', qq{DO \$\$ BEGIN PERFORM set_config('maintenance_work_mem', '$memory', false);
+		LOOP PERFORM als_train('sorted', 'SELECT number AS user_id, item_id, 1 AS rating FROM many', factors => 1, iterations => 1, workers => 0); COMMIT; END LOOP; END \$\$});
+	# either is short: a loop finds what a client comes too late for
+	is($node->safe_psql('postgres', q{
+		CREATE TEMP TABLE seen (phase text, whole bool);
+		DO $$
+		BEGIN
+			WHILE (SELECT count(DISTINCT phase) < 2 FROM seen) LOOP
+				PERFORM pg_stat_clear_snapshot();
+				INSERT INTO seen SELECT phase, done BETWEEN 0 AND 1 AND remaining >= '0' FROM als_progress WHERE phase IN ('sorting', 'writing') AND done > 0;
+			END LOOP;
+		END $$;
+		SELECT bool_and(whole) FROM seen}), 't', "sorting and writing, $memory");
+	$node->safe_psql('postgres', 'SELECT pg_cancel_backend(pid) FROM als_progress');
+	$training->{run}->finish;
+}
+
 # training, with and without workers; cancelled and terminated
 foreach my $workers (0, 2)
 {
@@ -69,7 +114,7 @@ foreach my $workers (0, 2)
 	wait_for(q{model = 'other' AND phase = 'training' AND iteration > 10 AND iterations = 100000 AND loss > 0
 		AND ratings_read = (SELECT count(*) FROM ratings)
 		AND rows_total = (SELECT count(DISTINCT user_id) + count(DISTINCT item_id) FROM ratings)
-		AND rows_solved < rows_total AND elapsed > '0' AND remaining > elapsed}, "training, $workers workers");
+		AND rows_solved < rows_total AND done BETWEEN iteration / 100000.0 AND (iteration + 1) / 100000.0 AND elapsed > '0' AND remaining > elapsed}, "training, $workers workers");
 	$node->safe_psql('postgres', "SELECT $function(pid) FROM als_progress");
 	$training->{run}->finish;
 	like($training->{err}, qr/canceling statement|terminating connection/, "$function");
@@ -177,7 +222,7 @@ $training = background($node, 'trainer', q{SELECT count(*) FROM als_tune('tuned'
 	'{"factors": [2, 3], "iterations": 2}', workers => 0, refit => true)});
 my $waits = q{pid = (SELECT pid FROM pg_stat_activity WHERE application_name = 'trainer' AND wait_event = 'advisory')};
 my $reads = qq{model = 'tuned' AND phase = 'reading' AND $waits AND elapsed > '0' AND ratings_read = 0 AND trial IS NULL AND trials IS NULL
-	AND iteration IS NULL AND iterations IS NULL AND loss IS NULL AND rows_solved IS NULL AND rows_total IS NULL AND remaining IS NULL};
+	AND iteration IS NULL AND iterations IS NULL AND loss IS NULL AND rows_solved IS NULL AND rows_total IS NULL AND done = 0 AND remaining IS NULL};
 wait_for($reads, 'reading, before the trials');
 ask($holder, 'SELECT pg_advisory_unlock(11);');
 ok($node->poll_query_until('postgres', "SELECT is_called AND last_value = 12 FROM reads"), 'the trials end');
