@@ -14,11 +14,20 @@ use Test::More;
 
 our @EXPORT = qw(
   $parallel_workers $countable_segments $telling_log $parallel_plan
+  documented
   start_server install_als postmaster_pid limit_file_size
   open_session begin_query is_busy end_query ask close_sessions
   background wait_for_message cancel
   wait_until wait_for_lock wait_until_alone
   segments segment_bound temporary_files run_and_count cancel_leaves_nothing);
+
+# The SQL in a section of the guide that needs other servers, block by block
+sub documented
+{
+	my ($heading) = @_;
+	my ($section) = slurp_file('docs/guide.md') =~ /^## \Q$heading\E\n(.*?)(?=^## )/ms;
+	return $section =~ /^```sql skip\n(.*?)^```$/msg;
+}
 
 #
 # Servers

@@ -56,16 +56,25 @@ sub asked
 	return join "\n", @queries;
 }
 
-asks('CREATE EXTENSION postgres_fdw; CREATE TABLE local_ratings AS SELECT * FROM some_ratings(200, 100, 20)');
-asks(qq{CREATE TABLE $_->[0] (user_id $_->[1], item_id $_->[2], rating real) PARTITION BY HASH (user_id)})
-  foreach [ 'ratings', 'int', 'int' ], [ 'text_ratings', 'text COLLATE "C"', 'varchar(20)' ];
+# ratings by hash of the user, as the guide has them
+my ($create, $document_train) = documented('Ratings on several servers');
+foreach my $shard (@shards)
+{
+	my ($name, $host, $port) = ($shard->name, $shard->host, $shard->port);
+	$create =~ s/host '$name', dbname 'shop'/host '$host', port '$port', dbname 'postgres'/ or die "no server $name in the guide";
+}
+asks($create);
+asks(q{
+CREATE TABLE local_ratings AS SELECT user_id, item_id AS movie_id, rating FROM some_ratings(200, 100, 20);
+CREATE TABLE text_ratings (user_id text COLLATE "C", item_id varchar(20), rating real) PARTITION BY HASH (user_id);
+});
 foreach my $i (0, 1)
 {
 	my ($shard, $name) = ($shards[$i], $shards[$i]->name);
 	$shard->safe_psql('postgres', qq{
-CREATE TABLE ratings_$i (user_id int, item_id int, rating real);
+CREATE TABLE ratings_$name (user_id int, movie_id int, rating real);
 CREATE TABLE text_ratings_$i (user_id text COLLATE "C", item_id varchar(20), rating real);
-CREATE TABLE all_ratings (user_id int, item_id int, rating real);
+CREATE TABLE all_ratings (user_id int, movie_id int, rating real);
 CREATE TABLE many AS SELECT u * 2 + $i AS user_id, i AS item_id, (u + i) % 5 + 1 AS rating FROM generate_series(1, 300) u, generate_series(1, 100) i;
 CREATE FUNCTION wait_for(number int) RETURNS boolean LANGUAGE plpgsql AS \$\$
 BEGIN
@@ -76,37 +85,35 @@ END \$\$;
 -- waits for whoever holds a lock when half of it has been read
 CREATE VIEW gated_$i AS SELECT * FROM many WHERE item_id <= 50 UNION ALL SELECT m.* FROM wait_for(1) w, many m WHERE w AND item_id > 50;
 });
-	asks(sprintf(q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres', async_capable 'true');},
-			$name, $shard->host, $shard->port) . qq{
-CREATE USER MAPPING FOR CURRENT_USER SERVER $name;
-CREATE FOREIGN TABLE ratings_$i PARTITION OF ratings FOR VALUES WITH (MODULUS 2, REMAINDER $i) SERVER $name;
+	asks(qq{
 CREATE FOREIGN TABLE text_ratings_$i PARTITION OF text_ratings FOR VALUES WITH (MODULUS 2, REMAINDER $i) SERVER $name;
 CREATE FOREIGN TABLE gated_$i (user_id int, item_id int, rating int) SERVER $name;
 });
 }
 asks(q{
-CREATE FOREIGN TABLE all_ratings (user_id int, item_id int, rating real) SERVER north;
+CREATE FOREIGN TABLE all_ratings (user_id int, movie_id int, rating real) SERVER north;
 CREATE VIEW gated AS SELECT * FROM gated_0 UNION ALL SELECT * FROM gated_1;
-INSERT INTO ratings SELECT * FROM local_ratings;
+INSERT INTO ratings (user_id, movie_id, rating) SELECT * FROM local_ratings;
 INSERT INTO all_ratings SELECT * FROM local_ratings;
-INSERT INTO text_ratings SELECT 'u' || user_id, 'i' || item_id, rating FROM local_ratings;
-CREATE VIEW local_text_ratings AS SELECT 'u' || user_id AS user_id, ('i' || item_id)::varchar(20) AS item_id, rating FROM local_ratings;
+INSERT INTO text_ratings SELECT 'u' || user_id, 'i' || movie_id, rating FROM local_ratings;
+CREATE VIEW local_text_ratings AS SELECT 'u' || user_id AS user_id, ('i' || movie_id)::varchar(20) AS item_id, rating FROM local_ratings;
 });
 
 # trained to the bit as from a local table; partitions are read at the same time
 my $parameters = 'factors => 8, iterations => 3, validation_fraction => 0.1';
-like(asks('EXPLAIN SELECT user_id, item_id, rating FROM ratings AS ratings'),
-	qr/Append.*\n.*Async Foreign Scan on ratings_0.*\n.*Async Foreign Scan on ratings_1/, 'partitions are read at the same time');
+like(asks('EXPLAIN SELECT user_id, movie_id, rating FROM ratings AS ratings'),
+	qr/Append.*\n.*Async Foreign Scan on ratings_north.*\n.*Async Foreign Scan on ratings_south/, 'partitions are read at the same time');
 foreach my $training (
 	[ 'local', 'local_ratings', '' ],
-	[ 'm', 'ratings', "north: SELECT user_id, item_id, rating FROM public.ratings_0\nsouth: SELECT user_id, item_id, rating FROM public.ratings_1" ],
-	[ 'single', 'all_ratings', 'north: SELECT user_id, item_id, rating FROM public.all_ratings' ],
+	[ 'm', 'ratings', "north: SELECT user_id, movie_id, rating FROM public.ratings_north\nsouth: SELECT user_id, movie_id, rating FROM public.ratings_south" ],
+	[ 'single', 'all_ratings', 'north: SELECT user_id, movie_id, rating FROM public.all_ratings' ],
 	[ 'local_t', 'local_text_ratings', '' ],
 	[ 't', 'text_ratings', "north: SELECT user_id, item_id, rating FROM public.text_ratings_0\nsouth: SELECT user_id, item_id, rating FROM public.text_ratings_1" ])
 {
 	my ($model, $source, $remote) = @$training;
 	asked();
-	is(asks("SELECT run, users, items FROM als_train('$model', '$source', $parameters)"), '1|198|99', "trained from $source");
+	my $column = $source =~ /text/ ? 'item_id' : 'movie_id';
+	is(asks("SELECT run, users, items FROM als_train('$model', '$source', item_column => '$column', $parameters)"), '1|198|99', "trained from $source");
 	is(asked(), $remote, 'what the servers are asked');
 }
 is(asks("SELECT fingerprint('$_->[0]') = fingerprint('$_->[1]')"), 't', "$_->[0] and $_->[1] have the same bits")
@@ -115,23 +122,23 @@ is(asks("SELECT fingerprint('$_->[0]') = fingerprint('$_->[1]')"), 't', "$_->[0]
 # what serves asks for the rows that it needs, of the server that has them; with a
 # plan that is made for the value, and with one that is kept for all
 sub rows_of_user { my ($server, $table, $id, $columns) = @_; return "$server: SELECT $columns FROM public.$table WHERE ((user_id = $id))"; }
-my $northern = asks('SELECT min(user_id) FROM ratings_0');
-my $not_null = 'WHERE ((user_id IS NOT NULL)) AND ((item_id IS NOT NULL))';
-asks(q{INSERT INTO ratings SELECT 1000, item_id, rating FROM local_ratings WHERE user_id = 7});
-asks(q{INSERT INTO all_ratings SELECT * FROM ratings WHERE user_id = 1000});
+my $northern = asks('SELECT min(user_id) FROM ratings_north');
+my $not_null = 'WHERE ((user_id IS NOT NULL)) AND ((movie_id IS NOT NULL))';
+asks(q{INSERT INTO ratings SELECT 1000, movie_id, rating FROM local_ratings WHERE user_id = 7});
+asks(q{INSERT INTO all_ratings SELECT user_id, movie_id, rating FROM ratings WHERE user_id = 1000});
 foreach my $mode ('force_custom_plan', 'force_generic_plan')
 {
 	my $session = open_session($main, "SET plan_cache_mode = $mode;");
 	my $of = sub { $mode eq 'force_generic_plan' ? $_[1] : $_[0] };
 	foreach my $call (
-		[ q{als_recommend('m', 8, 5)}, rows_of_user('south', 'ratings_1', $of->(8, '$1::integer'), 'item_id') ],
-		[ qq{als_recommend('m', $northern, 5)}, rows_of_user('north', 'ratings_0', $of->($northern, '$1::integer'), 'item_id') ],
-		[ q{als_recommend('m', 1000, 5)}, rows_of_user('north', 'ratings_0', $of->(1000, '$1::integer'), 'item_id, rating') ],
-		[ q{als_explain('m', 8, 5, 5)}, rows_of_user('south', 'ratings_1', $of->(8, '$1::integer'), 'item_id, rating') ],
-		[ q{als_refresh_user('m', 8)}, rows_of_user('south', 'ratings_1', $of->(8, '$1::integer'), 'item_id, rating') ],
-		[ q{als_refresh_item('m', 5)}, join "\n", map { "$_->[0]: SELECT user_id, rating FROM public.ratings_$_->[1] WHERE ((item_id = " . $of->(5, '$1::integer') . '))' } [ 'north', 0 ], [ 'south', 1 ] ],
-		[ q{als_recommend_all('m', 5, users => ARRAY[7, 8])}, "south: SELECT user_id, item_id FROM public.ratings_1 $not_null AND ((user_id = ANY ('{7,8}'::integer[])))" ],
-		[ q{als_recommend_all('m', 5)}, "north: SELECT user_id, item_id FROM public.ratings_0 $not_null\nsouth: SELECT user_id, item_id FROM public.ratings_1 $not_null" ],
+		[ q{als_recommend('m', 8, 5)}, rows_of_user('south', 'ratings_south', $of->(8, '$1::integer'), 'movie_id') ],
+		[ qq{als_recommend('m', $northern, 5)}, rows_of_user('north', 'ratings_north', $of->($northern, '$1::integer'), 'movie_id') ],
+		[ q{als_recommend('m', 1000, 5)}, rows_of_user('north', 'ratings_north', $of->(1000, '$1::integer'), 'movie_id, rating') ],
+		[ q{als_explain('m', 8, 5, 5)}, rows_of_user('south', 'ratings_south', $of->(8, '$1::integer'), 'movie_id, rating') ],
+		[ q{als_refresh_user('m', 8)}, rows_of_user('south', 'ratings_south', $of->(8, '$1::integer'), 'movie_id, rating') ],
+		[ q{als_refresh_item('m', 5)}, join "\n", map { "$_: SELECT user_id, rating FROM public.ratings_$_ WHERE ((movie_id = " . $of->(5, '$1::integer') . '))' } 'north', 'south' ],
+		[ q{als_recommend_all('m', 5, users => ARRAY[7, 8])}, "south: SELECT user_id, movie_id FROM public.ratings_south $not_null AND ((user_id = ANY ('{7,8}'::integer[])))" ],
+		[ q{als_recommend_all('m', 5)}, "north: SELECT user_id, movie_id FROM public.ratings_north $not_null\nsouth: SELECT user_id, movie_id FROM public.ratings_south $not_null" ],
 		[ q{als_recommend_for('m', ARRAY[1, 2])}, '' ],
 		[ q{als_similar_items('m', 1)}, '' ],
 		[ q{als_recommend_as(NULL::text, 't', 'u7', 5)}, rows_of_user('north', 'text_ratings_0', $of->(q{'u7'}, '$1::text'), 'item_id') ],
@@ -147,15 +154,15 @@ foreach my $mode ('force_custom_plan', 'force_generic_plan')
 	is(close_sessions($session), '', 'without an error');
 }
 # and answers as a model with the ratings at hand does
-asks(q{SELECT als_train('single', 'all_ratings', factors => 8, iterations => 3), als_train('m', 'ratings', factors => 8, iterations => 3)});
-asks(q{INSERT INTO local_ratings SELECT * FROM ratings WHERE user_id = 1000});
-asks(q{SELECT als_train('local', 'local_ratings', factors => 8, iterations => 3)});
+asks(q{SELECT als_train('single', 'all_ratings', item_column => 'movie_id', factors => 8, iterations => 3), als_train('m', 'ratings', item_column => 'movie_id', factors => 8, iterations => 3)});
+asks(q{INSERT INTO local_ratings SELECT user_id, movie_id, rating FROM ratings WHERE user_id = 1000});
+asks(q{SELECT als_train('local', 'local_ratings', item_column => 'movie_id', factors => 8, iterations => 3)});
 foreach my $query (
 	q{SELECT u, r FROM generate_series(1, 40) u, als_recommend('MODEL', u, 5) r},
 	q{SELECT r FROM als_recommend('MODEL', 5000, 5, cold_start => 'popular') r},
 	q{SELECT r FROM als_recommend_all('MODEL', 3) r ORDER BY user_id, rank},
 	q{SELECT u, r FROM generate_series(1, 40) u, als_explain('MODEL', u, 5, 5) r},
-	q{SELECT als_evaluate('MODEL', 'SELECT * FROM SOURCE WHERE als_holdout(user_id, item_id, 0.2)', training => 'SELECT * FROM SOURCE WHERE NOT als_holdout(user_id, item_id, 0.2)')})
+	q{SELECT als_evaluate('MODEL', 'SELECT * FROM SOURCE WHERE als_holdout(user_id, movie_id, 0.2)', training => 'SELECT * FROM SOURCE WHERE NOT als_holdout(user_id, movie_id, 0.2)', item_column => 'movie_id')})
 {
 	my %answers = map { $_->[0] => asks($query =~ s/MODEL/$_->[0]/r =~ s/SOURCE/$_->[1]/gr) } [ 'local', 'local_ratings' ], [ 'm', 'ratings' ], [ 'single', 'all_ratings' ];
 	ok(length $answers{local} > 20, $query);
@@ -215,8 +222,8 @@ foreach my $asynchronous ('true', 'false')
 my $session = open_session($main, qq{SELECT count(*) FROM als_recommend('m', 8, 5), als_recommend('m', $northern, 5);});
 $south->stop('immediate');
 my $away = qr/ERROR:  08001: could not connect to server "south"\n.*reading ratings from public\.ratings, from servers "north", "south"/s;
-fails(q{SELECT als_train('m', 'ratings', factors => 8)}, $away, 'als_train');
-fails(q{SELECT als_evaluate('m', 'ratings')}, $away, 'als_evaluate');
+fails(q{SELECT als_train('m', 'ratings', item_column => 'movie_id', factors => 8)}, $away, 'als_train');
+fails(q{SELECT als_evaluate('m', 'ratings', item_column => 'movie_id')}, $away, 'als_evaluate');
 fails(q{SELECT als_recommend('m', 8, 5)}, qr/$away.*/s, 'als_recommend');
 fails(q{SELECT als_recommend('m', 8, 5)}, qr/HINT:  exclude_seen => false does without the ratings/, 'als_recommend');
 fails(q{SELECT als_refresh_item('m', 5)}, $away, 'als_refresh_item');
@@ -229,6 +236,8 @@ $south->start;
 is(ask($session, q{SELECT count(*) FROM als_recommend('m', 8, 5);}), 5, 'and where it is back');
 close_sessions($session);
 nothing_left($segments, $served);
-is(asks(q{SELECT run FROM als_train('m', 'ratings', factors => 8)}), 3, 'it is trained again');
+is(asks(q{SELECT run FROM als_train('m', 'ratings', item_column => 'movie_id', factors => 8)}), 3, 'it is trained again');
+
+like(asks($document_train), qr/^\(1,/, 'as the guide has it');
 
 done_testing();
