@@ -377,20 +377,23 @@ rewrite_table(const NewFactors *new, AlsSide side)
 	FactorColumns columns;
 	Relation	table = open_table(new, side, AccessExclusiveLock, &columns);
 	Oid			table_oid = RelationGetRelid(table);
+	RangeVar   *name = makeRangeVar(get_namespace_name(RelationGetNamespace(table)),
+									get_rel_name(table_oid), -1);
 
 	CheckTableNotInUse(table, "als_train");
-	truncate->relations = list_make1(makeRangeVar(get_namespace_name(RelationGetNamespace(table)),
-												  pstrdup(RelationGetRelationName(table)),
-												  -1));
+	name->inh = false;
+	truncate->relations = list_make1(name);
 	truncate->behavior = DROP_RESTRICT;
 	table_close(table, NoLock);
 	ExecuteTruncate(truncate);
 	CommandCounterIncrement();
 
+	progress_phase(PROGRESS_WRITING);
 	table = open_table(new, side, NoLock, &columns);
 	write_factors(table, &columns, new->ids[side], new->rows[side],
 				  new->factors);
 	table_close(table, NoLock);
+	progress_phase(PROGRESS_INDEXING);
 	reindex_table(table_oid);
 }
 

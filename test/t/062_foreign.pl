@@ -169,6 +169,17 @@ foreach my $query (
 	is($answers{$_}, $answers{local}, "$_ answers so") foreach 'm', 'single';
 }
 
+# with als on the servers, they split the ratings themselves
+foreach my $shard (@shards)
+{
+	$shard->safe_psql('postgres', 'CREATE EXTENSION als');
+	asks('ALTER SERVER ' . $shard->name . q{ OPTIONS (ADD extensions 'als')});
+}
+asked();
+is(asks('SELECT count(*) FROM ratings WHERE als_holdout(user_id, movie_id, 0.2)'),
+	asks('SELECT count(*) FROM local_ratings WHERE als_holdout(user_id, movie_id, 0.2)'), 'the same split');
+like(asked(), qr/^north: .*als_holdout\(.*\nsouth: .*als_holdout\(/, 'made where the rows are');
+
 # privileges are those of whoever asks
 asks(q{CREATE ROLE reader; GRANT SELECT ON m, ratings TO reader});
 fails(q{SET ROLE reader; SELECT als_recommend('m', 8, 5)},
@@ -192,14 +203,24 @@ my $served = asks(qq{SELECT string_agg(item_id || ' ' || score, ',') FROM als_re
 wait_until_alone($main);
 my $segments = segments($main);
 
+# a training is cancelled while it waits for a server
+my $holder = open_session($south, 'SELECT pg_advisory_lock(1);');
+my $training = background($main, 'trainer', q{SET maintenance_work_mem = '1MB'; SELECT als_train('m', 'gated', factors => 8)});
+wait_for_lock($south, 'advisory');
+is(cancel($main, 'trainer'), 't', 'a training that waits for a server');
+$training->{run}->finish;
+like($training->{err}, qr/ERROR:  57014: canceling statement due to user request\n.*reading ratings from public\.gated/s, 'is cancelled');
+close_sessions($holder);
+nothing_left($segments, $served);
+
 # a server goes away in the middle, or just the process there
 foreach my $asynchronous ('true', 'false')
 {
 	asks("ALTER SERVER $_ OPTIONS (SET async_capable '$asynchronous')") foreach 'north', 'south';
 	foreach my $how ('stop', 'terminate')
 	{
-		my $holder = open_session($south, 'SELECT pg_advisory_lock(1);');
-		my $training = background($main, 'trainer', q{SET maintenance_work_mem = '1MB'; SELECT als_train('m', 'gated', factors => 8)});
+		$holder = open_session($south, 'SELECT pg_advisory_lock(1);');
+		$training = background($main, 'trainer', q{SET maintenance_work_mem = '1MB'; SELECT als_train('m', 'gated', factors => 8)});
 		wait_for_lock($south, 'advisory');
 		if ($how eq 'stop')
 		{
