@@ -388,7 +388,7 @@ rewrite_table(const NewFactors *new, AlsSide side)
 	ExecuteTruncate(truncate);
 	CommandCounterIncrement();
 
-	progress_phase(PROGRESS_WRITING);
+	progress_writing(new->ids[side]->size);
 	table = open_table(new, side, NoLock, &columns);
 	write_factors(table, &columns, new->ids[side], new->rows[side],
 				  new->factors);
