@@ -61,7 +61,8 @@ als_penalty(const AlsSystem *system, const AlsRows *rows, const float *solved)
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
 		penalty += als_squared_norm(system->rank, solved + r * stride) *
-			als_regularization_scale(system, rows->entries + rows->start[r],
+			als_regularization_scale(system, rows->entries +
+									 (rows->start[r] - rows->start[0]),
 									 rows->start[r + 1] - rows->start[r]);
 	return penalty;
 }

@@ -322,7 +322,8 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 			AlsRows		rows = {
 				left < rows_per_call ? left : rows_per_call,
 				problem->start[side] + r,
-				problem->entries[side] + problem->start[side][r]
+				problem->entries[side] +
+				(problem->start[side][r] - problem->start[side][0])
 			};
 
 			result = als_solve_rows(&system, &rows,

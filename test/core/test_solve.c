@@ -120,6 +120,43 @@ test_split(const Shape *shape)
 	free_problem(split);
 }
 
+/*
+ * The same bits where the first of the rows' entries is the five billionth, and
+ * with regularization by ratings, which looks at them.
+ */
+static void
+test_large_starts(const Shape *shape, int by_ratings)
+{
+	Random		random = {12};
+	Random		again = {12};
+	Problem    *small = make_problem(shape, &random);
+	Problem    *large = make_problem(shape, &again);
+	uint32_t	nrows = shape->nrows[ALS_USERS];
+	size_t		size = nrows * (size_t) als_stride(small->rank) * sizeof(float);
+	Problem    *problems[2] = {small, large};
+	double		loss[2];
+	double		penalty[2];
+
+	for (uint32_t r = 0; r <= nrows; r++)
+		large->start[ALS_USERS][r] += UINT64_C(5000000000);
+	for (int i = 0; i < 2; i++)
+	{
+		AlsRows		rows = problem_rows(problems[i], ALS_USERS);
+		AlsSystem	system;
+
+		problems[i]->by_ratings = by_ratings;
+		half_iteration(problems[i], ALS_USERS, &loss[i]);
+		system = problem_system(problems[i], ALS_USERS);
+		penalty[i] = als_penalty(&system, &rows, problems[i]->factors[ALS_USERS]);
+	}
+	ok(memcmp(small->factors[ALS_USERS], large->factors[ALS_USERS], size) == 0 &&
+	   loss[0] == loss[1] && penalty[0] == penalty[1],
+	   "%s: the same bits behind five billion ratings, nu %g%s",
+	   describe(shape), shape->scaling, by_ratings ? ", by ratings" : "");
+	free_problem(small);
+	free_problem(large);
+}
+
 void
 test_solve(void)
 {
@@ -176,6 +213,8 @@ test_solve(void)
 		};
 
 		test_split(&shape);
+		for (int by_ratings = 0; by_ratings <= (shape.scaling != 0); by_ratings++)
+			test_large_starts(&shape, by_ratings);
 	}
 }
 
