@@ -16,6 +16,7 @@ import ours
 import peers
 import quality
 import report
+import scale
 import serving
 from data import Ratings, generate, load, movielens, skewed
 from time_to_loss import TimeToLoss
@@ -194,7 +195,7 @@ class Bench:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
     parser.add_argument("--quick", action="store_true", help="without M, time to a loss in one round, no HNSW")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour")
     parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}")
     parser.add_argument("--rounds", type=int, default=0, help="default 5, quick 3")
     parser.add_argument("--calls", type=int, default=300, help="recommendations per round")
@@ -279,6 +280,9 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
 
 def main() -> None:
     options = arguments()
+    if options.only == "scale":
+        scale.measure(options)
+        return
     bench = Bench(options)
     if options.add:
         here, there = machine.describe(bench.connection)[0], earlier(options)["machine"]
