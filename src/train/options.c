@@ -12,6 +12,7 @@
 
 #include "core/als_core.h"
 #include "lib/stringinfo.h"
+#include "train/choose.h"
 #include "train/options.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
@@ -53,10 +54,10 @@ static const Option options_table[] = {
 	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, READING | USE_IMPORT, READING | USE_IMPORT},
 	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT, 0},
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, PARAMETER, 0},
-	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, USE_IMPORT},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, IMPORTED},
 	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, IMPORTED, IMPORTED},
 	{"regularization_by", OPTION_BY, AT(parameters.by_ratings), 0, 0, IMPORTED, 0},
-	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, IMPORTED, USE_IMPORT},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, IMPORTED, IMPORTED},
 	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, IMPORTED, 0},
 	{"biases", OPTION_BOOLEAN, AT(parameters.biases), 0, 0, EVERYWHERE | USE_IMPORT, 0},
 	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, PARAMETER, 0},
@@ -85,9 +86,9 @@ static const TrainOptions defaults = {
 		.factors = 100,
 		.iterations = 15,
 		.cg_steps = 3,
-		.regularization = 0.01,
-		.regularization_scaling = -1,	/* as the feedback has it */
-		.alpha = 40,
+		.regularization = TO_BE_CHOSEN,
+		.regularization_scaling = TO_BE_CHOSEN,
+		.alpha = TO_BE_CHOSEN,
 		.biases = true,
 		.seed = 42,
 	},
@@ -238,6 +239,20 @@ check_validation(const ValidationOptions *validation, bool validate)
 				 errhint("Pass validation => '...', a relation or query, or validation_fraction => 0.1, the share of the ratings to set aside.")));
 }
 
+/*
+ * nu where it is not said: the rule's where lambda is the rule's too, else that
+ * of the papers.
+ */
+static double
+default_scaling(const TrainerParameters *parameters)
+{
+	bool		explicit = parameters->feedback == ALS_EXPLICIT;
+
+	if (parameters->regularization == TO_BE_CHOSEN)
+		return explicit ? 0.5 : 1;
+	return explicit || parameters->by_ratings ? 1 : 0;
+}
+
 void
 options_settle(TrainOptions *options)
 {
@@ -254,9 +269,10 @@ options_settle(TrainOptions *options)
 		options->validation.metric =
 			parameters->feedback == ALS_EXPLICIT ? METRIC_RMSE : METRIC_NDCG;
 
-	if (parameters->regularization_scaling < 0)
-		parameters->regularization_scaling =
-			parameters->feedback == ALS_EXPLICIT || parameters->by_ratings ? 1 : 0;
+	if (parameters->regularization_scaling == TO_BE_CHOSEN)
+		parameters->regularization_scaling = default_scaling(parameters);
+	if (parameters->feedback == ALS_EXPLICIT)
+		parameters->alpha = 0;	/* has no meaning */
 	if (options->nonnegative)
 		parameters->solver = ALS_NONNEGATIVE;
 }

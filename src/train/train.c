@@ -235,13 +235,17 @@ Datum
 train_model(ModelTarget *target, const TrainOptions *options,
 			TrainInput *input, TupleDesc row_type)
 {
+	TrainOptions chosen = *options;
 	int			nworkers = train_workers(options, input);
 	Trainer    *trainer;
 	Datum		row;
 
 	train_prepare(target, options, input);
 	train_sort(options, input, nworkers > 0);
-	trainer = trainer_begin(&options->parameters, &input->blocks,
+	choose_parameters(&chosen.parameters, &input->blocks, &input->summary);
+	if (options->parameters.verbose)
+		notice_chosen(&options->parameters, &chosen.parameters);
+	trainer = trainer_begin(&chosen.parameters, &input->blocks,
 							input->validation, nworkers);
 	if (options->warm_start && target->last.run > 0)
 		for (int side = 0; side < 2; side++)
@@ -249,7 +253,7 @@ train_model(ModelTarget *target, const TrainOptions *options,
 								  input->ratings, side);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);
-	row = train_store(target, options, input, trainer_result(trainer), row_type);
+	row = train_store(target, &chosen, input, trainer_result(trainer), row_type);
 	trainer_end(trainer);
 	train_end(input);
 	return row;

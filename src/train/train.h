@@ -8,6 +8,7 @@
 #include "access/tupdesc.h"
 #include "model/model.h"
 #include "portability/instr_time.h"
+#include "train/choose.h"
 #include "train/options.h"
 #include "train/validation.h"
 
@@ -24,6 +25,7 @@ typedef struct TrainInput
 	const char *validation_from;	/* likewise; NULL if it was set aside */
 	int64		split_seed;		/* with which it was then */
 	Arena		blocks;			/* once sorted */
+	RatingSummary summary;		/* once parameters have been chosen by it */
 	Validation *validation;		/* likewise; or NULL */
 } TrainInput;
 
@@ -75,7 +77,10 @@ extern Datum train_store(const ModelTarget *target,
 /* Gives back shared memory and files. */
 extern void train_end(TrainInput *input);
 
-/* A training from finished ratings: sorts, iterates, writes. */
+/*
+ * A training from finished ratings: sorts, chooses what options leave open,
+ * iterates, writes.
+ */
 extern Datum train_model(ModelTarget *target, const TrainOptions *options,
 						 TrainInput *input, TupleDesc row_type);
 

@@ -139,13 +139,24 @@ list_trials(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 	MemoryContextSwitchTo(old);
 }
 
-/* The options of a trial. */
+/* The options of a trial, before what they leave open is chosen. */
 static TrainOptions
 trial_options(const Tuning *tuning, const Trial *trial)
 {
 	TrainOptions options = tuning->options;
 
 	grid_options(tuning->grid, trial->combination, &options);
+	return options;
+}
+
+/* All of them, from what trials train from. */
+static TrainOptions
+chosen_options(Tuning *tuning, const Trial *trial)
+{
+	TrainOptions options = trial_options(tuning, trial);
+
+	choose_parameters(&options.parameters, &tuning->input.blocks,
+					  &tuning->input.summary);
 	return options;
 }
 
@@ -218,7 +229,8 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 												  "als trial",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
-	TrainOptions options = trial_options(tuning, trial);
+	TrainOptions asked = trial_options(tuning, trial);
+	TrainOptions options = chosen_options(tuning, trial);
 	instr_time	started;
 	Trainer    *trainer;
 	bool		better;
@@ -226,6 +238,8 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 	CHECK_FOR_INTERRUPTS();
 	INSTR_TIME_SET_CURRENT(started);
 	progress_trial(trial->number, tuning->ntrials);
+	if (options.parameters.verbose)
+		notice_chosen(&asked.parameters, &options.parameters);
 	options.parameters.verbose = false;
 	trainer = trainer_begin(&options.parameters, &tuning->input.blocks,
 							tuning->input.validation,
@@ -318,7 +332,7 @@ read_data(Tuning *tuning)
 static void
 store_best(Tuning *tuning, TupleDesc row_type)
 {
-	TrainOptions options = trial_options(tuning, tuning->best);
+	TrainOptions options = chosen_options(tuning, tuning->best);
 
 	train_store(&tuning->target, &options, &tuning->input,
 				trainer_result(tuning->best_trainer), row_type);
@@ -328,7 +342,7 @@ store_best(Tuning *tuning, TupleDesc row_type)
 static void
 store_refit(Tuning *tuning, TupleDesc row_type)
 {
-	TrainOptions options = trial_options(tuning, tuning->best);
+	TrainOptions options = chosen_options(tuning, tuning->best);
 	TrainInput	input = {.started = tuning->input.started};
 	Trainer    *trainer;
 	int			nworkers;

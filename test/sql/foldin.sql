@@ -139,10 +139,10 @@ SELECT item_id AS best FROM als_recommend('implicit', 100, 1) \gset
 INSERT INTO ratings VALUES (100, :best, 1);
 SELECT count(*) FROM als_recommend('implicit', 100, 100) WHERE item_id = :best;
 -- a source without ratings: every row counts 1
-SELECT users FROM als_train('counted', 'SELECT user_id, item_id FROM ratings WHERE user_id <> 100', rating_column => NULL, factors => 5);
+SELECT users FROM als_train('counted', 'SELECT user_id, item_id FROM ratings WHERE user_id <> 100', rating_column => NULL, factors => 5, alpha => 40, regularization => 0.01);
 SELECT count(*) FROM als_recommend('counted', 100, 100);
 SELECT users FROM als_train('counted', 'SELECT user_id, item_id FROM ratings WHERE user_id <> 100 OR current_setting(''foldin.everybody'', true) = ''on''',
-                            rating_column => NULL, factors => 5);
+                            rating_column => NULL, factors => 5, alpha => 40, regularization => 0.01);
 SET foldin.everybody = on;
 SELECT count(*), max(abs(r.score - dot(f.x, i.factors))) < 1e-5 AS exact
 FROM als_recommend('counted', 100, 100) r JOIN counted_items i USING (item_id),

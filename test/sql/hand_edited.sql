@@ -30,7 +30,7 @@ BEGIN
     END LOOP;
     RETURN QUERY SELECT m, count(*) FROM unnest(messages) m GROUP BY 1 ORDER BY m COLLATE "C";
 END $$;
-SELECT users, items FROM als_train('implicit', 'ratings', factors => 4, iterations => 2);
+SELECT users, items FROM als_train('implicit', 'ratings', factors => 4, alpha => 40, regularization => 0.01, iterations => 2);
 SELECT users, items FROM als_train('explicit', 'ratings', feedback => 'explicit', factors => 4, iterations => 2);
 SELECT t.* FROM unnest(ARRAY['implicit', 'explicit']) m, try_all(m, 'SELECT %L') t;
 

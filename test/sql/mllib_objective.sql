@@ -99,7 +99,7 @@ FROM als_train('ours_implicit', 'ratings', factors => 4, alpha => 3, regularizat
 
 -- what a model says of itself; 1 is the default scaling by ratings
 SELECT run, regularization_scaling, regularization_by, biases, mean_rating
-FROM als_train('implicit', 'ratings', factors => 4, regularization => 0.1, regularization_by => 'ratings');
+FROM als_train('implicit', 'ratings', factors => 4, alpha => 40, regularization => 0.1, regularization_by => 'ratings');
 SELECT run, regularization_scaling, regularization_by, biases, mean_rating
 FROM als_train('explicit', 'ratings', factors => 4, regularization => 0.1, feedback => 'explicit', biases => false);
 SELECT count(*) FROM explicit_users WHERE bias <> 0;

@@ -107,7 +107,8 @@ FROM unnest(ARRAY[0.5, 1]) nu, als_train('steps', 'ratings', factors => 6, regul
 
 -- the default is what it was before there was a choice
 SELECT a.loss = b.loss AS implicit
-FROM als_train('a', 'ratings', factors => 6) a, als_train('b', 'ratings', factors => 6, regularization_scaling => 0) b;
+FROM als_train('a', 'ratings', factors => 6, alpha => 40, regularization => 0.01) a,
+     als_train('b', 'ratings', factors => 6, alpha => 40, regularization => 0.01, regularization_scaling => 0) b;
 SELECT a.loss = b.loss AS explicit
 FROM als_train('c', 'ratings', feedback => 'explicit', factors => 6, regularization => 0.1) a,
      als_train('d', 'ratings', feedback => 'explicit', factors => 6, regularization => 0.1, regularization_scaling => 1) b;
@@ -228,8 +229,8 @@ FROM (SELECT (als_train_agg('e', user_id, item_id, rating,
           '{"factors": 6, "regularization_scaling": 0.5, "nonnegative": true}')).* FROM ratings) t,
      als_train('f', 'ratings', factors => 6, regularization_scaling => 0.5, nonnegative => true) u;
 SELECT (als_train_agg('g', user_id, item_id, rating, options)).regularization_scaling
-FROM ratings, (VALUES ('{"factors": 2, "regularization_scaling": null}'::jsonb)) o(options) GROUP BY options;
-SELECT (als_train_agg('h', user_id, item_id, rating, '{"factors": 2, "feedback": "explicit"}')).regularization_scaling
+FROM ratings, (VALUES ('{"factors": 2, "regularization": 0.01, "regularization_scaling": null}'::jsonb)) o(options) GROUP BY options;
+SELECT (als_train_agg('h', user_id, item_id, rating, '{"factors": 2, "feedback": "explicit", "regularization": 0.01}')).regularization_scaling
 FROM ratings;
 
 -- what is not possible

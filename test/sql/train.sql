@@ -12,7 +12,7 @@ SELECT run, source, user_column, item_column, rating_column, feedback, factors,
        warm_start, users, items, ratings, mean_rating, array_length(losses, 1),
        loss = losses[15] AS last_loss, loss < losses[1] AS falls,
        user_factors, item_factors
-FROM als_train('model', 'ratings');
+FROM als_train('model', 'ratings', alpha => 40, regularization => 0.01);
 SELECT count(*) FROM model;
 SELECT count(*), min(array_length(factors, 1)), max(array_length(factors, 1)) FROM model_users;
 SELECT count(*), min(array_length(factors, 1)), max(array_length(factors, 1)) FROM model_items;
@@ -50,13 +50,13 @@ FROM als_train('model', 'ratings', factors => 10, iterations => 1000, tolerance 
 
 -- a warm start goes on where the last training ended
 SELECT losses[1] AS loss INTO cold
-FROM als_train('warm', 'ratings', factors => 10, iterations => 10, warm_start => true);
+FROM als_train('warm', 'ratings', factors => 10, alpha => 40, regularization => 0.01, iterations => 10, warm_start => true);
 SELECT w.losses[1] < c.loss / 2 AS better
-FROM als_train('warm', 'ratings', factors => 10, iterations => 1, warm_start => true) w, cold c;
+FROM als_train('warm', 'ratings', factors => 10, alpha => 40, regularization => 0.01, iterations => 1, warm_start => true) w, cold c;
 -- also where there are new ids
 INSERT INTO ratings VALUES (1000, 1000, 5), (1000, 1, 5);
 SELECT w.users, w.losses[1] < c.loss / 2 AS better
-FROM als_train('warm', 'ratings', factors => 10, iterations => 1, warm_start => true) w, cold c;
+FROM als_train('warm', 'ratings', factors => 10, alpha => 40, regularization => 0.01, iterations => 1, warm_start => true) w, cold c;
 DELETE FROM ratings WHERE user_id = 1000;
 SELECT als_train('warm', 'ratings', factors => 11, warm_start => true);
 
@@ -132,7 +132,7 @@ BEGIN
 END $$;
 
 -- one user, one item, one rating; a user with everything; an item rated once
-SELECT users, items, ratings FROM als_train('one', 'SELECT 1 AS user_id, 1 AS item_id, 1 AS rating', factors => 3);
+SELECT users, items, ratings FROM als_train('one', 'SELECT 1 AS user_id, 1 AS item_id, 1 AS rating', factors => 3, alpha => 40, regularization => 0.01);
 SELECT round(als_predict('one', 1, 1)::numeric, 2);
 SELECT users, items, ratings FROM als_train('everything',
     'SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 5) u, generate_series(1, 20) i

@@ -91,7 +91,7 @@ SELECT count(*) FROM als_tune('tuned_once', 'SELECT r.* FROM tune.ratings r, (SE
 SELECT last_value FROM reads;
 
 -- Refitting trains on all ratings, up to the best iteration.
-CREATE TABLE refits AS SELECT * FROM als_tune('refitted', 'ratings', '{"factors": [3, 6], "alpha": [1, 40], "iterations": 40, "tolerance": 0.0001}', refit => true);
+CREATE TABLE refits AS SELECT * FROM als_tune('refitted', 'ratings', '{"factors": [3, 6], "alpha": [1, 40], "regularization": 0.01, "iterations": 40, "tolerance": 0.0001}', refit => true);
 SELECT m.iterations = t.best_iteration AS iterations, array_length(m.losses, 1) = t.best_iteration AS done, m.validation_curve, m.validation_metric, m.validation_fraction, m.ratings = p.ratings AS all_ratings,
        factors_of('refitted') = factors_of('plain_refit') AS factors
 FROM refits t, refitted m, LATERAL train('plain_refit', 'ratings', t.parameters - 'iterations' - 'tolerance', format('iterations => %s', t.best_iteration)) p WHERE t.rank = 1;

@@ -94,7 +94,7 @@ CREATE FUNCTION gradient(x real[]) RETURNS float8 LANGUAGE sql AS $$
 $$;
 CREATE FUNCTION solve_anew(seed int, OUT refreshed bigint, OUT gradient float8) LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM als_train('few', 'SELECT * FROM sm WHERE (user_id * 11 + item_id * 5) % 7 < 3', factors => 16, iterations => 2, seed => seed);
+    PERFORM als_train('few', 'SELECT * FROM sm WHERE (user_id * 11 + item_id * 5) % 7 < 3', factors => 16, alpha => 40, regularization => 0.01, iterations => 2, seed => seed);
     SELECT count(*) FILTER (WHERE als_refresh_user('few', u)) INTO refreshed FROM generate_series(1, 30) u;
     SELECT refreshed + count(*) FILTER (WHERE als_refresh_item('few', i)) INTO refreshed FROM generate_series(1, 40) i;
     FOR u IN 1 .. CASE WHEN seed % 6 = 0 THEN 30 ELSE 0 END LOOP

@@ -21,7 +21,7 @@ CREATE VIEW gated AS
     SELECT r.* FROM (SELECT CASE WHEN gate <> '' THEN wait_for(gate::int) ELSE true END AS w
                      FROM current_setting('test.gate', true) gate OFFSET 0) w, ratings r
     WHERE w.w;
-SELECT run FROM als_train('model', 'gated', factors => 8);
+SELECT run FROM als_train('model', 'gated', factors => 8, alpha => 40, regularization => 0.01);
 -- is a user's row what all ratings of now make of it?
 CREATE FUNCTION current(who int) RETURNS text LANGUAGE sql AS $$
     SELECT count(*) || ' ' || coalesce(bool_and(factors = als_fold_in('model',
@@ -52,7 +52,7 @@ sub rate { return $node->safe_psql('postgres', "INSERT INTO ratings VALUES ($_[0
 sub current { return $node->safe_psql('postgres', "SELECT current($_[0])"); }
 sub current_item { return $node->safe_psql('postgres', "SELECT current_item('model', $_[0])"); }
 
-my $training = q{SELECT run FROM als_train('model', 'gated', factors => 8);};
+my $training = q{SELECT run FROM als_train('model', 'gated', factors => 8, alpha => 40, regularization => 0.01);};
 my ($reader, $trainer, $a, $b, $holder) = map { open_session($node) } 1 .. 5;
 my $score = q{SELECT als_predict('model', 3, 5), (SELECT sum(score) FROM als_recommend('model', 3, 5));};
 
@@ -223,7 +223,7 @@ is($row_of->('item', 12), $row, 'changes nothing');
 # ids without an order: one refresh at a time
 $node->safe_psql('postgres', q{
 CREATE VIEW xids AS SELECT user_id::text::xid AS user_id, item_id, rating FROM ratings;
-SELECT run FROM als_train('unordered', 'xids', factors => 4);});
+SELECT run FROM als_train('unordered', 'xids', factors => 4, alpha => 40, regularization => 0.01);});
 rate(69, 1, 5);
 is(ask($a, q{BEGIN; SELECT als_refresh_user('unordered', '69'::xid);}), 't', 'an id without an order');
 begin_query($b, q{SELECT als_refresh_user('unordered', '69'::xid);});
@@ -253,7 +253,7 @@ END $$;
 -- rows of another model, users and items in turn, all that is stored being logged
 -- in its transaction.  If a row's ratings and the other side are the same before
 -- and after its refresh, it must be what they make of it.
-SELECT run FROM als_train('other', 'ratings', factors => 4);
+SELECT run FROM als_train('other', 'ratings', factors => 4, alpha => 40, regularization => 0.01);
 CREATE TABLE stored (number serial, side text, id int, run int, checked boolean, factors real[]);
 CREATE FUNCTION given(side text, what int) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -298,7 +298,7 @@ BEGIN
 END $$;
 CREATE PROCEDURE train_other() LANGUAGE plpgsql AS $$
 DECLARE
-    trained int := (SELECT run FROM als_train('other', 'ratings', factors => 4));
+    trained int := (SELECT run FROM als_train('other', 'ratings', factors => 4, alpha => 40, regularization => 0.01));
 BEGIN
     INSERT INTO stored (side, id, run, factors)
         SELECT 'users', user_id, trained, factors FROM other_users UNION ALL SELECT 'items', item_id, trained, factors FROM other_items;
