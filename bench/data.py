@@ -86,18 +86,31 @@ def skewed(name: str, title: str, users: int, items: int, count: int) -> Ratings
 
 
 def movielens(project: Path, name: str = "ml-1m") -> Ratings | None:
-    """MovieLens-1M or 100K where it is at hand; it may not be copied into the project."""
-    file, separator, title = {"ml-1m": ("ratings.dat.gz", b"::", "MovieLens-1M"),
-                              "ml-100k": ("u.data.gz", b"\t", "MovieLens-100K")}[name]
+    """MovieLens-1M or 100K, or Last.fm's plays, where it is at hand; it may not be
+    copied into the project."""
+    file, separator, columns, title = {"ml-1m": ("ratings.dat.gz", b"::", 4, "MovieLens-1M"),
+                                       "ml-100k": ("u.data.gz", b"\t", 4, "MovieLens-100K"),
+                                       "lastfm": ("plays.tsv.gz", b"\t", 3, "Last.fm, plays")}[name]
     shared = os.environ.get("ALS_SHARED")
     path = (Path(shared) if shared else project.parent / "shared") / "data" / name / file
     if not path.is_file():
         return None
     with gzip.open(path, "rb") as stream:
-        table = np.array(stream.read().replace(separator, b" ").split(), dtype=np.int64).reshape(-1, 4)
-    users = np.unique(table[:, 0], return_inverse=True)[1].astype(np.int32)
-    items = np.unique(table[:, 1], return_inverse=True)[1].astype(np.int32)
-    return Ratings(name, title, users, items, table[:, 2].astype(np.float32))
+        table = np.array(stream.read().replace(separator, b" ").split(), dtype=np.int64).reshape(-1, columns)
+    return Ratings(name, title, places(table[:, 0]), places(table[:, 1]), table[:, 2].astype(np.float32))
+
+
+def packages(project: Path) -> Ratings:
+    """The demo's: which package of Debian depends on which."""
+    with gzip.open(project / "demo" / "debian-packages.tsv.gz", "rt", encoding="utf-8") as stream:
+        pairs = np.array([line.rstrip("\n").split("\t") for line in stream])
+    return Ratings("packages", "Debian's packages", places(pairs[:, 0]), places(pairs[:, 1]),
+                   np.ones(len(pairs), np.float32))
+
+
+def places(ids: np.ndarray) -> np.ndarray:
+    """Indices without gaps."""
+    return np.unique(ids, return_inverse=True)[1].astype(np.int32)
 
 
 # Binary COPY.  All our columns are of fixed width, so that a table is one

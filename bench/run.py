@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+import defaults
 import loss as objective
 import machine
 import ours
@@ -18,12 +19,12 @@ import quality
 import report
 import scale
 import serving
-from data import Ratings, generate, load, movielens, skewed
+from data import Ratings, generate, load, movielens, packages, skewed
 from time_to_loss import TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality")
+PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality", "defaults")
 
 # Iterations of als, implicit and cmfrec, by solver: few where they take long.
 # The first does not count for als and implicit, as factors and caches are cold
@@ -183,6 +184,20 @@ class Bench:
                 first, calls = serving.predict_calls("serving", 3)
                 self.add("predict", "als", min(calls), first=first, **about, **this)
 
+    # What one gets without tuning
+
+    def untuned(self) -> None:
+        rows: dict[str, list[list]] = {"implicit": [], "explicit": []}
+        self.options.results.mkdir(parents=True, exist_ok=True)
+        for name in ("ml-100k", "lastfm", "ml-1m", "packages"):
+            ratings = packages(HERE.parent) if name == "packages" else movielens(HERE.parent, name)
+            if ratings is None:
+                self.note(f"{name} is not here: nothing was trained with defaults")
+                continue
+            self.say(f"defaults: {name}")
+            load(self.connection, ratings, name.replace("-", "_"))
+            defaults.measure(self.connection, ratings, os.cpu_count() or 1, rows, self.options.results / "defaults.md")
+
     # What the recommendations are worth
 
     def quality(self, ratings: Ratings) -> None:
@@ -220,7 +235,7 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
     served = {"serving", "everyone", "predict"} & set(parts)
     if options.data:
         wanted = options.data.split(",")
-    elif parts == ["quality"]:
+    elif set(parts) <= {"quality", "defaults"}:
         wanted = []
     else:
         wanted = ["S", "ml-1m"] + ([] if options.quick else ["M"])
@@ -276,6 +291,8 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
             else:
                 datasets[name] = ratings
                 bench.quality(ratings)
+    if "defaults" in parts:
+        bench.untuned()
 
 
 def main() -> None:
