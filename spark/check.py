@@ -25,6 +25,8 @@ import pyarrow
 import pyarrow.parquet
 import pyspark
 
+import als_train
+
 TOP = Path(__file__).resolve().parent.parent
 LOCAL, CLUSTER = "local[2]", "local-cluster[2,1,1024]"
 failed = 0
@@ -214,7 +216,7 @@ def page(name: str, heading: str) -> str:
 
 
 def documented(db: psycopg.Connection) -> None:
-    """What docs/from-spark.md and docs/guide.md say in Python does what they say."""
+    """What the pages say in Python does what they say; and the numbers of ids."""
     from pyspark.ml.recommendation import ALS, ALSModel
     from pyspark.sql import SparkSession
 
@@ -239,6 +241,16 @@ def documented(db: psycopg.Connection) -> None:
     ok(worst < 1e-5, f"docs/from-spark.md: {len(predictions)} scores differ by {worst:.1e} at most")
     worst = folded(db, "movie_als", "ratings", "user_id", "movie_id", "rating")
     ok(worst < 1e-4, f"docs/from-spark.md: users are folded in as Spark solves them, to {worst:.1e}")
+
+    ids = session.range(1000, numPartitions=7).selectExpr("cast(999 - id AS string) AS user")
+    numbers = {row.id: row.number for row in als_train.number_ids(ids.unionAll(ids), "user").collect()}
+    ok(numbers == {id: place for place, id in enumerate(sorted(map(str, range(1000))))}, "ids are numbered in their order")
+    als_train.MOST_IDS = 999
+    try:
+        als_train.number_ids(ids, "user")
+        ok(False, "too many ids")
+    except als_train.Failure as failure:
+        ok(str(failure) == "1000 different users are more than the 999 that MLlib can number", f"too many ids: {failure}")
     session.stop()
 
     exec(page("guide.md", "Taking factors elsewhere"))
