@@ -83,6 +83,16 @@ shared_file_export(BufFile *file)
 #endif
 }
 
+static inline void
+shared_file_delete(SharedFileSet *fileset, const char *name)
+{
+#if PG_VERSION_NUM >= 150000
+	BufFileDeleteFileSet(&fileset->fs, name, false);
+#else
+	BufFileDeleteShared(fileset, name);
+#endif
+}
+
 /* Reads exactly size bytes, or raises. */
 static inline void
 file_read_exact(BufFile *file, void *data, size_t size)

@@ -36,27 +36,34 @@ arena_reserve(size_t *size, size_t bytes)
 }
 
 Arena
-arena_create(size_t size, bool shared, const char *purpose)
+arena_create_shared(size_t size, const char *purpose)
 {
+	ArenaRequest request = {size, purpose};
+	ErrorContextCallback callback;
 	Arena		arena = {0};
 
-	if (shared)
-	{
-		ArenaRequest request = {size, purpose};
-		ErrorContextCallback callback;
-
-		error_context_push(&callback, arena_error_context, &request);
-		arena.segment = dsm_create(size + ALS_ALIGNMENT,
-								   DSM_CREATE_NULL_IF_MAXSEGMENTS);
-		error_context_pop(&callback);
-	}
+	error_context_push(&callback, arena_error_context, &request);
+	arena.segment = dsm_create(size + ALS_ALIGNMENT,
+							   DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	error_context_pop(&callback);
+	arena.handle = DSM_HANDLE_INVALID;
 	if (arena.segment != NULL)
 	{
 		arena.handle = dsm_segment_handle(arena.segment);
 		arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT,
 										   dsm_segment_address(arena.segment));
 	}
-	else
+	return arena;
+}
+
+Arena
+arena_create(size_t size, bool shared, const char *purpose)
+{
+	Arena		arena = {0};
+
+	if (shared)
+		arena = arena_create_shared(size, purpose);
+	if (arena.segment == NULL)
 	{
 		arena.handle = DSM_HANDLE_INVALID;
 		arena.address = allocate_aligned(CurrentMemoryContext, size);

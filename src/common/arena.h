@@ -26,6 +26,9 @@ extern size_t arena_reserve(size_t *size, size_t bytes);
  */
 extern Arena arena_create(size_t size, bool shared, const char *purpose);
 
+/* The same, but a segment or nothing: then its address is NULL. */
+extern Arena arena_create_shared(size_t size, const char *purpose);
+
 /* Can workers map it? */
 static inline bool
 arena_is_shared(const Arena *arena)

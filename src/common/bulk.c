@@ -31,6 +31,17 @@ copy_large(void *to, const void *from, size_t size)
 }
 
 void
+move_large(void *to, const void *from, size_t size)
+{
+	for (size_t done = 0; done < size; done += PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memmove((char *) to + done, (const char *) from + done,
+				Min(size - done, PIECE));
+	}
+}
+
+void
 file_read(BufFile *file, void *data, size_t size)
 {
 	for (size_t done = 0; done < size; done += PIECE)
@@ -48,4 +59,13 @@ file_write(BufFile *file, void *data, size_t size)
 		CHECK_FOR_INTERRUPTS();
 		BufFileWrite(file, (char *) data + done, Min(size - done, PIECE));
 	}
+}
+
+void
+file_seek(BufFile *file, uint64 place)
+{
+	if (BufFileSeek(file, 0, (off_t) place, SEEK_SET) != 0)
+		ereport(ERROR,
+				(errcode_for_file_access(),
+				 errmsg("could not seek in temporary file: %m")));
 }

@@ -11,8 +11,14 @@
 extern void zero_large(void *to, size_t size);
 extern void copy_large(void *to, const void *from, size_t size);
 
+/* memmove to somewhere before */
+extern void move_large(void *to, const void *from, size_t size);
+
 /* Read exactly size bytes, or write them, or raise. */
 extern void file_read(BufFile *file, void *data, size_t size);
 extern void file_write(BufFile *file, void *data, size_t size);
+
+/* Go to a place from the start, or raise. */
+extern void file_seek(BufFile *file, uint64 place);
 
 #endif							/* ALS_BULK_H */

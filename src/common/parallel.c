@@ -88,6 +88,7 @@ parallel_work(shm_toc *toc, ParallelFunction function)
 			attached[i] = arena_attach(shared->arenas[i]);
 			arenas[i] = &attached[i];
 		}
+	process.number = ParallelWorkerNumber + 1;
 	process.processes = wait_for_start(shared);
 	process.barrier = &shared->barrier;
 	function(&process, arenas);
@@ -147,7 +148,7 @@ int
 parallel_run(const char *worker, ParallelFunction function,
 			 Arena *const arenas[PARALLEL_ARENAS], int nworkers)
 {
-	ParallelProcess leader = {true, 1, NULL};
+	ParallelProcess leader = {.leader = true, .processes = 1};
 	ParallelContext *context = NULL;
 	int			launched = 0;
 	bool		shared = true;

@@ -17,6 +17,7 @@
 typedef struct ParallelProcess
 {
 	bool		leader;
+	int			number;			/* from 0, the leader, to processes - 1 */
 	int			processes;		/* how many they are */
 	Barrier    *barrier;		/* NULL if there are no workers */
 } ParallelProcess;

@@ -21,7 +21,8 @@
 
 /* Reads what the model was trained from. */
 static Ratings *
-read_model_source(Oid model, const ModelRun *run, size_t memory)
+read_model_source(Oid model, const ModelRun *run, size_t memory,
+				  int workers)
 {
 	SourceReader reader = {"als_evaluate", get_rel_name(model),
 	"exclude_seen => false or training => '...'"};
@@ -36,7 +37,7 @@ read_model_source(Oid model, const ModelRun *run, size_t memory)
 						 "Name the training ratings with training => '...', or leave nothing out with exclude_seen => false.");
 
 	source.reader = &reader;
-	return source_read(CurrentMemoryContext, &source, memory, &from);
+	return source_read(CurrentMemoryContext, &source, memory, workers, &from);
 }
 
 /* Reads the training set that is named, which has the columns of the test set. */
@@ -48,7 +49,8 @@ read_training(const EvaluateOptions *options, size_t memory)
 
 	source.source = options->training;
 	source.rating_column = NULL;
-	return source_read(CurrentMemoryContext, &source, memory, &from);
+	return source_read(CurrentMemoryContext, &source, memory, options->workers,
+					   &from);
 }
 
 /* How many indices are NOT_THERE. */
@@ -205,7 +207,7 @@ measure_all(Evaluation *evaluation)
 									 false);
 		layout.set_items[set] = ratings_ids(ratings, ALS_ITEMS)->size;
 		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
-											 budget, nworkers > 0);
+											 budget, nworkers);
 		sets[set] = &evaluation->sets[set];
 	}
 	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
@@ -250,11 +252,13 @@ evaluate(const EvaluateOptions *options)
 	evaluation->options = options;
 	cache = cache_open(options->model);
 	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
-												&options->test, memory, &from);
+												&options->test, memory,
+												options->workers, &from);
 	if (options->exclude_seen)
 		evaluation->ratings[TRAINING_SET] = options->training ?
 			read_training(options, memory) :
-			read_model_source(options->model, &cache->run, memory);
+			read_model_source(options->model, &cache->run, memory,
+							  options->workers);
 	/* reading may have changed the model */
 	evaluation->cache = cache_open(options->model);
 

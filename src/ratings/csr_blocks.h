@@ -14,7 +14,7 @@
 /*
  * One side's ratings in compressed sparse row form.  Row r's entries are
  * [row_start[r], row_start[r + 1]) of the side's entries, which are in memory
- * behind entries_offset or, if spilled, are all that the side's file holds.
+ * behind entries_offset or, if spilled, one after another in the side's files.
  */
 typedef struct SideBlocks
 {
@@ -24,6 +24,8 @@ typedef struct SideBlocks
 	size_t		row_start_offset;	/* uint64 [nrows + 1] */
 	size_t		first_row_offset;	/* uint32 [nblocks + 1] */
 	size_t		entries_offset; /* AlsEntry [nratings], 0 if spilled */
+	uint32		nfiles;			/* if spilled */
+	size_t		file_row_offset;	/* uint32 [nfiles + 1]: first row of each */
 } SideBlocks;
 
 /* What lies at the start of the arena; offsets count from here */
@@ -46,10 +48,11 @@ extern size_t blocks_triplet_memory(size_t budget);
 
 /*
  * Sorts a finished collection and uses it up.  Duplicate pairs add up for
- * implicit feedback and average for explicit.
+ * implicit feedback and average for explicit.  With workers, as many at most,
+ * the result is shared.
  */
 extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
-						  size_t budget, bool shared);
+						  size_t budget, int nworkers);
 
 /*
  * Merges duplicates in a row that is sorted by column, in place; returns what
@@ -72,8 +75,8 @@ blocks_first_row(const RatingBlocks *blocks, AlsSide side)
 							 blocks->sides[side].first_row_offset);
 }
 
-/* Names of the files of spilled ratings, by AlsSide */
-extern const char *const blocks_file_names[2];
+/* The name of a file of spilled ratings */
+extern void blocks_file_name(char name[MAXPGPATH], AlsSide side, uint32 file);
 
 /* Makes files of spilled ratings a worker's too, before it reads them. */
 extern void blocks_attach(Arena *arena);

@@ -2,37 +2,19 @@
  * ratings.c
  *	  A source of ratings turned into triplets of dense indices.
  *
- * Rows stream through once.  Ids become indices in order of arrival; triplets
- * are kept in memory as far as the budget goes and in one temporary file
- * beyond that.  When all is read, each side is ordered by falling popularity,
- * so that hot rows share cache lines and long rows are handed out first; ties
- * are broken by the id's hash, so that the order of arrival has no say.
- *
- * Triplets in memory get their final indices where they lie when they are first
- * walked over; those in the file keep what they had on arrival.
+ * Rows stream through once.  Ids become indices in order of arrival, which the
+ * triplets keep (see triplets.c).  When all is read, each side is ordered by
+ * falling popularity, so that hot rows share cache lines and long rows are
+ * handed out first; ties are broken by the id's hash, so that the order of
+ * arrival has no say.
  */
 #include "compat.h"
 
-#include "common/bulk.h"
 #include "common/id_conversion.h"
 #include "common/side.h"
 #include "ratings/ratings.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
-
-#define FIRST_CHUNK 1024		/* ratings */
-#define LARGEST_CHUNK (1024 * 1024)
-#define FILE_CHUNK (64 * 1024)
-
-/* Triplets in memory, in order of arrival */
-typedef struct Chunk
-{
-	struct Chunk *next;
-	size_t		size;
-	size_t		capacity;
-	bool		ranked;			/* have their final indices */
-	Rating		ratings[FLEXIBLE_ARRAY_MEMBER];
-} Chunk;
 
 /* How often each id occurs, by order of arrival */
 typedef struct Counts
@@ -61,14 +43,10 @@ struct Ratings
 	bool		integers;		/* both ids are */
 	Pending		pending;
 	uint64		count;
-	uint64		memory_limit;	/* ratings held in memory before the file */
-	Chunk	   *first;
-	Chunk	   *last;
-	BufFile    *file;			/* NULL until the limit is reached */
-	bool		kept;			/* may be walked over again */
+	Triplets	triplets;
+	bool		spilled;		/* they are in a file, or were */
+	bool		kept;			/* may be sorted again */
 	bool		finished;
-	Chunk	   *next;			/* that ratings_next will return */
-	uint64		file_left;		/* ratings that it will still read */
 };
 
 /* An id with what it is ranked by */
@@ -102,7 +80,7 @@ compare_ranked(const RankedId *a, const RankedId *b, IdType *type)
 Ratings *
 ratings_begin(MemoryContext parent, const IdType *user_type,
 			  const IdType *item_type, const RatingSource *names,
-			  size_t memory)
+			  size_t memory, bool shared)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "als ratings",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -115,7 +93,7 @@ ratings_begin(MemoryContext parent, const IdType *user_type,
 	ratings->maps[ALS_USERS] = idmap_create(context, user_type);
 	ratings->maps[ALS_ITEMS] = idmap_create(context, item_type);
 	ratings->integers = user_type->integer && item_type->integer;
-	ratings->memory_limit = Max(memory / sizeof(Rating), FIRST_CHUNK);
+	triplets_begin(&ratings->triplets, context, memory / sizeof(Rating), shared);
 	return ratings;
 }
 
@@ -138,66 +116,6 @@ count_id(Counts *counts, uint32 index, MemoryContext context)
 		counts->capacity = capacity;
 	}
 	counts->counts[index]++;
-}
-
-/* Writes all chunks to the file and keeps one of them, emptied. */
-static void
-spill(Ratings *ratings)
-{
-	Chunk	   *chunk = ratings->first;
-
-	if (ratings->file == NULL)
-	{
-		/* the file outlives the row being read */
-		MemoryContext old = MemoryContextSwitchTo(ratings->context);
-
-		ratings->file = BufFileCreateTemp(false);
-		MemoryContextSwitchTo(old);
-	}
-	for (;;)
-	{
-		Chunk	   *next = chunk->next;
-
-		file_write(ratings->file, chunk->ratings,
-				   chunk->size * sizeof(Rating));
-		if (next == NULL)
-			break;
-		pfree(chunk);
-		chunk = next;
-	}
-	chunk->size = 0;
-	ratings->first = ratings->last = chunk;
-}
-
-/* Makes room for one more triplet, in memory or by way of the file. */
-static void
-make_room(Ratings *ratings)
-{
-	size_t		capacity = FIRST_CHUNK;
-	Chunk	   *chunk;
-
-	if (ratings->last != NULL)
-	{
-		if (ratings->file != NULL || ratings->count >= ratings->memory_limit)
-		{
-			spill(ratings);
-			return;
-		}
-		capacity = Min(ratings->last->capacity * 2, LARGEST_CHUNK);
-	}
-	capacity = Min(capacity, ratings->memory_limit - ratings->count);
-	chunk = MemoryContextAllocHuge(ratings->context,
-								   offsetof(Chunk, ratings) +
-								   capacity * sizeof(Rating));
-	chunk->next = NULL;
-	chunk->size = 0;
-	chunk->capacity = capacity;
-	chunk->ranked = false;
-	if (ratings->last != NULL)
-		ratings->last->next = chunk;
-	else
-		ratings->first = chunk;
-	ratings->last = chunk;
 }
 
 /* Raises for a row without a usable id. */
@@ -247,14 +165,7 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 static inline void
 append(Ratings *ratings, uint32 user, uint32 item, float4 rating)
 {
-	Rating	   *slot;
-
-	if (ratings->last == NULL || ratings->last->size == ratings->last->capacity)
-		make_room(ratings);
-	slot = &ratings->last->ratings[ratings->last->size++];
-	slot->user = user;
-	slot->item = item;
-	slot->rating = rating;
+	triplets_add(&ratings->triplets, user, item, rating);
 	ratings->count++;
 	count_id(&ratings->counts[ALS_USERS], user, ratings->context);
 	count_id(&ratings->counts[ALS_ITEMS], item, ratings->context);
@@ -359,25 +270,12 @@ reject_no_ratings(void)
 			 errhint("Check that the relation or query returns rows.")));
 }
 
-/* Goes back to where a walk over all ratings begins. */
-static void
-rewind_ratings(Ratings *ratings)
-{
-	ratings->next = ratings->first;
-	if (ratings->file != NULL)
-	{
-		ratings->file_left = ratings->count;
-		if (BufFileSeek(ratings->file, 0, 0, SEEK_SET) != 0)
-			ereport(ERROR,
-					(errcode_for_file_access(),
-					 errmsg("could not rewind temporary file: %m")));
-	}
-}
-
 void
 ratings_keep(Ratings *ratings)
 {
 	ratings->kept = true;
+	/* for they stay beside what is made of them */
+	ratings->triplets.limit = ratings->triplets.limit * 2 / 3;
 }
 
 void
@@ -400,97 +298,28 @@ ratings_finish(Ratings *ratings)
 		pfree(ratings->counts[ALS_ITEMS].counts);
 	}
 
-	if (ratings->file != NULL)
-	{
-		spill(ratings);
-		pfree(ratings->first);
-		ratings->first = MemoryContextAlloc(ratings->context,
-											offsetof(Chunk, ratings) +
-											FILE_CHUNK * sizeof(Rating));
-		ratings->first->next = NULL;
-	}
+	triplets_finish(&ratings->triplets);
+	ratings->spilled = ratings->triplets.file != NULL;
 	ratings->finished = true;
-	rewind_ratings(ratings);
 }
 
-/* Gives a chunk's ratings their final indices. */
-static void
-rank_chunk(const Ratings *ratings, Chunk *chunk)
+const Triplets *
+ratings_triplets(const Ratings *ratings)
 {
-	for (size_t i = 0; i < chunk->size; i++)
-	{
-		Rating	   *rating = &chunk->ratings[i];
-
-		CHECK_FOR_INTERRUPTS();
-		rating->user = ratings->ranked[ALS_USERS].order[rating->user];
-		rating->item = ratings->ranked[ALS_ITEMS].order[rating->item];
-	}
-	chunk->ranked = true;
+	return &ratings->triplets;
 }
 
-/* Reads the next chunk from the file. */
-static void
-read_chunk(Ratings *ratings, Chunk *chunk)
+void
+ratings_use_up(Ratings *ratings)
 {
-	chunk->size = Min(ratings->file_left, FILE_CHUNK);
-	chunk->ranked = false;
-	file_read(ratings->file, chunk->ratings, chunk->size * sizeof(Rating));
-	ratings->file_left -= chunk->size;
-}
-
-/* Ends a walk over all ratings: frees what is left of them, or goes back. */
-static void
-end_walk(Ratings *ratings)
-{
-	if (ratings->kept)
-	{
-		rewind_ratings(ratings);
-		return;
-	}
-	ratings_close(ratings);
-	if (ratings->first != NULL)
-		pfree(ratings->first);
-	ratings->first = NULL;
-}
-
-Rating *
-ratings_next(Ratings *ratings, size_t *size)
-{
-	Chunk	   *chunk = ratings->next;
-	bool		more = ratings->file != NULL ? ratings->file_left > 0 :
-		chunk != NULL;
-
-	CHECK_FOR_INTERRUPTS();
-	if (!more)
-	{
-		end_walk(ratings);
-		*size = 0;
-		return NULL;
-	}
-	if (ratings->file != NULL)
-		read_chunk(ratings, chunk);
-	else
-	{
-		/* the batch that the last call returned is done with */
-		if (!ratings->kept && chunk != ratings->first)
-		{
-			pfree(ratings->first);
-			ratings->first = chunk;
-		}
-		ratings->next = chunk->next;
-	}
-	if (!chunk->ranked)
-		rank_chunk(ratings, chunk);
-	*size = chunk->size;
-	return chunk->ratings;
+	if (!ratings->kept)
+		triplets_free(&ratings->triplets);
 }
 
 void
 ratings_close(Ratings *ratings)
 {
-	if (ratings->file != NULL)
-		BufFileClose(ratings->file);
-	ratings->file = NULL;
+	triplets_free(&ratings->triplets);
 }
 
 uint64
@@ -502,7 +331,7 @@ ratings_count(const Ratings *ratings)
 bool
 ratings_spilled(const Ratings *ratings)
 {
-	return ratings->file != NULL;
+	return ratings->spilled;
 }
 
 const RatedIds *

@@ -10,15 +10,7 @@
 
 #include "common/idmap.h"
 #include "core/als_core.h"
-#include "executor/tuptable.h"
-
-/* One rating as collected: the indices are in order of arrival. */
-typedef struct Rating
-{
-	uint32		user;
-	uint32		item;
-	float4		rating;
-} Rating;
+#include "ratings/triplets.h"
 
 /* One side's ids after collection, in order of falling popularity */
 typedef struct RatedIds
@@ -53,19 +45,20 @@ typedef struct RatingSource
 
 /*
  * Starts a collection in a memory context of its own below parent, keeping at
- * most memory bytes of triplets and a temporary file beyond that.  The names
- * of the columns are for messages.
+ * most memory bytes of triplets and a temporary file beyond that; in shared
+ * memory, if workers may sort them.  The names of the columns are for messages.
  */
 extern Ratings *ratings_begin(MemoryContext parent, const IdType *user_type,
 							  const IdType *item_type,
-							  const RatingSource *names, size_t memory);
+							  const RatingSource *names, size_t memory,
+							  bool shared);
 
 /* Adds one row; raises for NULL ids and for ratings that are not finite. */
 extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						Datum item, bool item_null,
 						double rating, bool rating_null);
 
-/* From now on it may be walked over as often as one likes. */
+/* From now on, before any row, it may be sorted as often as one likes. */
 extern void ratings_keep(Ratings *ratings);
 
 /* Ends the collection, once, and gives final indices to both sides. */
@@ -76,16 +69,15 @@ extern bool ratings_spilled(const Ratings *ratings);
 extern const RatedIds *ratings_ids(const Ratings *ratings, AlsSide side);
 extern IdMap *ratings_map(const Ratings *ratings, AlsSide side);
 
-/*
- * Walks over all ratings with their final indices: returns a batch and its
- * size, 0 at the end, when the triplets' memory or file has been freed.  If they
- * are kept, the next call begins again.
- */
-extern Rating *ratings_next(Ratings *ratings, size_t *size);
+/* What has been collected, with indices in order of arrival */
+extern const Triplets *ratings_triplets(const Ratings *ratings);
+
+/* The triplets are sorted: frees them, unless they are kept. */
+extern void ratings_use_up(Ratings *ratings);
 
 /*
- * Closes the temporary file, if there is one: to be called where ratings may
- * not be walked over to the end, unless it is an error that prevents it.
+ * Frees the triplets and what holds them: to be called where ratings may not be
+ * sorted, unless it is an error that prevents it.
  */
 extern void ratings_close(Ratings *ratings);
 
@@ -93,7 +85,7 @@ extern void ratings_close(Ratings *ratings);
  * The indices in a map that a side's ids have, converted from their type, in
  * final order; NOT_THERE for ids that it lacks and may not be added.  Ids that
  * become the same one are one row from then on, so that no index comes twice.
- * To be called before the ratings are walked over.
+ * To be called before the ratings are sorted.
  */
 #define NOT_THERE PG_UINT32_MAX
 extern uint32 *ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map,

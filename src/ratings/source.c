@@ -525,7 +525,8 @@ expected_rows(SPIPlanPtr plan)
 
 Ratings *
 source_read_split(MemoryContext parent, const RatingSource *source,
-				  size_t memory, SourceSplit *split, char **canonical)
+				  size_t memory, int workers, SourceSplit *split,
+				  char **canonical)
 {
 	MemoryContext context = CurrentMemoryContext;
 	SourceReading reading;
@@ -542,11 +543,11 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 
 	source_receiver_init(&receiver.pub, receive_rating);
 	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
-									 memory);
+									 memory, workers != 0);
 	if (split != NULL)
 	{
 		receiver.held_out = ratings_begin(parent, &user_type, &item_type,
-										  source, split->memory);
+										  source, split->memory, workers != 0);
 		receiver.holdout = holdout_create(user_type.type, item_type.type,
 										  split->fraction, split->seed);
 		receiver.row_context = AllocSetContextCreate(context, "als holdout",
@@ -567,7 +568,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 
 Ratings *
 source_read(MemoryContext parent, const RatingSource *source,
-			size_t memory, char **canonical)
+			size_t memory, int workers, char **canonical)
 {
-	return source_read_split(parent, source, memory, NULL, canonical);
+	return source_read_split(parent, source, memory, workers, NULL, canonical);
 }

@@ -93,11 +93,11 @@ extern void source_end(SourceReading *reading);
 
 /*
  * Reads a relation or query as the current user, with a snapshot of its own,
- * into a finished collection below parent.  *canonical is the text to keep with
- * a model.
+ * into a finished collection below parent, which as many workers as the user has
+ * asked for may sort.  *canonical is the text to keep with a model.
  */
 extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
-							size_t memory, char **canonical);
+							size_t memory, int workers, char **canonical);
 
 /* A share of the rows to set aside, that of als_holdout */
 typedef struct SourceSplit
@@ -111,7 +111,8 @@ typedef struct SourceSplit
 /* The same, but for what is set aside. */
 extern Ratings *source_read_split(MemoryContext parent,
 								  const RatingSource *source, size_t memory,
-								  SourceSplit *split, char **canonical);
+								  int workers, SourceSplit *split,
+								  char **canonical);
 
 /* Does it use temporary tables or views, which other sessions do not have? */
 extern bool source_is_temporary(const char *source);

@@ -215,7 +215,7 @@ read_seen_ratings(Recommendations *call)
 	source.condition = condition.data;
 	source.reader = &reader;
 	call->ratings = source_read(CurrentMemoryContext, &source, memory,
-								&canonical);
+								call->workers, &canonical);
 	if (ratings_count(call->ratings) == 0)
 		call->ratings = NULL;	/* nor is there a file */
 }
@@ -388,7 +388,7 @@ gather(Recommendations *call, int *nworkers)
 		nseen_users = ratings_ids(call->ratings, ALS_USERS)->size;
 		layout.seen_items = ratings_ids(call->ratings, ALS_ITEMS)->size;
 		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
-								  *nworkers > 0);
+								  *nworkers);
 	}
 	call->arena = batch_topk_begin(&layout, budget / 2, *nworkers > 0);
 	call->job = (BatchTopK *) call->arena.address;

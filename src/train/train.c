@@ -89,13 +89,13 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 		split.seed = input->split_seed = options->parameters.seed;
 		split.memory = blocks_triplet_memory(other);
 		input->ratings = source_read_split(CurrentMemoryContext,
-										   &options->source, memory, &split,
-										   &from);
+										   &options->source, memory,
+										   options->workers, &split, &from);
 		input->held_out = split.held_out;
 	}
 	else
 		input->ratings = source_read(CurrentMemoryContext, &options->source,
-									 memory, &from);
+									 memory, options->workers, &from);
 	input->from = from;
 
 	if (validation->source != NULL)
@@ -104,7 +104,8 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 
 		source.source = validation->source;
 		input->held_out = source_read(CurrentMemoryContext, &source,
-									  blocks_triplet_memory(other), &from);
+									  blocks_triplet_memory(other),
+									  options->workers, &from);
 		input->validation_from = from;
 	}
 	model_check_unchanged(target);
@@ -158,7 +159,7 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 }
 
 void
-train_sort(const TrainOptions *options, TrainInput *input, bool shared)
+train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 {
 	const TrainerParameters *parameters = &options->parameters;
 	Ratings    *ratings = input->ratings;
@@ -184,14 +185,14 @@ train_sort(const TrainOptions *options, TrainInput *input, bool shared)
 	progress_sorting(ratings_count(ratings), BLOCKS_PASSES);
 	input->blocks = blocks_build(ratings, parameters->feedback,
 								 (size_t) maintenance_work_mem * 1024 - other,
-								 shared);
+								 nworkers);
 	if (!parameters->biases)
 		((RatingBlocks *) input->blocks.address)->mean = 0;
 	if (input->held_out != NULL)
 		input->validation =
 			validation_begin(options, ratings,
 							 ((RatingBlocks *) input->blocks.address)->mean,
-							 input->held_out, other, shared);
+							 input->held_out, other, nworkers);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("sorted ratings in %.3f s",
 								seconds_since(phase))));
@@ -241,7 +242,7 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	Datum		row;
 
 	train_prepare(target, options, input);
-	train_sort(options, input, nworkers > 0);
+	train_sort(options, input, nworkers);
 	choose_parameters(&chosen.parameters, &input->blocks, &input->summary);
 	if (options->parameters.verbose)
 		notice_chosen(&options->parameters, &chosen.parameters);

@@ -65,7 +65,7 @@ extern void train_prepare(ModelTarget *target, const TrainOptions *options,
 
 /* Sorts what was read, for trainings with or without workers. */
 extern void train_sort(const TrainOptions *options, TrainInput *input,
-					   bool shared);
+					   int nworkers);
 
 /* Writes what was trained; returns the new row of the model's table. */
 extern Datum train_store(const ModelTarget *target,

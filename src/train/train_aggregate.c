@@ -90,7 +90,8 @@ begin_state(FunctionCallInfo fcinfo, MemoryContext context)
 	argument_id_type(fcinfo, AGG_ITEM, "item_id", &item_type);
 	state->ratings = ratings_begin(context, &user_type, &item_type,
 								   &state->options.source,
-								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024));
+								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024),
+								   state->options.workers != 0);
 	if (castNode(AggState, fcinfo->context)->aggstrategy == AGG_HASHED)
 		ratings_keep(state->ratings);
 	AggRegisterCallback(fcinfo, end_state, PointerGetDatum(state));

@@ -357,7 +357,7 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	input.temporary = false;
 	train_prepare(&tuning->target, &options, &input);
 	nworkers = train_workers(&options, &input);
-	train_sort(&options, &input, nworkers > 0);
+	train_sort(&options, &input, nworkers);
 	trainer = trainer_begin(&options.parameters, &input.blocks, NULL, nworkers);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);

@@ -49,7 +49,7 @@ list_held_out_users(Validation *validation, const uint32 *rows, uint32 size)
 
 Validation *
 validation_begin(const TrainOptions *options, const Ratings *ratings,
-				 double mean, Ratings *held_out, size_t budget, bool shared)
+				 double mean, Ratings *held_out, size_t budget, int nworkers)
 {
 	Validation *validation = palloc0(sizeof(Validation));
 	uint32	   *users = training_rows(ratings, held_out, ALS_USERS);
@@ -69,7 +69,7 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 	list_held_out_users(validation, users, ratings_ids(held_out, ALS_USERS)->size);
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
-								   shared);
+								   nworkers);
 	return validation;
 }
 

@@ -38,7 +38,7 @@ typedef struct Validation
 extern Validation *validation_begin(const TrainOptions *options,
 									const Ratings *ratings, double mean,
 									Ratings *held_out, size_t budget,
-									bool shared);
+									int nworkers);
 
 /* What the processes of a training with so many factors share. */
 extern Arena validation_arena(const Validation *validation, int factors,

@@ -141,6 +141,6 @@ SELECT * FROM try($$SELECT als_train('failing', 'aggregate.many', factors => 2, 
 SELECT count(*) FROM (SELECT * FROM als_tune('tuned', 'SELECT * FROM aggregate.many WHERE shop = 1', '{"factors": [1, 2], "iterations": [1]}', validation_fraction => 0.5) LIMIT 1) t;
 SELECT als_tune('tuned', 'SELECT * FROM aggregate.many WHERE shop = 1', '{"factors": [1, 2], "iterations": [1]}', validation_fraction => 0.5) IS NULL AS none LIMIT 1;
 SELECT als_recommend_all('spilled_reference', 3, exclude_seen => false) IS NULL AS none LIMIT 1;
-SELECT count(*) FROM pg_ls_tmpdir();
+SELECT count(*) FROM pg_ls_dir('base/pgsql_tmp', true, false);
 SET client_min_messages = error;
 DROP SCHEMA aggregate CASCADE;

@@ -1,0 +1,424 @@
+/*
+ * csr_sort.c
+ *	  The programs that the processes of a sort run: see csr_build.c.
+ */
+#include "compat.h"
+
+#include <math.h>
+
+#include "access/parallel.h"
+#include "common/bulk.h"
+#include "common/progress.h"
+#include "common/side.h"
+#include "ratings/csr_sort.h"
+#include "utils/memutils.h"
+
+#define ST_SORT sort_entries
+#define ST_ELEMENT_TYPE AlsEntry
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_COMPARE(a, b) \
+	((a)->column != (b)->column ? ((a)->column < (b)->column ? -1 : 1) : \
+	 (a)->rating < (b)->rating ? -1 : (a)->rating > (b)->rating ? 1 : 0)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* What a process needs while it sorts */
+typedef struct Sorter
+{
+	SharedSort *state;
+	RatingBlocks *blocks;
+	PlacedRating *buffers[2];	/* [room]; in memory only the second */
+	uint64		room;
+} Sorter;
+
+PGDLLEXPORT void als_distribute_worker(dsm_segment *segment, shm_toc *toc);
+PGDLLEXPORT void als_sort_worker(dsm_segment *segment, shm_toc *toc);
+
+/* The entries of a side in memory */
+static AlsEntry *
+side_entries(RatingBlocks *blocks, AlsSide side)
+{
+	return (AlsEntry *) ((char *) blocks + blocks->sides[side].entries_offset);
+}
+
+/* Counts ratings that have gone through a pass; the leader shows those of all. */
+static void
+count_sorted(SharedSort *state, uint64 ratings)
+{
+	uint64		sorted = pg_atomic_add_fetch_u64(&state->sorted, ratings);
+
+	if (!IsParallelWorker())
+	{
+		progress_sorted(sorted - state->shown);
+		state->shown = sorted;
+	}
+}
+
+/* Puts a batch of triplets into partitions of users. */
+static void
+distribute_batch(Distributor *users, SharedSort *state,
+				 TripletReader *reader, uint32 batch)
+{
+	const uint32 *user_order = state_at(state, state->order_offset[ALS_USERS]);
+	const uint32 *item_order = state_at(state, state->order_offset[ALS_ITEMS]);
+	size_t		size;
+	const Rating *ratings = triplet_reader_read(reader, batch, &size);
+
+	CHECK_FOR_INTERRUPTS();
+	for (size_t i = 0; i < size; i++)
+		distributor_put(users, user_order[ratings[i].user],
+						item_order[ratings[i].item], ratings[i].rating);
+	count_sorted(state, size);
+}
+
+void
+sort_distribute(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
+{
+	SharedSort *state = (SharedSort *) arenas[SORT_STATE]->address;
+	SharedFileSet *fileset = NULL;
+	SharedFileSet *triplet_files = NULL;
+	TripletReader *reader;
+	Distributor *users;
+	uint32		batch;
+
+	if (state->spilled)
+	{
+		fileset = &((RatingBlocks *) arenas[SORT_BLOCKS]->address)->fileset;
+		triplet_files = (SharedFileSet *) arenas[SORT_TRIPLETS]->address;
+		if (!process->leader)
+		{
+			blocks_attach(arenas[SORT_BLOCKS]);
+			SharedFileSetAttach(triplet_files, arenas[SORT_TRIPLETS]->segment);
+		}
+	}
+	reader = triplet_reader_open(state_at(state, state->sources_offset),
+								 triplet_files, process->leader);
+	users = distributor_open(side_partitions(state, ALS_USERS), process->number,
+							 regions(state), fileset);
+	if (process->leader)
+		for (batch = 0; batch < state->own_batches; batch++)
+			distribute_batch(users, state, reader, batch);
+	while ((batch = state->own_batches +
+			pg_atomic_fetch_add_u32(&state->next_batch, 1)) < state->batches)
+		distribute_batch(users, state, reader, batch);
+	distributor_close(users);
+	triplet_reader_close(reader);
+}
+
+/* Entry point of a worker of the first run. */
+void
+als_distribute_worker(dsm_segment *segment, shm_toc *toc)
+{
+	parallel_work(toc, sort_distribute);
+}
+
+/* Makes room for so many in a process's buffers. */
+static void
+make_room(Sorter *sorter, uint64 size)
+{
+	if (size <= sorter->room)
+		return;
+	for (int i = sorter->state->spilled ? 0 : 1; i < 2; i++)
+	{
+		if (sorter->buffers[i] != NULL)
+			pfree(sorter->buffers[i]);
+		sorter->buffers[i] = MemoryContextAllocHuge(CurrentMemoryContext,
+													size * sizeof(PlacedRating));
+	}
+	sorter->room = size;
+}
+
+/* Sorts a partition of a side; returns its entries, which are yet to be stored. */
+static AlsEntry *
+sort_partition(Sorter *sorter, AlsSide side, uint32 partition)
+{
+	SharedSort *state = sorter->state;
+	const Partitions *partitions = side_partitions(state, side);
+	const uint32 *rows = partitions_first_row(partitions) + partition;
+	const uint64 *row_start = side_row_start(sorter->blocks, side) + rows[0];
+	uint64		size = row_start[rows[1] - rows[0]] - row_start[0];
+	PlacedRating *ratings;
+	AlsEntry   *entries = NULL;
+
+	make_room(sorter, size);
+	if (state->spilled)
+	{
+		ratings = sorter->buffers[0];
+		partition_load(partitions, partition, &sorter->blocks->fileset, ratings);
+	}
+	else
+	{
+		ratings = regions(state) + partitions_start(partitions)[partition];
+		entries = side_entries(sorter->blocks, side) + row_start[0];
+	}
+	entries = partition_sort(ratings, sorter->buffers[1], size,
+							 sorter->blocks->sides[other_side(side)].nrows,
+							 rows[0], rows[1] - rows[0], row_start, entries);
+	count_sorted(state, size);
+	return entries;
+}
+
+/* Writes a partition's entries to a file of its own. */
+static void
+write_partition(RatingBlocks *blocks, AlsSide side, uint32 partition,
+				AlsEntry *entries, uint64 size)
+{
+	char		name[MAXPGPATH];
+	BufFile    *file;
+
+	blocks_file_name(name, side, partition);
+	file = shared_file_create(&blocks->fileset, name);
+	file_write(file, entries, size * sizeof(AlsEntry));
+	shared_file_export(file);
+	BufFileClose(file);
+}
+
+uint64
+merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
+{
+	uint64		merged = 0;
+
+	for (uint64 i = 0; i < size;)
+	{
+		AlsEntry	entry = entries[i];
+		uint64		end = i + 1;
+
+		CHECK_FOR_INTERRUPTS();
+		if (end < size && entries[end].column == entry.column)
+		{
+			double		sum = 0;
+
+			while (end < size && entries[end].column == entry.column)
+			{
+				CHECK_FOR_INTERRUPTS();
+				end++;
+			}
+			/* so that the order in which they came does not show */
+			sort_entries(&entries[i], end - i);
+			for (uint64 k = i; k < end; k++)
+			{
+				CHECK_FOR_INTERRUPTS();
+				sum += entries[k].rating;
+			}
+			if (feedback == ALS_EXPLICIT)
+				sum /= (double) (end - i);
+			entry.rating = (float) sum;
+			if (!isfinite(entry.rating))
+				ereport(ERROR,
+						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+						 errmsg("sum of duplicate ratings is out of range for type real"),
+						 errhint("Scale the ratings down.")));
+		}
+		entries[merged++] = entry;
+		i = end;
+	}
+	return merged;
+}
+
+/* Counts, by item, the ratings that merging will leave out of a sorted row. */
+static bool
+count_duplicates(const AlsEntry *row, uint64 size, pg_atomic_uint64 *merged)
+{
+	bool		found = false;
+
+	for (uint64 i = 1; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (unlikely(row[i].column == row[i - 1].column))
+		{
+			pg_atomic_fetch_add_u64(&merged[row[i].column], 1);
+			found = true;
+		}
+	}
+	return found;
+}
+
+/*
+ * Merges duplicates in the rows [first, last) of users, which are sorted and
+ * begin at entries[0], and moves what is left together.  row_start[first .. last]
+ * counts ratings; on return it counts what is left from row_start[first], but for
+ * row_start[last], where another partition begins.  Returns the number of these.
+ */
+static uint64
+merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
+		   AlsEntry *entries)
+{
+	double	   *row_sums = state_at(state, state->row_sums_offset);
+	pg_atomic_uint64 *merged = state_at(state, state->merged_offset);
+	uint64		origin = row_start[first];
+	uint64		begin = origin;
+	uint64		filled = 0;
+
+	for (uint32 r = first; r < last; r++)
+	{
+		AlsEntry   *row = entries + (begin - origin);
+		uint64		end = row_start[r + 1];
+		uint64		size = end - begin;
+		double		sum = 0;
+
+		if (count_duplicates(row, size, merged))
+			size = merge_duplicates(row, size, state->feedback);
+		for (uint64 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			sum += row[i].rating;
+		}
+		row_sums[r] = sum;
+		if (row != entries + filled)
+			memmove(entries + filled, row, size * sizeof(AlsEntry));
+		if (r > first)
+			row_start[r] = origin + filled;
+		filled += size;
+		begin = end;
+	}
+	return filled;
+}
+
+/* Puts sorted rows of users, [first, last), into partitions of items. */
+static void
+pass_on(Distributor *items, const uint64 *row_start, uint32 first, uint32 last,
+		uint64 end, const AlsEntry *entries)
+{
+	for (uint32 r = first; r < last; r++)
+	{
+		const AlsEntry *row = entries + (row_start[r] - row_start[first]);
+		uint64		size = (r + 1 < last ? row_start[r + 1] : end) - row_start[r];
+
+		for (uint64 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			distributor_put(items, row[i].column, r, row[i].rating);
+		}
+	}
+}
+
+/*
+ * Sorts a partition of users and merges duplicates.  In files what is left is
+ * passed on at once, in memory when the regions are free for items.
+ */
+static void
+sort_users(Sorter *sorter, Distributor *items, uint32 partition)
+{
+	SharedSort *state = sorter->state;
+	const uint32 *rows = partitions_first_row(side_partitions(state, ALS_USERS)) + partition;
+	uint64	   *row_start = side_row_start(sorter->blocks, ALS_USERS);
+	AlsEntry   *entries = sort_partition(sorter, ALS_USERS, partition);
+	uint64		size = merge_rows(state, row_start, rows[0], rows[1], entries);
+
+	((uint64 *) state_at(state, state->sizes_offset))[partition] = size;
+	if (state->spilled)
+	{
+		write_partition(sorter->blocks, ALS_USERS, partition, entries, size);
+		pass_on(items, row_start, rows[0], rows[1], row_start[rows[0]] + size,
+				entries);
+	}
+}
+
+/* Lets the counts say what merging has left, and moves that together in memory. */
+static void
+settle(SharedSort *state, RatingBlocks *blocks)
+{
+	const Partitions *users = side_partitions(state, ALS_USERS);
+	const uint64 *start = partitions_start(users);
+	const uint32 *first_row = partitions_first_row(users);
+	const uint64 *sizes = state_at(state, state->sizes_offset);
+	const double *row_sums = state_at(state, state->row_sums_offset);
+	const pg_atomic_uint64 *merged = state_at(state, state->merged_offset);
+	uint64	   *user_start = side_row_start(blocks, ALS_USERS);
+	uint64	   *item_start = side_row_start(blocks, ALS_ITEMS);
+	AlsEntry   *entries = state->spilled ? NULL : side_entries(blocks, ALS_USERS);
+	uint64		left_out = 0;
+	double		sum = 0;
+
+	for (uint32 p = 0; p < users->count; p++)
+	{
+		for (uint32 u = first_row[p]; u < first_row[p + 1]; u++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			sum += row_sums[u];
+			user_start[u] -= left_out;
+		}
+		if (entries != NULL && left_out > 0)
+			move_large(entries + start[p] - left_out, entries + start[p],
+					   sizes[p] * sizeof(AlsEntry));
+		left_out += start[p + 1] - start[p] - sizes[p];
+	}
+	user_start[users->nrows] -= left_out;
+	blocks->nratings = user_start[users->nrows];
+	blocks->mean = sum / (double) blocks->nratings;
+
+	if (left_out == 0)
+		return;
+	left_out = 0;
+	for (uint32 i = 0; i < blocks->sides[ALS_ITEMS].nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		left_out += pg_atomic_read_u64(unconstify(pg_atomic_uint64 *, &merged[i]));
+		item_start[i + 1] -= left_out;
+	}
+}
+
+/* Claims a partition of a side; false if there is none left. */
+static bool
+claim(const SharedSort *state, AlsSide side, pg_atomic_uint32 *next,
+	  uint32 *partition)
+{
+	*partition = pg_atomic_fetch_add_u32(next, 1);
+	return *partition < side_partitions(state, side)->count;
+}
+
+void
+sort_partitions(const ParallelProcess *process,
+				Arena *const arenas[PARALLEL_ARENAS])
+{
+	SharedSort *state = (SharedSort *) arenas[SORT_STATE]->address;
+	RatingBlocks *blocks = (RatingBlocks *) arenas[SORT_BLOCKS]->address;
+	const uint64 *row_start = side_row_start(blocks, ALS_USERS);
+	const uint32 *first_row = partitions_first_row(side_partitions(state, ALS_USERS));
+	Sorter		sorter = {.state = state, .blocks = blocks};
+	Distributor *items;
+	uint32		partition;
+
+	if (!process->leader)
+		blocks_attach(arenas[SORT_BLOCKS]);
+	items = distributor_open(side_partitions(state, ALS_ITEMS), process->number,
+							 regions(state), &blocks->fileset);
+	while (claim(state, ALS_USERS, &state->next_sorted[ALS_USERS], &partition))
+		sort_users(&sorter, items, partition);
+	if (state->spilled)
+		distributor_close(items);
+	parallel_wait(process);
+
+	if (process->leader)
+		settle(state, blocks);
+	parallel_wait(process);
+
+	if (!state->spilled)
+	{
+		const AlsEntry *entries = side_entries(blocks, ALS_USERS);
+
+		while (claim(state, ALS_USERS, &state->next_passed_on, &partition))
+			pass_on(items, row_start, first_row[partition],
+					first_row[partition + 1], row_start[first_row[partition + 1]],
+					entries + row_start[first_row[partition]]);
+		distributor_close(items);
+		parallel_wait(process);
+	}
+
+	while (claim(state, ALS_ITEMS, &state->next_sorted[ALS_ITEMS], &partition))
+	{
+		AlsEntry   *entries = sort_partition(&sorter, ALS_ITEMS, partition);
+
+		if (state->spilled)
+			write_partition(blocks, ALS_ITEMS, partition, entries,
+							partition_written(side_partitions(state, ALS_ITEMS), partition));
+	}
+}
+
+/* Entry point of a worker of the second run. */
+void
+als_sort_worker(dsm_segment *segment, shm_toc *toc)
+{
+	parallel_work(toc, sort_partitions);
+}

@@ -1,0 +1,132 @@
+# Ratings that are sorted by several processes, in memory or by way of files:
+# the same bits, within the budget, and nothing is left behind.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $node = start_server('main', $parallel_workers, $countable_segments, $telling_log, q{
+max_parallel_workers_per_gather = 0
+jit = off
+});
+
+# Enough that workers pay: a long row of users and one of items, rows of a single
+# rating, and pairs that come up to five times.
+$node->safe_psql('postgres', q{
+CREATE UNLOGGED TABLE ratings AS
+	SELECT CASE WHEN i % 7 = 0 THEN 0 ELSE i % 30011 END AS user_id,
+		CASE WHEN i % 11 = 0 THEN 0 ELSE (i::bigint * i) % 40009 END AS item_id,
+		((i % 5 + 1) / 3.0)::real AS rating
+	FROM generate_series(1, 900000) i;
+-- alone in its row
+INSERT INTO ratings SELECT 100000 + i, 0, 1 FROM generate_series(1, 5000) i;
+CREATE UNLOGGED TABLE shuffled AS SELECT * FROM ratings ORDER BY hashint8extended(user_id * 40009::bigint + item_id, 1), rating;
+});
+
+my $training = 'factors => 3, iterations => 1, verbose => true';
+
+# Trains; returns what came out, where ratings were, and how many workers came.
+sub train
+{
+	my ($source, $parameters, $memory) = @_;
+	my ($stdout, $stderr);
+	my $offset = -s $node->logfile;
+
+	$node->psql('postgres', qq{
+		LOAD 'als';
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS model;
+		SET client_min_messages = notice;
+		SET maintenance_work_mem = '$memory';
+		SELECT run FROM als_train('model', '$source', $training, $parameters);
+		SELECT fingerprint('model') || ratings || ' ' || COALESCE(mean_rating, 0) FROM model;},
+		stdout => \$stdout, stderr => \$stderr, on_error_die => 1);
+	my $log = slurp_file($node->logfile, $offset);
+	my $workers = () = $log =~ /starting background worker process "parallel worker/g;
+	return ($stdout, $stderr =~ /spill to temporary files/ ? 'files' : 'memory', $workers);
+}
+
+foreach my $feedback ('implicit', 'explicit')
+{
+	my ($expected, $where, $workers) = train('ratings', "feedback => '$feedback', workers => 0", '1GB');
+	is("$where, $workers", 'memory, 0', "$feedback: alone");
+
+	# each of two runs that sort, and the one that trains
+	foreach my $case (['shuffled', 1, '1GB', 'memory, 3'], ['ratings', 3, '1GB', 'memory, 9'],
+		['shuffled', 0, '2MB', 'files, 0'], ['ratings', 2, '2MB', 'files, 6'], ['shuffled', 3, '16MB', 'files, 9'])
+	{
+		my ($source, $count, $memory, $how) = @$case;
+		my $result;
+		($result, $where, $workers) = train($source, "feedback => '$feedback', workers => $count", $memory);
+		is("$where, $workers", $how, "$feedback, $source, $count workers, $memory: as expected");
+		is($result, $expected, "$feedback, $source, $count workers, $memory: the same bits");
+	}
+}
+
+# what is merged is right
+is($node->safe_psql('postgres', q{
+	SELECT m.ratings = (SELECT count(*) FROM (SELECT DISTINCT user_id, item_id FROM ratings) d)
+	FROM model m}), 't', 'pairs are counted once');
+
+# Files count towards the limit of the process that writes them: 11 MB of
+# triplets, and as many again on the way to their rows.
+foreach my $case ([2, '10MB'], [0, '16MB'])
+{
+	my ($workers, $limit) = @$case;
+	my ($stdout, $stderr);
+	$node->psql('postgres', qq{
+		\\set VERBOSITY verbose
+		SET maintenance_work_mem = '2MB';
+		SET temp_file_limit = '$limit';
+		SELECT als_train('limited', 'ratings', factors => 3, workers => $workers);
+		SELECT count(*) FROM pg_class WHERE relname ~ '^limited';},
+		on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
+	like($stderr, qr/ERROR:  53400: temporary file size exceeds "?temp_file_limit/, "$limit: temp_file_limit is respected");
+	is($stdout, '0', "$limit: the model is not there");
+	wait_until_alone($node);
+	is(temporary_files($node), 0, "$limit: nor are temporary files");
+}
+
+# Cancelled, or without a worker, while they sort: nothing is left.  Trainings
+# that fail afterwards go through that again and again.
+my $again = q{
+	DO $$ BEGIN
+		SET maintenance_work_mem = '%s';
+		LOOP
+			BEGIN
+				PERFORM als_train('failing', 'ratings', factors => 3, iterations => 1, workers => 2, regularization => 0, alpha => 1e30);
+			EXCEPTION WHEN numeric_value_out_of_range THEN
+			END;
+		END LOOP;
+	END $$};
+my $sorts = q{SELECT count(*) > 0 FROM pg_stat_activity w JOIN pg_stat_activity l ON l.pid = w.leader_pid
+	WHERE w.backend_type = 'parallel worker' AND l.application_name = 'victim'};
+foreach my $memory ('1GB', '2MB')
+{
+	my $segments = segments($node);
+	foreach my $end (q{SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'},
+		q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1},
+		q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'})
+	{
+		my $victim = background($node, 'victim', sprintf($again, $memory));
+		# a worker may be gone before it is told to
+		do
+		{
+			wait_until($node, $sorts);
+		} while ($node->safe_psql('postgres', $end) ne 't');
+		$victim->{run}->finish;
+		like($victim->{err}, qr/canceling statement|terminating (connection|background worker)|lost connection to parallel worker/, "$memory: it ends");
+		wait_until_alone($node);
+		is(temporary_files($node), 0, "$memory: no temporary files are left");
+		is(segments($node), $segments, "$memory: no shared memory is left");
+	}
+}
+
+unlike(slurp_file($node->logfile), qr/leak|PANIC|XX000|terminated by signal/, 'nothing leaked');
+done_testing();
