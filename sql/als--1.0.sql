@@ -177,6 +177,53 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
 COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
 IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
 
+CREATE FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_collect_transfn'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")
+IS 'aggregate transition function of als_collect';
+
+CREATE FUNCTION als_collect_combinefn(internal, internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_collect_combinefn'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_combinefn(internal, internal)
+IS 'aggregate combine function of als_collect';
+
+CREATE FUNCTION als_collect_serialfn(internal)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'als_collect_serialfn'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_serialfn(internal)
+IS 'aggregate serialization function of als_collect';
+
+CREATE FUNCTION als_collect_deserialfn(bytea, internal)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_collect_deserialfn'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_deserialfn(bytea, internal)
+IS 'aggregate deserialization function of als_collect';
+
+CREATE FUNCTION als_collect_finalfn(internal)
+RETURNS void
+AS 'MODULE_PATHNAME', 'als_collect_finalfn'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_finalfn(internal)
+IS 'aggregate final function of als_collect';
+
+CREATE AGGREGATE als_collect(key bigint, user_id "any", item_id "any", rating "any") (
+    SFUNC = als_collect_transfn,
+    STYPE = internal,
+    FINALFUNC = als_collect_finalfn,
+    COMBINEFUNC = als_collect_combinefn,
+    SERIALFUNC = als_collect_serialfn,
+    DESERIALFUNC = als_collect_deserialfn,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE als_collect(bigint, "any", "any", "any")
+IS 'takes the ratings that als reads, in each process of a parallel plan; for the extension''s own queries';
+
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
 RETURNS internal
 AS 'MODULE_PATHNAME', 'als_train_agg_transfn'

@@ -36,24 +36,28 @@ arena_reserve(size_t *size, size_t bytes)
 }
 
 Arena
+arena_of(dsm_segment *segment)
+{
+	Arena		arena;
+
+	arena.segment = segment;
+	arena.handle = dsm_segment_handle(segment);
+	arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT, dsm_segment_address(segment));
+	return arena;
+}
+
+Arena
 arena_create_shared(size_t size, const char *purpose)
 {
 	ArenaRequest request = {size, purpose};
 	ErrorContextCallback callback;
-	Arena		arena = {0};
+	dsm_segment *segment;
+	Arena		none = {.handle = DSM_HANDLE_INVALID};
 
 	error_context_push(&callback, arena_error_context, &request);
-	arena.segment = dsm_create(size + ALS_ALIGNMENT,
-							   DSM_CREATE_NULL_IF_MAXSEGMENTS);
+	segment = dsm_create(size + ALS_ALIGNMENT, DSM_CREATE_NULL_IF_MAXSEGMENTS);
 	error_context_pop(&callback);
-	arena.handle = DSM_HANDLE_INVALID;
-	if (arena.segment != NULL)
-	{
-		arena.handle = dsm_segment_handle(arena.segment);
-		arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT,
-										   dsm_segment_address(arena.segment));
-	}
-	return arena;
+	return segment != NULL ? arena_of(segment) : none;
 }
 
 Arena
@@ -74,17 +78,26 @@ arena_create(size_t size, bool shared, const char *purpose)
 Arena
 arena_attach(dsm_handle handle)
 {
-	Arena		arena;
+	dsm_segment *segment = dsm_attach(handle);
 
-	arena.segment = dsm_attach(handle);
-	if (arena.segment == NULL)
+	if (segment == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("could not map dynamic shared memory segment")));
-	arena.handle = handle;
-	arena.address = (char *) TYPEALIGN(ALS_ALIGNMENT,
-									   dsm_segment_address(arena.segment));
-	return arena;
+	return arena_of(segment);
+}
+
+dsa_pointer
+arena_area_allocate(dsa_area *area, size_t size, const char *purpose)
+{
+	ArenaRequest request = {size, purpose};
+	ErrorContextCallback callback;
+	dsa_pointer result;
+
+	error_context_push(&callback, arena_error_context, &request);
+	result = dsa_allocate_extended(area, size, DSA_ALLOC_HUGE);
+	error_context_pop(&callback);
+	return result;
 }
 
 void

@@ -7,6 +7,7 @@
 #define ALS_ARENA_H
 
 #include "storage/dsm.h"
+#include "utils/dsa.h"
 
 typedef struct Arena
 {
@@ -39,7 +40,14 @@ arena_is_shared(const Arena *arena)
 /* Maps a segment in a worker. */
 extern Arena arena_attach(dsm_handle handle);
 
+/* One that is mapped */
+extern Arena arena_of(dsm_segment *segment);
+
 extern void arena_free(Arena *arena);
+
+/* Allocates in an area of shared memory that grows, or raises likewise. */
+extern dsa_pointer arena_area_allocate(dsa_area *area, size_t size,
+									   const char *purpose);
 
 /*
  * Allocates private memory of any size that is aligned likewise.  It cannot be

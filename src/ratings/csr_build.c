@@ -145,11 +145,12 @@ create_state(const Ratings *ratings, const PartitionCut cuts[2],
 			 AlsFeedback feedback, int processes, bool shared)
 {
 	const RatedIds *ids[2] = {ratings_ids(ratings, ALS_USERS), ratings_ids(ratings, ALS_ITEMS)};
-	const Triplets *triplets = ratings_triplets(ratings);
+	int			nparts = ratings_parts(ratings);
 	SharedSort	layout = {0};
 	Partitions	partitions[2];
 	size_t		size = 0;
 	SharedSort *state;
+	size_t	   *orders = palloc(nparts * 2 * sizeof(size_t));
 	TripletSource *sources;
 	pg_atomic_uint64 *merged;
 	Arena		arena;
@@ -157,12 +158,14 @@ create_state(const Ratings *ratings, const PartitionCut cuts[2],
 	arena_reserve(&size, sizeof(SharedSort));
 	layout.feedback = feedback;
 	layout.spilled = ratings_spilled(ratings);
-	layout.nsources = triplets_nsources(triplets);
+	layout.nsources = ratings_nsources(ratings);
 	layout.sources_offset = arena_reserve(&size, layout.nsources * sizeof(TripletSource));
+	layout.order_offset = arena_reserve(&size, nparts * 2 * sizeof(size_t));
 	for (int s = 0; s < 2; s++)
 	{
-		layout.order_offset[s] =
-			arena_reserve(&size, idmap_size(ratings_map(ratings, s)) * sizeof(uint32));
+		for (int part = 0; part < nparts; part++)
+			orders[2 * part + s] =
+				arena_reserve(&size, ratings_part_ids(ratings, part, s) * sizeof(uint32));
 		layout.partitions_offset[s] =
 			arena_reserve(&size, partitions_layout(&partitions[s], s, &cuts[s],
 												   processes, layout.spilled));
@@ -180,13 +183,17 @@ create_state(const Ratings *ratings, const PartitionCut cuts[2],
 	pg_atomic_init_u32(&state->next_batch, 0);
 	pg_atomic_init_u32(&state->next_passed_on, 0);
 	sources = state_at(state, state->sources_offset);
-	state->own_batches = triplets_sources(triplets, sources);
-	state->batches = triplets_batches(sources, state->nsources);
+	ratings_sources(ratings, sources);
+	state->own_batches = triplet_sources_order(sources, state->nsources,
+											   &state->batches);
+	memcpy(state_at(state, state->order_offset), orders,
+		   nparts * 2 * sizeof(size_t));
 	for (int s = 0; s < 2; s++)
 	{
 		pg_atomic_init_u32(&state->next_sorted[s], 0);
-		copy_large(state_at(state, state->order_offset[s]), ids[s]->order,
-				   idmap_size(ratings_map(ratings, s)) * sizeof(uint32));
+		for (int part = 0; part < nparts; part++)
+			ratings_part_order(ratings, part, s,
+							   state_at(state, orders[2 * part + s]));
 		*side_partitions(state, s) = partitions[s];
 		partitions_fill(side_partitions(state, s), &cuts[s]);
 	}
@@ -227,7 +234,6 @@ blocks_build(Ratings *ratings, AlsFeedback feedback, size_t budget, int nworkers
 	SideBlocks	sides[2] = {0};
 	uint32	   *first_row[2];
 	PartitionCut cuts[2];
-	Arena		files = ratings_triplets(ratings)->files;
 	Arena		state;
 	Arena		blocks;
 	Arena	   *arenas[PARALLEL_ARENAS] = {NULL};
@@ -249,8 +255,8 @@ blocks_build(Ratings *ratings, AlsFeedback feedback, size_t budget, int nworkers
 		blocks = create_blocks(ratings, first_row, sides, cuts, shared);
 		MemoryContextSwitchTo(context);
 		arenas[SORT_BLOCKS] = &blocks;
-		arenas[SORT_TRIPLETS] = &files;
 	}
+	arenas[SORT_TRIPLETS] = ratings_store(ratings);
 	parallel_run("als_distribute_worker", sort_distribute, arenas, helpers);
 	arenas[SORT_TRIPLETS] = NULL;
 	ratings_use_up(ratings);

@@ -60,10 +60,12 @@ static void
 distribute_batch(Distributor *users, SharedSort *state,
 				 TripletReader *reader, uint32 batch)
 {
-	const uint32 *user_order = state_at(state, state->order_offset[ALS_USERS]);
-	const uint32 *item_order = state_at(state, state->order_offset[ALS_ITEMS]);
 	size_t		size;
-	const Rating *ratings = triplet_reader_read(reader, batch, &size);
+	uint32		part;
+	const Rating *ratings = triplet_reader_read(reader, batch, &size, &part);
+	const size_t *order = (size_t *) state_at(state, state->order_offset) + 2 * part;
+	const uint32 *user_order = state_at(state, order[ALS_USERS]);
+	const uint32 *item_order = state_at(state, order[ALS_ITEMS]);
 
 	CHECK_FOR_INTERRUPTS();
 	for (size_t i = 0; i < size; i++)
@@ -77,7 +79,6 @@ sort_distribute(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARE
 {
 	SharedSort *state = (SharedSort *) arenas[SORT_STATE]->address;
 	SharedFileSet *fileset = NULL;
-	SharedFileSet *triplet_files = NULL;
 	TripletReader *reader;
 	Distributor *users;
 	uint32		batch;
@@ -85,15 +86,11 @@ sort_distribute(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARE
 	if (state->spilled)
 	{
 		fileset = &((RatingBlocks *) arenas[SORT_BLOCKS]->address)->fileset;
-		triplet_files = (SharedFileSet *) arenas[SORT_TRIPLETS]->address;
 		if (!process->leader)
-		{
 			blocks_attach(arenas[SORT_BLOCKS]);
-			SharedFileSetAttach(triplet_files, arenas[SORT_TRIPLETS]->segment);
-		}
 	}
 	reader = triplet_reader_open(state_at(state, state->sources_offset),
-								 triplet_files, process->leader);
+								 arenas[SORT_TRIPLETS], process->leader);
 	users = distributor_open(side_partitions(state, ALS_USERS), process->number,
 							 regions(state), fileset);
 	if (process->leader)

@@ -19,7 +19,8 @@ typedef struct SharedSort
 	uint32		own_batches;	/* of triplets: the leader's own come first */
 	uint32		batches;		/* all of them */
 	size_t		sources_offset; /* TripletSource [nsources] */
-	size_t		order_offset[2];	/* uint32 [ids]: their rows; by side */
+	size_t		order_offset;	/* size_t [parts][2]: of uint32 [ids], their
+								 * rows; by part and side */
 	size_t		partitions_offset[2];	/* Partitions; by side */
 	size_t		sizes_offset;	/* uint64 [partitions of users]: what is left
 								 * of each when duplicates are merged */
@@ -43,8 +44,8 @@ typedef enum SortArena
 {
 	SORT_STATE,					/* SharedSort and what it counts offsets of */
 	SORT_BLOCKS,				/* RatingBlocks; in memory not in the first run */
-	SORT_TRIPLETS				/* SharedFileSet of triplets in files, in the
-								 * first run */
+	SORT_TRIPLETS				/* TripletStore, if there is one, in the first
+								 * run */
 } SortArena;
 
 /* What lies behind an offset */

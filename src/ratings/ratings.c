@@ -10,10 +10,10 @@
  */
 #include "compat.h"
 
-#include "common/id_conversion.h"
-#include "common/side.h"
+#include "common/bulk.h"
 #include "ratings/ratings.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/memutils.h"
 
 /* How often each id occurs, by order of arrival */
@@ -32,6 +32,33 @@ typedef struct Pending
 	float4		ratings[IDMAP_BATCH];
 } Pending;
 
+/* One side of what a worker hands over, in shared memory */
+typedef struct HandedIds
+{
+	uint32		size;
+	dsa_pointer ids;			/* [size], one after another, each aligned */
+	dsa_pointer counts;			/* uint64 [size] */
+} HandedIds;
+
+/* All of it */
+typedef struct HandedRatings
+{
+	dsa_pointer next;			/* in the list */
+	uint64		count;
+	HandedIds	sides[2];
+	int			nsources;
+	TripletSource sources[FLEXIBLE_ARRAY_MEMBER];
+} HandedRatings;
+
+/* The same once the leader has it */
+typedef struct Part
+{
+	uint32		size[2];		/* ids, by side */
+	uint32	   *indices[2];		/* [size] their indices in the leader's maps */
+	int			nsources;
+	TripletSource *sources;
+} Part;
+
 struct Ratings
 {
 	MemoryContext context;
@@ -44,7 +71,10 @@ struct Ratings
 	Pending		pending;
 	uint64		count;
 	Triplets	triplets;
-	bool		spilled;		/* they are in a file, or were */
+	bool		spilled;		/* some are in a file, or were */
+	SharedRatings *shared;		/* NULL: nobody else collects */
+	Part	   *parts;			/* what has been handed over */
+	int			nparts;
 	bool		kept;			/* may be sorted again */
 	bool		finished;
 };
@@ -97,9 +127,9 @@ ratings_begin(MemoryContext parent, const IdType *user_type,
 	return ratings;
 }
 
-/* Counts one more occurrence of an id. */
+/* Counts more occurrences of an id. */
 static inline void
-count_id(Counts *counts, uint32 index, MemoryContext context)
+count_id(Counts *counts, uint32 index, uint64 more, MemoryContext context)
 {
 	if (index >= counts->capacity)
 	{
@@ -115,7 +145,7 @@ count_id(Counts *counts, uint32 index, MemoryContext context)
 			   (capacity - counts->capacity) * sizeof(uint64));
 		counts->capacity = capacity;
 	}
-	counts->counts[index]++;
+	counts->counts[index] += more;
 }
 
 /* Raises for a row without a usable id. */
@@ -167,8 +197,8 @@ append(Ratings *ratings, uint32 user, uint32 item, float4 rating)
 {
 	triplets_add(&ratings->triplets, user, item, rating);
 	ratings->count++;
-	count_id(&ratings->counts[ALS_USERS], user, ratings->context);
-	count_id(&ratings->counts[ALS_ITEMS], item, ratings->context);
+	count_id(&ratings->counts[ALS_USERS], user, 1, ratings->context);
+	count_id(&ratings->counts[ALS_ITEMS], item, 1, ratings->context);
 }
 
 /* Looks up the pending rows and appends them. */
@@ -181,6 +211,11 @@ append_pending(Ratings *ratings)
 
 	idmap_add_integers(ratings->maps[ALS_USERS], pending->users, pending->count, users);
 	idmap_add_integers(ratings->maps[ALS_ITEMS], pending->items, pending->count, items);
+	for (int i = 0; i < pending->count; i++)
+	{
+		__builtin_prefetch(&ratings->counts[ALS_USERS].counts[users[i]], 1);
+		__builtin_prefetch(&ratings->counts[ALS_ITEMS].counts[items[i]], 1);
+	}
 	for (int i = 0; i < pending->count; i++)
 		append(ratings, users[i], items[i], pending->ratings[i]);
 	pending->count = 0;
@@ -275,7 +310,172 @@ ratings_keep(Ratings *ratings)
 {
 	ratings->kept = true;
 	/* for they stay beside what is made of them */
-	ratings->triplets.limit = ratings->triplets.limit * 2 / 3;
+	ratings->triplets.room->limit = ratings->triplets.room->limit * 2 / 3;
+}
+
+Arena
+shared_ratings_create(size_t size, size_t memory, dsa_area **area)
+{
+	Arena		arena = triplet_store_create(size, area);
+
+	if (arena.segment != NULL)
+	{
+		SharedRatings *shared = (SharedRatings *) arena.address;
+
+		triplet_room_init(&shared->room, memory / sizeof(Rating));
+		SpinLockInit(&shared->mutex);
+		shared->parts = InvalidDsaPointer;
+	}
+	return arena;
+}
+
+void
+ratings_join(Ratings *ratings, const Arena *arena, dsa_area *area)
+{
+	ratings->shared = (SharedRatings *) arena->address;
+	triplets_join(&ratings->triplets, &ratings->shared->room, arena, area);
+}
+
+/* How many bytes an id takes when it is handed over */
+static inline size_t
+handed_size(const IdType *type, Datum id)
+{
+	return type->typbyval ? sizeof(Datum) :
+		MAXALIGN(datumGetSize(id, false, type->typlen));
+}
+
+/* Copies one side's ids and counts to shared memory. */
+static void
+hand_over_ids(HandedIds *handed, IdMap *map, const Counts *counts,
+			  dsa_area *area)
+{
+	const IdType *type = idmap_type(map);
+	uint32		size = idmap_size(map);
+	size_t		bytes = 0;
+	char	   *to;
+
+	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		bytes += handed_size(type, idmap_id(map, i));
+	}
+	handed->size = size;
+	handed->ids = arena_area_allocate(area, Max(bytes, 1), "ids");
+	handed->counts = arena_area_allocate(area, Max(size, 1) * sizeof(uint64), "ids");
+	copy_large(dsa_get_address(area, handed->counts), counts->counts,
+			   size * sizeof(uint64));
+	to = dsa_get_address(area, handed->ids);
+	for (uint32 i = 0; i < size; i++)
+	{
+		Datum		id = idmap_id(map, i);
+		size_t		id_size = handed_size(type, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (type->typbyval)
+			memcpy(to, &id, sizeof(Datum));
+		else
+			memcpy(to, DatumGetPointer(id),
+				   datumGetSize(id, false, type->typlen));
+		to += id_size;
+	}
+}
+
+void
+ratings_hand_over(Ratings *ratings)
+{
+	SharedRatings *shared = ratings->shared;
+	Triplets   *triplets = &ratings->triplets;
+	dsa_area   *area = triplets->area;
+	int			nsources;
+	dsa_pointer place;
+	HandedRatings *handed;
+
+	append_pending(ratings);
+	triplets_finish(triplets);
+	nsources = triplets_nsources(triplets);
+	place = arena_area_allocate(area, offsetof(HandedRatings, sources) +
+								nsources * sizeof(TripletSource), "ids");
+	handed = dsa_get_address(area, place);
+	handed->count = ratings->count;
+	handed->nsources = nsources;
+	triplets_sources(triplets, handed->sources);
+	for (int side = 0; side < 2; side++)
+		hand_over_ids(&handed->sides[side], ratings->maps[side],
+					  &ratings->counts[side], area);
+	SpinLockAcquire(&shared->mutex);
+	handed->next = shared->parts;
+	shared->parts = place;
+	SpinLockRelease(&shared->mutex);
+	triplets_leave(triplets);
+}
+
+/* Adds one side's ids of a worker to the leader's; returns their indices. */
+static uint32 *
+take_ids(Ratings *ratings, AlsSide side, const HandedIds *handed)
+{
+	IdMap	   *map = ratings->maps[side];
+	const IdType *type = idmap_type(map);
+	dsa_area   *area = ratings->triplets.area;
+	char	   *from = dsa_get_address(area, handed->ids);
+	const uint64 *counts = dsa_get_address(area, handed->counts);
+	uint32	   *indices = MemoryContextAllocHuge(ratings->context,
+												 Max(handed->size, 1) * sizeof(uint32));
+
+	for (uint32 i = 0; i < handed->size; i++)
+	{
+		MemoryContext old = MemoryContextSwitchTo(ratings->row_context);
+		Datum		id;
+
+		CHECK_FOR_INTERRUPTS();
+		if (type->typbyval)
+			memcpy(&id, from, sizeof(Datum));
+		else
+			id = PointerGetDatum(from);
+		indices[i] = idmap_add(map, id);
+		count_id(&ratings->counts[side], indices[i], counts[i], ratings->context);
+		from += handed_size(type, id);
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(ratings->row_context);
+	}
+	return indices;
+}
+
+/* Takes what workers have handed over. */
+static void
+take_parts(Ratings *ratings)
+{
+	dsa_area   *area = ratings->triplets.area;
+	HandedRatings *handed;
+
+	for (dsa_pointer place = ratings->shared->parts; DsaPointerIsValid(place);
+		 place = handed->next)
+	{
+		MemoryContext old = MemoryContextSwitchTo(ratings->context);
+		Part	   *part;
+
+		ratings->parts = ratings->parts == NULL ? palloc(sizeof(Part)) :
+			repalloc(ratings->parts, (ratings->nparts + 1) * sizeof(Part));
+		part = &ratings->parts[ratings->nparts++];
+		handed = dsa_get_address(area, place);
+		ratings->count += handed->count;
+		part->nsources = handed->nsources;
+		part->sources = palloc(Max(part->nsources, 1) * sizeof(TripletSource));
+		for (int i = 0; i < part->nsources; i++)
+		{
+			TripletSource *source = &part->sources[i];
+
+			*source = handed->sources[i];
+			source->part = ratings->nparts;
+			if (source->address != NULL)
+				source->address = dsa_get_address(area, source->shared);
+		}
+		MemoryContextSwitchTo(old);
+		for (int side = 0; side < 2; side++)
+		{
+			part->size[side] = handed->sides[side].size;
+			part->indices[side] = take_ids(ratings, side, &handed->sides[side]);
+		}
+	}
 }
 
 void
@@ -286,6 +486,12 @@ ratings_finish(Ratings *ratings)
 	if (ratings->finished)
 		return;
 	append_pending(ratings);
+	triplets_finish(&ratings->triplets);
+	if (ratings->shared != NULL)
+		take_parts(ratings);
+	ratings->spilled = triplets_spilled(&ratings->triplets);
+	if (ratings->count == 0)
+		triplets_free(&ratings->triplets);
 	old = MemoryContextSwitchTo(ratings->row_context);
 	for (int side = 0; side < 2; side++)
 		rank_ids(&ratings->ranked[side], ratings->maps[side],
@@ -297,16 +503,68 @@ ratings_finish(Ratings *ratings)
 		pfree(ratings->counts[ALS_USERS].counts);
 		pfree(ratings->counts[ALS_ITEMS].counts);
 	}
-
-	triplets_finish(&ratings->triplets);
-	ratings->spilled = ratings->triplets.file != NULL;
 	ratings->finished = true;
 }
 
-const Triplets *
-ratings_triplets(const Ratings *ratings)
+int
+ratings_parts(const Ratings *ratings)
 {
-	return &ratings->triplets;
+	return ratings->nparts + 1;
+}
+
+uint32
+ratings_part_ids(const Ratings *ratings, int part, AlsSide side)
+{
+	return part == 0 ? idmap_size(ratings->maps[side]) :
+		ratings->parts[part - 1].size[side];
+}
+
+void
+ratings_part_order(const Ratings *ratings, int part, AlsSide side, uint32 *rows)
+{
+	const uint32 *order = ratings->ranked[side].order;
+	uint32		size = ratings_part_ids(ratings, part, side);
+
+	if (part == 0)
+	{
+		copy_large(rows, order, size * sizeof(uint32));
+		return;
+	}
+	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		rows[i] = order[ratings->parts[part - 1].indices[side][i]];
+	}
+}
+
+int
+ratings_nsources(const Ratings *ratings)
+{
+	int			nsources = triplets_nsources(&ratings->triplets);
+
+	for (int i = 0; i < ratings->nparts; i++)
+		nsources += ratings->parts[i].nsources;
+	return nsources;
+}
+
+void
+ratings_sources(const Ratings *ratings, TripletSource *sources)
+{
+	triplets_sources(&ratings->triplets, sources);
+	sources += triplets_nsources(&ratings->triplets);
+	for (int i = 0; i < ratings->nparts; i++)
+	{
+		memcpy(sources, ratings->parts[i].sources,
+			   ratings->parts[i].nsources * sizeof(TripletSource));
+		sources += ratings->parts[i].nsources;
+	}
+}
+
+Arena *
+ratings_store(Ratings *ratings)
+{
+	return ratings->triplets.store.segment != NULL ?
+		&ratings->triplets.store : NULL;
 }
 
 void
@@ -344,83 +602,6 @@ IdMap *
 ratings_map(const Ratings *ratings, AlsSide side)
 {
 	return ratings->maps[side];
-}
-
-/* The row of an id: that of an equal one which came before, or the next. */
-static uint32
-row_of_id(IdMap *different, uint32 *rows, Datum id, uint32 next)
-{
-	uint32		known = idmap_size(different);
-	uint32		index = idmap_add(different, id);
-
-	if (index == known)
-		rows[index] = next;
-	return rows[index];
-}
-
-uint32 *
-ratings_map_ids(Ratings *ratings, AlsSide side, IdMap *map, bool add)
-{
-	RatedIds   *ids = &ratings->ranked[side];
-	const IdType *own = idmap_type(ratings->maps[side]);
-	const IdType *type = idmap_type(map);
-	size_t		bytes = Max(ids->size, 1) * sizeof(uint32);
-	uint32	   *indices = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
-	MemoryContext working = AllocSetContextCreate(CurrentMemoryContext,
-												  "als mapping",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext context = AllocSetContextCreate(working, "als conversion",
-												  ALLOCSET_SMALL_SIZES);
-	uint32	   *rows = MemoryContextAllocHuge(working, bytes);
-	IdMap	   *different = NULL;	/* where some may become the same */
-	uint32	   *different_rows = NULL;
-	uint32		size = ids->size;
-	IdConversion conversion;
-
-	id_conversion_init(&conversion, type, own->type, side_names[side],
-					   CurrentMemoryContext);
-	if (own->type != type->type || own->collation != type->collation)
-	{
-		different = idmap_create(working, type);
-		different_rows = MemoryContextAllocHuge(working, bytes);
-	}
-	ids->size = 0;
-	for (uint32 i = 0; i < size; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(context);
-		uint32		index = NOT_THERE;
-		Datum		id;
-
-		CHECK_FOR_INTERRUPTS();
-		rows[i] = ids->size;
-		if (id_convert(&conversion, ids->ids[i], &id))
-		{
-			if (different != NULL)
-				rows[i] = row_of_id(different, different_rows, id, ids->size);
-			if (add)
-				index = idmap_add(map, id);
-			else if (!idmap_find(map, id, &index))
-				index = NOT_THERE;
-		}
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(context);
-
-		if (rows[i] < ids->size)
-			ids->counts[rows[i]] += ids->counts[i];
-		else
-		{
-			indices[ids->size] = index;
-			ids->ids[ids->size] = ids->ids[i];
-			ids->counts[ids->size++] = ids->counts[i];
-		}
-	}
-	for (uint32 i = 0; i < size; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ids->order[i] = rows[ids->order[i]];
-	}
-	MemoryContextDelete(working);
-	return indices;
 }
 
 void

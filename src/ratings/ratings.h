@@ -11,6 +11,7 @@
 #include "common/idmap.h"
 #include "core/als_core.h"
 #include "ratings/triplets.h"
+#include "storage/spin.h"
 
 /* One side's ids after collection, in order of falling popularity */
 typedef struct RatedIds
@@ -22,6 +23,18 @@ typedef struct RatedIds
 } RatedIds;
 
 typedef struct Ratings Ratings;
+
+/*
+ * What processes share that collect the same ratings together: each has ids,
+ * counts and triplets of its own, until workers hand theirs over to the leader.
+ */
+typedef struct SharedRatings
+{
+	TripletStore store;			/* of all; has to come first */
+	TripletRoom room;			/* for the triplets of all */
+	slock_t		mutex;			/* protects parts */
+	dsa_pointer parts;			/* what has been handed over, a list */
+} SharedRatings;
 
 /* Is a rating finite, and so its value of type real, which is 0 only for 0? */
 static inline bool
@@ -53,6 +66,21 @@ extern Ratings *ratings_begin(MemoryContext parent, const IdType *user_type,
 							  const RatingSource *names, size_t memory,
 							  bool shared);
 
+/*
+ * Creates what is shared, with the memory for all, in an arena of size bytes that
+ * begins with it.  Where no segment is left there is none.
+ */
+extern Arena shared_ratings_create(size_t size, size_t memory, dsa_area **area);
+
+/*
+ * Before any row: collects together with others, to whom the arena belongs as
+ * well; from now on it is the ratings' to free.
+ */
+extern void ratings_join(Ratings *ratings, const Arena *shared, dsa_area *area);
+
+/* Hands over to the leader what a worker has collected, which is the end of it. */
+extern void ratings_hand_over(Ratings *ratings);
+
 /* Adds one row; raises for NULL ids and for ratings that are not finite. */
 extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						Datum item, bool item_null,
@@ -61,7 +89,10 @@ extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 /* From now on, before any row, it may be sorted as often as one likes. */
 extern void ratings_keep(Ratings *ratings);
 
-/* Ends the collection, once, and gives final indices to both sides. */
+/*
+ * Ends the collection, once, with what has been handed over, and gives final
+ * indices to both sides.
+ */
 extern void ratings_finish(Ratings *ratings);
 
 extern uint64 ratings_count(const Ratings *ratings);
@@ -69,8 +100,20 @@ extern bool ratings_spilled(const Ratings *ratings);
 extern const RatedIds *ratings_ids(const Ratings *ratings, AlsSide side);
 extern IdMap *ratings_map(const Ratings *ratings, AlsSide side);
 
-/* What has been collected, with indices in order of arrival */
-extern const Triplets *ratings_triplets(const Ratings *ratings);
+/*
+ * The triplets, by parts that have indices of their own: the leader's is the first,
+ * and of each worker there may be more.  ratings_part_order fills in the rows that
+ * the ratings_part_ids indices of a part's side are now.
+ */
+extern int	ratings_parts(const Ratings *ratings);
+extern uint32 ratings_part_ids(const Ratings *ratings, int part, AlsSide side);
+extern void ratings_part_order(const Ratings *ratings, int part, AlsSide side,
+							   uint32 *rows);
+extern int	ratings_nsources(const Ratings *ratings);
+extern void ratings_sources(const Ratings *ratings, TripletSource *sources);
+
+/* Where they lie if others are to see them: NULL if they do not */
+extern Arena *ratings_store(Ratings *ratings);
 
 /* The triplets are sorted: frees them, unless they are kept. */
 extern void ratings_use_up(Ratings *ratings);

@@ -9,8 +9,9 @@
  * do.
  *
  * Ratings to train from or to evaluate on are one query that is run to
- * completion into a receiver of our own: it may use a parallel plan, and
- * nothing is materialised.
+ * completion, and nothing is materialised.  Where workers may take part it is an
+ * aggregate that collects the rows, so that the processes of a parallel plan each
+ * collect what they read; or else they go to a receiver of our own.
  */
 #include "compat.h"
 
@@ -28,7 +29,7 @@
 #include "parser/parse_coerce.h"
 #include "parser/parser.h"
 #include "parser/scansup.h"
-#include "ratings/holdout.h"
+#include "ratings/collect.h"
 #include "ratings/source.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -42,12 +43,7 @@
 typedef struct RatingsReceiver
 {
 	DestReceiver pub;
-	Ratings    *ratings;
-	Ratings    *held_out;		/* NULL: nothing is set aside */
-	Holdout    *holdout;		/* what is, then */
-	MemoryContext row_context;	/* for that, reset for every row */
-	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
-	uint64		rows;			/* so far */
+	Collector	collector;
 } RatingsReceiver;
 
 /*
@@ -352,83 +348,18 @@ source_column(TupleDesc columns, const char *column, const char *option)
 			 errhint("Name the column with %s => '...'.", option)));
 }
 
-/*
- * The type in which to ask for a column of ratings.  A cast in the query would
- * cost as much as reading a row does, so that the usual types are taken as they
- * are.
- */
-static Oid
-received_type(Oid type)
-{
-	switch (type)
-	{
-		case FLOAT4OID:
-		case INT2OID:
-		case INT4OID:
-		case INT8OID:
-			return type;
-		default:
-			return FLOAT8OID;
-	}
-}
-
-/* A rating of one of these types. */
-static inline double
-rating_value(Oid type, Datum value)
-{
-	switch (type)
-	{
-		case FLOAT4OID:
-			return DatumGetFloat4(value);
-		case INT2OID:
-			return DatumGetInt16(value);
-		case INT4OID:
-			return DatumGetInt32(value);
-		case INT8OID:
-			return (double) DatumGetInt64(value);
-		default:
-			return DatumGetFloat8(value);
-	}
-}
-
-/* Is a row to be set aside? */
-static bool
-is_held_out(RatingsReceiver *receiver, TupleTableSlot *slot)
-{
-	MemoryContext old = MemoryContextSwitchTo(receiver->row_context);
-	bool		result = holdout_holds_out(receiver->holdout,
-										   slot->tts_values[0],
-										   slot->tts_values[1]);
-
-	MemoryContextSwitchTo(old);
-	MemoryContextReset(receiver->row_context);
-	return result;
-}
-
 /* The receiver's callbacks: rows of (user, item[, rating]). */
 static bool
 receive_rating(TupleTableSlot *slot, DestReceiver *self)
 {
-	RatingsReceiver *receiver = (RatingsReceiver *) self;
-	Ratings    *ratings = receiver->ratings;
-	double		rating = 1;
-	bool		isnull = false;
+	Collector  *collector = &((RatingsReceiver *) self)->collector;
+	bool		rated = OidIsValid(collector->rating_type);
 
 	slot_getallattrs(slot);
-	if (OidIsValid(receiver->rating_type))
-	{
-		isnull = slot->tts_isnull[2];
-		if (!isnull)
-			rating = rating_value(receiver->rating_type, slot->tts_values[2]);
-	}
-	/* null ids are for ratings_add to reject */
-	if (receiver->held_out != NULL && !slot->tts_isnull[0] &&
-		!slot->tts_isnull[1] && is_held_out(receiver, slot))
-		ratings = receiver->held_out;
-	if (++receiver->rows % PROGRESS_STEP == 0)
-		progress_read(PROGRESS_STEP);
-	ratings_add(ratings, slot->tts_values[0], slot->tts_isnull[0],
-				slot->tts_values[1], slot->tts_isnull[1], rating, isnull);
+	collect_row(collector, slot->tts_values[0], slot->tts_isnull[0],
+				slot->tts_values[1], slot->tts_isnull[1],
+				rated ? slot->tts_values[2] : 0,
+				rated && slot->tts_isnull[2]);
 	return true;
 }
 
@@ -463,11 +394,14 @@ column_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
 		reject_unhashable(column->atttypid, NameStr(column->attname));
 }
 
-/* Prepares the query for the rows of a source that receive_rating takes. */
-static SPIPlanPtr
-prepare_ratings(const SourceReading *reading, const RatingSource *source,
-				IdType *user_type, IdType *item_type, Oid *rating_type,
-				MemoryContext context)
+/*
+ * The columns that a source's ratings are read from, as a list of targets, and
+ * what they are.
+ */
+static char *
+rating_columns(const SourceReading *reading, const RatingSource *source,
+			   IdType *user_type, IdType *item_type, Oid *rating_type,
+			   MemoryContext context)
 {
 	TupleDesc	columns = source_plan(source_prepare(reading, "*", "", 0,
 													 NULL))->resultDesc;
@@ -497,30 +431,72 @@ prepare_ratings(const SourceReading *reading, const RatingSource *source,
 							source->rating_column,
 							format_type_be(column->atttypid)),
 					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
-		*rating_type = received_type(column->atttypid);
+		*rating_type = collect_rating_type(column->atttypid);
 		appendStringInfo(&targets, ", %s",
 						 quote_identifier(source->rating_column));
 		if (*rating_type != column->atttypid)
 			appendStringInfoString(&targets, "::pg_catalog.float8");
 	}
-	return source_prepare(reading, targets.data,
-						  source->condition == NULL ? "" :
-						  psprintf(" WHERE %s", source->condition), 0, NULL);
+	return targets.data;
 }
 
-/* How many rows PostgreSQL expects of a plan without parameters. */
-static double
-expected_rows(SPIPlanPtr plan)
+/* The plan of what runs without parameters, or whatever they are */
+static PlannedStmt *
+planned(SPIPlanPtr plan)
 {
 	CachedPlan *cached = SPI_plan_get_cached_plan(plan);
-	double		rows;
+	PlannedStmt *statement = linitial_node(PlannedStmt, cached->stmt_list);
 
-	if (cached == NULL)
-		return 0;
-	rows = linitial_node(PlannedStmt, cached->stmt_list)->planTree->plan_rows;
 	/* whose owner is nobody, for the plan is not kept */
 	ReleaseCachedPlan(cached, NULL);
-	return rows;
+	return statement;
+}
+
+/* Runs a query of the columns of ratings, in this process. */
+static void
+read_alone(SourceReading *reading, RatingsReceiver *receiver, SPIPlanPtr plan)
+{
+	source_receiver_init(&receiver->pub, receive_rating);
+	source_execute(reading, plan, NULL, &receiver->pub, true);
+}
+
+/* Runs one that aggregates them, in all processes of its plan. */
+static void
+read_together(SourceReading *reading, Collector *collector, SPIPlanPtr plan)
+{
+	PG_TRY();
+	{
+		Datum		key = Int64GetDatum(collect_begin(collector));
+
+		source_execute(reading, plan, &key, NULL, true);
+	}
+	PG_CATCH();
+	{
+		collect_end(collector);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+	collect_end(collector);
+}
+
+/* Prepares that, if workers are to take part; NULL if they are not. */
+static SPIPlanPtr
+prepare_together(const SourceReading *reading, const char *targets,
+				 const char *tail, bool rated)
+{
+	const char *aggregate = collect_aggregate();
+	Oid			type = INT8OID;
+	SPIPlanPtr	plan;
+
+	if (aggregate == NULL)
+		return NULL;
+	plan = source_prepare(reading,
+						  psprintf("%s($1, %s%s)", aggregate, targets,
+								   rated ? "" : ", NULL::pg_catalog.float8"),
+						  tail, 1, &type);
+	/* planned once, to find out and to run */
+	source_plan(plan)->cursor_options |= CURSOR_OPT_GENERIC_PLAN;
+	return planned(plan)->parallelModeNeeded ? plan : NULL;
 }
 
 Ratings *
@@ -531,39 +507,52 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 	MemoryContext context = CurrentMemoryContext;
 	SourceReading reading;
 	RatingsReceiver receiver = {0};
+	Collector  *collector = &receiver.collector;
 	IdType		user_type;
 	IdType		item_type;
-	SPIPlanPtr	plan;
+	const char *targets;
+	const char *tail;
+	SPIPlanPtr	alone;
+	SPIPlanPtr	together = NULL;
 
 	*canonical = source_begin(&reading, "ratings", source->source,
 							  source->reader);
-	plan = prepare_ratings(&reading, source, &user_type, &item_type,
-						   &receiver.rating_type, context);
+	targets = rating_columns(&reading, source, &user_type, &item_type,
+							 &collector->rating_type, context);
+	tail = source->condition == NULL ? "" :
+		psprintf(" WHERE %s", source->condition);
+	alone = source_prepare(&reading, targets, tail, 0, NULL);
+	if (workers != 0)
+		together = prepare_together(&reading, targets, tail,
+									OidIsValid(collector->rating_type));
 	MemoryContextSwitchTo(context);
 
-	source_receiver_init(&receiver.pub, receive_rating);
-	receiver.ratings = ratings_begin(parent, &user_type, &item_type, source,
-									 memory, workers != 0);
+	collector->ratings = ratings_begin(parent, &user_type, &item_type, source,
+									   memory, workers != 0);
 	if (split != NULL)
 	{
-		receiver.held_out = ratings_begin(parent, &user_type, &item_type,
-										  source, split->memory, workers != 0);
-		receiver.holdout = holdout_create(user_type.type, item_type.type,
-										  split->fraction, split->seed);
-		receiver.row_context = AllocSetContextCreate(context, "als holdout",
-													 ALLOCSET_SMALL_SIZES);
+		collector->held_out = ratings_begin(parent, &user_type, &item_type,
+											source, split->memory, workers != 0);
+		collector->holdout = holdout_create(user_type.type, item_type.type,
+											split->fraction, split->seed);
+		collector->row_context = AllocSetContextCreate(context, "als holdout",
+													   ALLOCSET_SMALL_SIZES);
 	}
-	progress_expect(expected_rows(plan));
-	source_execute(&reading, plan, NULL, &receiver.pub, true);
+	progress_expect(planned(alone)->planTree->plan_rows);
+	if (together != NULL &&
+		collect_share(collector, source, &user_type, &item_type, memory,
+					  split != NULL ? split->fraction : -1,
+					  split != NULL ? split->seed : 0,
+					  split != NULL ? split->memory : 0))
+		read_together(&reading, collector, together);
+	else
+		read_alone(&reading, &receiver, alone);
 	source_end(&reading);
 
-	ratings_finish(receiver.ratings);
+	collect_finish(collector);
 	if (split != NULL)
-	{
-		ratings_finish(receiver.held_out);
-		split->held_out = receiver.held_out;
-	}
-	return receiver.ratings;
+		split->held_out = collector->held_out;
+	return collector->ratings;
 }
 
 Ratings *

@@ -2,34 +2,36 @@
  * triplets.c
  *	  Ratings as triplets of indices.
  *
- * A process collects triplets in pieces of memory, up to a limit, and in a
- * temporary file beyond that.  The first pieces are its own: few triplets are
- * sorted by the leader alone.  Later ones are shared memory, each a quarter of
- * what there is, so that they are few; and a file can be read by all.
+ * A process collects triplets in pieces of memory, as long as there is room, and
+ * in a temporary file beyond that.  The first pieces are its own: few triplets
+ * are sorted by the leader alone.  Later ones are shared memory, each a quarter
+ * of what there is, so that they are few; and a file can be read by all.  A
+ * worker's are shared from the first, since they outlive it.
  *
  * Whoever walks over them goes by batches that are numbered through all pieces
- * and the file: processes that walk together claim numbers.
+ * and files: processes that walk together claim numbers.
  */
 #include "compat.h"
 
+#include "access/parallel.h"
 #include "common/bulk.h"
 #include "ratings/triplets.h"
+#include "storage/lwlock.h"
 #include "utils/memutils.h"
 
 #define FIRST_PIECE 1024		/* triplets */
 #define PRIVATE_PIECES (512 * 1024) /* all that are the process's own */
+#define FIRST_SHARED_PIECE (64 * 1024)
 #define FILE_PIECE (64 * 1024)	/* buffered before the file */
-
-static const char file_name[] = "ratings";
 
 struct TripletReader
 {
 	const TripletSource *sources;
-	SharedFileSet *fileset;
+	Arena	   *store;
+	dsa_area   *area;			/* a worker's, once it needs it */
 	bool		leader;
 	int			source;			/* that is being read */
 	uint32		first_batch;	/* its first */
-	Arena		arena;			/* attached for it */
 	const Rating *ratings;		/* of a source in memory */
 	BufFile    *file;			/* of one that is not */
 	Rating	   *buffer;			/* [TRIPLET_BATCH], for that */
@@ -45,6 +47,46 @@ reject_no_segment(void)
 			 errhint("Try again later, or raise maintenance_work_mem or max_connections.")));
 }
 
+Arena
+triplet_store_create(size_t size, dsa_area **area)
+{
+	size_t		bytes = 0;
+	size_t		offset;
+	TripletStore *store;
+	Arena		arena;
+
+	arena_reserve(&bytes, size);
+	offset = arena_reserve(&bytes, dsa_minimum_size());
+	arena = arena_create_shared(bytes, "the ratings");
+	if (arena.segment == NULL)
+		return arena;
+	store = (TripletStore *) arena.address;
+	SharedFileSetInit(&store->fileset, arena.segment);
+	pg_atomic_init_u32(&store->files, 0);
+	store->area_offset = offset;
+	*area = dsa_create_in_place(arena.address + offset, dsa_minimum_size(),
+								LWTRANCHE_PARALLEL_QUERY_DSA, arena.segment);
+	return arena;
+}
+
+dsa_area *
+triplet_store_attach(Arena *arena)
+{
+	TripletStore *store = (TripletStore *) arena->address;
+
+	SharedFileSetAttach(&store->fileset, arena->segment);
+	return dsa_attach_in_place(arena->address + store->area_offset,
+							   arena->segment);
+}
+
+void
+triplet_room_init(TripletRoom *room, uint64 limit)
+{
+	room->limit = Max(limit, FIRST_PIECE);
+	pg_atomic_init_u64(&room->taken, 0);
+	pg_atomic_init_u32(&room->spilled, 0);
+}
+
 void
 triplets_begin(Triplets *triplets, MemoryContext context, uint64 limit,
 			   bool shared)
@@ -52,7 +94,27 @@ triplets_begin(Triplets *triplets, MemoryContext context, uint64 limit,
 	memset(triplets, 0, sizeof(*triplets));
 	triplets->context = context;
 	triplets->shared = shared;
-	triplets->limit = Max(limit, FIRST_PIECE);
+	triplets->room = &triplets->own_room;
+	triplet_room_init(triplets->room, limit);
+}
+
+void
+triplets_join(Triplets *triplets, TripletRoom *room, const Arena *store,
+			  dsa_area *area)
+{
+	triplets->room = room;
+	triplets->store = *store;
+	triplets->area = area;
+}
+
+/* Creates a store of one's own, if there is none; false if there can be none. */
+static bool
+make_store(Triplets *triplets)
+{
+	if (triplets->store.segment == NULL)
+		triplets->store = triplet_store_create(sizeof(TripletStore),
+											   &triplets->area);
+	return triplets->store.segment != NULL;
 }
 
 /* Begins a piece with room for so many. */
@@ -70,14 +132,17 @@ add_piece(Triplets *triplets, uint64 capacity, bool shared)
 									(triplets->npieces + 1) * sizeof(TripletPiece));
 	piece = &triplets->pieces[triplets->npieces];
 	memset(piece, 0, sizeof(*piece));
-	if (shared)
-		piece->arena = arena_create_shared(bytes, "the ratings");
-	piece->ratings = piece->arena.segment != NULL ?
-		(Rating *) piece->arena.address :
-		MemoryContextAllocHuge(triplets->context, bytes);
+	piece->shared = InvalidDsaPointer;
+	if (shared && make_store(triplets))
+	{
+		piece->shared = arena_area_allocate(triplets->area, bytes, "the ratings");
+		piece->ratings = dsa_get_address(triplets->area, piece->shared);
+	}
+	else
+		piece->ratings = MemoryContextAllocHuge(triplets->context, bytes);
 	piece->capacity = capacity;
 	triplets->npieces++;
-	triplets->room += capacity;
+	triplets->held += capacity;
 	triplets->next = piece->ratings;
 	triplets->end = piece->ratings + capacity;
 	MemoryContextSwitchTo(old);
@@ -103,14 +168,23 @@ free_pieces(Triplets *triplets)
 	{
 		TripletPiece *piece = &triplets->pieces[i];
 
-		if (piece->arena.segment != NULL)
-			arena_free(&piece->arena);
+		if (DsaPointerIsValid(piece->shared))
+			dsa_free(triplets->area, piece->shared);
 		else
 			pfree(piece->ratings);
 	}
+	if (triplets->area != NULL)
+		dsa_trim(triplets->area);
 	triplets->npieces = 0;
-	triplets->room = 0;
+	triplets->held = 0;
 	triplets->next = triplets->end = NULL;
+}
+
+/* The name of a file */
+static void
+file_name(char name[MAXPGPATH], uint32 number)
+{
+	snprintf(name, MAXPGPATH, "ratings.%u", number);
 }
 
 /* Creates the file, which outlives the row being read. */
@@ -118,14 +192,15 @@ static void
 create_file(Triplets *triplets)
 {
 	MemoryContext old = MemoryContextSwitchTo(triplets->context);
+	TripletStore *store;
+	char		name[MAXPGPATH];
 
-	triplets->files = arena_create_shared(sizeof(SharedFileSet), "the ratings");
-	if (triplets->files.segment == NULL)
+	if (!make_store(triplets))
 		reject_no_segment();
-	SharedFileSetInit((SharedFileSet *) triplets->files.address,
-					  triplets->files.segment);
-	triplets->file = shared_file_create((SharedFileSet *) triplets->files.address,
-										file_name);
+	store = (TripletStore *) triplets->store.address;
+	triplets->file_number = pg_atomic_fetch_add_u32(&store->files, 1);
+	file_name(name, triplets->file_number);
+	triplets->file = shared_file_create(&store->fileset, name);
 	MemoryContextSwitchTo(old);
 }
 
@@ -147,27 +222,39 @@ spill(Triplets *triplets)
 	if (first)
 	{
 		free_pieces(triplets);
-		add_piece(triplets, Min(FILE_PIECE, triplets->limit), false);
+		add_piece(triplets, Min(FILE_PIECE, triplets->room->limit), false);
 	}
 	triplets->next = triplets->pieces[0].ratings;
+}
+
+/* Takes room for as many as wanted, or what there is; 0 if there is none. */
+static uint64
+take_room(TripletRoom *room, uint64 wanted)
+{
+	uint64		taken = pg_atomic_fetch_add_u64(&room->taken, wanted);
+
+	if (pg_atomic_read_u32(&room->spilled) == 0 && taken < room->limit)
+		return Min(wanted, room->limit - taken);
+	pg_atomic_write_u32(&room->spilled, 1);
+	return 0;
 }
 
 void
 triplets_make_room(Triplets *triplets)
 {
-	end_piece(triplets);
-	if (triplets->file != NULL || triplets->room >= triplets->limit)
-		spill(triplets);
-	else
-	{
-		bool		many = triplets->room >= PRIVATE_PIECES;
-		uint64		capacity = many ?
-			Max(triplets->room / 4, PRIVATE_PIECES / 2) :
-			Max(triplets->room, FIRST_PIECE);
+	uint64		capacity = 0;
+	bool		mine = !IsParallelWorker() && triplets->held < PRIVATE_PIECES;
+	bool		shared = triplets->shared && !mine;
 
-		add_piece(triplets, Min(capacity, triplets->limit - triplets->room),
-				  many && triplets->shared);
-	}
+	end_piece(triplets);
+	if (triplets->file == NULL)
+		capacity = take_room(triplets->room,
+							 mine ? Max(triplets->held, FIRST_PIECE) :
+							 Max(triplets->held / 4, FIRST_SHARED_PIECE));
+	if (capacity > 0)
+		add_piece(triplets, capacity, shared);
+	else
+		spill(triplets);
 }
 
 void
@@ -183,43 +270,41 @@ triplets_finish(Triplets *triplets)
 	}
 }
 
+bool
+triplets_spilled(const Triplets *triplets)
+{
+	return pg_atomic_read_u32(&triplets->room->spilled) != 0;
+}
+
 int
 triplets_nsources(const Triplets *triplets)
 {
 	return triplets->file != NULL ? 1 : triplets->npieces;
 }
 
-uint32
+void
 triplets_sources(const Triplets *triplets, TripletSource *sources)
 {
-	int			nsources = 0;
-	uint32		own = 0;
-
-	/* a piece may be the leader's own because no segment was left */
-	for (int shared = 0; shared < 2; shared++)
+	memset(sources, 0, triplets_nsources(triplets) * sizeof(TripletSource));
+	for (int i = 0; i < triplets->npieces; i++)
 	{
-		for (int i = 0; i < triplets->npieces; i++)
-		{
-			const TripletPiece *piece = &triplets->pieces[i];
-			TripletSource *source = &sources[nsources];
-
-			if ((piece->arena.segment != NULL) != (shared == 1))
-				continue;
-			source->size = piece->size;
-			source->address = piece->ratings;
-			source->handle = shared ? piece->arena.handle : DSM_HANDLE_INVALID;
-			nsources++;
-		}
-		if (!shared)
-			own = triplets_batches(sources, nsources);
+		sources[i].size = triplets->pieces[i].size;
+		sources[i].address = triplets->pieces[i].ratings;
+		sources[i].shared = triplets->pieces[i].shared;
 	}
 	if (triplets->file != NULL)
 	{
-		sources[nsources].size = triplets->in_file;
-		sources[nsources].address = NULL;
-		sources[nsources].handle = DSM_HANDLE_INVALID;
+		sources[0].size = triplets->in_file;
+		sources[0].shared = InvalidDsaPointer;
+		sources[0].file = triplets->file_number;
 	}
-	return own;
+}
+
+/* Can only the leader read a source? */
+static inline bool
+is_private(const TripletSource *source)
+{
+	return source->address != NULL && !DsaPointerIsValid(source->shared);
 }
 
 /* The batches of one */
@@ -230,13 +315,24 @@ source_batches(const TripletSource *source)
 }
 
 uint32
-triplets_batches(const TripletSource *sources, int nsources)
+triplet_sources_order(TripletSource *sources, int nsources, uint32 *batches)
 {
-	uint32		batches = 0;
+	uint32		own = 0;
+	int			nown = 0;
 
+	*batches = 0;
 	for (int i = 0; i < nsources; i++)
-		batches += source_batches(&sources[i]);
-	return batches;
+	{
+		TripletSource source = sources[i];
+
+		*batches += source_batches(&source);
+		if (!is_private(&source))
+			continue;
+		own += source_batches(&source);
+		sources[i] = sources[nown];
+		sources[nown++] = source;
+	}
+	return own;
 }
 
 /* Lets go of the source being read. */
@@ -246,7 +342,6 @@ close_source(TripletReader *reader)
 	if (reader->file != NULL)
 		BufFileClose(reader->file);
 	reader->file = NULL;
-	arena_free(&reader->arena);
 	reader->ratings = NULL;
 }
 
@@ -256,35 +351,41 @@ open_source(TripletReader *reader)
 {
 	const TripletSource *source = &reader->sources[reader->source];
 
-	if (source->address == NULL)
+	if (source->address != NULL && reader->leader)
 	{
-		reader->file = shared_file_open(reader->fileset, file_name);
-		if (reader->buffer == NULL)
-			reader->buffer = palloc(TRIPLET_BATCH * sizeof(Rating));
-	}
-	else if (reader->leader)
 		reader->ratings = source->address;
+		return;
+	}
+	if (reader->area == NULL && !reader->leader)
+		reader->area = triplet_store_attach(reader->store);
+	if (source->address != NULL)
+		reader->ratings = dsa_get_address(reader->area, source->shared);
 	else
 	{
-		reader->arena = arena_attach(source->handle);
-		reader->ratings = (const Rating *) reader->arena.address;
+		TripletStore *store = (TripletStore *) reader->store->address;
+		char		name[MAXPGPATH];
+
+		file_name(name, source->file);
+		reader->file = shared_file_open(&store->fileset, name);
+		if (reader->buffer == NULL)
+			reader->buffer = palloc(TRIPLET_BATCH * sizeof(Rating));
 	}
 }
 
 TripletReader *
-triplet_reader_open(const TripletSource *sources, SharedFileSet *fileset,
-					bool leader)
+triplet_reader_open(const TripletSource *sources, Arena *store, bool leader)
 {
 	TripletReader *reader = palloc0(sizeof(TripletReader));
 
 	reader->sources = sources;
-	reader->fileset = fileset;
+	reader->store = store;
 	reader->leader = leader;
 	return reader;
 }
 
 const Rating *
-triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size)
+triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size,
+					uint32 *part)
 {
 	const TripletSource *source = &reader->sources[reader->source];
 	uint64		start;
@@ -300,6 +401,7 @@ triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size)
 
 	start = (uint64) (batch - reader->first_batch) * TRIPLET_BATCH;
 	*size = Min(source->size - start, TRIPLET_BATCH);
+	*part = source->part;
 	if (reader->ratings != NULL)
 		return reader->ratings + start;
 	file_seek(reader->file, start * sizeof(Rating));
@@ -311,20 +413,29 @@ void
 triplet_reader_close(TripletReader *reader)
 {
 	close_source(reader);
+	if (reader->area != NULL)
+		dsa_detach(reader->area);
 	if (reader->buffer != NULL)
 		pfree(reader->buffer);
 	pfree(reader);
 }
 
 void
+triplets_leave(Triplets *triplets)
+{
+	if (triplets->file != NULL)
+		BufFileClose(triplets->file);
+	triplets->file = NULL;
+	if (triplets->area != NULL)
+		dsa_detach(triplets->area);
+	triplets->area = NULL;
+	arena_free(&triplets->store);
+}
+
+void
 triplets_free(Triplets *triplets)
 {
 	free_pieces(triplets);
-	if (triplets->file != NULL)
-	{
-		BufFileClose(triplets->file);
-		triplets->file = NULL;
-		/* and the file goes with its set */
-		arena_free(&triplets->files);
-	}
+	/* others' pieces go with the area, files with their set */
+	triplets_leave(triplets);
 }

@@ -7,8 +7,10 @@
 #define ALS_TRIPLETS_H
 
 #include "common/arena.h"
+#include "port/atomics.h"
 #include "storage/buffile.h"
 #include "storage/sharedfileset.h"
+#include "utils/dsa.h"
 
 /* One rating as collected: the indices are in order of arrival. */
 typedef struct Rating
@@ -18,10 +20,29 @@ typedef struct Rating
 	float4		rating;
 } Rating;
 
+/*
+ * What processes that collect or sort together share, in an arena: behind it lies
+ * an area of dynamic shared memory, which grows.
+ */
+typedef struct TripletStore
+{
+	SharedFileSet fileset;		/* of files of triplets */
+	pg_atomic_uint32 files;		/* how many there are: the number of the next */
+	size_t		area_offset;	/* of the area, from here */
+} TripletStore;
+
+/* How many triplets may be held in memory, by all that share this */
+typedef struct TripletRoom
+{
+	uint64		limit;
+	pg_atomic_uint64 taken;		/* so many there is room for */
+	pg_atomic_uint32 spilled;	/* 1 once somebody wanted more: to files */
+} TripletRoom;
+
 /* A piece of memory that triplets are collected in */
 typedef struct TripletPiece
 {
-	Arena		arena;			/* if other processes can map it */
+	dsa_pointer shared;			/* in the area, or InvalidDsaPointer */
 	Rating	   *ratings;
 	uint64		size;			/* known once the next piece begins */
 	uint64		capacity;
@@ -33,23 +54,27 @@ typedef struct Triplets
 	Rating	   *next;			/* where the next goes, in the last piece */
 	Rating	   *end;			/* of that */
 	MemoryContext context;
+	TripletRoom *room;			/* that of others too, or own_room */
+	TripletRoom own_room;
+	uint64		held;			/* in pieces there is room for so many */
 	bool		shared;			/* let others map what is large */
-	uint64		limit;			/* triplets to have room for in memory */
-	uint64		room;			/* for so many there is */
 	TripletPiece *pieces;
 	int			npieces;
-	Arena		files;			/* a SharedFileSet, once there is a file */
-	BufFile    *file;			/* NULL until the limit is reached */
+	Arena		store;			/* a TripletStore, once one is needed */
+	dsa_area   *area;			/* of that */
+	BufFile    *file;			/* NULL until there is no room */
+	uint32		file_number;
 	uint64		in_file;		/* triplets */
 } Triplets;
 
 /* Where triplets lie, for whoever walks over them */
 typedef struct TripletSource
 {
+	uint32		part;			/* who has collected them: see ratings.h */
 	uint64		size;
 	const Rating *address;		/* the leader's, NULL in a file */
-	dsm_handle	handle;			/* DSM_HANDLE_INVALID in a file, or if only the
-								 * leader has it */
+	dsa_pointer shared;			/* others', or InvalidDsaPointer */
+	uint32		file;			/* the number, in a file */
 } TripletSource;
 
 /* Walks go by so many at a time, or what is left of a source. */
@@ -58,9 +83,27 @@ typedef struct TripletSource
 /* A walk of one of the processes */
 typedef struct TripletReader TripletReader;
 
+/*
+ * Creates a store in an arena of size bytes, which begins with it.  Where no
+ * segment is left there is none.
+ */
+extern Arena triplet_store_create(size_t size, dsa_area **area);
+
+/* Attaches a worker, which has mapped the arena. */
+extern dsa_area *triplet_store_attach(Arena *store);
+
+extern void triplet_room_init(TripletRoom *room, uint64 limit);
+
 /* Begins to collect, at most limit of them in memory, which may be shared. */
 extern void triplets_begin(Triplets *triplets, MemoryContext context,
 						   uint64 limit, bool shared);
+
+/*
+ * Before the first: lets them lie where others map them, in a store that is
+ * theirs too, and share the room with them.  A worker has nothing of its own.
+ */
+extern void triplets_join(Triplets *triplets, TripletRoom *room,
+						  const Arena *store, dsa_area *area);
 
 /* Makes room for at least one more. */
 extern void triplets_make_room(Triplets *triplets);
@@ -79,29 +122,32 @@ triplets_add(Triplets *triplets, uint32 user, uint32 item, float4 rating)
 /* All are there. */
 extern void triplets_finish(Triplets *triplets);
 
-/*
- * Their sources, as many as triplets_nsources says, and first those that the
- * leader alone can read; returns how many batches these are.
- */
+/* Is some of it in a file, or of others who share the room? */
+extern bool triplets_spilled(const Triplets *triplets);
+
+/* Their sources, as many as triplets_nsources says */
 extern int	triplets_nsources(const Triplets *triplets);
-extern uint32 triplets_sources(const Triplets *triplets,
-							   TripletSource *sources);
-
-/* How many batches some sources are. */
-extern uint32 triplets_batches(const TripletSource *sources, int nsources);
+extern void triplets_sources(const Triplets *triplets, TripletSource *sources);
 
 /*
- * Reads batches, by rising numbers; the file set is that of the triplets,
- * NULL if they are in memory.
+ * Puts sources first that the leader alone can read; returns how many batches
+ * these are, and all.
  */
+extern uint32 triplet_sources_order(TripletSource *sources, int nsources,
+									uint32 *batches);
+
+/* Reads batches, by rising numbers; the store is NULL if there is none. */
 extern TripletReader *triplet_reader_open(const TripletSource *sources,
-										  SharedFileSet *fileset, bool leader);
+										  Arena *store, bool leader);
 extern const Rating *triplet_reader_read(TripletReader *reader, uint32 batch,
-										 size_t *size);
+										 size_t *size, uint32 *part);
 extern void triplet_reader_close(TripletReader *reader);
 
 /* Raises that there is no segment for ratings in files. */
 pg_noreturn extern void reject_no_segment(void);
+
+/* A worker leaves what it has to others, and detaches. */
+extern void triplets_leave(Triplets *triplets);
 
 /* Frees memory and files, unless an error does. */
 extern void triplets_free(Triplets *triplets);
