@@ -855,3 +855,49 @@ AS 'MODULE_PATHNAME', 'als_refresh_item'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION als_refresh_item(regclass, anycompatible)
 IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';
+
+--
+-- Training where the ratings are
+--
+
+CREATE TYPE als_solution AS (
+    factors         real[],
+    loss            double precision,
+    penalty         double precision
+);
+COMMENT ON TYPE als_solution IS 'a user or item as als_solve has solved it';
+COMMENT ON COLUMN als_solution.factors IS 'its factors, and the bias behind them if the model is explicit';
+COMMENT ON COLUMN als_solution.loss IS 'its part of the objective, its own regularization included';
+COMMENT ON COLUMN als_solution.penalty IS 'its regularization alone';
+
+CREATE FUNCTION als_solve_transfn(internal, "any", double precision, jsonb)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_solve_transfn'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION als_solve_transfn(internal, "any", double precision, jsonb)
+IS 'aggregate transition function of als_solve';
+
+CREATE FUNCTION als_solve_finalfn(internal)
+RETURNS als_solution
+AS 'MODULE_PATHNAME', 'als_solve_finalfn'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION als_solve_finalfn(internal)
+IS 'aggregate final function of als_solve';
+
+CREATE AGGREGATE als_solve(other_id "any", rating double precision, options jsonb) (
+    SFUNC = als_solve_transfn,
+    STYPE = internal,
+    SSPACE = 1024,
+    FINALFUNC = als_solve_finalfn,
+    FINALFUNC_MODIFY = READ_WRITE,
+    PARALLEL = RESTRICTED
+);
+COMMENT ON AGGREGATE als_solve("any", double precision, jsonb)
+IS 'solves a user or item from its ratings, as half an iteration of a training does';
+
+CREATE FUNCTION als_starting_factors(item_id "any", factors integer, seed bigint DEFAULT 42)
+RETURNS real[]
+AS 'MODULE_PATHNAME', 'als_starting_factors'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION als_starting_factors("any", integer, bigint)
+IS 'factors of an item to start a training from';

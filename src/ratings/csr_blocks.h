@@ -61,6 +61,10 @@ extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
 extern uint64 merge_duplicates(AlsEntry *entries, uint64 size,
 							   AlsFeedback feedback);
 
+/* The same for a row in any order, which it sorts. */
+extern uint64 sort_and_merge(AlsEntry *entries, uint64 size,
+							 AlsFeedback feedback);
+
 static inline const uint64 *
 blocks_row_start(const RatingBlocks *blocks, AlsSide side)
 {

@@ -213,6 +213,13 @@ merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
 	return merged;
 }
 
+uint64
+sort_and_merge(AlsEntry *entries, uint64 size, AlsFeedback feedback)
+{
+	sort_entries(entries, size);
+	return merge_duplicates(entries, size, feedback);
+}
+
 /* Counts, by item, the ratings that merging will leave out of a sorted row. */
 static bool
 count_duplicates(const AlsEntry *row, uint64 size, pg_atomic_uint64 *merged)

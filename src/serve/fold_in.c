@@ -218,8 +218,7 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 		merge_duplicates(known->entries, entries, cache->run.feedback);
 }
 
-/* Raises for a row that could not be solved. */
-static void
+void
 reject_row(const ModelCache *cache, int result)
 {
 	if (result == ALS_NOT_FINITE)

@@ -68,6 +68,9 @@ extern void row_system(const ModelCache *cache, AlsSide side,
  */
 extern void side_gram(ModelCache *cache, AlsSide which, double *gram);
 
+/* Raises for a row that could not be solved. */
+pg_noreturn extern void reject_row(const ModelCache *cache, int result);
+
 /* Where the bias is in a row that fold_in returns for an explicit model. */
 static inline int
 bias_position(const ModelCache *cache, AlsSide side)

@@ -61,6 +61,8 @@ INSERT INTO calls (call) SELECT unnest(ARRAY[
     $$als_refresh_user('model', 8000000000)$$,
     $$als_refresh_item('model', 1)$$,
     $$als_refresh_item('model', '1')$$,
+    $$(SELECT als_solve(i, 1, jsonb_build_object('model', 'model', 'side', 'users')) FROM generate_series(1, 9) i)$$,
+    $$als_starting_factors(1, 3)$$,
     $$als_train('model', 'ratings', factors => 3)$$,
     $$als_train('new', 'ratings', factors => 3)$$,
     $$als_train('new', 'SELECT i AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 9) i', factors => 3, validation => 'ratings')$$,

@@ -43,7 +43,9 @@ CREATE FUNCTION values_for(name text, type oid) RETURNS SETOF text LANGUAGE sql 
         WHEN name IN ('ratings', 'test') AND type = 'text'::regtype THEN
             ARRAY['''SELECT * FROM hidden.broken''', '''hidden.barrier''']
         WHEN name = 'grid' THEN ARRAY['''{"factors": [2]}''']
-        WHEN name = 'options' THEN ARRAY['NULL']
+        WHEN name = 'options' THEN ARRAY['NULL', '''{"model": "hidden.model", "side": "users"}''', '''{"model": "open.forged", "side": "items"}''', '''{"model": "open.stolen", "side": "users"}''']
+        WHEN name = 'other_id' THEN ARRAY['''secret_u1''::text', '''secret_i1''::text']
+        WHEN name = 'factors' THEN ARRAY['3']
         WHEN name = 'user_id' THEN ARRAY['''secret_u1''::text', '''secret_i1''::text', '''nobody''::text']
         WHEN name = 'item_id' THEN ARRAY['''secret_i1''::text']
         WHEN name = 'items' THEN ARRAY['ARRAY[''secret_i1'']']
@@ -79,6 +81,7 @@ CREATE TABLE calls AS
 INSERT INTO calls SELECT c.relname, c.relname, false FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
     WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'v' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als');
 INSERT INTO calls VALUES
+    ('als_solve', '(SELECT als_solve(item_id, rating, ''{"model": "open.stolen", "side": "users"}'') FROM hidden.broken)', true),
     ('als_train_agg', '(SELECT als_train_agg(''open.new'', user_id, item_id, rating, NULL) FROM hidden.broken)', true),
     ('als_convergence', '(SELECT als_convergence(m) FROM hidden.model m)', true);
 SELECT count(DISTINCT function) AS functions, count(*) > 1000 AS many FROM calls;

@@ -1,0 +1,411 @@
+/*
+ * solve_aggregate.c
+ *	  als_solve: rows of one side from their ratings, against the stored
+ *	  factors of the other side.
+ *
+ * Half an iteration as SQL:
+ *
+ *	  SELECT user_id, als_solve(item_id, rating, '{"model": "m", "side": "users"}')
+ *	  FROM ratings GROUP BY user_id
+ *
+ * What rows are solved against is prepared once for a query.  A row is solved
+ * by the solver that als_train has for solver => 'cholesky', and its result
+ * tells its part of the objective, so that whoever adds up all rows knows what
+ * als_train would have said.
+ *
+ * An aggregate is what engines push down to where the ratings are.  Hence all
+ * that it has to know comes with the call, and its options are jsonb:
+ * postgres_fdw sends no text, whose collation it cannot vouch for.
+ */
+#include "compat.h"
+
+#include "access/htup_details.h"
+#include "common/arena.h"
+#include "common/arguments.h"
+#include "common/blas_loader.h"
+#include "common/settings.h"
+#include "common/side.h"
+#include "funcapi.h"
+#include "ratings/csr_blocks.h"
+#include "serve/fold_in.h"
+#include "utils/builtins.h"
+#include "utils/jsonb.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+PG_FUNCTION_INFO_V1(als_solve_transfn);
+PG_FUNCTION_INFO_V1(als_solve_finalfn);
+PG_FUNCTION_INFO_V1(als_starting_factors);
+
+/* Arguments of the aggregate, behind the state */
+enum
+{
+	ARG_STATE, ARG_ID, ARG_RATING, ARG_OPTIONS
+};
+
+#define FIRST_CAPACITY 8		/* ratings */
+
+/* What all rows of a query are solved with */
+typedef struct Solver
+{
+	Jsonb	   *options;		/* as given */
+	ModelCache *cache;			/* pinned as long as the query */
+	AlsSide		side;			/* of the rows to solve */
+	const Image *image;			/* of the other side */
+	const IdType *type;
+	IdConversion conversion;
+	AlsSystem	system;
+	float	   *solved;			/* [stride] */
+	void	   *workspace;
+} Solver;
+
+/* One row's ratings, in the aggregate's memory context */
+typedef struct SolveState
+{
+	Solver	   *solver;
+	uint64		size;
+	uint64		capacity;
+	AlsEntry   *entries;
+} SolveState;
+
+/* An option, which is a string. */
+static char *
+string_option(Jsonb *options, const char *name)
+{
+	JsonbValue	value;
+
+	if (!JB_ROOT_IS_OBJECT(options) ||
+		getKeyJsonValueFromContainer(&options->root, name, strlen(name),
+									 &value) == NULL ||
+		value.type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("als_solve needs a string \"%s\" in its options", name),
+				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
+	return pnstrdup(value.val.string.val, value.val.string.len);
+}
+
+/* The side whose rows are to be solved */
+static AlsSide
+side_option(Jsonb *options)
+{
+	char	   *name = string_option(options, "side");
+
+	for (int side = 0; side < 2; side++)
+		if (strcmp(name, side_plurals[side]) == 0)
+			return side;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("unknown side \"%s\"", name),
+			 errhint("It is either \"users\" or \"items\".")));
+}
+
+/* Raises for a Gram matrix that is singular. */
+static void
+reject_gram(const Solver *solver)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("the normal equations are singular"),
+			 errdetail("The Gram matrix of the %s is singular to double precision.",
+					   side_plurals[other_side(solver->side)]),
+			 errhint("Train the model with a regularization above %g.",
+					 solver->cache->run.regularization)));
+}
+
+/* Prepares what implicit rows are solved against: the Gram matrix, factored. */
+static void
+prepare_gram(Solver *solver, const float *rows, uint32 nrows)
+{
+	AlsSystem  *system = &solver->system;
+	int			rank = system->rank;
+	size_t		square = (size_t) als_stride(rank) * als_stride(rank) * sizeof(float);
+	double	   *gram = palloc((size_t) rank * rank * sizeof(double));
+	float	   *base = allocate_aligned(CurrentMemoryContext, square);
+	float	   *factor = allocate_aligned(CurrentMemoryContext, square);
+	void	   *workspace;
+	double		regularization = solver->cache->run.regularization;
+	size_t		size = als_gram_workspace(rank);
+	int			result;
+
+	/* singular whatever rounding makes of it */
+	if (regularization == 0 && nrows < (uint32) rank)
+		reject_gram(solver);
+
+	size = Max(size, als_gram_exact_workspace(rank));
+	size = Max(size, als_gram_finish_workspace(system));
+	workspace = allocate_aligned(CurrentMemoryContext, size);
+	als_gram(system->blas, system->poll, rank, nrows, rows, gram, workspace);
+	result = als_gram_finish(system, regularization, 1, gram, false,
+							 base, factor, NULL, workspace);
+	if (result == ALS_SUM_IN_DOUBLE)
+	{
+		als_gram_exact(system->blas, system->poll, rank, nrows, rows, gram,
+					   workspace);
+		result = als_gram_finish(system, regularization, 1, gram, true,
+								 base, factor, NULL, workspace);
+	}
+	if (result > 0)
+		reject_gram(solver);
+	system->exact = result == ALS_SOLVE_IN_DOUBLE;
+	system->gram = gram;
+	system->base = base;
+	system->base_factor = factor;
+	system->fixed = system->stored = rows;
+}
+
+/* Prepares what explicit rows are solved against: factors, 1; and biases. */
+static void
+prepare_biased(Solver *solver, const float *rows, uint32 nrows)
+{
+	AlsSystem  *system = &solver->system;
+	AlsSide		other = other_side(solver->side);
+	size_t		stride = als_stride(system->rank);
+	int			factors = system->rank - 1;
+	float	   *fixed = allocate_aligned(CurrentMemoryContext,
+										 nrows * stride * sizeof(float));
+	float	   *bias = MemoryContextAllocHuge(CurrentMemoryContext,
+											  nrows * sizeof(float));
+
+	for (uint32 r = 0; r < nrows; r++)
+	{
+		const float *row = rows + (size_t) r * solver->cache->stride;
+
+		CHECK_FOR_INTERRUPTS();
+		memset(fixed + r * stride, 0, stride * sizeof(float));
+		memcpy(fixed + r * stride, row, factors * sizeof(float));
+		fixed[r * stride + factors] = 1;
+		bias[r] = row[bias_position(solver->cache, other)];
+	}
+	system->fixed = system->stored = fixed;
+	system->bias = bias;
+}
+
+/* Prepares the solver, in a memory context that lives as long as the query. */
+static Solver *
+begin_solver(FunctionCallInfo fcinfo)
+{
+	Solver	   *solver = palloc0(sizeof(Solver));
+	AlsSystem  *system = &solver->system;
+	AlsSide		other;
+	uint32		nrows;
+	Oid			model;
+
+	solver->options = PG_GETARG_JSONB_P_COPY(ARG_OPTIONS);
+	solver->side = side_option(solver->options);
+	other = other_side(solver->side);
+	model = DatumGetObjectId(DirectFunctionCall1(regclassin,
+												 CStringGetDatum(string_option(solver->options, "model"))));
+	solver->cache = cache_open(model);
+	if (!cache_load(solver->cache, other))
+		ereport(ERROR,
+				(errcode(ERRCODE_OUT_OF_MEMORY),
+				 errmsg("the factors of %s do not fit into als.cache_size",
+						side_plurals[other]),
+				 errhint("Raise als.cache_size.")));
+	solver->image = solver->cache->sides[other].image;
+	solver->type = &solver->cache->sides[other].type;
+	id_conversion_init(&solver->conversion, solver->type,
+					   get_fn_expr_argtype(fcinfo->flinfo, ARG_ID),
+					   side_names[other], CurrentMemoryContext);
+
+	nrows = solver->image->nrows;
+	row_system(solver->cache, solver->side, system);
+	system->exact = false;
+	system->nfixed = nrows;
+	if (system->feedback == ALS_IMPLICIT)
+		prepare_gram(solver, image_rows(solver->image), nrows);
+	else
+		prepare_biased(solver, image_rows(solver->image), nrows);
+	solver->solved = allocate_aligned(CurrentMemoryContext,
+									  als_stride(system->rank) * sizeof(float));
+	solver->workspace = allocate_aligned(CurrentMemoryContext,
+										 als_solve_workspace(system));
+	return solver;
+}
+
+/* The solver of the query that calls, made with its first row */
+static Solver *
+find_solver(FunctionCallInfo fcinfo)
+{
+	Solver	   *solver = fcinfo->flinfo->fn_extra;
+
+	if (PG_ARGISNULL(ARG_OPTIONS))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("options must not be null"),
+				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
+	if (solver == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+
+		solver = begin_solver(fcinfo);
+		MemoryContextSwitchTo(old);
+		fcinfo->flinfo->fn_extra = solver;
+	}
+	else
+	{
+		Jsonb	   *options = PG_GETARG_JSONB_P(ARG_OPTIONS);
+
+		if (VARSIZE(options) != VARSIZE(solver->options) ||
+			memcmp(options, solver->options, VARSIZE(options)) != 0)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("the options of als_solve must be the same for all rows of a query"),
+					 errhint("Use a query for each model.")));
+	}
+	return solver;
+}
+
+/* Raises for a rating that is null or not finite. */
+static void
+reject_rating(FunctionCallInfo fcinfo, const Solver *solver)
+{
+	Oid			output;
+	bool		is_varlena;
+
+	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING))
+		ereport(ERROR,
+				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+				 errmsg("%s of als_solve must not be null",
+						PG_ARGISNULL(ARG_ID) ? "ids" : "ratings"),
+				 errhint("Leave such rows out.")));
+	getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, ARG_ID), &output,
+					  &is_varlena);
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("ratings must not contain the value %g",
+					PG_GETARG_FLOAT8(ARG_RATING)),
+			 errdetail("It is a rating of %s %s; ratings must be finite and within the range of type real.",
+					   side_names[other_side(solver->side)],
+					   OidOutputFunctionCall(output, PG_GETARG_DATUM(ARG_ID))),
+			 errhint("Leave such rows out.")));
+}
+
+/* als_solve's transition function: collects a rating. */
+Datum
+als_solve_transfn(PG_FUNCTION_ARGS)
+{
+	MemoryContext context;
+	SolveState *state;
+	Solver	   *solver;
+	Datum		id;
+	uint32		column;
+
+	if (!AggCheckCallContext(fcinfo, &context))
+		elog(ERROR, "als_solve_transfn called in non-aggregate context");
+
+	solver = find_solver(fcinfo);
+	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING) ||
+		!rating_is_real(PG_GETARG_FLOAT8(ARG_RATING)))
+		reject_rating(fcinfo, solver);
+	if (PG_ARGISNULL(ARG_STATE))
+	{
+		state = MemoryContextAllocZero(context, sizeof(SolveState));
+		state->solver = solver;
+		state->capacity = FIRST_CAPACITY;
+		state->entries = MemoryContextAlloc(context,
+											FIRST_CAPACITY * sizeof(AlsEntry));
+	}
+	else
+		state = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+
+	/* ids that the model does not know count for nothing */
+	if (id_convert(&solver->conversion, PG_GETARG_DATUM(ARG_ID), &id) &&
+		image_find(solver->image, solver->type, id, &column))
+	{
+		if (state->size == state->capacity)
+		{
+			state->capacity *= 2;
+			state->entries = repalloc_huge(state->entries,
+										   state->capacity * sizeof(AlsEntry));
+		}
+		state->entries[state->size].column = column;
+		state->entries[state->size].rating = (float4) PG_GETARG_FLOAT8(ARG_RATING);
+		state->size++;
+	}
+	PG_RETURN_POINTER(state);
+}
+
+/* als_solve's final function: solves the row; null if none of its ids is known. */
+Datum
+als_solve_finalfn(PG_FUNCTION_ARGS)
+{
+	SolveState *state;
+	Solver	   *solver;
+	AlsSystem  *system;
+	AlsRows		rows;
+	uint64		start[2] = {0, 0};
+	double		loss = 0;
+	uint32_t	failed;
+	int			result;
+	Datum		values[3];
+	bool		nulls[3] = {false, false, false};
+
+	if (!AggCheckCallContext(fcinfo, NULL))
+		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
+	if (PG_ARGISNULL(ARG_STATE))
+		PG_RETURN_NULL();
+	state = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+	solver = state->solver;
+	system = &solver->system;
+	state->size = sort_and_merge(state->entries, state->size, system->feedback);
+	if (state->size == 0)
+		PG_RETURN_NULL();
+	if (fcinfo->flinfo->fn_extra == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		TupleDesc	row_type;
+
+		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE ||
+			row_type->natts != lengthof(values))
+			elog(ERROR, "return type must be als_solution");
+		fcinfo->flinfo->fn_extra = BlessTupleDesc(row_type);
+		MemoryContextSwitchTo(old);
+	}
+
+	start[1] = state->size;
+	rows.nrows = 1;
+	rows.start = start;
+	rows.entries = state->entries;
+	memset(solver->solved, 0, als_stride(system->rank) * sizeof(float));
+	result = als_solve_rows(system, &rows, solver->solved, solver->workspace,
+							&loss, &failed);
+	if (result != ALS_OK)
+		reject_row(solver->cache, result);
+	values[0] = reals_datum(solver->solved, system->rank);
+	values[1] = Float8GetDatum(loss);
+	values[2] = Float8GetDatum(solver->cache->run.regularization *
+							   als_penalty(system, &rows, solver->solved));
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(fcinfo->flinfo->fn_extra,
+													  values, nulls)));
+}
+
+/*
+ * als_starting_factors(id, factors, seed): what a training may begin with, a
+ * function of the id alone, whatever other ids there are and wherever they are.
+ */
+Datum
+als_starting_factors(PG_FUNCTION_ARGS)
+{
+	Oid			type = get_fn_expr_argtype(fcinfo->flinfo, 0);
+	int			factors = PG_GETARG_INT32(1);
+	IdType		id_type;
+	float	   *row;
+
+	if (factors < 1 || factors > ALS_MAX_FACTORS)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be %d", "factors", factors),
+				 errhint("It is a whole number between 1 and %d.",
+						 ALS_MAX_FACTORS)));
+	if (!id_type_init(&id_type, type, -1, PG_GET_COLLATION(),
+					  CurrentMemoryContext))
+		reject_unhashable(type, "id");
+	row = allocate_aligned(CurrentMemoryContext,
+						   als_stride(factors) * sizeof(float));
+	als_initial_factors((uint64) PG_GETARG_INT64(2), ALS_ITEMS, factors,
+						factors, id_hash(&id_type, PG_GETARG_DATUM(0)), 1, row,
+						poll_interrupts);
+	PG_RETURN_DATUM(reals_datum(row, factors));
+}

@@ -1,0 +1,112 @@
+-- als_solve: half an iteration of a training as an aggregate
+SET client_min_messages = warning;
+CREATE SCHEMA solve;
+SET search_path = solve, public;
+\i test/include/errors.sql
+\i test/include/algebra.sql
+\i test/include/held_out.sql
+
+-- The items are what a training solves last, against its users: als_solve finds the
+-- same, and with the users' regularization the same loss.
+CREATE VIEW text_ratings AS SELECT 'u' || user_id AS user_id, md5(item_id::text)::uuid AS item_id, rating FROM ratings;
+CREATE FUNCTION options(model text, side text) RETURNS jsonb LANGUAGE sql IMMUTABLE
+AS $$ SELECT jsonb_build_object('model', 'solve.' || model, 'side', side) $$;
+CREATE FUNCTION compare(model text, source text) RETURNS TABLE (items bigint, same boolean, same_loss boolean)
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format($q$
+        WITH solved AS (SELECT item_id, als_solve(user_id, rating, %L) AS s FROM %I GROUP BY item_id),
+        users AS (SELECT user_id, als_solve(item_id, rating, %L) AS s FROM %I GROUP BY user_id),
+        run AS (SELECT * FROM %I)
+        SELECT count(*), bool_and(distance((s).factors, i.factors || %s) < 1e-5),
+               abs(sum((s).loss) / (SELECT loss - regularization * (SELECT sum(dot(f, f) * CASE
+                   WHEN feedback = 'explicit' THEN n ^ regularization_scaling
+                   ELSE (run.items + alpha * n) ^ regularization_scaling END)
+                   FROM (SELECT u.factors::float8[] || %s AS f, r.n FROM %I u
+                         JOIN (SELECT user_id, count(DISTINCT item_id) AS n FROM %I GROUP BY 1) r USING (user_id)) t) FROM run) - 1) < 1e-6
+        FROM solved JOIN %I i USING (item_id)$q$,
+        options(model, 'items'), source, options(model, 'users'), source, model,
+        CASE model WHEN 'explicit' THEN 'i.bias' ELSE $c$'{}'::real[]$c$ END,
+        CASE model WHEN 'explicit' THEN 'u.bias::float8' ELSE $c$'{}'::float8[]$c$ END,
+        model || '_users', source, model || '_items');
+END $$;
+SELECT model, c.* FROM (VALUES ('implicit', 'ratings', 'implicit', 0, false), ('scaled', 'ratings', 'implicit', 0.5, false),
+    ('nonnegative', 'ratings', 'implicit', 0, true), ('text', 'text_ratings', 'implicit', 0, false),
+    ('explicit', 'ratings', 'explicit', 1, false)) v(model, source, feedback, scaling, nonnegative),
+    LATERAL (SELECT run FROM als_train(model, source, feedback => feedback, nonnegative => nonnegative, regularization => 0.3,
+                                       regularization_scaling => scaling, factors => 6, alpha => 2, iterations => 3, solver => 'cholesky')) t,
+    LATERAL compare(CASE WHEN run = 1 THEN model END, source) c;
+
+-- a row alone is what als_fold_in says in double precision
+SELECT model, count(*), bool_and(distance((s).factors, f) < 1e-4) AS same FROM (
+    SELECT model, als_solve(item_id, rating, options(model, 'users')) AS s,
+           als_fold_in(model::regclass, array_agg(item_id), array_agg(rating)::float8[]) AS f
+    FROM ratings, (VALUES ('implicit')) v(model) GROUP BY model, user_id
+    UNION ALL
+    SELECT model, als_solve(item_id, rating, options(model, 'users')),
+           als_fold_in(model::regclass, array_agg(item_id), array_agg(rating)::float8[])
+    FROM ratings, (VALUES ('explicit')) v(model) GROUP BY model, user_id) t
+GROUP BY model ORDER BY model COLLATE "C";
+
+-- however rows are grouped, and in whatever order they come; duplicates add up
+CREATE TABLE by_hash AS SELECT user_id, als_solve(item_id, rating, options('implicit', 'users')) AS s FROM ratings GROUP BY user_id;
+SET enable_hashagg = off;
+SELECT count(*) FROM (SELECT user_id, als_solve(item_id, rating, options('implicit', 'users')) AS s
+    FROM (SELECT * FROM ratings ORDER BY item_id DESC, rating) r GROUP BY user_id EXCEPT TABLE by_hash) t;
+RESET enable_hashagg;
+SELECT (SELECT als_solve(i, r, options('implicit', 'users')) FROM (VALUES (8, 1), (9, 2), (8, 3)) v(i, r)) =
+       (SELECT als_solve(i, r, options('implicit', 'users')) FROM (VALUES (9, 2), (8, 4)) v(i, r)) AS added_up;
+
+-- rows that say nothing, and ids that the model does not know
+SELECT als_solve(item_id, rating, options('implicit', 'users')) FROM ratings WHERE false;
+SELECT als_solve(i, 1, options('implicit', 'users')) FROM (VALUES (12345), (0)) v(i);
+SELECT (SELECT als_solve(i, 1, options('implicit', 'users')) FROM (VALUES (12345), (8), (1.5)) v(i)) =
+       (SELECT als_solve(8, 1, options('implicit', 'users'))) AS known_only;
+
+-- a model that changes between two queries of a transaction
+BEGIN;
+SELECT (als_solve(8, 1, options('implicit', 'users'))).factors[1] <> 0 AS before;
+TRUNCATE implicit_items;
+SELECT als_solve(8, 1, options('implicit', 'users'));
+INSERT INTO implicit_items VALUES (8, '{1,0,0,0,0,0}');
+-- b = 1 + alpha, A = 1 + alpha + lambda
+SELECT round((als_solve(8, 1, options('implicit', 'users'))).factors[1]::numeric, 5), round(3 / 3.3, 5);
+ROLLBACK;
+
+-- what it refuses
+SELECT code, message, detail, hint FROM (VALUES
+    ($$SELECT als_solve(item_id, rating, NULL) FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '[]') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '"x"') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '{"model": 5, "side": "users"}') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '{"model": "solve.implicit"}') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '{"model": "solve.implicit", "side": "x"}') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '{"model": "solve.nowhere", "side": "users"}') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, '{"model": "solve.ratings", "side": "users"}') FROM ratings$$),
+    ($$SELECT als_solve(item_id, rating, options(CASE WHEN item_id = 3 THEN 'text' ELSE 'implicit' END, 'users')) FROM ratings$$),
+    ($$SELECT als_solve(now(), rating, options('implicit', 'users')) FROM ratings$$),
+    ($$SELECT als_solve(NULL::int, rating, options('implicit', 'users')) FROM ratings$$),
+    ($$SELECT als_solve(item_id, NULL, options('implicit', 'users')) FROM ratings$$),
+    ($$SELECT als_solve(item_id, 'NaN', options('implicit', 'users')) FROM ratings WHERE item_id = 8$$),
+    ($$SELECT als_solve(item_id, 1e300, options('implicit', 'users')) FROM ratings WHERE item_id = 8$$),
+    ($$SELECT als_solve(item_id, 3e38, options('implicit', 'users')) FROM ratings, generate_series(1, 2) WHERE item_id = 8$$),
+    ($$SELECT als_solve(item_id, rating, options('implicit', 'users')) OVER () FROM ratings$$)) v(statement),
+    LATERAL try(statement);
+SET als.cache_size = '64kB';
+SELECT t.* FROM als_train('wide', 'SELECT user_id, item_id, rating FROM solve.ratings', factors => 512, iterations => 1) w,
+    LATERAL try(CASE WHEN run = 1 THEN $$SELECT als_solve(item_id, rating, options('wide', 'users')) FROM ratings$$ END) t;
+RESET als.cache_size;
+UPDATE implicit SET regularization = 0;
+DELETE FROM implicit_items WHERE item_id > 5;
+SELECT * FROM try($$SELECT als_solve(item_id, rating, options('implicit', 'users')) FROM ratings$$);
+UPDATE implicit SET regularization = NULL;
+SELECT * FROM try($$SELECT als_solve(item_id, rating, options('implicit', 'users')) FROM ratings$$);
+
+-- factors to start from: those of an id, whatever its integer type
+SELECT als_starting_factors(5, 3), als_starting_factors(5::smallint, 3) = als_starting_factors(5::bigint, 3, 42) AS same,
+       als_starting_factors(5, 3, 43) <> als_starting_factors(5, 3) AS by_seed, als_starting_factors(NULL::int, 3) IS NULL AS strict;
+SELECT round(avg(f)::numeric, 2) AS mean, round(stddev(f)::numeric, 2) AS deviation
+FROM generate_series(1, 10000) i, unnest(als_starting_factors('item ' || i, 8)) f;
+SELECT code, message, hint FROM (VALUES ('SELECT als_starting_factors(5, 0)'), ('SELECT als_starting_factors(5, 1025)'),
+    ('SELECT als_starting_factors(point(1, 1), 5)')) v(statement), LATERAL try(statement);
+DROP SCHEMA solve CASCADE;
