@@ -862,11 +862,13 @@ IS 'solves an item anew from all its ratings of now, and stores that; whether th
 
 CREATE TYPE als_solution AS (
     factors         real[],
+    ratings         bigint,
     loss            double precision,
     penalty         double precision
 );
 COMMENT ON TYPE als_solution IS 'a user or item as als_solve has solved it';
 COMMENT ON COLUMN als_solution.factors IS 'its factors, and the bias behind them if the model is explicit';
+COMMENT ON COLUMN als_solution.ratings IS 'its ratings of what the model knows, duplicates merged';
 COMMENT ON COLUMN als_solution.loss IS 'its part of the objective, its own regularization included';
 COMMENT ON COLUMN als_solution.penalty IS 'its regularization alone';
 
@@ -901,3 +903,217 @@ AS 'MODULE_PATHNAME', 'als_starting_factors'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION als_starting_factors("any", integer, bigint)
 IS 'factors of an item to start a training from';
+
+-- Only sends statements: what is computed is als_solve, by whatever server has the
+-- ratings.  Names that the caller gives are looked up along his search_path, and
+-- all others only after it is set.
+CREATE FUNCTION als_train_sharded(
+    model           text,
+    ratings         regclass,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    factors         integer DEFAULT 100,
+    regularization  double precision DEFAULT 0.01,
+    regularization_scaling double precision DEFAULT NULL,
+    regularization_by text DEFAULT 'confidence',
+    alpha           double precision DEFAULT 40,
+    iterations      integer DEFAULT 15,
+    seed            bigint DEFAULT 42,
+    verbose         boolean DEFAULT false
+) RETURNS als_model
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 1000000
+SET enable_partitionwise_aggregate = on
+SET cpu_operator_cost = 0       -- to solve a row is as much work here as anywhere
+AS $$
+DECLARE
+    path text := pg_catalog.current_setting('search_path');
+    started timestamptz := pg_catalog.clock_timestamp();
+    target text[] := pg_catalog.parse_ident(model);
+    existing regclass := pg_catalog.to_regclass(model);
+    creation name := pg_catalog.current_schema();
+    als name;                   -- the schemas of the extensions
+    dblink name;
+    servers name[];
+    types text[] := '{}';       -- of the ids of users and items
+    examples text[];            -- one id of each
+    work name;                  -- schema of what is made meanwhile, here and on all servers
+    setup text;
+    users text;                 -- the half-iterations, as queries
+    items text;
+    publish text[] := '{NULL,NULL}';    -- statements that give servers the factors of a side
+    plan jsonb;
+    loss float8;
+    losses float8[] := '{}';
+    trained als_model;
+    r record;
+BEGIN
+    PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    SELECT nspname INTO als FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = 'als';
+    SELECT nspname INTO dblink FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = 'dblink';
+
+    -- what was asked for
+    FOR r IN SELECT * FROM (VALUES ('model', model), ('ratings', ratings::text), ('user_column', user_column), ('item_column', item_column),
+        ('factors', factors::text), ('regularization', regularization::text), ('alpha', alpha::text), ('iterations', iterations::text),
+        ('seed', seed::text)) v(name, value) WHERE value IS NULL LOOP
+        RAISE EXCEPTION '% must not be null', r.name USING ERRCODE = 'null_value_not_allowed';
+    END LOOP;
+    FOR r IN SELECT * FROM (VALUES ('factors', factors, 1024), ('iterations', iterations, 100000)) v(name, value, most)
+        WHERE value NOT BETWEEN 1 AND most LOOP
+        RAISE EXCEPTION '% must not be %', r.name, r.value
+            USING ERRCODE = 'invalid_parameter_value', HINT = format('It is a whole number between 1 and %s.', r.most);
+    END LOOP;
+    FOREACH setup IN ARRAY ARRAY[user_column, item_column, rating_column] LOOP
+        SELECT format_type(atttypid, atttypmod) || coalesce((SELECT format(' COLLATE %I.%I', nspname, collname)
+            FROM pg_collation c JOIN pg_namespace s ON s.oid = collnamespace
+            WHERE c.oid = attcollation AND collname <> 'default'), '') AS type
+        INTO r FROM pg_attribute WHERE attrelid = ratings AND attname = setup AND attnum > 0 AND NOT attisdropped;
+        IF NOT FOUND AND setup IS NOT NULL THEN
+            RAISE EXCEPTION 'column "%" does not exist in the ratings', setup
+                USING ERRCODE = 'undefined_column', HINT = 'Name it with user_column, item_column or rating_column.';
+        END IF;
+        types := types || r.type;
+    END LOOP;
+    IF array_length(target, 1) = 1 THEN
+        target := ARRAY[coalesce((SELECT nspname FROM pg_class c JOIN pg_namespace s ON s.oid = relnamespace WHERE c.oid = existing), creation), target[1]];
+    END IF;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = existing AND reloftype <> pg_typeof(trained)) THEN
+        RAISE EXCEPTION '"%" is not an als model', existing USING ERRCODE = 'wrong_object_type', HINT = 'Choose another name for the model.';
+    END IF;
+
+    -- where the ratings are
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = ratings AND relkind = 'p') THEN
+        RAISE EXCEPTION 'the ratings of "%" are not on several servers', ratings
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is not a partitioned table.', HINT = 'Train with als_train.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_partition_tree(ratings) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
+               WHERE p.partnatts > 1 OR p.partattrs[0] IS DISTINCT FROM
+                   (SELECT attnum FROM pg_attribute WHERE attrelid = t.relid AND attname = user_column)) THEN
+        RAISE EXCEPTION 'table "%" is not partitioned by column "%"', ratings, user_column
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
+    END IF;
+    FOR r IN SELECT t.relid FROM pg_partition_tree(ratings) t JOIN pg_class c ON c.oid = t.relid
+             LEFT JOIN pg_foreign_table f ON f.ftrelid = t.relid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver
+             LEFT JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw LEFT JOIN pg_proc p ON p.oid = w.fdwhandler
+             WHERE relkind <> 'p' AND p.proname IS DISTINCT FROM 'postgres_fdw_handler' LOOP
+        RAISE EXCEPTION 'partition "%" is not a foreign table of postgres_fdw', r.relid USING ERRCODE = 'wrong_object_type';
+    END LOOP;
+    servers := ARRAY(SELECT DISTINCT srvname FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON f.ftrelid = t.relid
+                     JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY srvname);
+    IF servers = '{}' THEN
+        RAISE EXCEPTION 'there are no ratings to train from' USING ERRCODE = 'no_data_found', DETAIL = 'The table has no partitions.';
+    END IF;
+    FOR r IN SELECT srvname FROM pg_foreign_server WHERE srvname = ANY (servers) AND NOT EXISTS (SELECT FROM pg_options_to_table(srvoptions)
+             WHERE option_name = 'extensions' AND 'als' = ANY (regexp_split_to_array(option_value, '\s*,\s*'))) LOOP
+        RAISE EXCEPTION 'server "%" does not have als among its extensions', r.srvname
+            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''als'').', r.srvname);
+    END LOOP;
+    IF dblink IS NULL THEN
+        RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
+    END IF;
+    PERFORM set_config('search_path', format('pg_catalog, %I, %I, pg_temp', als, dblink), true);
+
+    -- one training of a model at a time, and one in a transaction: it holds its
+    -- tables on the servers until the end
+    work := 'als_sharded_' || left(md5(format('%s/%s/%s', (SELECT system_identifier FROM pg_control_system()), current_database(), target)), 16);
+    IF EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid() AND objsubid = 2 AND granted
+               AND classid = (hashtext('als_train_sharded')::bigint & 4294967295)::oid AND objid = (hashtext(work)::bigint & 4294967295)::oid) THEN
+        RAISE EXCEPTION 'model "%" has been trained by als_train_sharded in this transaction already', model
+            USING ERRCODE = 'object_in_use', HINT = 'Train it in a transaction of its own.';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtext('als_train_sharded'), hashtext(work));
+
+    BEGIN
+        EXECUTE format('SELECT ARRAY[%I::text, %I::text] FROM %s WHERE %1$I IS NOT NULL AND %2$I IS NOT NULL LIMIT 1', user_column, item_column, ratings)
+            INTO examples;
+        IF examples IS NULL THEN
+            RAISE EXCEPTION 'there are no ratings to train from'
+                USING ERRCODE = 'no_data_found', HINT = 'Check that the relation or query returns rows.';
+        END IF;
+
+        -- Each server gets a copy of its share of the ratings by item, and a model to
+        -- solve against, whose factors are replaced from half-iteration to
+        -- half-iteration.  What an earlier training may have left is dropped.
+        setup := format('SET client_min_messages = error; SET lock_timeout = ''10s''; DROP SCHEMA IF EXISTS %1$I CASCADE; CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L;'
+            'CREATE UNLOGGED TABLE %1$I.ratings (item_id %4$s, user_id %3$s, rating real); DO %5$L', work,
+            format('working tables of als_train_sharded for model %s of database %s', model, current_database()), types[1], types[2],
+            format('BEGIN PERFORM %I.als_import(%L, %L, %L, regularization => %L, regularization_scaling => %L, regularization_by => %L, alpha => %L); END', als, work || '.model',
+                format('SELECT %L::%s AS user_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
+                format('SELECT %L::%s AS item_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
+                regularization, regularization_scaling, regularization_by, alpha));
+        EXECUTE format('CREATE SCHEMA %I', work);
+        EXECUTE format('CREATE TABLE %I.by_item (item_id %s, user_id %s, rating real) PARTITION BY HASH (item_id)', work, types[2], types[1]);
+        EXECUTE format('CREATE UNLOGGED TABLE %1$I.users (id %2$s, factors real[], ratings bigint, loss float8, penalty float8);'
+            'CREATE UNLOGGED TABLE %1$I.items (id %3$s, factors real[], ratings bigint, loss float8, penalty float8)', work, types[1], types[2]);
+        FOR n IN 1 .. cardinality(servers) LOOP
+            IF 'als_sharded_' || n = ANY (dblink_get_connections()) THEN
+                PERFORM dblink_disconnect('als_sharded_' || n);
+            END IF;
+            PERFORM dblink_connect('als_sharded_' || n, servers[n]);
+            IF als IS DISTINCT FROM (SELECT s FROM dblink('als_sharded_' || n,
+                'SELECT nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE extname = ''als''') t(s name)) THEN
+                RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
+                    USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
+            END IF;
+            PERFORM dblink_exec('als_sharded_' || n, setup);
+            EXECUTE format('CREATE FOREIGN TABLE %1$I.by_item_%2$s PARTITION OF %1$I.by_item FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
+                ' OPTIONS (schema_name %1$L, table_name ''ratings'', async_capable ''true'', batch_size ''5000'', fetch_size ''1000'');'
+                'CREATE FOREIGN TABLE %1$I.users_%2$s (user_id %6$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_users'', batch_size ''1000'');'
+                'CREATE FOREIGN TABLE %1$I.items_%2$s (item_id %7$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_items'', batch_size ''1000'')',
+                work, n, cardinality(servers), n - 1, servers[n], types[1], types[2]);
+            FOR side IN 1 .. 2 LOOP
+                publish[side] := concat(publish[side], format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s;',
+                    work, (ARRAY['users', 'items'])[side], n));
+            END LOOP;
+        END LOOP;
+        EXECUTE format('INSERT INTO %I.by_item SELECT %I, %I, %s FROM %s', work, item_column, user_column, coalesce(quote_ident(rating_column), '1'), ratings);
+
+        users := format('SELECT id, (s).* FROM (SELECT %I AS id, als_solve(%I, %s, %L) AS s FROM %s GROUP BY 1) t', user_column, item_column,
+            coalesce(quote_ident(rating_column), '1'), jsonb_build_object('model', work || '.model', 'side', 'users'), ratings);
+        items := format('SELECT id, (s).* FROM (SELECT item_id AS id, als_solve(user_id, rating, %L) AS s FROM %I.by_item GROUP BY 1) t',
+            jsonb_build_object('model', work || '.model', 'side', 'items'), work);
+        FOREACH setup IN ARRAY ARRAY[users, items] LOOP
+            EXECUTE 'EXPLAIN (FORMAT JSON) ' || setup INTO plan;
+            IF jsonb_path_exists(plan, '$.**."Node Type" ? (@ == "Aggregate")') THEN
+                RAISE EXCEPTION 'the servers cannot be asked to solve' USING ERRCODE = 'feature_not_supported',
+                    DETAIL = 'postgres_fdw does not push the aggregate down.', HINT = 'Types of ids that are not PostgreSQL''s own have to be among the servers'' extensions.';
+            END IF;
+        END LOOP;
+
+        EXECUTE format('INSERT INTO %1$I.items SELECT item_id, als_starting_factors(item_id, $1, $2) FROM %1$I.by_item GROUP BY item_id', work) USING factors, seed;
+        FOR iteration IN 1 .. iterations LOOP
+            EXECUTE publish[2];
+            EXECUTE format('TRUNCATE %1$I.users; INSERT INTO %1$I.users %2$s', work, users);
+            EXECUTE publish[1];
+            EXECUTE format('TRUNCATE %1$I.items; INSERT INTO %1$I.items %2$s', work, items);
+            EXECUTE format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users)', work) INTO loss;
+            losses := losses || loss;
+            IF "verbose" THEN
+                RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, loss;
+            END IF;
+        END LOOP;
+        trained := als_import(format('%I.%I', target[1], target[2]), format('SELECT id AS user_id, factors FROM %I.users', work),
+            format('SELECT id AS item_id, factors FROM %I.items', work), ratings::text, user_column, item_column, rating_column,
+            regularization => regularization, regularization_scaling => regularization_scaling,
+            regularization_by => regularization_by, alpha => alpha);
+        EXECUTE format('UPDATE %I.%I SET iterations = $1, solver = ''cholesky'', seed = $2, ratings = (SELECT sum(ratings) FROM %I.users), loss = $3, losses = $4,'
+            ' best_iteration = $1, seconds = extract(epoch FROM clock_timestamp() - $5) WHERE run = $6 RETURNING *', target[1], target[2], work)
+            INTO trained USING iterations, seed, loss, losses, started, trained.run;
+        EXECUTE format('TRUNCATE %1$I.by_item, %2$s; DROP FOREIGN TABLE %2$s; DROP TABLE %1$I.by_item, %1$I.users, %1$I.items; DROP SCHEMA %1$I', work,
+            (SELECT string_agg(format('%1$I.users_%2$s, %1$I.items_%2$s', work, k), ', ') FROM generate_series(1, cardinality(servers)) k));
+    EXCEPTION WHEN OTHERS OR query_canceled THEN
+        PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
+        FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+        RAISE;
+    END;
+
+    -- A server drops its tables when this transaction lets them go, without anybody
+    -- waiting for it.
+    PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
+    FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+    PERFORM set_config('search_path', path, true);
+    RETURN trained;
+END $$;
+COMMENT ON FUNCTION als_train_sharded(text, regclass, text, text, text, integer, double precision, double precision, text, double precision, integer, bigint, boolean)
+IS 'trains a recommender from a table whose partitions are on several servers, which solve their own rows';

@@ -154,7 +154,7 @@ prepare_gram(Solver *solver, const float *rows, uint32 nrows)
 	system->fixed = system->stored = rows;
 }
 
-/* Prepares what explicit rows are solved against: factors, 1; and biases. */
+/* Prepares what explicit rows are solved against: factors and 1, biases apart. */
 static void
 prepare_biased(Solver *solver, const float *rows, uint32 nrows)
 {
@@ -174,7 +174,7 @@ prepare_biased(Solver *solver, const float *rows, uint32 nrows)
 		CHECK_FOR_INTERRUPTS();
 		memset(fixed + r * stride, 0, stride * sizeof(float));
 		memcpy(fixed + r * stride, row, factors * sizeof(float));
-		fixed[r * stride + factors] = 1;
+		fixed[r * stride + factors] = solver->cache->run.biases ? 1 : 0;
 		bias[r] = row[bias_position(solver->cache, other)];
 	}
 	system->fixed = system->stored = fixed;
@@ -339,8 +339,8 @@ als_solve_finalfn(PG_FUNCTION_ARGS)
 	double		loss = 0;
 	uint32_t	failed;
 	int			result;
-	Datum		values[3];
-	bool		nulls[3] = {false, false, false};
+	Datum		values[4];
+	bool		nulls[4] = {false};
 
 	if (!AggCheckCallContext(fcinfo, NULL))
 		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
@@ -374,8 +374,9 @@ als_solve_finalfn(PG_FUNCTION_ARGS)
 	if (result != ALS_OK)
 		reject_row(solver->cache, result);
 	values[0] = reals_datum(solver->solved, system->rank);
-	values[1] = Float8GetDatum(loss);
-	values[2] = Float8GetDatum(solver->cache->run.regularization *
+	values[1] = Int64GetDatum(state->size);
+	values[2] = Float8GetDatum(loss);
+	values[3] = Float8GetDatum(solver->cache->run.regularization *
 							   als_penalty(system, &rows, solver->solved));
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(fcinfo->flinfo->fn_extra,
 													  values, nulls)));

@@ -67,7 +67,7 @@ SELECT p.oid, format('SELECT %I(%s)', proname,
      WHERE n <= pronargs - pronargdefaults))
 FROM pg_proc p, pg_depend d, pg_extension e
 WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e' AND d.refobjid = e.oid AND extname = 'als'
-    AND 'regclass'::regtype = ANY (proargtypes::oid[]);
+    AND EXISTS (SELECT FROM unnest(proargnames, proargtypes::oid[]) a(name, type) WHERE name IN ('model', 'training') AND type = 'regclass'::regtype);
 CREATE FUNCTION result(call text, relation regclass) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
     answer text;

@@ -133,6 +133,8 @@ for my $page ('README.md', glob('docs/*.md'))
 my $source = join '', map { slurp_file($_) } sort glob('src/*.c src/*/*.c');
 $source =~ s/\\"/"/g;
 $source =~ s/%(?:\.0)?[a-z]/.../g;
+# in SQL, in the form of those in C
+$source .= join '', map { qq{ereport(ERROR, (errcode(), errmsg("$_"));\n} } map { s/%/.../gr } map { slurp_file($_) =~ /RAISE EXCEPTION '(.*?)'/g } glob('sql/als--*.sql');
 my @rows = slurp_file('docs/errors.md') =~ /^\| `[^|]*\| `(.*?)` \|/mg;
 foreach my $message (@rows)
 {

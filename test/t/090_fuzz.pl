@@ -284,6 +284,7 @@ my @arguments = (
 	[ qr/^model$/, 'regclass', \&model ],
 	[ qr/^model$/, 'text', \&name ],
 	[ qr/^ratings$/, 'text', \&source ],
+	[ qr/^ratings$/, 'regclass', sub { chance(0.1) ? 'NULL' : '(' . literal(hostile($_[0]{arena}, @hostile_relations)) . ')::regclass' } ],
 	[ qr/^(?:test|training|validation)$/, 'text', sub { chance(0.3) ? 'NULL' : source(@_) } ],
 	[ qr/^user_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('user_id', 'item_id', 'user_id') : id($_[0], 0) } ],
 	[ qr/^item_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('item_id', 'user_id', 'item_id') : id($_[0], 1) } ],

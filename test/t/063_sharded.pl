@@ -1,0 +1,285 @@
+# als_train_sharded on three servers with postgres_fdw: every iteration as
+# als_train's, however many servers there are; only factors travel; whatever ends a
+# training leaves the old model serving, and nothing behind for longer than until
+# the next one.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my $main = start_server('main', $countable_segments);
+plan skip_all => 'postgres_fdw and dblink are not available'
+  if $main->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name IN ('postgres_fdw', 'dblink')}) < 2;
+
+sub asks { return $main->safe_psql('postgres', $_[0]); }
+
+# The error that a statement ends with, and all that it says
+sub fails
+{
+	my ($statement, $pattern, $name) = @_;
+	my ($status, $stdout, $stderr) = $main->psql('postgres', "\\set VERBOSITY verbose\n$statement");
+	isnt($status, 0, "$name: fails");
+	like($stderr, $pattern, "$name: says so");
+	return;
+}
+
+asks(q{
+CREATE EXTENSION postgres_fdw;
+CREATE TABLE local_ratings AS SELECT * FROM some_ratings(200, 100, 20);
+INSERT INTO local_ratings SELECT user_id, item_id, -rating / 4 FROM local_ratings WHERE (user_id + item_id) % 7 = 0;
+CREATE VIEW local_text_ratings AS SELECT 'u' || user_id AS user_id, ('i' || item_id)::varchar(20) AS item_id, rating FROM local_ratings;
+});
+my %shards;
+foreach my $name ('east', 'north', 'south')
+{
+	my $shard = $shards{$name} = PostgreSQL::Test::Cluster->new($name);
+	$shard->init;
+	$shard->append_conf('postgresql.conf', 'log_statement = all');
+	$shard->start;
+	# what is read the fourth time, in the second iteration, waits for whoever has a lock
+	$shard->safe_psql('postgres', q{
+CREATE EXTENSION als;
+CREATE TABLE gated_ratings (user_id int, item_id int, rating real);
+CREATE SEQUENCE readings;
+CREATE FUNCTION wait_for(number int) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF nextval('public.readings') >= 4 THEN
+        PERFORM pg_advisory_lock_shared(number);
+        PERFORM pg_advisory_unlock_shared(number);
+    END IF;
+    RETURN true;
+END $$;
+CREATE VIEW gated AS SELECT g.* FROM public.wait_for(1) w, gated_ratings g WHERE w;
+});
+	asks(sprintf(q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres', async_capable 'true');},
+			$name, $shard->host, $shard->port) . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name");
+}
+my @names = sort keys %shards;
+
+# A table on some of the servers, with a table of the same name on each
+sub distribute
+{
+	my ($table, $source, $user, $item, @on) = @_;
+	asks("CREATE TABLE $table (user_id $user, item_id $item, rating real) PARTITION BY HASH (user_id)");
+	foreach my $i (0 .. $#on)
+	{
+		$shards{ $on[$i] }->safe_psql('postgres', "CREATE TABLE $table (user_id $user, item_id $item, rating real)");
+		asks(sprintf 'CREATE FOREIGN TABLE %s_%d PARTITION OF %s FOR VALUES WITH (MODULUS %d, REMAINDER %d) SERVER %s OPTIONS (table_name %s)',
+			$table, $i, $table, scalar @on, $i, $on[$i], "'$table'");
+	}
+	asks("INSERT INTO $table SELECT * FROM $source");
+	return;
+}
+distribute('three', 'local_ratings', 'int', 'int', @names);
+distribute('two', 'local_ratings', 'int', 'int', @names[ 0, 1 ]);
+distribute('one', 'local_ratings', 'int', 'int', $names[0]);
+distribute('texts', 'local_text_ratings', 'text COLLATE "C"', 'varchar(20)', @names);
+distribute('none', 'local_ratings WHERE false', 'int', 'int', @names);
+
+#
+# What is missing is said
+#
+
+my $training = q{factors => 6, alpha => 2, regularization => 0.5};
+my $before = asks('SELECT count(*) FROM pg_namespace');
+fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: server "east" does not have als among its extensions\n.*HINT:  ALTER SERVER east OPTIONS \(ADD extensions 'als'\)/s, 'servers are not told of als');
+asks("ALTER SERVER $_ OPTIONS (ADD extensions 'als')") foreach @names;
+fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: als_train_sharded needs the extension dblink\n/, 'no dblink');
+asks('CREATE SCHEMA tools; CREATE EXTENSION dblink SCHEMA tools');
+$shards{south}->safe_psql('postgres', 'DROP EXTENSION als');
+fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: server "south" does not have the extension als in schema "public"\n/, 'als is missing on a server');
+$shards{south}->safe_psql('postgres', 'CREATE EXTENSION als');
+
+#
+# As als_train
+#
+
+# Trains with both from the same start; what they differ in
+sub compare
+{
+	my ($model, $table, $local, $options) = @_;
+	asks("SELECT als_train_sharded('$model', '$table', $training, iterations => 5$options)");
+	return asks(qq{
+SET client_min_messages = warning;
+DROP TABLE IF EXISTS reference;
+SELECT FROM als_import('reference', 'SELECT DISTINCT user_id, array_fill(0::real, ARRAY[6]) AS factors FROM $local',
+	'SELECT DISTINCT item_id, als_starting_factors(item_id, 6) AS factors FROM $local', regularization => 0.5, alpha => 2$options);
+SELECT FROM als_train('reference', '$local', $training, iterations => 5$options, solver => 'cholesky', warm_start => true);
+SELECT a.users = b.users AND a.items = b.items AND a.ratings = b.ratings, a.iterations, a.solver, cardinality(a.losses), a.loss = a.losses[5],
+	(SELECT max(abs(x / y - 1)) < 1e-5 FROM unnest(a.losses, b.losses) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-4 FROM ${model}_users u JOIN reference_users r USING (user_id), unnest(u.factors, r.factors) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-4 FROM ${model}_items u JOIN reference_items r USING (item_id), unnest(u.factors, r.factors) t(x, y)),
+	(SELECT count(*) = a.users FROM ${model}_users JOIN reference_users USING (user_id))
+FROM $model a, reference b WHERE b.run = 2 ORDER BY a.run DESC LIMIT 1}) =~ s/^\s+//r;
+}
+
+# Nothing is left, or will be in a moment.
+sub nothing_left
+{
+	my ($name) = @_;
+	wait_until($_, q{SELECT count(*) = 0 FROM pg_namespace WHERE starts_with(nspname, 'als_sharded')}) foreach values %shards;
+	is(asks(q{SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'als_sharded')}), 0, "$name: nothing is left");
+	return;
+}
+
+my $same = 't|5|cholesky|5|t|t|t|t|t';
+is(compare('three_als', 'three', 'local_ratings', ''), $same, 'three servers: as als_train');
+is(compare('two_als', 'two', 'local_ratings', ''), $same, 'two');
+is(compare('one_als', 'one', 'local_ratings', ''), $same, 'one');
+is(compare('texts_als', 'texts', 'local_text_ratings', ''), $same, 'ids of other types');
+is(compare('scaled_als', 'three', 'local_ratings', ', regularization_scaling => 0.5'), $same, 'lambda that grows with the ratings');
+is(compare('spark_als', 'three', 'local_ratings', q{, regularization_scaling => 1, regularization_by => 'ratings'}), $same, 'and with their number alone');
+nothing_left('after trainings');
+is(asks(q{SELECT count(*) FROM (SELECT losses[5] FROM three_als UNION ALL SELECT losses[5] FROM two_als UNION ALL SELECT losses[5] FROM one_als) l(loss), three_als t WHERE abs(l.loss / t.loss - 1) < 1e-6}),
+	3, 'any number of servers: the same loss');
+is(asks(q{SELECT (SELECT count(*) FROM als_recommend('three_als', 7, 5)), (SELECT count(*) FROM als_recommend('three_als', 7, 1000)) + (SELECT count(DISTINCT item_id) FROM local_ratings WHERE user_id = 7) =
+	(SELECT count(*) FROM three_als_items), (SELECT count(*) FROM three_als, als_convergence(three_als)), (SELECT source FROM three_als), als_refresh_user('three_als', 7)}),
+	'5|t|5|public.three|t', 'it is a model as any other');
+is(asks(q{SELECT run, loss < 1e9 FROM als_train_sharded('three_als', 'three', factors => 3, iterations => 1)}), '2|t', 'trained again');
+is(asks(q{SELECT run FROM als_train_sharded('"Odd ''name"', 'three', rating_column => NULL, factors => 3, iterations => 1)}), '1', 'without ratings, with an odd name');
+is(asks(q{CREATE SCHEMA s; SET search_path = s, public; SELECT run FROM als_train_sharded('m', 'three', factors => 3, iterations => 1); SELECT 's.m'::regclass, current_setting('search_path')}),
+	"1\nm|s, public", 'where the search path says');
+
+# what the servers have been asked: they solve, and no ratings leave them after the copy
+my %seen = map { $_ => -s $shards{$_}->logfile } @names;
+asks(q{SELECT als_train_sharded('three_als', 'three', factors => 3, iterations => 3)});
+foreach my $name (@names)
+{
+	my $log = slurp_file($shards{$name}->logfile, $seen{$name});
+	my @reads = $log =~ /DECLARE c\d+ CURSOR FOR\s+(SELECT [^\n]*)/g;
+	is(scalar(grep { /^SELECT user_id, public\.als_solve\(item_id, rating.*GROUP BY 1$/ } @reads), 3, "$name solves its users");
+	is(scalar(grep { /^SELECT item_id, public\.als_solve\(user_id, rating.*GROUP BY 1$/ } @reads), 3, "$name solves its items");
+	cmp_ok(scalar(grep { !/als_solve/ } @reads), '<=', 3, "$name is read otherwise to begin with alone");
+}
+
+#
+# What cannot be trained from
+#
+
+asks(q{
+CREATE TABLE by_item (user_id int, item_id int, rating real) PARTITION BY HASH (item_id);
+CREATE FOREIGN TABLE by_item_0 PARTITION OF by_item FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER east OPTIONS (table_name 'one');
+CREATE TABLE by_both (user_id int, item_id int, rating real) PARTITION BY HASH (user_id, item_id);
+CREATE TABLE mixed (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE FOREIGN TABLE mixed_0 PARTITION OF mixed FOR VALUES WITH (MODULUS 2, REMAINDER 0) SERVER east OPTIONS (table_name 'one');
+CREATE TABLE mixed_1 PARTITION OF mixed FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+CREATE TABLE bare (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE TABLE deep (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE TABLE deep_0 PARTITION OF deep FOR VALUES WITH (MODULUS 1, REMAINDER 0) PARTITION BY HASH (item_id);
+CREATE FOREIGN TABLE deep_00 PARTITION OF deep_0 FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER east OPTIONS (table_name 'one');
+CREATE VIEW a_view AS TABLE three;
+});
+foreach my $case (
+	[ q{'m', 'local_ratings'}, qr/42809: the ratings of "public\.local_ratings" are not on several servers\n.*HINT:  Train with als_train/s ],
+	[ q{'m', 'a_view'}, qr/42809: the ratings of "public\.a_view" are not on several servers/ ],
+	[ q{'m', 'by_item'}, qr/42809: table "public\.by_item" is not partitioned by column "user_id"\n.*DETAIL:  All ratings of a user have to be on one server/s ],
+	[ q{'m', 'by_both'}, qr/42809: table "public\.by_both" is not partitioned by column "user_id"/ ],
+	[ q{'m', 'deep'}, qr/42809: table "public\.deep" is not partitioned by column "user_id"/ ],
+	[ q{'m', 'three', user_column => 'item_id', item_column => 'user_id'}, qr/42809: table "public\.three" is not partitioned by column "item_id"/ ],
+	[ q{'m', 'mixed'}, qr/42809: partition "public\.mixed_1" is not a foreign table of postgres_fdw/ ],
+	[ q{'m', 'bare'}, qr/P0002: there are no ratings to train from/ ],
+	[ q{'m', 'none'}, qr/P0002: there are no ratings to train from/ ],
+	[ q{'m', 'nowhere'}, qr/42P01: relation "nowhere" does not exist/ ],
+	[ q{'m', 0::oid::regclass}, qr/42703: column "user_id" does not exist in the ratings/ ],
+	[ q{'m', NULL}, qr/22004: ratings must not be null/ ],
+	[ q{NULL, 'three'}, qr/22004: model must not be null/ ],
+	[ q{'local_ratings', 'three'}, qr/42809: "(?:public\.)?local_ratings" is not an als model/ ],
+	[ q{'nowhere.m', 'three'}, qr/3F000: schema "nowhere" does not exist/ ],
+	[ q{'a.b.c.d', 'three'}, qr/42601: improper (?:relation|qualified) name/ ],
+	[ q{'m', 'three', item_column => 'film'}, qr/42703: column "film" does not exist in the ratings/ ],
+	[ q{'m', 'three', rating_column => 'stars'}, qr/42703: column "stars" does not exist in the ratings/ ],
+	[ q{'m', 'texts', rating_column => 'item_id'}, qr/42883: function als_solve\(|42804: column "rating" is of type real/ ],
+	[ q{'m', 'three', factors => 0}, qr/22023: factors must not be 0\n.*HINT:  It is a whole number between 1 and 1024/s ],
+	[ q{'m', 'three', iterations => 0}, qr/22023: iterations must not be 0/ ],
+	[ q{'m', 'three', iterations => NULL}, qr/22004: iterations must not be null/ ],
+	[ q{'m', 'three', alpha => -1}, qr/22023: alpha must not be -1/ ],
+	[ q{'m', 'three', regularization => 'NaN'}, qr/22023: regularization must not be nan/i ],
+	[ q{'m', 'three', regularization_by => 'x'}, qr/22023: unknown regularization_by "x"/ ],
+	[ q{'m', 'three', regularization => 0, factors => 200}, qr/22003: the normal equations are singular/ ])
+{
+	my ($arguments, $pattern) = @$case;
+	fails("SELECT als_train_sharded($arguments)", qr/ERROR:  $pattern/, $arguments);
+}
+fails(q{BEGIN; SELECT FROM als_train_sharded('two_als', 'two', factors => 3, iterations => 1); SELECT FROM als_train_sharded('two_als', 'two', factors => 3, iterations => 1)},
+	qr/55006: model "two_als" has been trained by als_train_sharded in this transaction already/, 'twice in a transaction');
+is(asks(q{BEGIN; SELECT run > 1 FROM als_train_sharded('two_als', 'two', factors => 3, iterations => 1); SELECT run FROM als_train_sharded('other_als', 'two', factors => 3, iterations => 1); COMMIT}),
+	"t\n1", 'two models in a transaction');
+foreach my $row ([ q{(7, 9, 'NaN')}, qr/22003: ratings must not contain the value NaN/ ], [ '(7, 9, NULL)', qr/22004: ratings of als_solve must not be null/ ],
+	[ '(7, NULL, 1)', qr/22004: ids of als_solve must not be null|23502/ ], [ '(NULL, 7, 1)', qr/22004|23502/ ])
+{
+	asks("INSERT INTO two VALUES $row->[0]");
+	fails(q{SELECT als_train_sharded('two_als', 'two', factors => 3)}, qr/ERROR:  $row->[1]/, $row->[0]);
+	asks(q{DELETE FROM two WHERE rating = 'NaN' OR rating IS NULL OR user_id IS NULL OR item_id IS NULL});
+}
+nothing_left('after errors');
+
+#
+# A training that does not get to its end, in its second iteration
+#
+
+asks('CREATE TABLE gated (user_id int, item_id int, rating real) PARTITION BY HASH (user_id)');
+foreach my $i (0 .. 2)
+{
+	asks("CREATE FOREIGN TABLE gated_$i PARTITION OF gated FOR VALUES WITH (MODULUS 3, REMAINDER $i) SERVER $names[$i] OPTIONS (table_name 'gated')");
+	$shards{ $names[$i] }->safe_psql('postgres', 'INSERT INTO gated_ratings TABLE three');
+}
+my $gated = qq{SELECT run FROM als_train_sharded('gated_als', 'gated', $training, iterations => 3)};
+is(asks($gated), '1', 'a training without a gate');
+my $answer = 'SELECT count(*), sum(score) FROM als_recommend_all(\'gated_als\', 3, exclude_seen => false)';
+my $answers = asks($answer);
+
+# Starts a training that waits on north, lets something happen to it and waits for
+# its end; returns what it has said
+sub interrupt
+{
+	my ($what) = @_;
+	my $north = $shards{north};
+	$north->safe_psql('postgres', q{SELECT setval('readings', 1, false)});
+	my $gate = open_session($north, 'SELECT pg_advisory_lock(1);');
+	my $victim = background($main, 'victim', $gated);
+	wait_for_lock($north, 'advisory');
+	$what->();
+	$victim->{run}->finish;
+	ask($gate, 'SELECT 1;') if $north->{_pid};
+	eval { close_sessions($gate) };
+	return $victim->{err};
+}
+
+like(interrupt(sub { cancel($main, 'victim') }), qr/57014: canceling statement due to user request/, 'a training is cancelled');
+nothing_left('cancelled');
+is(asks($answer), $answers, 'cancelled: the model serves');
+
+interrupt(sub { asks(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim'}) });
+is(asks($answer), $answers, 'terminated: the model serves');
+is(asks(q{SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'als_sharded')}), 0, 'terminated: nothing is left here');
+wait_until($_, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'postgres_fdw'}) foreach values %shards;
+my $rows = q{DO $$ DECLARE r regclass; n bigint; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relname IN ('ratings') AND starts_with(relnamespace::regnamespace::text, 'als_sharded') LOOP
+	EXECUTE 'SELECT count(*) FROM ' || r INTO n; RAISE WARNING 'rows: %', n; END LOOP; END $$};
+my $said;
+$shards{east}->psql('postgres', $rows, stderr => \$said);
+like($said, qr/rows: 0/, 'terminated: empty tables are left on the servers');
+is(asks($gated), '2', 'the next training works');
+nothing_left('and it removes them');
+
+$answers = asks($answer);
+like(interrupt(sub { $shards{north}->stop('immediate') }), qr/ERROR: .*(?:server closed the connection|terminating connection|could not)/s, 'a server dies');
+is(asks($answer), $answers, 'a dead server: the model serves');
+fails($gated, qr/ERROR:  08001: could not connect to server "north"|ERROR:  08001: could not establish connection/, 'a training without it');
+$shards{north}->start;
+is(asks($gated), '3', 'the next training works');
+nothing_left('and what the dead one had is removed');
+
+# the caller does not want it after all
+$answers = asks($answer);
+asks("BEGIN; $gated; ROLLBACK");
+is(asks($answer), $answers, 'rolled back: the model serves');
+nothing_left('rolled back');
+
+done_testing();
