@@ -938,13 +938,25 @@ DECLARE
     types text[] := '{}';       -- of the ids of users and items
     examples text[];            -- one id of each
     work name;                  -- schema of what is made meanwhile, here and on all servers
-    setup text;
+    comment text;
+    import text;                -- statements, or parts of them
+    copy text;
+    start text;
+    setup text[];
+    step text;
+    citus boolean := false;     -- Citus distributes the ratings, not postgres_fdw
+    here text := 'SELECT * FROM run_command_on_coordinator(%L) WHERE NOT success';  -- by Citus
+    everywhere text := 'SELECT * FROM run_command_on_all_nodes(%L) WHERE NOT success';
+    messages text := pg_catalog.current_setting('client_min_messages');
     users text;                 -- the half-iterations, as queries
     items text;
-    publish text[] := '{NULL,NULL}';    -- statements that give servers the factors of a side
+    publish text[] := '{"",""}';   -- statements that give servers the factors of a side
+    steps text[];               -- of an iteration
+    objective text;             -- query of the loss
     plan jsonb;
     loss float8;
     losses float8[] := '{}';
+    known bigint;               -- ratings, duplicates merged
     trained als_model;
     r record;
 BEGIN
@@ -963,17 +975,21 @@ BEGIN
         RAISE EXCEPTION '% must not be %', r.name, r.value
             USING ERRCODE = 'invalid_parameter_value', HINT = format('It is a whole number between 1 and %s.', r.most);
     END LOOP;
-    FOREACH setup IN ARRAY ARRAY[user_column, item_column, rating_column] LOOP
+    FOREACH step IN ARRAY ARRAY[user_column, item_column, rating_column] LOOP
         SELECT format_type(atttypid, atttypmod) || coalesce((SELECT format(' COLLATE %I.%I', nspname, collname)
             FROM pg_collation c JOIN pg_namespace s ON s.oid = collnamespace
-            WHERE c.oid = attcollation AND collname <> 'default'), '') AS type
-        INTO r FROM pg_attribute WHERE attrelid = ratings AND attname = setup AND attnum > 0 AND NOT attisdropped;
-        IF NOT FOUND AND setup IS NOT NULL THEN
-            RAISE EXCEPTION 'column "%" does not exist in the ratings', setup
+            WHERE c.oid = attcollation AND collname <> 'default'), '') AS type,
+            (SELECT typcategory FROM pg_type t WHERE t.oid = atttypid) AS category
+        INTO r FROM pg_attribute WHERE attrelid = ratings AND attname = step AND attnum > 0 AND NOT attisdropped;
+        IF NOT FOUND AND step IS NOT NULL THEN
+            RAISE EXCEPTION 'column "%" does not exist in the ratings', step
                 USING ERRCODE = 'undefined_column', HINT = 'Name it with user_column, item_column or rating_column.';
         END IF;
         types := types || r.type;
     END LOOP;
+    IF r.category <> 'N' THEN
+        RAISE EXCEPTION 'rating column "%" is of type %, which is not numeric', rating_column, types[3] USING ERRCODE = 'datatype_mismatch';
+    END IF;
     IF array_length(target, 1) = 1 THEN
         target := ARRAY[coalesce((SELECT nspname FROM pg_class c JOIN pg_namespace s ON s.oid = relnamespace WHERE c.oid = existing), creation), target[1]];
     END IF;
@@ -982,37 +998,52 @@ BEGIN
     END IF;
 
     -- where the ratings are
-    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = ratings AND relkind = 'p') THEN
+    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
+        SELECT column_to_column_name(logicalrelid, partkey) AS key INTO r FROM pg_dist_partition WHERE logicalrelid = ratings AND partmethod = 'h';
+        citus := FOUND;
+    END IF;
+    IF citus THEN
+        IF r.key <> user_column THEN
+            RAISE EXCEPTION 'table "%" is not distributed by column "%"', ratings, user_column
+                USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
+        END IF;
+        IF current_setting('transaction_isolation') <> 'read committed' THEN
+            RAISE EXCEPTION 'als_train_sharded with Citus needs isolation level READ COMMITTED' USING ERRCODE = 'invalid_transaction_state',
+                DETAIL = 'It reads what its own statements on the nodes have committed.';
+        END IF;
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);    -- for DROP SCHEMA
+    ELSIF NOT EXISTS (SELECT FROM pg_class WHERE oid = ratings AND relkind = 'p') THEN
         RAISE EXCEPTION 'the ratings of "%" are not on several servers', ratings
-            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is not a partitioned table.', HINT = 'Train with als_train.';
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is neither a partitioned table nor one that Citus distributes.', HINT = 'Train with als_train.';
+    ELSE
+        IF EXISTS (SELECT FROM pg_partition_tree(ratings) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
+                   WHERE p.partnatts > 1 OR p.partattrs[0] IS DISTINCT FROM
+                       (SELECT attnum FROM pg_attribute WHERE attrelid = t.relid AND attname = user_column)) THEN
+            RAISE EXCEPTION 'table "%" is not partitioned by column "%"', ratings, user_column
+                USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
+        END IF;
+        FOR r IN SELECT t.relid FROM pg_partition_tree(ratings) t JOIN pg_class c ON c.oid = t.relid
+                 LEFT JOIN pg_foreign_table f ON f.ftrelid = t.relid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver
+                 LEFT JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw LEFT JOIN pg_proc p ON p.oid = w.fdwhandler
+                 WHERE relkind <> 'p' AND p.proname IS DISTINCT FROM 'postgres_fdw_handler' LOOP
+            RAISE EXCEPTION 'partition "%" is not a foreign table of postgres_fdw', r.relid USING ERRCODE = 'wrong_object_type';
+        END LOOP;
+        servers := ARRAY(SELECT DISTINCT srvname FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON f.ftrelid = t.relid
+                         JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY srvname);
+        IF servers = '{}' THEN
+            RAISE EXCEPTION 'there are no ratings to train from' USING ERRCODE = 'no_data_found', DETAIL = 'The table has no partitions.';
+        END IF;
+        FOR r IN SELECT srvname FROM pg_foreign_server WHERE srvname = ANY (servers) AND NOT EXISTS (SELECT FROM pg_options_to_table(srvoptions)
+                 WHERE option_name = 'extensions' AND 'als' = ANY (regexp_split_to_array(option_value, '\s*,\s*'))) LOOP
+            RAISE EXCEPTION 'server "%" does not have als among its extensions', r.srvname
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''als'').', r.srvname);
+        END LOOP;
+        IF dblink IS NULL THEN
+            RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
+                DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
+        END IF;
     END IF;
-    IF EXISTS (SELECT FROM pg_partition_tree(ratings) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
-               WHERE p.partnatts > 1 OR p.partattrs[0] IS DISTINCT FROM
-                   (SELECT attnum FROM pg_attribute WHERE attrelid = t.relid AND attname = user_column)) THEN
-        RAISE EXCEPTION 'table "%" is not partitioned by column "%"', ratings, user_column
-            USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
-    END IF;
-    FOR r IN SELECT t.relid FROM pg_partition_tree(ratings) t JOIN pg_class c ON c.oid = t.relid
-             LEFT JOIN pg_foreign_table f ON f.ftrelid = t.relid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver
-             LEFT JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw LEFT JOIN pg_proc p ON p.oid = w.fdwhandler
-             WHERE relkind <> 'p' AND p.proname IS DISTINCT FROM 'postgres_fdw_handler' LOOP
-        RAISE EXCEPTION 'partition "%" is not a foreign table of postgres_fdw', r.relid USING ERRCODE = 'wrong_object_type';
-    END LOOP;
-    servers := ARRAY(SELECT DISTINCT srvname FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON f.ftrelid = t.relid
-                     JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY srvname);
-    IF servers = '{}' THEN
-        RAISE EXCEPTION 'there are no ratings to train from' USING ERRCODE = 'no_data_found', DETAIL = 'The table has no partitions.';
-    END IF;
-    FOR r IN SELECT srvname FROM pg_foreign_server WHERE srvname = ANY (servers) AND NOT EXISTS (SELECT FROM pg_options_to_table(srvoptions)
-             WHERE option_name = 'extensions' AND 'als' = ANY (regexp_split_to_array(option_value, '\s*,\s*'))) LOOP
-        RAISE EXCEPTION 'server "%" does not have als among its extensions', r.srvname
-            USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''als'').', r.srvname);
-    END LOOP;
-    IF dblink IS NULL THEN
-        RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
-            DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
-    END IF;
-    PERFORM set_config('search_path', format('pg_catalog, %I, %I, pg_temp', als, dblink), true);
+    PERFORM set_config('search_path', concat_ws(', ', 'pg_catalog', quote_ident(als), quote_ident(dblink), 'pg_temp'), true);
 
     -- one training of a model at a time, and one in a transaction: it holds its
     -- tables on the servers until the end
@@ -1022,6 +1053,7 @@ BEGIN
         RAISE EXCEPTION 'model "%" has been trained by als_train_sharded in this transaction already', model
             USING ERRCODE = 'object_in_use', HINT = 'Train it in a transaction of its own.';
     END IF;
+    comment := format('working tables of als_train_sharded for model %s of database %s', model, current_database());
     PERFORM pg_advisory_xact_lock(hashtext('als_train_sharded'), hashtext(work));
 
     BEGIN
@@ -1035,59 +1067,82 @@ BEGIN
         -- Each server gets a copy of its share of the ratings by item, and a model to
         -- solve against, whose factors are replaced from half-iteration to
         -- half-iteration.  What an earlier training may have left is dropped.
-        setup := format('SET client_min_messages = error; SET lock_timeout = ''10s''; DROP SCHEMA IF EXISTS %1$I CASCADE; CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L;'
-            'CREATE UNLOGGED TABLE %1$I.ratings (item_id %4$s, user_id %3$s, rating real); DO %5$L', work,
-            format('working tables of als_train_sharded for model %s of database %s', model, current_database()), types[1], types[2],
-            format('BEGIN PERFORM %I.als_import(%L, %L, %L, regularization => %L, regularization_scaling => %L, regularization_by => %L, alpha => %L); END', als, work || '.model',
-                format('SELECT %L::%s AS user_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
-                format('SELECT %L::%s AS item_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
-                regularization, regularization_scaling, regularization_by, alpha));
-        EXECUTE format('CREATE SCHEMA %I', work);
-        EXECUTE format('CREATE TABLE %I.by_item (item_id %s, user_id %s, rating real) PARTITION BY HASH (item_id)', work, types[2], types[1]);
-        EXECUTE format('CREATE UNLOGGED TABLE %1$I.users (id %2$s, factors real[], ratings bigint, loss float8, penalty float8);'
-            'CREATE UNLOGGED TABLE %1$I.items (id %3$s, factors real[], ratings bigint, loss float8, penalty float8)', work, types[1], types[2]);
-        FOR n IN 1 .. cardinality(servers) LOOP
-            IF 'als_sharded_' || n = ANY (dblink_get_connections()) THEN
-                PERFORM dblink_disconnect('als_sharded_' || n);
-            END IF;
-            PERFORM dblink_connect('als_sharded_' || n, servers[n]);
-            IF als IS DISTINCT FROM (SELECT s FROM dblink('als_sharded_' || n,
-                'SELECT nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE extname = ''als''') t(s name)) THEN
-                RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
-                    USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
-            END IF;
-            PERFORM dblink_exec('als_sharded_' || n, setup);
-            EXECUTE format('CREATE FOREIGN TABLE %1$I.by_item_%2$s PARTITION OF %1$I.by_item FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
-                ' OPTIONS (schema_name %1$L, table_name ''ratings'', async_capable ''true'', batch_size ''5000'', fetch_size ''1000'');'
-                'CREATE FOREIGN TABLE %1$I.users_%2$s (user_id %6$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_users'', batch_size ''1000'');'
-                'CREATE FOREIGN TABLE %1$I.items_%2$s (item_id %7$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_items'', batch_size ''1000'')',
-                work, n, cardinality(servers), n - 1, servers[n], types[1], types[2]);
-            FOR side IN 1 .. 2 LOOP
-                publish[side] := concat(publish[side], format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s;',
-                    work, (ARRAY['users', 'items'])[side], n));
-            END LOOP;
-        END LOOP;
-        EXECUTE format('INSERT INTO %I.by_item SELECT %I, %I, %s FROM %s', work, item_column, user_column, coalesce(quote_ident(rating_column), '1'), ratings);
-
-        users := format('SELECT id, (s).* FROM (SELECT %I AS id, als_solve(%I, %s, %L) AS s FROM %s GROUP BY 1) t', user_column, item_column,
+        import := format('%I.als_import(%L, %L, %L, regularization => %L, regularization_scaling => %L, regularization_by => %L, alpha => %L)', als, work || '.model',
+            format('SELECT %L::%s AS user_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
+            format('SELECT %L::%s AS item_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
+            regularization, regularization_scaling, regularization_by, alpha);
+        copy := format('INSERT INTO %I.by_item SELECT %I, %I, %s FROM %s', work, item_column, user_column, coalesce(quote_ident(rating_column), '1'), ratings);
+        start := format('INSERT INTO %1$I.items SELECT item_id, %2$I.als_starting_factors(item_id, %3$s, %4$s) FROM %1$I.by_item GROUP BY item_id', work, als, factors, seed);
+        users := format('SELECT id, (s).* FROM (SELECT %I AS id, %I.als_solve(%I, %s, %L) AS s FROM %s GROUP BY 1) t', user_column, als, item_column,
             coalesce(quote_ident(rating_column), '1'), jsonb_build_object('model', work || '.model', 'side', 'users'), ratings);
-        items := format('SELECT id, (s).* FROM (SELECT item_id AS id, als_solve(user_id, rating, %L) AS s FROM %I.by_item GROUP BY 1) t',
-            jsonb_build_object('model', work || '.model', 'side', 'items'), work);
-        FOREACH setup IN ARRAY ARRAY[users, items] LOOP
-            EXECUTE 'EXPLAIN (FORMAT JSON) ' || setup INTO plan;
-            IF jsonb_path_exists(plan, '$.**."Node Type" ? (@ == "Aggregate")') THEN
-                RAISE EXCEPTION 'the servers cannot be asked to solve' USING ERRCODE = 'feature_not_supported',
-                    DETAIL = 'postgres_fdw does not push the aggregate down.', HINT = 'Types of ids that are not PostgreSQL''s own have to be among the servers'' extensions.';
-            END IF;
-        END LOOP;
+        items := format('SELECT id, (s).* FROM (SELECT item_id AS id, %I.als_solve(user_id, rating, %L) AS s FROM %I.by_item GROUP BY 1) t',
+            als, jsonb_build_object('model', work || '.model', 'side', 'items'), work);
+        objective := format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users)', work);
+        IF citus THEN
+            setup := ARRAY[format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
+                format(here, format('CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE TABLE %1$I.by_item (item_id %4$s, user_id %3$s, rating real);'
+                    'CREATE TABLE %1$I.users (id %3$s, factors real[], ratings bigint, loss float8, penalty float8);'
+                    'CREATE TABLE %1$I.items (id %4$s, factors real[], ratings bigint, loss float8, penalty float8);'
+                    'SELECT create_distributed_table(''%1$I.by_item'', ''item_id''); SELECT create_reference_table(''%1$I.users''); SELECT create_reference_table(''%1$I.items'')',
+                    work, comment, types[1], types[2])),
+                format(everywhere, 'SELECT ' || import), format(here, copy), format(here, start)];
+            steps := ARRAY[format(everywhere, format('TRUNCATE %1$I.model_items; INSERT INTO %1$I.model_items SELECT id, factors FROM %1$I.items', work)),
+                format(here, format('TRUNCATE %I.users', work)), format(here, format('INSERT INTO %I.users %s', work, users)),
+                format(everywhere, format('TRUNCATE %1$I.model_users; INSERT INTO %1$I.model_users SELECT id, factors FROM %1$I.users', work)),
+                format(here, format('TRUNCATE %I.items', work)), format(here, format('INSERT INTO %I.items %s', work, items))];
+            objective := format('SELECT result::float8 FROM run_command_on_coordinator(%L)', objective);
+        ELSE
+            EXECUTE format('CREATE SCHEMA %1$I; CREATE TABLE %1$I.by_item (item_id %3$s, user_id %2$s, rating real) PARTITION BY HASH (item_id);'
+                'CREATE UNLOGGED TABLE %1$I.users (id %2$s, factors real[], ratings bigint, loss float8, penalty float8);'
+                'CREATE UNLOGGED TABLE %1$I.items (id %3$s, factors real[], ratings bigint, loss float8, penalty float8)', work, types[1], types[2]);
+            FOR n IN 1 .. cardinality(servers) LOOP
+                IF 'als_sharded_' || n = ANY (dblink_get_connections()) THEN
+                    PERFORM dblink_disconnect('als_sharded_' || n);
+                END IF;
+                PERFORM dblink_connect('als_sharded_' || n, servers[n]);
+                IF als IS DISTINCT FROM (SELECT s FROM dblink('als_sharded_' || n,
+                    'SELECT nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE extname = ''als''') t(s name)) THEN
+                    RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
+                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
+                END IF;
+                PERFORM dblink_exec('als_sharded_' || n, format('SET client_min_messages = error; SET lock_timeout = ''10s''; DROP SCHEMA IF EXISTS %1$I CASCADE;'
+                    'CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE UNLOGGED TABLE %1$I.ratings (item_id %4$s, user_id %3$s, rating real); DO %5$L',
+                    work, comment, types[1], types[2], format('BEGIN PERFORM %s; END', import)));
+                EXECUTE format('CREATE FOREIGN TABLE %1$I.by_item_%2$s PARTITION OF %1$I.by_item FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
+                    ' OPTIONS (schema_name %1$L, table_name ''ratings'', async_capable ''true'', batch_size ''5000'', fetch_size ''1000'');'
+                    'CREATE FOREIGN TABLE %1$I.users_%2$s (user_id %6$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_users'', batch_size ''1000'');'
+                    'CREATE FOREIGN TABLE %1$I.items_%2$s (item_id %7$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_items'', batch_size ''1000'')',
+                    work, n, cardinality(servers), n - 1, servers[n], types[1], types[2]);
+                FOR side IN 1 .. 2 LOOP
+                    publish[side] := publish[side] || format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s;',
+                        work, (ARRAY['users', 'items'])[side], n);
+                END LOOP;
+            END LOOP;
+            FOREACH step IN ARRAY ARRAY[users, items] LOOP
+                EXECUTE 'EXPLAIN (FORMAT JSON) ' || step INTO plan;
+                IF jsonb_path_exists(plan, '$.**."Node Type" ? (@ == "Aggregate")') THEN
+                    RAISE EXCEPTION 'the servers cannot be asked to solve' USING ERRCODE = 'feature_not_supported',
+                        DETAIL = 'postgres_fdw does not push the aggregate down.', HINT = 'Types of ids that are not PostgreSQL''s own have to be among the servers'' extensions.';
+                END IF;
+            END LOOP;
+            setup := ARRAY[copy, start];
+            steps := ARRAY[publish[2], format('TRUNCATE %1$I.users; INSERT INTO %1$I.users %2$s', work, users),
+                publish[1], format('TRUNCATE %1$I.items; INSERT INTO %1$I.items %2$s', work, items)];
+        END IF;
 
-        EXECUTE format('INSERT INTO %1$I.items SELECT item_id, als_starting_factors(item_id, $1, $2) FROM %1$I.by_item GROUP BY item_id', work) USING factors, seed;
-        FOR iteration IN 1 .. iterations LOOP
-            EXECUTE publish[2];
-            EXECUTE format('TRUNCATE %1$I.users; INSERT INTO %1$I.users %2$s', work, users);
-            EXECUTE publish[1];
-            EXECUTE format('TRUNCATE %1$I.items; INSERT INTO %1$I.items %2$s', work, items);
-            EXECUTE format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users)', work) INTO loss;
+        FOR iteration IN 0 .. iterations LOOP
+            FOREACH step IN ARRAY CASE iteration WHEN 0 THEN setup ELSE steps END LOOP
+                IF NOT citus THEN
+                    EXECUTE step;
+                    CONTINUE;
+                END IF;
+                FOR r IN EXECUTE step LOOP
+                    RAISE EXCEPTION 'a node of Citus cannot take part in the training' USING ERRCODE = 'external_routine_exception',
+                        DETAIL = format('Node %s says: %s', r.nodeid, r.result);
+                END LOOP;
+            END LOOP;
+            CONTINUE WHEN iteration = 0;
+            EXECUTE objective INTO loss;
             losses := losses || loss;
             IF "verbose" THEN
                 RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, loss;
@@ -1097,23 +1152,36 @@ BEGIN
             format('SELECT id AS item_id, factors FROM %I.items', work), ratings::text, user_column, item_column, rating_column,
             regularization => regularization, regularization_scaling => regularization_scaling,
             regularization_by => regularization_by, alpha => alpha);
-        EXECUTE format('UPDATE %I.%I SET iterations = $1, solver = ''cholesky'', seed = $2, ratings = (SELECT sum(ratings) FROM %I.users), loss = $3, losses = $4,'
-            ' best_iteration = $1, seconds = extract(epoch FROM clock_timestamp() - $5) WHERE run = $6 RETURNING *', target[1], target[2], work)
-            INTO trained USING iterations, seed, loss, losses, started, trained.run;
-        EXECUTE format('TRUNCATE %1$I.by_item, %2$s; DROP FOREIGN TABLE %2$s; DROP TABLE %1$I.by_item, %1$I.users, %1$I.items; DROP SCHEMA %1$I', work,
-            (SELECT string_agg(format('%1$I.users_%2$s, %1$I.items_%2$s', work, k), ', ') FROM generate_series(1, cardinality(servers)) k));
+        EXECUTE format('SELECT sum(ratings) FROM %I.users', work) INTO known;
+        EXECUTE format('UPDATE %I.%I SET iterations = $1, solver = ''cholesky'', seed = $2, ratings = $3, loss = $4, losses = $5, best_iteration = $1, seconds = $6'
+            ' WHERE run = $7 RETURNING *', target[1], target[2])
+            INTO trained USING iterations, seed, known, loss, losses, extract(epoch FROM clock_timestamp() - started), trained.run;
+        IF citus THEN
+            PERFORM set_config('client_min_messages', 'warning', true);
+            EXECUTE format('DROP SCHEMA %I CASCADE', work);
+            PERFORM set_config('client_min_messages', messages, true);
+        ELSE
+            EXECUTE format('TRUNCATE %1$I.by_item, %2$s; DROP FOREIGN TABLE %2$s; DROP TABLE %1$I.by_item, %1$I.users, %1$I.items; DROP SCHEMA %1$I', work,
+                (SELECT string_agg(format('%1$I.users_%2$s, %1$I.items_%2$s', work, k), ', ') FROM generate_series(1, cardinality(servers)) k));
+        END IF;
     EXCEPTION WHEN OTHERS OR query_canceled THEN
-        PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
-        FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+        IF citus THEN
+            EXECUTE format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work));
+        ELSE
+            PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
+            FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+        END IF;
         RAISE;
     END;
 
     -- A server drops its tables when this transaction lets them go, without anybody
     -- waiting for it.
-    PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
-    FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+    IF NOT citus THEN
+        PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
+        FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+    END IF;
     PERFORM set_config('search_path', path, true);
     RETURN trained;
 END $$;
 COMMENT ON FUNCTION als_train_sharded(text, regclass, text, text, text, integer, double precision, double precision, text, double precision, integer, bigint, boolean)
-IS 'trains a recommender from a table whose partitions are on several servers, which solve their own rows';
+IS 'trains a recommender where the ratings are: on several servers, which solve their own rows';

@@ -1,0 +1,125 @@
+# als_train_sharded from a table that Citus distributes: every iteration as
+# als_train's; whatever ends a training leaves the old model serving, and nothing
+# behind for longer than until the next one.  Runs where the server has Citus.
+
+use strict;
+use warnings;
+
+use FindBin;
+use lib "$FindBin::RealBin/../perl";
+
+use AlsTest;
+use PostgreSQL::Test::Cluster;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my @nodes = map { PostgreSQL::Test::Cluster->new($_) } 'coordinator', 'worker1', 'worker2';
+my ($coordinator, @workers) = @nodes;
+sub asks { return $coordinator->safe_psql('postgres', $_[0]); }
+
+$_->init foreach @nodes;
+$coordinator->start;
+plan skip_all => 'Citus is not available'
+  unless asks(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'});
+$coordinator->stop;
+foreach my $node (@nodes)
+{
+	$node->append_conf('postgresql.conf', q{
+listen_addresses = '127.0.0.1'
+shared_preload_libraries = 'citus, als'
+citus.node_conninfo = 'sslmode=prefer'
+citus.enable_statistics_collection = off
+max_connections = 100
+});
+	$node->start;
+	$node->safe_psql('postgres', 'CREATE EXTENSION citus');
+}
+note asks('SELECT citus_version()');
+asks(sprintf q{SELECT citus_set_coordinator_host('127.0.0.1', %s)}, $coordinator->port);
+asks(sprintf q{SELECT citus_add_node('127.0.0.1', %s)}, $_->port) foreach @workers;
+install_als($coordinator);
+
+# what is read waits for whoever has a lock, from the second iteration on
+asks(q{
+CREATE TABLE local_ratings AS SELECT user_id, 'i' || item_id AS film, rating FROM some_ratings(200, 100, 20);
+INSERT INTO local_ratings SELECT user_id, film, -rating / 4 FROM local_ratings WHERE user_id % 7 = 0;
+CREATE TABLE ratings (LIKE local_ratings);
+SELECT create_distributed_table('ratings', 'user_id', shard_count => 8);
+INSERT INTO ratings SELECT * FROM local_ratings;
+CREATE TABLE by_film (LIKE local_ratings);
+SELECT create_distributed_table('by_film', 'film');
+CREATE TABLE empty (LIKE local_ratings);
+SELECT create_distributed_table('empty', 'user_id');
+CREATE TABLE reference_ratings (LIKE local_ratings);
+SELECT create_reference_table('reference_ratings');
+});
+
+sub nothing_left
+{
+	my ($name) = @_;
+	is($_->safe_psql('postgres', q{SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace WHERE starts_with(nspname, 'als_sharded')}),
+		0, "$name: nothing is left on " . $_->name) foreach @nodes;
+	return;
+}
+
+my $training = q{item_column => 'film', factors => 6, alpha => 2, regularization => 0.5, regularization_scaling => 0};
+is(asks("SELECT run, users, items FROM als_train_sharded('m', 'ratings', $training, iterations => 5)"), '1|198|99', 'trained');
+asks(qq{
+SELECT FROM als_import('reference', 'SELECT DISTINCT user_id, array_fill(0::real, ARRAY[6]) AS factors FROM local_ratings',
+	'SELECT DISTINCT film AS item_id, als_starting_factors(film, 6) AS factors FROM local_ratings', regularization => 0.5, regularization_scaling => 0, alpha => 2);
+SELECT FROM als_train('reference', 'local_ratings', $training, iterations => 5, solver => 'cholesky', warm_start => true)});
+is(asks(q{
+SELECT a.ratings = b.ratings, cardinality(a.losses), (SELECT max(abs(x / y - 1)) < 1e-5 FROM unnest(a.losses, b.losses) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-4 FROM m_users u JOIN reference_users r USING (user_id), unnest(u.factors, r.factors) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-4 FROM m_items u JOIN reference_items r USING (item_id), unnest(u.factors, r.factors) t(x, y)),
+	(SELECT count(*) FROM als_recommend_as(NULL::text, 'm', 7, 5)), a.source
+FROM m a, reference b WHERE b.run = 2}), 't|5|t|t|t|5|public.ratings', 'as als_train from the same start');
+nothing_left('after a training');
+
+# solving runs on the nodes
+like(asks(qq{SET client_min_messages = log; SET citus.log_remote_commands = on; EXPLAIN (VERBOSE) SELECT user_id, als_solve(film, rating, '{"model": "m", "side": "users"}') FROM ratings GROUP BY user_id}),
+	qr/Task Count: 8.*Query: SELECT user_id, public\.als_solve\(film.*GROUP BY user_id/s, 'als_solve is pushed down');
+
+foreach my $case (
+	[ q{'m', 'by_film', item_column => 'film'}, qr/42809: table "public\.by_film" is not distributed by column "user_id"/ ],
+	[ q{'m', 'local_ratings', item_column => 'film'}, qr/42809: the ratings of "public\.local_ratings" are not on several servers/ ],
+	[ q{'m', 'reference_ratings', item_column => 'film'}, qr/42809: the ratings of "public\.reference_ratings" are not on several servers/ ],
+	[ q{'m', 'empty', item_column => 'film'}, qr/P0002: there are no ratings to train from/ ],
+	[ q{'m', 'ratings', item_column => 'film', alpha => -1}, qr/38000: a node of Citus cannot take part in the training\n.*Node \d+ says: .*alpha must not be -1/s ])
+{
+	my ($arguments, $pattern) = @$case;
+	my ($status, $stdout, $stderr) = $coordinator->psql('postgres', "\\set VERBOSITY verbose\nSELECT als_train_sharded($arguments)");
+	like($stderr, qr/ERROR:  $pattern/, $arguments);
+}
+my ($status, $stdout, $stderr) = $coordinator->psql('postgres', "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT als_train_sharded('m', 'ratings', $training)");
+like($stderr, qr/ERROR:  als_train_sharded with Citus needs isolation level READ COMMITTED/, 'another isolation level');
+asks(q{INSERT INTO ratings VALUES (8, 'i9', 'NaN')});
+($status, $stdout, $stderr) = $coordinator->psql('postgres', "SELECT als_train_sharded('m', 'ratings', $training)");
+like($stderr, qr/says: .*ratings must not contain the value NaN/s, 'NaN');
+asks(q{DELETE FROM ratings WHERE rating = 'NaN'});
+nothing_left('after errors');
+
+# cancelled while it reads, and a worker away
+my $answer = q{SELECT count(*), sum(score) FROM als_recommend_all_as(NULL::int, NULL::text, 'm', 3, exclude_seen => false)};
+my $answers = asks($answer);
+my $lock = open_session($coordinator, 'BEGIN; LOCK TABLE ratings IN ACCESS EXCLUSIVE MODE;');
+my $victim = background($coordinator, 'victim', "SELECT als_train_sharded('m', 'ratings', $training)");
+wait_until($coordinator, q{SELECT count(*) > 0 FROM pg_locks WHERE NOT granted});
+cancel($coordinator, 'victim');
+$victim->{run}->finish;
+like($victim->{err}, qr/57014/, 'cancelled');
+close_sessions($lock);
+$workers[1]->stop('immediate');
+($status, $stdout, $stderr) = $coordinator->psql('postgres', "SELECT als_train_sharded('m', 'ratings', $training)");
+like($stderr, qr/ERROR:  (?:connection to the remote node|a node of Citus cannot)/, 'a worker is away');
+is(asks($answer), $answers, 'the model serves');
+$workers[1]->start;
+is(asks("SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 2)"), 2, 'trained again');
+nothing_left('after all');
+
+# a model of another training at the same time does not matter; nor does a rollback
+asks("BEGIN; SELECT als_train_sharded('m', 'ratings', $training, iterations => 1); ROLLBACK");
+is(asks("SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 1)"), 3, 'what a rolled back training leaves, the next one removes');
+nothing_left('and after that');
+
+done_testing();
