@@ -82,11 +82,6 @@ foreach my $feedback ('implicit', 'explicit')
 			my $name = "$feedback, $solver, $factors";
 			my $sql = "feedback => '$feedback', solver => '$solver', factors => $factors";
 			my $json = qq{"feedback": "$feedback", "solver": "$solver", "factors": $factors};
-			if ($feedback eq 'explicit')
-			{
-				$sql .= ', regularization => 0.1';
-				$json .= ', "regularization": 0.1';
-			}
 
 			my ($where, $expected) = train('ratings', "$sql, workers => 0", '');
 			is($where, '0 workers, memory', "$name: alone");
@@ -118,10 +113,11 @@ foreach my $feedback ('implicit', 'explicit')
 		}
 	}
 }
-# rows that differ in regularization, and factors that are not below zero
+# what is said instead of chosen: rows that differ in regularization or do not, and
+# factors that are not below zero
 foreach my $feedback ('implicit', 'explicit')
 {
-	foreach my $parameters ('regularization_scaling => 0.5', 'nonnegative => true',
+	foreach my $parameters ('regularization_scaling => 0', 'regularization_scaling => 0.5', 'nonnegative => true',
 		'regularization_scaling => 0.5, nonnegative => true')
 	{
 		my $name = "$feedback, $parameters";
@@ -135,9 +131,20 @@ foreach my $feedback ('implicit', 'explicit')
 			train('shuffled', "$sql, workers => 1", $little_memory));
 	}
 }
-is(scalar keys %fingerprints, 22, 'other parameters give other factors');
+is(scalar keys %fingerprints, 24, 'other parameters give other factors');
 my (undef, $seed_7) = train('ratings', 'factors => 16, seed => 7, workers => 0', '');
 ok(!$fingerprints{$seed_7}, 'so does another seed');
+
+# what was chosen stands in notices
+my $stderr;
+$node->psql('postgres', q{
+	SELECT als_train('said', 'ratings', factors => 2, iterations => 1, verbose => true);
+	SELECT als_train('said_stars', 'ratings', feedback => 'explicit', alpha => 3, factors => 2, iterations => 1, verbose => true);
+	SELECT als_train('said', 'ratings', alpha => 3, regularization => 1, factors => 2, iterations => 1, verbose => true);},
+	stderr => \$stderr, on_error_die => 1);
+is_deeply([ $stderr =~ /NOTICE:  (\w+) is [0-9.e+-]+(.*), chosen from the ratings/g ],
+	[ 'alpha', '', 'regularization', ' with regularization_scaling 1', 'regularization', ' with regularization_scaling 0.5' ],
+	'notices of what was chosen');
 
 # the plan that reads really is parallel: with the very settings, ids that are
 # process ids are those of other processes
