@@ -36,6 +36,7 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 MOST_IDS = 2**31 - 1  # MLlib's ids are of type Int
+MOST_ITERATIONS = 15  # beyond, what MLlib makes of them may outgrow Java's stack, and take the driver along
 SIDES = ("user", "item")
 
 INTEGERS = ("smallint", "integer", "bigint")
@@ -79,10 +80,13 @@ def arguments() -> argparse.Namespace:
     add("--partitions", type=int, help="connections that read; default: as many as Spark has cores")
     add("--connections", type=int, default=4, help="connections that write")
     add("--blocks", type=int, default=10, help="blocks of users and of items that MLlib makes")
-    add("--checkpoint", help="directory for MLlib's checkpoints; advised above 50 iterations")
+    add("--checkpoint", help="directory that driver and executors share, where MLlib "
+        f"saves factors every ten iterations; needed for more than {MOST_ITERATIONS}")
     args = parser.parse_args()
     if not args.ratings and not args.parquet:
         parser.error("--ratings or --parquet is needed: nothing says where the ratings are")
+    if args.iterations > MOST_ITERATIONS and not args.checkpoint:
+        parser.error(f"more than {MOST_ITERATIONS} iterations need --checkpoint, a directory that driver and executors share")
     if "password" in conninfo_to_dict(args.dsn):
         parser.error("--dsn must not have a password, which others could see: "
                      "use PGPASSWORD or a password file")

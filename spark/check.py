@@ -148,6 +148,11 @@ def rest(db: psycopg.Connection) -> None:
         SELECT (SELECT count(*) FROM "Of Small_users" JOIN (SELECT DISTINCT "User" AS user_id FROM small) s USING (user_id)),
                (SELECT count(*) FROM "Of Small_items" JOIN (SELECT DISTINCT item_id FROM small) s USING (item_id))""") == [(60, 50)],
        f"ids of types uuid and text, with what COPY escapes: {said}")
+    # as many iterations as there may be without a checkpoint
+    status, said, _ = spark(LOCAL, "--model", "big_of", "--ratings", "SELECT * FROM big", "--factors", "4",
+                            "--feedback", "explicit", "--iterations", str(als_train.MOST_ITERATIONS))
+    ok(status == 0, f"{als_train.MOST_ITERATIONS} iterations: {said}")
+    db.execute("DROP TABLE big_of")
     status, said, _ = spark(LOCAL, "--model", "big_of", "--ratings", "SELECT * FROM big", *small)
     ok(status == 0 and folded(db, "big_of", "big", "user_id", "item_id", "rating") < 1e-4, f"bigint, and negative: {said}")
 
@@ -288,9 +293,9 @@ def main() -> None:
     if data.exists():
         movielens(db, data)
         compare(db, "MovieLens-1M", CLUSTER, "movielens", "user_id", "item_id", "rating", alpha=2)
-        # from random users MLlib takes three times the iterations that als takes from random items
+        # MLlib, from random users, takes more iterations than als from random items
         compare(db, "MovieLens-1M", LOCAL, "movielens", "user_id", "item_id", "rating", "explicit",
-                regularization=0.05, iterations=30)
+                regularization=0.05, iterations=30, extra=("--checkpoint", os.environ["ALS_SCRATCH"] + "/checkpoints"))
     else:
         print(f"\nMovieLens-1M is not in {data.parent}: skipped")
     print(f"\n{failed} failed")
