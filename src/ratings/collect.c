@@ -15,8 +15,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "access/genam.h"
 #include "access/htup_details.h"
 #include "access/parallel.h"

@@ -129,17 +129,6 @@ partitions_fill(Partitions *partitions, const PartitionCut *cut)
 			   (size_t) cut->count * partitions->processes * sizeof(uint64));
 }
 
-uint64
-partitions_largest(const Partitions *partitions)
-{
-	const uint64 *start = partitions_start(partitions);
-	uint64		largest = 0;
-
-	for (uint32 p = 0; p < partitions->count; p++)
-		largest = Max(largest, start[p + 1] - start[p]);
-	return largest;
-}
-
 /* The name of the file of a partition that a process has filled */
 static void
 file_name(char name[MAXPGPATH], AlsSide side, uint32 partition, int process)

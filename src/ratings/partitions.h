@@ -59,9 +59,6 @@ extern size_t partitions_layout(Partitions *partitions, AlsSide side,
 /* Fills in what has been laid out. */
 extern void partitions_fill(Partitions *partitions, const PartitionCut *cut);
 
-/* How many ratings the largest may have. */
-extern uint64 partitions_largest(const Partitions *partitions);
-
 static inline const uint32 *
 partitions_first_row(const Partitions *partitions)
 {
