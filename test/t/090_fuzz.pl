@@ -660,7 +660,12 @@ sub not_called
 unless (defined $ENV{ALS_FUZZ_BATCH} || @failures)
 {
 	my $number = 1000000;
-	run_files(batch($number++)) while not_called() ne '' && $number < 1000060;
+	my $missing;
+	while (($missing = not_called()) ne '' && $number < 1000060)
+	{
+		@functions = grep { index($missing, $_->{signature}) >= 0 } @functions;
+		run_files(batch($number++));
+	}
 	is(not_called(), '', 'all functions have returned at least once');
 }
 
