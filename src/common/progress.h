@@ -32,7 +32,8 @@ typedef struct Progress
 	int32		iterations;		/* 0: has not begun to train */
 	double		loss;			/* NaN: not known yet */
 	uint64		ratings;		/* read */
-	uint64		work;			/* of the phase, done; of the iteration if it trains */
+	uint64		work;			/* of the phase, done; of the iteration if it
+								 * trains */
 	uint64		work_total;		/* 0: not known */
 	TimestampTz started;
 	TimestampTz phase_started;	/* the first iteration of the first trial */

@@ -24,7 +24,7 @@ static double
 shift_beyond_base(const AlsSystem *system, const Row *row)
 {
 	double		scale = als_regularization_scale(system, row->entries,
-											row->n);
+												 row->n);
 
 	if (system->feedback == ALS_IMPLICIT)
 		scale -= als_regularization_scale(system, NULL, 0);

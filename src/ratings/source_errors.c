@@ -57,8 +57,8 @@ from_servers(SPIPlanPtr plan)
 
 		foreach(cell, tables)
 			if (get_rel_relkind(lfirst_oid(cell)) == RELKIND_FOREIGN_TABLE)
-				servers = list_append_unique_oid(servers,
-												 GetForeignTable(lfirst_oid(cell))->serverid);
+			servers = list_append_unique_oid(servers,
+											 GetForeignTable(lfirst_oid(cell))->serverid);
 	}
 	initStringInfo(&names);
 	foreach(cell, servers)

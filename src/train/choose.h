@@ -17,8 +17,8 @@ typedef struct RatingSummary
 	double		users;
 	double		items;
 	double		ratings;		/* 0: not summarized yet */
-	double		size;			/* typical |rating|: the square of the mean root
-								 * of those that are not 0; 1 if all are */
+	double		size;			/* typical |rating|: the square of the mean
+								 * root of those that are not 0; 1 if all are */
 	double		deviation;		/* standard deviation; 1 if all are equal */
 } RatingSummary;
 
