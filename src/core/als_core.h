@@ -304,6 +304,38 @@ extern void als_initial_factors(uint64_t seed, AlsSide side, int factors,
 								float *out, AlsPoll poll);
 
 /*
+ * rows := rows scaled by size and by the standard deviation of starting factors,
+ * plus a small share of those.  [nrows x stride]
+ */
+extern void als_initial_mix(uint64_t seed, AlsSide side, int factors,
+							int rank, size_t first, size_t nrows,
+							double size, float *rows);
+
+/*
+ * The start by singular vectors, in steps; core/spectral.c has the method.
+ *
+ * als_spectral_basis: from npartials Gram matrices G = Q L Q' of a side, basis =
+ * Q L^power, column-major [stride x stride], without the columns that are lost in
+ * rounding; *trace is the sum of squares of rows that are turned by it.  Returns 0,
+ * or not 0 if nothing converges.  als_spectral_turn: rows := basis' rows, [nrows x
+ * stride].  als_spectral_divide: rows by the roots of their numbers of ratings,
+ * start[nrows + 1].  als_spectral_sum: sums[rows->nrows x stride] := the sums of the
+ * fixed rows with ratings above 0, divided likewise.
+ *
+ * workspace: als_spectral_workspace bytes; memory: als_solve_workspace bytes.
+ */
+extern size_t als_spectral_workspace(int rank);
+extern int	als_spectral_basis(const AlsSystem *system, int npartials,
+							   const double *partials, double power,
+							   double *trace, float *basis, void *workspace);
+extern void als_spectral_turn(const AlsSystem *system, const float *basis,
+							  size_t nrows, float *rows, void *workspace);
+extern void als_spectral_divide(const AlsSystem *system, const uint64_t *start,
+								size_t nrows, float *rows);
+extern void als_spectral_sum(const AlsSystem *system, const AlsRows *rows,
+							 float *sums, void *memory);
+
+/*
  * Gram matrix of nrows rows: gram[rank x rank], symmetric in its lower
  * column-major triangle, output.  Summed in double over fixed groups of rows,
  * so that many rows lose no precision.  workspace: als_gram_workspace bytes.

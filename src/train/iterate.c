@@ -5,6 +5,7 @@
  * Phases with a barrier behind each, and within a phase pieces of work claimed
  * from a shared counter:
  *
+ *	  the items' starting factors, see start_from_singular_vectors (implicit)
  *	  for each side:
  *		1. Gram matrix of the other side, by ranges of rows	 (implicit)
  *		2. the leader adds the ranges up and factors the sum
@@ -35,6 +36,9 @@
 #define GRAM_RANGES 16			/* at most */
 #define GRAM_ROWS 2048			/* at least, in a range */
 #define PREPARE_ROWS 1024		/* in a piece of phase 3 */
+
+/* Products with the ratings and their transpose, for the singular vectors */
+#define SPECTRAL_ROUNDS 2
 
 /* One process's view */
 typedef struct TrainerProcess
@@ -109,6 +113,8 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	size = Max(als_solve_workspace(system), als_gram_workspace(shared->rank));
 	size = Max(size, als_gram_exact_workspace(shared->rank));
 	size = Max(size, als_gram_finish_workspace(system));
+	if (shared->spectral)
+		size = Max(size, als_spectral_workspace(shared->rank));
 	me->workspace = allocate_aligned(CurrentMemoryContext, size);
 }
 
@@ -263,6 +269,116 @@ solve_rows(TrainerProcess *me, AlsSide side)
 	}
 }
 
+/* Lets a phase's pieces of work be claimed anew, by the leader. */
+static void
+reset_pieces(TrainerState *shared)
+{
+	pg_atomic_write_u32(&shared->next_gram, 0);
+	pg_atomic_write_u32(&shared->next_prepare, 0);
+	pg_atomic_write_u32(&shared->next_solve, 0);
+}
+
+/* A side's columns made orthonormal, or what another power makes of them. */
+static bool
+turn_columns(TrainerProcess *me, AlsSide side, double power, bool last)
+{
+	TrainerState *shared = me->shared;
+	size_t		stride = als_stride(shared->rank);
+	uint32		nrows = me->blocks->sides[side].nrows;
+	const uint64 *start = blocks_row_start(me->blocks, side);
+	float	   *basis = shared_at(shared, shared->base_factor_offset);
+	uint32		first;
+
+	sum_gram(me, side);
+	parallel_wait(me->process);
+	if (me->process->leader)
+	{
+		uint32		length;
+		int			ranges = gram_ranges(nrows, stride, &length);
+		int			result = als_spectral_basis(&me->system, ranges,
+												shared_at(shared, shared->grams_offset),
+												power, &shared->trace, basis,
+												me->workspace);
+
+		if (result != 0)
+			note_failure(shared, ALS_NOT_FINITE, side, 0);
+		reset_pieces(shared);
+	}
+	parallel_wait(me->process);
+	if (shared->failure != ALS_OK)
+		return false;
+	while ((first = pg_atomic_fetch_add_u32(&shared->next_prepare, 1) *
+			PREPARE_ROWS) < nrows)
+	{
+		float	   *rows = side_factors(shared, side) + first * stride;
+		uint32		count = Min(PREPARE_ROWS, nrows - first);
+
+		CHECK_FOR_INTERRUPTS();
+		als_spectral_turn(&me->system, basis, count, rows, me->workspace);
+		if (last)
+			als_initial_mix((uint64) shared->parameters.seed, side,
+							shared->parameters.factors, shared->rank, first,
+							count, shared->trace > 0 ?
+							sqrt(nrows * (double) shared->rank / shared->trace) : 0,
+							rows);
+		else
+			als_spectral_divide(&me->system, start + first, count, rows);
+	}
+	parallel_wait(me->process);
+	return true;
+}
+
+/* A side's rows := B or B' times the other's. */
+static void
+multiply_ratings(TrainerProcess *me, AlsSide side)
+{
+	TrainerState *shared = me->shared;
+	size_t		stride = als_stride(shared->rank);
+	const uint32 *first_row = blocks_first_row(me->blocks, side);
+	uint32		block;
+
+	me->system.fixed = side_factors(shared, other_side(side));
+	while ((block = pg_atomic_fetch_add_u32(&shared->next_solve, 1)) <
+		   me->blocks->sides[side].nblocks)
+	{
+		AlsRows		rows = blocks_read(me->readers[side], block);
+
+		CHECK_FOR_INTERRUPTS();
+		als_spectral_sum(&me->system, &rows, side_factors(shared, side) +
+						 first_row[block] * stride, me->workspace);
+	}
+	parallel_wait(me->process);
+}
+
+/*
+ * Turns the items' random factors to the leading singular vectors of the
+ * ratings; users are at 0 again then.
+ */
+static void
+start_from_singular_vectors(TrainerProcess *me)
+{
+	TrainerState *shared = me->shared;
+
+	for (int product = 0; product < 2 * SPECTRAL_ROUNDS; product++)
+	{
+		AlsSide		side = product % 2;
+
+		if (!turn_columns(me, other_side(side), -0.5, false))
+			return;
+		multiply_ratings(me, side);
+	}
+	if (!turn_columns(me, ALS_ITEMS, -0.25, true))
+		return;
+	if (me->process->leader)
+	{
+		zero_large(side_factors(shared, ALS_USERS),
+				   me->blocks->sides[ALS_USERS].nrows *
+				   (size_t) als_stride(shared->rank) * sizeof(float));
+		reset_pieces(shared);
+	}
+	parallel_wait(me->process);
+}
+
 /* Half an iteration: one side solved against the other; false on failure. */
 static bool
 solve_side(TrainerProcess *me, AlsSide side)
@@ -279,9 +395,7 @@ solve_side(TrainerProcess *me, AlsSide side)
 	{
 		if (shared->parameters.feedback == ALS_IMPLICIT)
 			finish_gram(me, other);
-		pg_atomic_write_u32(&shared->next_gram, 0);
-		pg_atomic_write_u32(&shared->next_prepare, 0);
-		pg_atomic_write_u32(&shared->next_solve, 0);
+		reset_pieces(shared);
 	}
 	parallel_wait(me->process);
 	if (shared->failure != ALS_OK)
@@ -433,9 +547,11 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 		progress_iterations(me.shared->parameters.iterations,
 							(uint64) me.blocks->sides[ALS_USERS].nrows +
 							me.blocks->sides[ALS_ITEMS].nrows);
-	do
+	INSTR_TIME_SET_CURRENT(me.iteration_start);
+	if (me.shared->spectral)
+		start_from_singular_vectors(&me);
+	while (me.shared->failure == ALS_OK && !me.shared->stop)
 	{
-		INSTR_TIME_SET_CURRENT(me.iteration_start);
 		if (!solve_side(&me, ALS_USERS) || !solve_side(&me, ALS_ITEMS))
 			break;
 		if (process->leader)
@@ -453,7 +569,8 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 				judge_factors(&me);
 			parallel_wait(me.process);
 		}
-	} while (!me.shared->stop);
+		INSTR_TIME_SET_CURRENT(me.iteration_start);
+	}
 
 	for (int side = 0; side < 2; side++)
 		blocks_reader_close(me.readers[side]);

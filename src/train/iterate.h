@@ -19,6 +19,9 @@ typedef struct TrainerState
 	int			rank;			/* factors, one more for an explicit bias */
 	double		mean;
 
+	bool		spectral;		/* items start from singular vectors */
+	double		trace;			/* of what was turned last, by the leader */
+
 	/* written by the leader in phase 2: rows are solved in double */
 	bool		exact;
 

@@ -237,6 +237,7 @@ train_model(ModelTarget *target, const TrainOptions *options,
 			TrainInput *input, TupleDesc row_type)
 {
 	TrainOptions chosen = *options;
+	bool		warm_start = options->warm_start && target->last.run > 0;
 	int			nworkers = train_workers(options, input);
 	Trainer    *trainer;
 	Datum		row;
@@ -247,8 +248,8 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	if (options->parameters.verbose)
 		notice_chosen(&options->parameters, &chosen.parameters);
 	trainer = trainer_begin(&chosen.parameters, &input->blocks,
-							input->validation, nworkers);
-	if (options->warm_start && target->last.run > 0)
+							input->validation, warm_start, nworkers);
+	if (warm_start)
 		for (int side = 0; side < 2; side++)
 			load_starting_factors(target, options, trainer_result(trainer),
 								  input->ratings, side);

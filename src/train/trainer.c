@@ -33,7 +33,7 @@ PGDLLEXPORT void als_trainer_worker(dsm_segment *segment, shm_toc *toc);
 
 Trainer *
 trainer_begin(const TrainerParameters *parameters, Arena *ratings,
-			  const Validation *validation, int nworkers)
+			  const Validation *validation, bool warm_start, int nworkers)
 {
 	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
@@ -52,6 +52,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	layout.parameters = *parameters;
 	layout.rank = rank;
 	layout.mean = explicit ? blocks->mean : 0;
+	layout.spectral = !explicit && parameters->solver != ALS_NONNEGATIVE && !warm_start;
 
 	arena_reserve(&size, sizeof(TrainerState));
 	layout.losses_offset = arena_reserve(&size, parameters->iterations * sizeof(double));

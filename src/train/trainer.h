@@ -46,14 +46,15 @@ typedef struct TrainerResult
 typedef struct Trainer Trainer;
 
 /*
- * Allocates the factors of both sides and gives them their starting values.
- * ratings is what blocks_build returned, and the caller's to free; validation
- * may be NULL; nworkers as many workers as may help.
+ * Allocates the factors of both sides and gives them their starting values,
+ * random ones where the caller will overwrite most of them: warm_start.  ratings
+ * is what blocks_build returned, and the caller's to free; validation may be
+ * NULL; nworkers as many workers as may help.
  */
 extern Trainer *trainer_begin(const TrainerParameters *parameters,
 							  Arena *ratings,
 							  const struct Validation *validation,
-							  int nworkers);
+							  bool warm_start, int nworkers);
 
 /* Runs all iterations; false if a system cannot be solved. */
 extern bool trainer_run(Trainer *trainer);

@@ -242,7 +242,7 @@ run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
 		notice_chosen(&asked.parameters, &options.parameters);
 	options.parameters.verbose = false;
 	trainer = trainer_begin(&options.parameters, &tuning->input.blocks,
-							tuning->input.validation,
+							tuning->input.validation, false,
 							train_workers(&options, &tuning->input));
 	note_result(trial, trainer, trainer_run(trainer), result);
 	trial->seconds = seconds_since(started);
@@ -358,7 +358,8 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	train_prepare(&tuning->target, &options, &input);
 	nworkers = train_workers(&options, &input);
 	train_sort(&options, &input, nworkers);
-	trainer = trainer_begin(&options.parameters, &input.blocks, NULL, nworkers);
+	trainer = trainer_begin(&options.parameters, &input.blocks, NULL, false,
+							nworkers);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);
 	train_store(&tuning->target, &options, &input, trainer_result(trainer), row_type);

@@ -12,6 +12,7 @@ main(void)
 	test_initial();
 	test_gram();
 	test_prepare();
+	test_spectral();
 	test_factorize();
 	test_solve();
 	test_loss();

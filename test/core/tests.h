@@ -12,6 +12,7 @@ extern void test_kernels(void);
 extern void test_initial(void);
 extern void test_gram(void);
 extern void test_prepare(void);
+extern void test_spectral(void);
 extern void test_factorize(void);
 extern void test_solve(void);
 extern void test_loss(void);
