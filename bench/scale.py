@@ -22,6 +22,7 @@ from report import RESOLUTION, table, tidy  # noqa: E402
 SIZES = (1_000_000, 10_000_000, 100_000_000, 1_000_000_000)
 PER_USER, PER_ITEM = 100, 2000  # ratings, on average
 FACTORS, ITERATIONS, MEMORY = 16, 3, "1GB"
+SMALL = 10_000_000  # rows: what many factors take is measured where it does not take hours
 PHASES = ("reading", "sorting", "iteration", "writing")
 COLORS = {"reading": "#2b6cb0", "sorting": "#dd8452", "iteration": "#7a9e5a", "writing": "#8172b3", "query": "#999999"}
 
@@ -80,13 +81,17 @@ class Watch:
         self.thread.join()
 
 
+def query(ratings: int) -> str:
+    return QUERY.format(ratings=ratings, users=max(ratings // PER_USER, 100), items=max(ratings // PER_ITEM, 50))
+
+
 def train(connection: psycopg.Connection, ratings: int, factors: int, processes: int) -> dict:
-    query = QUERY.format(ratings=ratings, users=max(ratings // PER_USER, 100), items=max(ratings // PER_ITEM, 50))
     start = time.perf_counter()
-    connection.execute(f"SELECT count(user_id), count(item_id) FROM ({query}) AS ratings")
-    alone = time.perf_counter() - start
+    rows = min(ratings, SMALL)
+    connection.execute(f"SELECT count(user_id), count(item_id) FROM ({query(rows)}) AS ratings")
+    alone = (time.perf_counter() - start) * ratings / rows
     with Watch(connection.info.backend_pid) as watch:
-        run = ours.train(connection, "scale", query, factors=factors, regularization=0.01, alpha=40.0, solver="cg",
+        run = ours.train(connection, "scale", query(ratings), factors=factors, regularization=0.01, alpha=40.0, solver="cg",
                          iterations=ITERATIONS, processes=processes)
     users, items, pairs = connection.execute("SELECT users, items, ratings FROM scale").fetchone()
     return {"rows": ratings, "ratings": pairs, "users": users, "items": items, "factors": factors, "processes": run.workers + 1,
@@ -104,10 +109,9 @@ def measure(options: argparse.Namespace) -> None:
     calibration = machine.Calibration()
     for size in SIZES[:-1] if options.quick else SIZES:
         size = int(size * options.scale)
-        # what many factors take is measured where it does not take hours
-        for factors in (FACTORS, 64, 128) if size <= 100_000_000 else (FACTORS,):
-            for processes in (1, 2) if (os.cpu_count() or 1) > 1 and size <= 100_000_000 else (os.cpu_count() or 1,):
-                calm = calibration.settle(processes, options.patience or 0)
+        for factors in (FACTORS, 64, 128) if size <= SMALL else (FACTORS,):
+            for processes in (1, 2) if (os.cpu_count() or 1) > 1 and size <= SMALL else (os.cpu_count() or 1,):
+                calm = calibration.settle(processes, options.patience)
                 print(f"{time.strftime('%H:%M:%S')} {size:,} ratings, {factors} factors, {processes} processes", flush=True)
                 entry = train(connection, size, factors, processes) | {"calibration": calm}
                 result["trainings"].append(entry)
