@@ -223,8 +223,7 @@ idmap_add(IdMap *map, Datum id)
 		return add_integer(map, id_integer(&map->type, id));
 
 	entry = idhash_lookup(map->hash, id);
-	if (entry != NULL && (map->type.typbyval ||
-						  id_compare_image(&map->type, id, entry->id) >= 0))
+	if (entry != NULL && id_compare_image(&map->type, id, entry->id) >= 0)
 		return entry->index;
 
 	old = MemoryContextSwitchTo(map->context);

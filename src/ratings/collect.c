@@ -20,6 +20,7 @@
 #include "access/parallel.h"
 #include "access/table.h"
 #include "catalog/indexing.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
 #include "common/progress.h"
@@ -175,20 +176,21 @@ extension_schema(void)
 }
 
 char *
-collect_aggregate(void)
+collect_aggregate(Oid *aggregate)
 {
 	Oid			types[] = {INT8OID, ANYOID, ANYOID, ANYOID};
 	Oid			schema = extension_schema();
 	char	   *name;
-	Oid			aggregate;
+	List	   *names;
 
 	if (!OidIsValid(schema) || !may_use_schema(schema, GetUserId()))
 		return NULL;
 	name = get_namespace_name(schema);
-	aggregate = LookupFuncName(list_make2(makeString(name),
-										  makeString("als_collect")),
-							   lengthof(types), types, true);
-	if (!OidIsValid(aggregate) || !may_execute(aggregate, GetUserId()))
+	names = list_make2(makeString(name), makeString("als_collect"));
+	*aggregate = LookupFuncName(names, lengthof(types), types, true);
+	if (!OidIsValid(*aggregate) || !may_execute(*aggregate, GetUserId()) ||
+		FuncnameGetCandidates(names, lengthof(types), NIL, true, true, false,
+							  true)->next != NULL)
 		return NULL;
 	return quote_qualified_identifier(name, "als_collect");
 }
@@ -431,7 +433,10 @@ als_collect_serialfn(PG_FUNCTION_ARGS)
 Datum
 als_collect_deserialfn(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_POINTER(palloc0(sizeof(Collector)));
+	/* the state outlives the memory context that this is called in */
+	static Collector handed_over;
+
+	PG_RETURN_POINTER(&handed_over);
 }
 
 /* als_collect's combine function: nor is there anything to add. */

@@ -32,9 +32,10 @@ extern void collect_row(Collector *collector, Datum user, bool user_null,
 
 /*
  * The aggregate als_collect, by which several processes take rows, as what to
- * call it in a query; NULL if the user may not.
+ * call it in a query, and its oid; NULL if the user may not, or if the name alone does
+ * not tell it from others.
  */
-extern char *collect_aggregate(void);
+extern char *collect_aggregate(Oid *aggregate);
 
 /*
  * Before any row: lets workers that run the aggregate collect into what this

@@ -18,8 +18,8 @@
  *
  * In memory the regions of partitions are 12 bytes a rating, of which there are
  * two at first, triplets and users; later, one and the result of 16.  In files
- * the buffers of all processes together have half the budget, or a row's
- * ratings if these are more.
+ * the buffers of all processes together have half the budget; but each has 24
+ * bytes times a row's ratings, or times a 1,024th of all, if these are more.
  */
 #include "compat.h"
 

@@ -479,12 +479,23 @@ read_together(SourceReading *reading, Collector *collector, SPIPlanPtr plan)
 	collect_end(collector);
 }
 
+/* Is a query's target that aggregate, and not what somebody else calls so? */
+static bool
+calls_aggregate(SPIPlanPtr plan, Oid aggregate)
+{
+	Query	   *query = linitial_node(Query, source_plan(plan)->query_list);
+	Expr	   *target = linitial_node(TargetEntry, query->targetList)->expr;
+
+	return IsA(target, Aggref) && ((Aggref *) target)->aggfnoid == aggregate;
+}
+
 /* Prepares that, if workers are to take part; NULL if they are not. */
 static SPIPlanPtr
 prepare_together(const SourceReading *reading, const char *targets,
 				 const char *tail, bool rated)
 {
-	const char *aggregate = collect_aggregate();
+	Oid			oid;
+	const char *aggregate = collect_aggregate(&oid);
 	Oid			type = INT8OID;
 	SPIPlanPtr	plan;
 
@@ -494,6 +505,8 @@ prepare_together(const SourceReading *reading, const char *targets,
 						  psprintf("%s($1, %s%s)", aggregate, targets,
 								   rated ? "" : ", NULL::pg_catalog.float8"),
 						  tail, 1, &type);
+	if (!calls_aggregate(plan, oid))
+		return NULL;
 	/* planned once, to find out and to run */
 	source_plan(plan)->cursor_options |= CURSOR_OPT_GENERIC_PLAN;
 	return planned(plan)->parallelModeNeeded ? plan : NULL;

@@ -182,7 +182,9 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 					(errmsg("ratings exceed maintenance_work_mem and spill to temporary files")));
 	}
 	INSTR_TIME_SET_CURRENT(phase);
-	progress_sorting(ratings_count(ratings), BLOCKS_PASSES);
+	progress_sorting(ratings_count(ratings) +
+					 (input->held_out != NULL ? ratings_count(input->held_out) : 0),
+					 BLOCKS_PASSES);
 	input->blocks = blocks_build(ratings, parameters->feedback,
 								 (size_t) maintenance_work_mem * 1024 - other,
 								 nworkers);

@@ -114,6 +114,14 @@ FROM (SELECT r.user_id, count(*) AS items, count(*) FILTER (WHERE (r.user_id + r
 SELECT users, pairs, unknown_users, unknown_items FROM als_evaluate('many_model', 'many');
 RESET maintenance_work_mem;
 
+-- 0 and -0 are one user, stored as the same one in whatever order they come
+CREATE TABLE zeros (user_id float8, item_id int, rating real);
+INSERT INTO zeros VALUES ('-0', 1, 1), ('0', 2, 1), (1, 1, 1), (1, 2, 1);
+SELECT users FROM als_train('zeros_model', 'SELECT * FROM zeros ORDER BY item_id', factors => 1, iterations => 1);
+SELECT user_id FROM zeros_model_users ORDER BY 1;
+SELECT users FROM als_train('zeros_model', 'SELECT * FROM zeros ORDER BY item_id DESC', factors => 1, iterations => 1);
+SELECT user_id FROM zeros_model_users ORDER BY 1;
+
 -- the most popular: an id that none can equal counts for none
 CREATE TABLE numbers AS SELECT u AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 6) u, generate_series(1, 4) i WHERE i <= u;
 SELECT users FROM als_train('numbers_model', 'numbers', factors => 2);

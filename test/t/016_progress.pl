@@ -167,7 +167,7 @@ is_gone('gone with its end');
 # among them; without verbose it says nothing
 my $tune = q{SELECT trial, parameters, metric, best_iteration, iterations, seconds, error FROM als_tune('tuned',
 	'SELECT r.* FROM ratings r, (SELECT pg_sleep(CASE nextval($$reads$$) WHEN 1 THEN 0.5 ELSE 0 END) OFFSET 0) n WHERE user_id <= 60 AND item_id <= 50',
-	'{"factors": [60, 3], "regularization": [0, 0.1], "iterations": 4, "solver": "cholesky"}', workers => 0, %s) ORDER BY trial};
+	'{"alpha": 40, "factors": [60, 3], "regularization": [0, 0.1], "iterations": 4, "solver": "cholesky"}', workers => 0, %s) ORDER BY trial};
 $node->safe_psql('postgres', 'CREATE SEQUENCE reads');
 sub trials
 {
@@ -208,7 +208,7 @@ my $best = $node->safe_psql('postgres', 'SELECT iterations FROM tuned ORDER BY r
 is(join(' ', map { /^iteration (\d of \d):/ } @$said), join(' ', map { "$_ of $best" } 1 .. $best), 'in as many iterations as were best');
 # all fail
 $node->psql('postgres', q{SELECT als_tune('tuned', 'SELECT * FROM ratings WHERE user_id <= 60 AND item_id <= 50',
-	'{"factors": [60, 61], "regularization": 0, "solver": "cholesky"}', verbose => true)}, stderr => \my $stderr);
+	'{"alpha": 40, "factors": [60, 61], "regularization": 0, "solver": "cholesky"}', verbose => true)}, stderr => \my $stderr);
 like($stderr, qr/NOTICE:  trial 1 of 2, .* singular.*\n.*NOTICE:  trial 2 of 2, .* singular.*\n.*ERROR:  none of the trials/, 'trials that all fail');
 is_gone('gone with them');
 

@@ -113,6 +113,26 @@ DROP TABLE public.m_agg;
 		'', '... and runs nothing of others');
 }
 
+# What processes read together is als' aggregate, whoever has a better one
+$node->safe_psql('postgres', q{
+SET search_path = public, pg_catalog;
+CREATE TABLE many AS SELECT i % 1000 AS user_id, i % 997 AS item_id, 1::real AS rating FROM generate_series(1, 50000) i;
+ANALYZE many;
+SET ROLE attacker;
+CREATE FUNCTION public.als_collect(bigint, integer, integer, real) RETURNS void LANGUAGE plpgsql PARALLEL SAFE COST 100000
+AS $$BEGIN RAISE EXCEPTION 'runs as %', current_user; END$$;
+});
+my $together = q{SET min_parallel_table_scan_size = 0; SET parallel_setup_cost = 0; SET parallel_tuple_cost = 0;
+	SELECT FROM public.als_train('public.m_many', 'public.many', factors => 2, iterations => 1, workers => 1)};
+foreach my $trap ('bigint, integer, integer, real', 'bigint, anycompatible, anycompatible, anycompatible')
+{
+	my ($status, $out, $error) = $node->psql('postgres', $together);
+	is($error, '', "trains beside als_collect($trap)");
+	$node->safe_psql('postgres', qq{DROP FUNCTION public.als_collect($trap);
+		CREATE FUNCTION public.als_collect(bigint, anycompatible, anycompatible, anycompatible) RETURNS void LANGUAGE sql AS ''});
+}
+$node->safe_psql('postgres', 'DROP FUNCTION public.als_collect(bigint, anycompatible, anycompatible, anycompatible); DROP TABLE public.m_many, public.many');
+
 # A column that is gone is not a function of its name, and a type with operators
 # of its own is compared by these.
 $node->safe_psql('postgres', q{
