@@ -66,7 +66,7 @@ class Watch:
 
     def look(self) -> None:
         with psycopg.connect(autocommit=True) as connection:
-            while not self.ended.wait(0.5):
+            while not self.ended.wait(0.1):
                 pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE %s IN (pid, leader_pid)",
                                           (self.pid,)).fetchall()
                 self.memory = max(self.memory, resident([pid for pid, in pids]))
