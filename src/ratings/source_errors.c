@@ -77,11 +77,16 @@ source_error_context(void *arg)
 	const SourceReader *reader = reading->reader;
 	int			code = geterrcode();
 	bool		is_away = reading->executing != NULL &&
-		ERRCODE_TO_CATEGORY(code) == ERRCODE_CONNECTION_EXCEPTION;
+		ERRCODE_TO_CATEGORY(code) == ERRCODE_CONNECTION_EXCEPTION &&
+		!ClientConnectionLost;
+	bool		is_undefined = reading->executing != NULL &&
+		code == ERRCODE_UNDEFINED_OBJECT;
+	const char *servers = is_away || is_undefined ?
+		from_servers(reading->executing) : "";
 
-	/* what is undefined once the query has been prepared is a user mapping */
+	/* what is undefined, once servers are asked, is a user mapping */
 	if (code == ERRCODE_INSUFFICIENT_PRIVILEGE ||
-		(code == ERRCODE_UNDEFINED_OBJECT && reading->executing != NULL))
+		(is_undefined && servers[0] != '\0'))
 		hint_at_privileges(reading);
 	else if (reader != NULL &&
 			 (code == ERRCODE_UNDEFINED_SCHEMA ||
@@ -93,5 +98,5 @@ source_error_context(void *arg)
 
 	/* whose connection is lost in the middle is not said otherwise */
 	errcontext("reading %s from %s%s", reading->what, reading->name,
-			   is_away ? from_servers(reading->executing) : "");
+			   is_away ? servers : "");
 }

@@ -186,6 +186,11 @@ fails(q{SET ROLE reader; SELECT als_recommend('m', 8, 5)},
 	qr/ERROR:  42704: user mapping not found for .*HINT:  als_recommend reads the model's ratings with the privileges of the user who calls it; exclude_seen => false does without them\..*reading ratings from public\.ratings/s, 'without a user mapping');
 is(asks(q{SET ROLE reader; SELECT count(*) FROM als_recommend('m', 8, 5, exclude_seen => false)}), 5, 'without live ratings');
 
+# something else that is undefined has nothing to do with privileges
+my ($status, $stdout, $stderr) = $main->psql('postgres', q{SELECT als_train('undefined', 'SELECT user_id, movie_id AS item_id, current_setting(''no.such'')::real AS rating FROM local_ratings')});
+like($stderr, qr/ERROR:  unrecognized configuration parameter "no\.such"/, 'something undefined');
+unlike($stderr, qr/HINT/, 'is said without a hint');
+
 # Nothing is left of a call that has failed.
 sub nothing_left
 {
@@ -211,6 +216,20 @@ is(cancel($main, 'trainer'), 't', 'a training that waits for a server');
 $training->{run}->finish;
 like($training->{err}, qr/ERROR:  57014: canceling statement due to user request\n.*reading ratings from public\.gated/s, 'is cancelled');
 close_sessions($holder);
+nothing_left($segments, $served);
+
+# who trains goes away, and no server is to blame
+$holder = open_session($south, 'SELECT pg_advisory_lock(1);');
+$training = background($main, 'trainer', q{SET client_connection_check_interval = '100ms'; SET maintenance_work_mem = '1MB'; SELECT als_train('m', 'gated', factors => 8)});
+wait_for_lock($south, 'advisory');
+my $seen = -s $main->logfile;
+$training->{run}->signal('KILL');
+wait_until($main, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'trainer'});
+close_sessions($holder);
+$training->{run}->finish;
+my ($said) = slurp_file($main->logfile, $seen) =~ /(FATAL: .*connection to client lost\n.*CONTEXT: .*\n(?:\t.*\n)*)/;
+like($said, qr/reading ratings from public\.gated/, 'the client is lost');
+unlike($said, qr/server/, 'no server is blamed');
 nothing_left($segments, $served);
 
 # a server goes away in the middle, or just the process there
