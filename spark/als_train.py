@@ -115,7 +115,7 @@ def connection_parameters(connection: psycopg.Connection) -> dict[str, Any]:
 
 
 def jdbc_properties(parameters: dict[str, Any]) -> dict[str, str]:
-    names = ("user", "password", "sslmode", "sslrootcert", "sslcert", "sslkey")
+    names = ("user", "password", "options", "sslmode", "sslrootcert", "sslcert", "sslkey")
     return {"driver": "org.postgresql.Driver", "fetchsize": "10000",
             **{name: str(parameters[name]) for name in names if name in parameters}}
 
@@ -256,7 +256,8 @@ def staging_tables(connection: psycopg.Connection, model: str) -> dict[str, sql.
         raise Failure(f"another job trains model {model}: wait for its end")
     tables = {}
     for side in SIDES:
-        tables[side] = sql.Identifier(schema, f"{parts[-1][:40]}_spark_{side}s")
+        prefix = parts[-1].encode()[:40].decode(errors="ignore")  # names have at most 63 bytes
+        tables[side] = sql.Identifier(schema, f"{prefix}_spark_{side}s")
         name = tables[side].as_string(connection)
         ours = value(connection, "SELECT obj_description(oid, 'pg_class') IS NOT DISTINCT FROM %s "
                      "FROM pg_class WHERE oid = to_regclass(%s)", staging_comment(model), name)
@@ -275,14 +276,14 @@ def drop(connection: psycopg.Connection, tables: dict[str, sql.Identifier]) -> N
 
 
 def copy_rows(parameters: dict[str, Any], table: str, columns: str) -> Callable[[Iterable[Any]], None]:
-    """Copies a partition by a connection of its own; a second attempt replaces the first."""
+    """Copies a partition by a connection of its own; another attempt replaces it."""
     def copy_partition(rows: Iterable[Any]) -> None:
         context = TaskContext.get()
         assert context
         part = context.partitionId()
         with psycopg.connect(**parameters) as connection, connection.cursor() as cursor:
-            if context.attemptNumber() > 0:
-                cursor.execute(f"DELETE FROM {table} WHERE part = %s", [part])
+            # whichever attempt this is: a stage that runs again counts from 0
+            cursor.execute(f"DELETE FROM {table} WHERE part = %s", [part])
             with cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row((part, row[0], row[1]))
