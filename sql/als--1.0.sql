@@ -905,8 +905,9 @@ COMMENT ON FUNCTION als_starting_factors("any", integer, bigint)
 IS 'factors of an item to start a training from';
 
 -- Only sends statements: what is computed is als_solve, by whatever server has the
--- ratings.  Names that the caller gives are looked up along his search_path, and
--- all others only after it is set.
+-- ratings.  Names that the caller gives are looked up along his search_path; all
+-- others, of types in DECLARE too, are pg_catalog's or have their schema.  als_import
+-- gets all of its arguments with their types, so that no other of its name fits better.
 CREATE FUNCTION als_train_sharded(
     model           text,
     ratings         regclass,
@@ -925,40 +926,54 @@ CREATE FUNCTION als_train_sharded(
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 1000000
 SET enable_partitionwise_aggregate = on
 SET cpu_operator_cost = 0       -- to solve a row is as much work here as anywhere
+SET DateStyle = 'ISO'           -- of ids that other sessions read
 AS $$
 DECLARE
-    path text := pg_catalog.current_setting('search_path');
-    started timestamptz := pg_catalog.clock_timestamp();
-    target text[] := pg_catalog.parse_ident(model);
-    existing regclass := pg_catalog.to_regclass(model);
-    creation name := pg_catalog.current_schema();
-    als name;                   -- the schemas of the extensions
-    dblink name;
-    servers name[];
-    types text[] := '{}';       -- of the ids of users and items
-    examples text[];            -- one id of each
-    work name;                  -- schema of what is made meanwhile, here and on all servers
-    comment text;
-    import text;                -- statements, or parts of them
-    copy text;
-    start text;
-    setup text[];
-    step text;
-    citus boolean := false;     -- Citus distributes the ratings, not postgres_fdw
-    here text := 'SELECT * FROM run_command_on_coordinator(%L) WHERE NOT success';  -- by Citus
-    everywhere text := 'SELECT * FROM run_command_on_all_nodes(%L) WHERE NOT success';
-    messages text := pg_catalog.current_setting('client_min_messages');
-    users text;                 -- the half-iterations, as queries
-    items text;
-    publish text[] := '{"",""}';   -- statements that give servers the factors of a side
-    steps text[];               -- of an iteration
-    objective text;             -- query of the loss
-    plan jsonb;
-    loss float8;
-    losses float8[] := '{}';
-    known bigint;               -- ratings, duplicates merged
-    trained als_model;
-    r record;
+    path pg_catalog.text := pg_catalog.current_setting('search_path');
+    started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+    target pg_catalog.text[] := pg_catalog.parse_ident(model);
+    existing pg_catalog.regclass := pg_catalog.to_regclass(model);
+    creation pg_catalog.name := pg_catalog.current_schema();
+    als pg_catalog.name;                   -- the schemas of the extensions
+    dblink pg_catalog.name;
+    servers pg_catalog.name[];
+    databases pg_catalog.text[];           -- which ones they are: this one, and the servers'
+    connection pg_catalog.text;            -- of dblink
+    -- what tells a database from all others, copies of it included
+    identity pg_catalog.text := 'SELECT concat_ws(''/'', system_identifier, extract(epoch FROM pg_postmaster_start_time()), oid) AS database'
+        ' FROM pg_control_system(), pg_database WHERE datname = current_database()';
+    -- the last that is sent to a server may have to wait for long
+    clean pg_catalog.text := 'SELECT set_config(name, ''0'', false) FROM pg_settings WHERE name IN (''lock_timeout'', ''statement_timeout'','
+        ' ''transaction_timeout'', ''client_connection_check_interval''); DROP SCHEMA IF EXISTS %I CASCADE';
+    leave pg_catalog.text := 'SELECT %1$I.dblink_send_query(c, $1), %1$I.dblink_disconnect(c)'
+        ' FROM unnest(%1$I.dblink_get_connections()) c WHERE starts_with(c, ''als_sharded_'')';
+    types pg_catalog.text[] := '{}';       -- of the ids of users and items
+    examples pg_catalog.text[];            -- one id of each
+    work pg_catalog.name;                  -- schema of what is made meanwhile, here and on all servers
+    comment pg_catalog.text;
+    import pg_catalog.text;                -- statements, or parts of them
+    copy pg_catalog.text;
+    start pg_catalog.text;
+    setup pg_catalog.text[];
+    step pg_catalog.text;
+    citus boolean := false;                -- Citus distributes the ratings, not postgres_fdw
+    -- by Citus, as one statement: of several it tells the first one's error alone
+    sent pg_catalog.text := 'SELECT * FROM run_command_on_%s(format(''DO %%%%L'','
+        ' format(''BEGIN SET LOCAL search_path = pg_catalog, pg_temp; %%%%s; END'', %%L))) WHERE NOT success';
+    here pg_catalog.text := pg_catalog.format(sent, 'coordinator');
+    everywhere pg_catalog.text := pg_catalog.format(sent, 'all_nodes');
+    messages pg_catalog.text := pg_catalog.current_setting('client_min_messages');
+    users pg_catalog.text;                 -- the half-iterations, as queries
+    items pg_catalog.text;
+    publish pg_catalog.text[] := '{"",""}'; -- statements that give servers the factors of a side
+    steps pg_catalog.text[];               -- of an iteration
+    objective pg_catalog.text;             -- query of the loss
+    plan pg_catalog.jsonb;
+    loss pg_catalog.float8;
+    losses pg_catalog.float8[] := '{}';
+    known bigint;                          -- ratings, duplicates merged
+    trained pg_catalog.record;
+    r pg_catalog.record;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     SELECT nspname INTO als FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = 'als';
@@ -990,10 +1005,15 @@ BEGIN
     IF r.category <> 'N' THEN
         RAISE EXCEPTION 'rating column "%" is of type %, which is not numeric', rating_column, types[3] USING ERRCODE = 'datatype_mismatch';
     END IF;
-    IF array_length(target, 1) = 1 THEN
+    IF array_length(target, 1) = 3 THEN     -- the first is this database: to_regclass has made sure
+        target := target[2:3];
+    ELSIF array_length(target, 1) = 1 THEN
         target := ARRAY[coalesce((SELECT nspname FROM pg_class c JOIN pg_namespace s ON s.oid = relnamespace WHERE c.oid = existing), creation), target[1]];
     END IF;
-    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = existing AND reloftype <> pg_typeof(trained)) THEN
+    IF target[1] IS NULL THEN
+        RAISE EXCEPTION 'no schema has been selected to create in' USING ERRCODE = 'invalid_schema_name';
+    END IF;
+    IF EXISTS (SELECT FROM pg_class c WHERE c.oid = existing AND reloftype <> format('%I.als_model', als)::regtype) THEN
         RAISE EXCEPTION '"%" is not an als model', existing USING ERRCODE = 'wrong_object_type', HINT = 'Choose another name for the model.';
     END IF;
 
@@ -1043,7 +1063,6 @@ BEGIN
                 DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
         END IF;
     END IF;
-    PERFORM set_config('search_path', concat_ws(', ', 'pg_catalog', quote_ident(als), quote_ident(dblink), 'pg_temp'), true);
 
     -- one training of a model at a time, and one in a transaction: it holds its
     -- tables on the servers until the end
@@ -1067,9 +1086,10 @@ BEGIN
         -- Each server gets a copy of its share of the ratings by item, and a model to
         -- solve against, whose factors are replaced from half-iteration to
         -- half-iteration.  What an earlier training may have left is dropped.
-        import := format('%I.als_import(%L, %L, %L, regularization => %L, regularization_scaling => %L, regularization_by => %L, alpha => %L)', als, work || '.model',
-            format('SELECT %L::%s AS user_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
-            format('SELECT %L::%s AS item_id, array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
+        import := format('%I.als_import(%L::text, %L::text, %L::text, NULL::text, ''user_id''::text, ''item_id''::text, ''rating''::text,'
+            ' ''implicit''::text, %L::float8, %L::float8, %L::text, %L::float8, false, true, NULL::float8)', als, work || '.model',
+            format('SELECT %L::%s AS user_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
+            format('SELECT %L::%s AS item_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
             regularization, regularization_scaling, regularization_by, alpha);
         copy := format('INSERT INTO %I.by_item SELECT %I, %I, %s FROM %s', work, item_column, user_column, coalesce(quote_ident(rating_column), '1'), ratings);
         start := format('INSERT INTO %1$I.items SELECT item_id, %2$I.als_starting_factors(item_id, %3$s, %4$s) FROM %1$I.by_item GROUP BY item_id', work, als, factors, seed);
@@ -1077,44 +1097,55 @@ BEGIN
             coalesce(quote_ident(rating_column), '1'), jsonb_build_object('model', work || '.model', 'side', 'users'), ratings);
         items := format('SELECT id, (s).* FROM (SELECT item_id AS id, %I.als_solve(user_id, rating, %L) AS s FROM %I.by_item GROUP BY 1) t',
             als, jsonb_build_object('model', work || '.model', 'side', 'items'), work);
-        objective := format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users)', work);
+        objective := format('SELECT (SELECT pg_catalog.sum(loss) FROM %1$I.items) OPERATOR(pg_catalog.+) (SELECT pg_catalog.sum(penalty) FROM %1$I.users)', work);
         IF citus THEN
             setup := ARRAY[format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
                 format(here, format('CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE TABLE %1$I.by_item (item_id %4$s, user_id %3$s, rating real);'
                     'CREATE TABLE %1$I.users (id %3$s, factors real[], ratings bigint, loss float8, penalty float8);'
                     'CREATE TABLE %1$I.items (id %4$s, factors real[], ratings bigint, loss float8, penalty float8);'
-                    'SELECT create_distributed_table(''%1$I.by_item'', ''item_id''); SELECT create_reference_table(''%1$I.users''); SELECT create_reference_table(''%1$I.items'')',
+                    'PERFORM create_distributed_table(''%1$I.by_item'', ''item_id''), create_reference_table(''%1$I.users''), create_reference_table(''%1$I.items'')',
                     work, comment, types[1], types[2])),
-                format(everywhere, 'SELECT ' || import), format(here, copy), format(here, start)];
-            steps := ARRAY[format(everywhere, format('TRUNCATE %1$I.model_items; INSERT INTO %1$I.model_items SELECT id, factors FROM %1$I.items', work)),
+                format(everywhere, 'PERFORM ' || import), format(here, copy), format(here, start)];
+            steps := ARRAY[format(everywhere, format('TRUNCATE %1$I.model_items; INSERT INTO %1$I.model_items SELECT id, factors FROM %1$I.items WHERE factors IS NOT NULL', work)),
                 format(here, format('TRUNCATE %I.users', work)), format(here, format('INSERT INTO %I.users %s', work, users)),
-                format(everywhere, format('TRUNCATE %1$I.model_users; INSERT INTO %1$I.model_users SELECT id, factors FROM %1$I.users', work)),
+                format(everywhere, format('TRUNCATE %1$I.model_users; INSERT INTO %1$I.model_users SELECT id, factors FROM %1$I.users WHERE factors IS NOT NULL', work)),
                 format(here, format('TRUNCATE %I.items', work)), format(here, format('INSERT INTO %I.items %s', work, items))];
             objective := format('SELECT result::float8 FROM run_command_on_coordinator(%L)', objective);
         ELSE
             EXECUTE format('CREATE SCHEMA %1$I; CREATE TABLE %1$I.by_item (item_id %3$s, user_id %2$s, rating real) PARTITION BY HASH (item_id);'
                 'CREATE UNLOGGED TABLE %1$I.users (id %2$s, factors real[], ratings bigint, loss float8, penalty float8);'
                 'CREATE UNLOGGED TABLE %1$I.items (id %3$s, factors real[], ratings bigint, loss float8, penalty float8)', work, types[1], types[2]);
+            EXECUTE identity INTO r;
+            databases[0] := r.database;
             FOR n IN 1 .. cardinality(servers) LOOP
-                IF 'als_sharded_' || n = ANY (dblink_get_connections()) THEN
-                    PERFORM dblink_disconnect('als_sharded_' || n);
-                END IF;
-                PERFORM dblink_connect('als_sharded_' || n, servers[n]);
-                IF als IS DISTINCT FROM (SELECT s FROM dblink('als_sharded_' || n,
-                    'SELECT nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE extname = ''als''') t(s name)) THEN
+                connection := 'als_sharded_' || n;
+                EXECUTE format('SELECT %1$I.dblink_disconnect($1) WHERE $1 = ANY (%1$I.dblink_get_connections())', dblink) USING connection;
+                EXECUTE format('SELECT %I.dblink_connect($1, $2)', dblink) USING connection, servers[n]::text;
+                EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection,
+                    'SET search_path = pg_catalog, pg_temp; SET client_min_messages = error; SET lock_timeout = ''10s'''::text;
+                EXECUTE format('SELECT * FROM %I.dblink($1, $2) t(database text, als name)', dblink) INTO r USING connection,
+                    format('SELECT (%s), (SELECT nspname FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = ''als'')', identity);
+                IF r.database = databases[0] THEN
+                    RAISE EXCEPTION 'server "%" leads to this database', servers[n]
+                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
+                ELSIF r.database = ANY (databases) THEN
+                    RAISE EXCEPTION 'servers "%" and "%" lead to the same database', servers[array_position(databases, r.database)], servers[n]
+                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
+                ELSIF als IS DISTINCT FROM r.als THEN
                     RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
                         USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
                 END IF;
-                PERFORM dblink_exec('als_sharded_' || n, format('SET client_min_messages = error; SET lock_timeout = ''10s''; DROP SCHEMA IF EXISTS %1$I CASCADE;'
+                databases[n] := r.database;
+                EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection, format('DROP SCHEMA IF EXISTS %1$I CASCADE;'
                     'CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE UNLOGGED TABLE %1$I.ratings (item_id %4$s, user_id %3$s, rating real); DO %5$L',
-                    work, comment, types[1], types[2], format('BEGIN PERFORM %s; END', import)));
+                    work, comment, types[1], types[2], format('BEGIN PERFORM %s; END', import));
                 EXECUTE format('CREATE FOREIGN TABLE %1$I.by_item_%2$s PARTITION OF %1$I.by_item FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
                     ' OPTIONS (schema_name %1$L, table_name ''ratings'', async_capable ''true'', batch_size ''5000'', fetch_size ''1000'');'
                     'CREATE FOREIGN TABLE %1$I.users_%2$s (user_id %6$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_users'', batch_size ''1000'');'
                     'CREATE FOREIGN TABLE %1$I.items_%2$s (item_id %7$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_items'', batch_size ''1000'')',
                     work, n, cardinality(servers), n - 1, servers[n], types[1], types[2]);
                 FOR side IN 1 .. 2 LOOP
-                    publish[side] := publish[side] || format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s;',
+                    publish[side] := publish[side] || format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s WHERE factors IS NOT NULL;',
                         work, (ARRAY['users', 'items'])[side], n);
                 END LOOP;
             END LOOP;
@@ -1148,10 +1179,10 @@ BEGIN
                 RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, loss;
             END IF;
         END LOOP;
-        trained := als_import(format('%I.%I', target[1], target[2]), format('SELECT id AS user_id, factors FROM %I.users', work),
-            format('SELECT id AS item_id, factors FROM %I.items', work), ratings::text, user_column, item_column, rating_column,
-            regularization => regularization, regularization_scaling => regularization_scaling,
-            regularization_by => regularization_by, alpha => alpha);
+        EXECUTE format('SELECT * FROM %I.als_import($1, $2, $3, $4, $5, $6, $7, ''implicit''::text, $8, $9, $10, $11, false, true, NULL::float8)', als)
+            INTO trained USING format('%I.%I', target[1], target[2]), format('SELECT id AS user_id, factors FROM %I.users WHERE factors IS NOT NULL', work),
+            format('SELECT id AS item_id, factors FROM %I.items WHERE factors IS NOT NULL', work), ratings::text, user_column, item_column, rating_column,
+            regularization, regularization_scaling, regularization_by, alpha;
         EXECUTE format('SELECT sum(ratings) FROM %I.users', work) INTO known;
         EXECUTE format('UPDATE %I.%I SET iterations = $1, solver = ''cholesky'', seed = $2, ratings = $3, loss = $4, losses = $5, best_iteration = $1, seconds = $6'
             ' WHERE run = $7 RETURNING *', target[1], target[2])
@@ -1168,8 +1199,7 @@ BEGIN
         IF citus THEN
             EXECUTE format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work));
         ELSE
-            PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
-            FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+            EXECUTE format(leave, dblink) USING format(clean, work);
         END IF;
         RAISE;
     END;
@@ -1177,8 +1207,7 @@ BEGIN
     -- A server drops its tables when this transaction lets them go, without anybody
     -- waiting for it.
     IF NOT citus THEN
-        PERFORM dblink_send_query(c, format('DROP SCHEMA IF EXISTS %I CASCADE', work)), dblink_disconnect(c)
-        FROM unnest(dblink_get_connections()) c WHERE starts_with(c, 'als_sharded_');
+        EXECUTE format(leave, dblink) USING format(clean, work);
     END IF;
     PERFORM set_config('search_path', path, true);
     RETURN trained;

@@ -195,6 +195,52 @@ foreach my $model ('m_shops', 'm_branches', 'm_ratings')
 is($node->safe_psql('postgres', 'SELECT who, what, count(*) FROM caught GROUP BY 1, 2'),
 	'', 'nothing of others has run');
 
+# A training on other servers, here another database
+SKIP:
+{
+	skip 'postgres_fdw and dblink are not available', 6
+	  if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name IN ('postgres_fdw', 'dblink')}) < 2;
+	my $traps = q{
+SET ROLE attacker;
+CREATE FUNCTION public.hashtext(name) RETURNS integer LANGUAGE sql AS $$SELECT public.spring('hashtext')::integer$$;
+CREATE FUNCTION public.hashtext(text) RETURNS integer LANGUAGE sql AS $$SELECT public.spring('hashtext')::integer$$;
+CREATE FUNCTION public.array_fill(real, integer[]) RETURNS real[] LANGUAGE sql AS $$SELECT ARRAY[public.spring('array_fill')::integer::real]$$;
+CREATE FUNCTION public.format(text, text) RETURNS text LANGUAGE sql AS $$SELECT public.spring('format')::text$$;
+CREATE FUNCTION public.format(text, name) RETURNS text LANGUAGE sql AS $$SELECT public.spring('format')::text$$;
+CREATE FUNCTION public.dblink_connect(text, name) RETURNS text LANGUAGE sql AS $$SELECT public.spring('dblink_connect')::text$$;
+CREATE FUNCTION public.als_import(model text, users text, items text, regularization double precision, regularization_scaling double precision, regularization_by text, alpha double precision) RETURNS text
+    LANGUAGE sql AS $$SELECT public.spring('als_import')::text$$;
+CREATE DOMAIN trap.jsonb AS text;
+CREATE DOMAIN trap.name AS text;
+RESET ROLE;
+};
+	$node->safe_psql('postgres', 'CREATE DATABASE shard');
+	$node->safe_psql('shard', $attack =~ s/CREATE ROLE attacker;//r);
+	install_als($node, 'shard');
+	$node->safe_psql('shard', 'CREATE TABLE ratings (user_id int, item_id int, rating real)');
+	$node->safe_psql('postgres', sprintf q{
+CREATE EXTENSION postgres_fdw;
+CREATE EXTENSION dblink;
+CREATE SERVER shard FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'shard', extensions 'als');
+CREATE USER MAPPING FOR CURRENT_USER SERVER shard;
+CREATE TABLE shards (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE FOREIGN TABLE shards_0 PARTITION OF shards FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER shard OPTIONS (table_name 'ratings');
+INSERT INTO shards SELECT who, item_id, rating FROM ratings;
+}, $node->host, $node->port);
+	$node->safe_psql($_, $traps) foreach 'postgres', 'shard';
+	$node->safe_psql('postgres', 'ALTER DATABASE shard SET search_path = trap, public, pg_catalog');
+	foreach my $path ('public', 'trap, public, pg_catalog')
+	{
+		my ($status, $out, $error) = $node->psql('postgres', qq{
+SET search_path = $path;
+SELECT run FROM public.als_train_sharded('public.m_shards', 'public.shards', factors => 2, iterations => 2);
+});
+		is($error, '', "als_train_sharded works with search_path = $path");
+		is($node->safe_psql($_, 'SET search_path = pg_catalog; SELECT who, what, count(*) FROM public.caught GROUP BY 1, 2'),
+			'', "... and runs nothing of others in $_") foreach 'postgres', 'shard';
+	}
+}
+
 # What a checker of extension scripts says, but for the names of the extension's
 # own objects, which it cannot know.
 SKIP:

@@ -97,6 +97,25 @@ $shards{south}->safe_psql('postgres', 'DROP EXTENSION als');
 fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: server "south" does not have the extension als in schema "public"\n/, 'als is missing on a server');
 $shards{south}->safe_psql('postgres', 'CREATE EXTENSION als');
 
+# servers that lead to one database, and one that leads back
+foreach my $again ([ 'again', $shards{east} ], [ 'back', $main ])
+{
+	my ($name, $node) = @$again;
+	asks(sprintf q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres', extensions 'als');},
+		$name, $node->host, $node->port);
+	asks("CREATE USER MAPPING FOR CURRENT_USER SERVER $name");
+}
+asks(q{
+CREATE TABLE twice (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE FOREIGN TABLE twice_0 PARTITION OF twice FOR VALUES WITH (MODULUS 2, REMAINDER 0) SERVER east OPTIONS (table_name 'one');
+CREATE FOREIGN TABLE twice_1 PARTITION OF twice FOR VALUES WITH (MODULUS 2, REMAINDER 1) SERVER again OPTIONS (table_name 'one');
+CREATE TABLE home (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE FOREIGN TABLE home_0 PARTITION OF home FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER back OPTIONS (table_name 'local_ratings');
+});
+my $each = qr/\n.*HINT:  Several servers on one machine need a database each\./s;
+fails("SELECT als_train_sharded('m', 'twice')", qr/ERROR:  55000: servers "again" and "east" lead to the same database$each/, 'one database twice');
+fails("SELECT als_train_sharded('m', 'home')", qr/ERROR:  55000: server "back" leads to this database$each/, 'this database');
+
 #
 # As als_train
 #
@@ -147,6 +166,59 @@ is(asks(q{SELECT run, loss < 1e9 FROM als_train_sharded('three_als', 'three', fa
 is(asks(q{SELECT run FROM als_train_sharded('"Odd ''name"', 'three', rating_column => NULL, factors => 3, iterations => 1)}), '1', 'without ratings, with an odd name');
 is(asks(q{CREATE SCHEMA s; SET search_path = s, public; SELECT run FROM als_train_sharded('m', 'three', factors => 3, iterations => 1); SELECT 's.m'::regclass, current_setting('search_path')}),
 	"1\nm|s, public", 'where the search path says');
+
+# als in a schema that is not in the search_path
+asks('CREATE DATABASE here');
+asks('CREATE DATABASE there');
+$main->safe_psql($_, 'CREATE SCHEMA ext; CREATE EXTENSION als SCHEMA ext; CREATE SCHEMA s') foreach 'here', 'there';
+$main->safe_psql('there', 'CREATE TABLE ratings (user_id int, item_id int, rating real)');
+$main->safe_psql('here', sprintf q{
+CREATE EXTENSION postgres_fdw;
+CREATE EXTENSION dblink SCHEMA ext;
+CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'there', extensions 'als');
+CREATE USER MAPPING FOR CURRENT_USER SERVER there;
+CREATE TABLE ratings (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
+CREATE FOREIGN TABLE ratings_0 PARTITION OF ratings FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER there OPTIONS (table_name 'ratings');
+INSERT INTO ratings SELECT u, i, 1 FROM generate_series(1, 9) u, generate_series(1, 9) i WHERE u %% 3 = i %% 3;
+}, $main->host, $main->port);
+foreach my $case ([ 'm', 'public.m', 1 ], [ 'here.public.m', 'public.m', 2 ], [ 'here.s.other', 's.other', 1 ])
+{
+	my ($name, $table, $run) = @$case;
+	is($main->safe_psql('here', "SELECT run, items FROM ext.als_train_sharded('$name', 'ratings', factors => 3, iterations => 1)"), "$run|9", "als in another schema: $name");
+	is($main->safe_psql('here', "SELECT max(run) FROM $table"), $run, "it is $table");
+}
+foreach my $case ([ 'there.s.other', qr/0A000: cross-database references are not implemented/ ], [ 'm', qr/3F000: no schema has been selected to create in/ ])
+{
+	my ($name, $pattern) = @$case;
+	my ($status, $stdout, $stderr) = $main->psql('here', "\\set VERBOSITY verbose\nSET search_path = '';\nSELECT ext.als_train_sharded('$name', 'public.ratings', factors => 3)");
+	like($stderr, qr/ERROR:  $pattern/, "$name: says so");
+}
+
+# ids that are written in more than one way
+distribute('dates', q{(SELECT '2020-01-31'::date + user_id AS user_id, item_id, rating FROM local_ratings) d}, 'date', 'int', $names[0]);
+is(asks(q{SET DateStyle = German; SELECT run FROM als_train_sharded('dates_als', 'dates', factors => 3, iterations => 1)}), 1, 'dates as ids');
+
+# The tables on a server are dropped however long the transaction takes to let them go.
+$shards{east}->safe_psql('postgres', q{
+ALTER DATABASE postgres SET statement_timeout = '1h';
+ALTER DATABASE postgres SET client_connection_check_interval = '1h';
+CREATE TABLE timeouts (number int GENERATED ALWAYS AS IDENTITY, settings text);
+CREATE FUNCTION note_timeouts() RETURNS event_trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO public.timeouts (settings) SELECT string_agg(setting, ',' ORDER BY name) FROM pg_settings
+    WHERE name IN ('client_connection_check_interval', 'lock_timeout', 'statement_timeout');
+END $$;
+CREATE EVENT TRIGGER note_timeouts ON ddl_command_start WHEN TAG IN ('DROP SCHEMA') EXECUTE FUNCTION note_timeouts();
+});
+asks(q{SELECT FROM als_train_sharded('three_als', 'three', factors => 3, iterations => 1)});
+nothing_left('a training');
+fails(q{SELECT als_train_sharded('m', 'three', factors => 200, regularization => 0, iterations => 1)}, qr/ERROR/, 'a failure');
+nothing_left('a failure');
+is($shards{east}->safe_psql('postgres', q{SELECT settings FROM timeouts ORDER BY number}), join("\n", ('3600000,10000,3600000', '0,0,0') x 2), 'what is dropped at the end may wait');
+$shards{east}->safe_psql('postgres', q{
+DROP EVENT TRIGGER note_timeouts;
+ALTER DATABASE postgres RESET ALL;
+});
 
 # what the servers have been asked: they solve, and no ratings leave them after the copy
 my %seen = map { $_ => -s $shards{$_}->logfile } @names;

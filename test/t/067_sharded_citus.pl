@@ -117,9 +117,19 @@ $workers[1]->start;
 is(asks("SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 2)"), 2, 'trained again');
 nothing_left('after all');
 
+# a user who comes meanwhile, with an item that comes meanwhile
+my $long = background($coordinator, 'long', "SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 50, verbose => true)");
+wait_for_message($long, qr/iteration 1 of 50/);
+asks(q{INSERT INTO ratings VALUES (1000, 'new', 1)});
+$long->{run}->finish;
+is($long->{out}, "3\n", 'ratings are added meanwhile');
+unlike($long->{err}, qr/ERROR/, 'which is no error');
+is(asks(q{SELECT count(*) FROM m_users WHERE user_id = 1000}), 0, 'the model does not know who came');
+asks(q{DELETE FROM ratings WHERE user_id = 1000});
+
 # a model of another training at the same time does not matter; nor does a rollback
 asks("BEGIN; SELECT als_train_sharded('m', 'ratings', $training, iterations => 1); ROLLBACK");
-is(asks("SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 1)"), 3, 'what a rolled back training leaves, the next one removes');
+is(asks("SELECT run FROM als_train_sharded('m', 'ratings', $training, iterations => 1)"), 4, 'what a rolled back training leaves, the next one removes');
 nothing_left('and after that');
 
 done_testing();
