@@ -148,7 +148,7 @@ int
 parallel_run(const char *worker, ParallelFunction function,
 			 Arena *const arenas[PARALLEL_ARENAS], int nworkers)
 {
-	ParallelProcess leader = {.leader = true, .processes = 1};
+	ParallelProcess leader = {.leader = true,.processes = 1};
 	ParallelContext *context = NULL;
 	int			launched = 0;
 	bool		shared = true;

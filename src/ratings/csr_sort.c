@@ -380,7 +380,7 @@ sort_partitions(const ParallelProcess *process,
 	RatingBlocks *blocks = (RatingBlocks *) arenas[SORT_BLOCKS]->address;
 	const uint64 *row_start = side_row_start(blocks, ALS_USERS);
 	const uint32 *first_row = partitions_first_row(side_partitions(state, ALS_USERS));
-	Sorter		sorter = {.state = state, .blocks = blocks};
+	Sorter		sorter = {.state = state,.blocks = blocks};
 	Distributor *items;
 	uint32		partition;
 

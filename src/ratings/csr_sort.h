@@ -43,7 +43,8 @@ typedef struct SharedSort
 typedef enum SortArena
 {
 	SORT_STATE,					/* SharedSort and what it counts offsets of */
-	SORT_BLOCKS,				/* RatingBlocks; in memory not in the first run */
+	SORT_BLOCKS,				/* RatingBlocks; in memory not in the first
+								 * run */
 	SORT_TRIPLETS				/* TripletStore, if there is one, in the first
 								 * run */
 } SortArena;

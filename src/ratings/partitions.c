@@ -260,7 +260,8 @@ partition_load(const Partitions *partitions, uint32 partition,
 typedef struct Digits
 {
 	int			count;
-	int			shift[MOST_DIGITS + 1]; /* of each, from the least, and the end */
+	int			shift[MOST_DIGITS + 1]; /* of each, from the least, and the
+										 * end */
 } Digits;
 
 /* How the numbers below columns are */
