@@ -15,7 +15,7 @@ use Test::More;
 our @EXPORT = qw(
   $parallel_workers $countable_segments $telling_log $parallel_plan
   documented
-  start_server install_als postmaster_pid limit_file_size
+  start_server start_citus install_als postmaster_pid limit_file_size
   open_session begin_query is_busy end_query ask close_sessions
   background wait_for_message cancel
   wait_until wait_for_lock wait_until_alone
@@ -88,6 +88,35 @@ BEGIN
 END $$;
 }, map { slurp_file("$include/$_.sql") } 'ratings', 'models');
 	return;
+}
+
+# A coordinator and two workers of Citus with als on all; skips all tests where the
+# server has none.  The nodes speak TCP, and Citus is the first library.
+sub start_citus
+{
+	my ($coordinator, @workers) = map { PostgreSQL::Test::Cluster->new($_) } 'coordinator', 'worker1', 'worker2';
+	$_->init foreach $coordinator, @workers;
+	$coordinator->start;
+	plan skip_all => 'Citus is not available'
+	  unless $coordinator->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'});
+	$coordinator->stop;
+	foreach my $node ($coordinator, @workers)
+	{
+		$node->append_conf('postgresql.conf', q{
+listen_addresses = '127.0.0.1'
+shared_preload_libraries = 'citus, als'
+citus.node_conninfo = 'sslmode=prefer'
+citus.enable_statistics_collection = off
+max_connections = 100
+});
+		$node->start;
+		$node->safe_psql('postgres', 'CREATE EXTENSION citus');
+	}
+	note $coordinator->safe_psql('postgres', 'SELECT citus_version()');
+	$coordinator->safe_psql('postgres', sprintf q{SELECT citus_set_coordinator_host('127.0.0.1', %s)}, $coordinator->port);
+	$coordinator->safe_psql('postgres', sprintf q{SELECT citus_add_node('127.0.0.1', %s)}, $_->port) foreach @workers;
+	install_als($coordinator);
+	return ($coordinator, @workers);
 }
 
 sub postmaster_pid

@@ -9,35 +9,11 @@ use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
 use AlsTest;
-use PostgreSQL::Test::Cluster;
-use PostgreSQL::Test::Utils;
 use Test::More;
 
-my @nodes = map { PostgreSQL::Test::Cluster->new($_) } 'coordinator', 'worker1', 'worker2';
+my @nodes = start_citus();
 my ($coordinator, @workers) = @nodes;
 sub asks { return $coordinator->safe_psql('postgres', $_[0]); }
-
-$_->init foreach @nodes;
-$coordinator->start;
-plan skip_all => 'Citus is not available'
-  unless asks(q{SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'});
-$coordinator->stop;
-foreach my $node (@nodes)
-{
-	$node->append_conf('postgresql.conf', q{
-listen_addresses = '127.0.0.1'
-shared_preload_libraries = 'citus, als'
-citus.node_conninfo = 'sslmode=prefer'
-citus.enable_statistics_collection = off
-max_connections = 100
-});
-	$node->start;
-	$node->safe_psql('postgres', 'CREATE EXTENSION citus');
-}
-note asks('SELECT citus_version()');
-asks(sprintf q{SELECT citus_set_coordinator_host('127.0.0.1', %s)}, $coordinator->port);
-asks(sprintf q{SELECT citus_add_node('127.0.0.1', %s)}, $_->port) foreach @workers;
-install_als($coordinator);
 
 # what is read waits for whoever has a lock, from the second iteration on
 asks(q{
