@@ -17,7 +17,7 @@ our @EXPORT = qw(
   documented
   start_server start_citus install_als postmaster_pid limit_file_size
   open_session begin_query is_busy end_query ask close_sessions
-  background wait_for_message cancel
+  background wait_for_message cancel fails_with
   wait_until wait_for_lock wait_until_alone
   segments segment_bound temporary_files run_and_count cancel_leaves_nothing);
 
@@ -87,6 +87,16 @@ BEGIN
     RETURN true;
 END $$;
 }, map { slurp_file("$include/$_.sql") } 'ratings', 'models');
+	return;
+}
+
+# The error that a statement ends with, and all that it says
+sub fails_with
+{
+	my ($node, $statement, $pattern, $name) = @_;
+	my ($status, $stdout, $stderr) = $node->psql('postgres', "\\set VERBOSITY verbose\n$statement");
+	isnt($status, 0, "$name: fails");
+	like($stderr, $pattern, "$name: says so");
 	return;
 }
 

@@ -31,15 +31,7 @@ my ($north, $south) = @shards;
 
 sub asks { return $main->safe_psql('postgres', $_[0]); }
 
-# The error that a statement ends with, and all that it says
-sub fails
-{
-	my ($statement, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = $main->psql('postgres', "\\set VERBOSITY verbose\n$statement");
-	isnt($status, 0, "$name: fails");
-	like($stderr, $pattern, "$name: says so");
-	return;
-}
+sub fails { return fails_with($main, @_); }
 
 # What the shards have been asked since the last call, one line for each query
 my %read;

@@ -20,15 +20,7 @@ plan skip_all => 'postgres_fdw and dblink are not available'
 
 sub asks { return $main->safe_psql('postgres', $_[0]); }
 
-# The error that a statement ends with, and all that it says
-sub fails
-{
-	my ($statement, $pattern, $name) = @_;
-	my ($status, $stdout, $stderr) = $main->psql('postgres', "\\set VERBOSITY verbose\n$statement");
-	isnt($status, 0, "$name: fails");
-	like($stderr, $pattern, "$name: says so");
-	return;
-}
+sub fails { return fails_with($main, @_); }
 
 asks(q{
 CREATE EXTENSION postgres_fdw;
