@@ -393,6 +393,60 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
+CREATE FUNCTION als_audience(
+    model           regclass,
+    item_id         "any",
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL
+) RETURNS TABLE (user_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_audience'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_audience(regclass, "any", bigint, boolean, anycompatible, anycompatible)
+IS 'the k best users for an item, best first; als_audience_as for ids that are not integers';
+
+CREATE FUNCTION als_audience(
+    model           regclass,
+    item_id         text,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL
+) RETURNS TABLE (user_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_audience'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_audience(regclass, text, bigint, boolean, anycompatible, anycompatible)
+IS 'the k best users for an item, best first; als_audience_as for ids that are not integers';
+
+CREATE FUNCTION als_audience_as(
+    user_type       anyelement,
+    model           regclass,
+    item_id         anycompatible,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (user_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_audience_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any")
+IS 'the k best users for an item, best first, with user ids of the given type: als_audience_as(NULL::text, ...)';
+
+CREATE FUNCTION als_audience_as(
+    user_type       anyelement,
+    model           regclass,
+    item_id         anycompatible,
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[]
+) RETURNS TABLE (user_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_audience_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any")
+IS 'the k best users for an item, best first, with user ids of the given type: als_audience_as(NULL::text, ...)';
+
 --
 -- Measuring
 --

@@ -108,8 +108,9 @@ version_freed(void *arg)
 	ModelCache *cache = arg;
 
 	dlist_delete(&cache->node);
-	if (cache->seen_plan != NULL)
-		SPI_freeplan(cache->seen_plan);
+	for (int side = 0; side < 2; side++)
+		if (cache->seen_plan[side] != NULL)
+			SPI_freeplan(cache->seen_plan[side]);
 }
 
 /* No call may get a version any more; frees it if nobody has it. */

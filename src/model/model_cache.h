@@ -77,8 +77,8 @@ typedef struct ModelCache
 	ModelRun	run;
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
-	SPIPlanPtr	seen_plan;		/* the user's items in the live source */
-	char	   *seen_from;		/* ... which it was made for */
+	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live source */
+	char	   *seen_from[2];	/* ... which it was made for */
 	PopularItems *popular;		/* NULL: not there, or in use */
 } ModelCache;
 
@@ -216,12 +216,13 @@ cache_row_is_zero(const ModelCache *cache, const float *row)
 }
 
 /*
- * Does a user's row, or NULL, say anything of what he likes?  Implicit feedback
- * makes a zero vector of ratings of which none is positive, and every item is
- * as good as any other to that.  With explicit feedback, items have biases.
+ * Does a row, or NULL, say anything of what a user likes, or of who likes an
+ * item?  Implicit feedback makes a zero vector of ratings of which none is
+ * positive, and all of the other side are as good as any other to that.  With
+ * explicit feedback, they have biases.
  */
 static inline bool
-cache_knows_user(const ModelCache *cache, const float *row)
+cache_knows(const ModelCache *cache, const float *row)
 {
 	return row != NULL && (cache->run.feedback == ALS_EXPLICIT ||
 						   !cache_row_is_zero(cache, row));

@@ -156,57 +156,58 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 }
 
 /*
- * The plan of what a user has, kept from call to call.  Names in a query, or one
+ * The plan of what an id has, kept from call to call.  Names in a query, or one
  * without a schema, may mean other tables than when it was made; then it is made
  * anew, for this call.
  */
 static SPIPlanPtr
-seen_plan(ModelCache *cache, const SourceReading *reading)
+seen_plan(ModelCache *cache, AlsSide side, const SourceReading *reading)
 {
-	Oid			argument = cache->sides[ALS_USERS].type.type;
-	SPIPlanPtr	kept = cache->seen_plan;
+	Oid			argument = cache->sides[side].type.type;
+	SPIPlanPtr	kept = cache->seen_plan[side];
 	SPIPlanPtr	plan;
 
 	if (kept != NULL && !reading->is_query &&
-		strcmp(cache->seen_from, reading->from_clause) == 0)
+		strcmp(cache->seen_from[side], reading->from_clause) == 0)
 		return kept;
 	plan = source_prepare(reading,
-						  id_column(cache, ALS_ITEMS),
-						  psprintf(" WHERE %s", equals_id(cache, ALS_USERS)),
+						  id_column(cache, other_side(side)),
+						  psprintf(" WHERE %s", equals_id(cache, side)),
 						  1, &argument);
 	if (kept != NULL)
 		return equal(source_plan(kept)->query_list,
 					 source_plan(plan)->query_list) ? kept : plan;
 	/* a domain's CHECK may have been here meanwhile */
-	if (cache->seen_plan != NULL)
+	if (cache->seen_plan[side] != NULL)
 		return plan;
-	cache->seen_from = MemoryContextStrdup(cache->context,
-										   reading->from_clause);
+	cache->seen_from[side] = MemoryContextStrdup(cache->context,
+												 reading->from_clause);
 	SPI_keepplan(plan);
-	cache->seen_plan = plan;
+	cache->seen_plan[side] = plan;
 	return plan;
 }
 
 void
-live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items)
+live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
+					  const char *function, IdMap *others)
 {
-	SourceReader reader = {"als_recommend", get_rel_name(cache->model),
+	SourceReader reader = {function, get_rel_name(cache->model),
 	"exclude_seen => false"};
 	SourceReading reading;
 	IdConversion conversion;
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
-	source_execute(&reading, seen_plan(cache, &reading), &user, NULL, false);
-	read_id_init(&conversion, cache, ALS_ITEMS);
+	source_execute(&reading, seen_plan(cache, side, &reading), &id, NULL, false);
+	read_id_init(&conversion, cache, other_side(side));
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		isnull;
-		Datum		item = SPI_getbinval(SPI_tuptable->vals[i],
-										 SPI_tuptable->tupdesc, 1, &isnull);
+		Datum		other = SPI_getbinval(SPI_tuptable->vals[i],
+										  SPI_tuptable->tupdesc, 1, &isnull);
 
-		if (!isnull && id_convert(&conversion, item, &item))
-			idmap_add(items, item);
+		if (!isnull && id_convert(&conversion, other, &other))
+			idmap_add(others, other);
 	}
 	source_end(&reading);
 }

@@ -20,8 +20,9 @@ extern void live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 							  bool with_active_snapshot, const char *function,
 							  RowRatings *row);
 
-/* Adds to a set the items that the user has. */
-extern void live_ratings_add_seen(ModelCache *cache, Datum user, IdMap *items);
+/* Adds to a set what an id has: the items of a user, or an item's users. */
+extern void live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
+								  const char *function, IdMap *others);
 
 /*
  * All items of the ratings by falling number of rows, which is their score,

@@ -10,18 +10,12 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "catalog/pg_type.h"
-#include "common/arena.h"
 #include "common/arguments.h"
 #include "common/id_conversion.h"
-#include "common/settings.h"
-#include "model/model_cache.h"
-#include "port/pg_bitutils.h"
 #include "serve/fold_in.h"
 #include "serve/live_ratings.h"
-#include "serve/scored_rows.h"
+#include "serve/side_search.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -56,139 +50,6 @@ typedef enum ColdStart
 
 static const char *const cold_start_names[] = {"none", "popular", "error"};
 
-/* A recommendation in the making */
-typedef struct Recommendation
-{
-	ModelCache *cache;
-	const AlsKernels *kernels;
-	const float *user;			/* [stride]; NULL: nothing is known of him */
-	IdMap	   *excluded;		/* NULL: none */
-	IdMap	   *candidates;		/* NULL: all items */
-	TopK	   *best;
-} Recommendation;
-
-/* Offers an item that has been scored. */
-static inline void
-offer(Recommendation *recommendation, Datum id, float score)
-{
-	uint32		index;
-
-	if (!topk_may_enter(recommendation->best, score))
-		return;
-	if (recommendation->excluded != NULL &&
-		idmap_find(recommendation->excluded, id, &index))
-		return;
-	if (recommendation->candidates != NULL &&
-		!idmap_find(recommendation->candidates, id, &index))
-		return;
-	topk_add(recommendation->best, id, score);
-}
-
-/* Scores an item that is read from the table. */
-static bool
-score_row(Datum id, const float *row, void *arg)
-{
-	Recommendation *recommendation = arg;
-	ModelCache *cache = recommendation->cache;
-
-	offer(recommendation, id,
-		  recommendation->kernels->dot(cache->stride, row,
-									   recommendation->user) +
-		  cache->run.mean_rating);
-	return true;
-}
-
-/*
- * Scores the candidates alone.  Looking one up costs as much as scoring a
- * dozen rows in sequence, so this is for few of them.
- */
-static void
-score_candidates(Recommendation *recommendation)
-{
-	for (uint32 i = 0; i < idmap_size(recommendation->candidates); i++)
-	{
-		Datum		id = idmap_id(recommendation->candidates, i);
-		const float *row = cache_lookup(recommendation->cache, ALS_ITEMS, id);
-
-		CHECK_FOR_INTERRUPTS();
-		if (row != NULL)
-			score_row(id, row, recommendation);
-	}
-}
-
-/* Scores one of the items that are kept. */
-static inline void
-offer_kept(Recommendation *recommendation, uint32 item, float score)
-{
-	const SideCache *items = &recommendation->cache->sides[ALS_ITEMS];
-
-	offer(recommendation, image_id(items->image, &items->type, item), score);
-}
-
-/* Scores all items, which are kept, in blocks. */
-static void
-score_kept(Recommendation *recommendation)
-{
-	ModelCache *cache = recommendation->cache;
-	const Image *items = cache->sides[ALS_ITEMS].image;
-	uint32		size = items->nrows;
-	float		scores[CACHE_BLOCK];
-
-	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
-	{
-		uint32		count = Min(CACHE_BLOCK, size - first);
-
-		CHECK_FOR_INTERRUPTS();
-		recommendation->kernels->scores(cache->stride, count,
-										image_rows(items) +
-										(size_t) first * cache->stride,
-										recommendation->user, scores);
-		for (uint32 i = 0; i < count; i++)
-			offer_kept(recommendation, first + i,
-					   scores[i] + cache->run.mean_rating);
-	}
-}
-
-/*
- * The same by way of an index: scores only items that could enter the result.
- */
-static void
-search_kept(Recommendation *recommendation, const AlsIndex *index)
-{
-	ModelCache *cache = recommendation->cache;
-	const AlsKernels *kernels = recommendation->kernels;
-	const float *user = recommendation->user;
-	const float *rows = image_rows(cache->sides[ALS_ITEMS].image);
-	float		mean = cache->run.mean_rating;
-	AlsQuery	query;
-	const AlsQuery *queries = &query;
-
-	als_query_prepare(cache->stride, user, &query);
-	for (size_t block = 0;
-		 block < als_index_blocks(index) &&
-		 topk_may_enter(recommendation->best,
-						als_index_limit(index, block, &query) + mean);
-		 block++)
-	{
-		float		least =
-			als_query_least(topk_least(recommendation->best), mean);
-		uint64		found;
-
-		CHECK_FOR_INTERRUPTS();
-		als_index_search(index, kernels, block, 1, &queries, &least, &found);
-		for (; found != 0; found &= found - 1)
-		{
-			uint32		item = als_index_row(index, block,
-											 pg_rightmost_one_pos64(found));
-
-			offer_kept(recommendation, item, mean +
-					   kernels->dot(cache->stride,
-									rows + (size_t) item * cache->stride,
-									user));
-		}
-	}
-}
-
 /* The argument cold_start, checked. */
 static ColdStart
 cold_start_argument(FunctionCallInfo fcinfo, int argument)
@@ -206,67 +67,11 @@ cold_start_argument(FunctionCallInfo fcinfo, int argument)
 			 errhint("It is \"none\", \"popular\" or \"error\".")));
 }
 
-/* The filters that the arguments exclude and candidates are. */
-static void
-add_filters(FunctionCallInfo fcinfo, int exclude, int candidates,
-			Recommendation *recommendation)
-{
-	const IdType *type = &recommendation->cache->sides[ALS_ITEMS].type;
-
-	if (!PG_ARGISNULL(exclude))
-		add_ids_argument(fcinfo, exclude, "exclude", "item",
-						 recommendation->excluded);
-	if (!PG_ARGISNULL(candidates))
-	{
-		recommendation->candidates = idmap_create(CurrentMemoryContext, type);
-		add_ids_argument(fcinfo, candidates, "candidates", "item",
-						 recommendation->candidates);
-	}
-}
-
-/* Finds the k best for recommendation->user. */
-static void
-find_best(Recommendation *recommendation, uint32 k, ScoredRows *result)
-{
-	ModelCache *cache = recommendation->cache;
-
-	recommendation->kernels = chosen_kernels();
-	if (recommendation->candidates != NULL &&
-		idmap_size(recommendation->candidates) <
-		cache_rows_limit(cache, ALS_ITEMS) / 16)
-	{
-		recommendation->best =
-			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min(k, idmap_size(recommendation->candidates)));
-		score_candidates(recommendation);
-	}
-	else
-	{
-		bool		kept = cache_load(cache, ALS_ITEMS);
-
-		recommendation->best =
-			topk_create(&cache->sides[ALS_ITEMS].type,
-						Min(k, cache_rows_limit(cache, ALS_ITEMS)));
-		if (kept)
-		{
-			const AlsIndex *index = cache_index(cache, ALS_ITEMS);
-
-			if (index != NULL)
-				search_kept(recommendation, index);
-			else
-				score_kept(recommendation);
-		}
-		else
-			cache_scan(cache, ALS_ITEMS, score_row, recommendation);
-	}
-	result->items = topk_finish(recommendation->best, &result->size);
-}
-
 /* The k items with the most ratings that the filters let through. */
 static void
-find_popular(Recommendation *recommendation, uint32 k, ScoredRows *result)
+find_popular(SideSearch *search, uint32 k, ScoredRows *result)
 {
-	ModelCache *cache = recommendation->cache;
+	ModelCache *cache = search->cache;
 	PopularItems *popular;
 
 	model_require_source(cache->model, &cache->run,
@@ -283,9 +88,9 @@ find_popular(Recommendation *recommendation, uint32 k, ScoredRows *result)
 		uint32		index;
 
 		CHECK_FOR_INTERRUPTS();
-		if (idmap_find(recommendation->excluded, item->id, &index) ||
-			(recommendation->candidates != NULL &&
-			 !idmap_find(recommendation->candidates, item->id, &index)) ||
+		if (idmap_find(search->excluded, item->id, &index) ||
+			(search->candidates != NULL &&
+			 !idmap_find(search->candidates, item->id, &index)) ||
 			cache_lookup(cache, ALS_ITEMS, item->id) == NULL)
 			continue;
 		result->items[result->size].score = item->score;
@@ -311,45 +116,6 @@ reject_cold_user(const ModelCache *cache, Datum id, bool isnull)
 }
 
 /*
- * Finds the factors of a user, stored or folded in from the live source, and
- * leaves out what he has there.  No factors if there is nothing to go by; what
- * is stored may be as little, while there are better ratings by now.
- * False if reading the source has replaced the model.
- */
-static bool
-find_user(Recommendation *recommendation, Datum id, bool exclude_seen)
-{
-	ModelCache *cache = recommendation->cache;
-	const float *row = cache_lookup(cache, ALS_USERS, id);
-
-	if (cache_knows_user(cache, row))
-	{
-		size_t		bytes = cache->stride * sizeof(float);
-		void	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
-
-		recommendation->user = memcpy(copy, row, bytes);
-		if (exclude_seen && cache->run.source != NULL)
-			live_ratings_add_seen(cache, id, recommendation->excluded);
-		return !cache_replaced(cache);
-	}
-	if (cache->run.source != NULL)
-	{
-		RowRatings	ratings;
-
-		live_ratings_read(cache, ALS_USERS, id, true, "als_recommend", &ratings);
-		if (cache_replaced(cache))
-			return false;
-		if (exclude_seen)
-			for (uint64 i = 0; i < ratings.size; i++)
-				idmap_add(recommendation->excluded, ratings.ratings[i].id);
-		row = fold_in(cache, ALS_USERS, &ratings);
-		if (cache_knows_user(cache, row))
-			recommendation->user = row;
-	}
-	return true;
-}
-
-/*
  * Computes als_recommend's result; first is the place of the model among the
  * arguments.
  */
@@ -357,7 +123,7 @@ static void
 recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		  ScoredRows *result)
 {
-	Recommendation recommendation = {0};
+	SideSearch	search;
 	ColdStart	cold_start;
 	ModelCache *cache;
 	IdConversion conversion;
@@ -384,23 +150,22 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			return;
 	}
 
-	recommendation.cache = cache;
-	recommendation.excluded = idmap_create(CurrentMemoryContext,
-										   &cache->sides[ALS_ITEMS].type);
-	if (possible && !find_user(&recommendation, id,
-							   PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN)))
+	side_search_init(&search, cache, ALS_ITEMS);
+	if (possible &&
+		!side_search_for(&search, id, PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN),
+						 "als_recommend"))
 		return;
-	add_filters(fcinfo, first + ARG_EXCLUDE, first + ARG_CANDIDATES,
-				&recommendation);
+	side_search_filters(&search, fcinfo, first + ARG_EXCLUDE,
+						first + ARG_CANDIDATES);
 	if (cache_replaced(cache))
 		return;
 
-	if (recommendation.user != NULL)
-		find_best(&recommendation, k, result);
+	if (search.vector != NULL)
+		side_search_best(&search, k, result);
 	else if (cold_start == COLD_START_POPULAR)
-		find_popular(&recommendation, k, result);
+		find_popular(&search, k, result);
 	else if (cold_start == COLD_START_ERROR)
-		reject_cold_user(recommendation.cache, id, !possible);
+		reject_cold_user(cache, id, !possible);
 }
 
 /*
@@ -411,7 +176,7 @@ static void
 recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			  ScoredRows *result)
 {
-	Recommendation recommendation = {0};
+	SideSearch	search;
 	ModelCache *cache;
 	RowRatings	ratings;
 	uint32		k;
@@ -427,19 +192,17 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		return;
 	row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
 						  &cache->sides[ALS_ITEMS].type, &ratings);
-	recommendation.cache = cache;
-	recommendation.excluded = idmap_create(CurrentMemoryContext,
-										   &cache->sides[ALS_ITEMS].type);
+	side_search_init(&search, cache, ALS_ITEMS);
 	if (PG_GETARG_BOOL(first + FOR_EXCLUDE_SEEN))
 		for (uint64 i = 0; i < ratings.size; i++)
-			idmap_add(recommendation.excluded, ratings.ratings[i].id);
-	add_filters(fcinfo, first + FOR_EXCLUDE, first + FOR_CANDIDATES,
-				&recommendation);
+			idmap_add(search.excluded, ratings.ratings[i].id);
+	side_search_filters(&search, fcinfo, first + FOR_EXCLUDE,
+						first + FOR_CANDIDATES);
 	if (cache_replaced(cache))
 		return;
-	recommendation.user = fold_in(cache, ALS_USERS, &ratings);
-	if (cache_knows_user(cache, recommendation.user))
-		find_best(&recommendation, k, result);
+	search.vector = fold_in(cache, ALS_USERS, &ratings);
+	if (cache_knows(cache, search.vector))
+		side_search_best(&search, k, result);
 }
 
 /* als_recommend(model, user, k, exclude_seen, exclude, ...) */

@@ -227,7 +227,7 @@ add_user(Datum id, const float *row, void *arg)
 	Recommendations *call = arg;
 	uint32		index;
 
-	if (cache_knows_user(call->cache, row) &&
+	if (cache_knows(call->cache, row) &&
 		(call->wanted == NULL || idmap_find(call->wanted, id, &index)))
 		idmap_add(call->users, id);
 	return true;
@@ -248,7 +248,7 @@ look_up_users(Recommendations *call)
 		const float *row = cache_lookup(call->cache, ALS_USERS, id);
 
 		CHECK_FOR_INTERRUPTS();
-		if (!cache_knows_user(call->cache, row))
+		if (!cache_knows(call->cache, row))
 			continue;
 		/* before the id is hashed, by which the row may go */
 		memcpy(call->few + idmap_size(call->users) * stride, row,

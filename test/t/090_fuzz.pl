@@ -487,7 +487,7 @@ sub call
 	my ($function, $model, $replace) = @_;
 	my $positional = chance(0.1);
 	# which is what calls of the text form of a function need to be
-	$untyped = chance((grep { $_->{type} eq 'text' && $_->{name} =~ /^(?:user_id|item_id|item|id|users|items|exclude)$/ } @{ $function->{arguments} }) ? 0.6 : 0.2);
+	$untyped = chance((grep { $_->{type} eq 'text' && $_->{name} =~ /^(?:user_id|item_id|item|id|users|items|exclude|candidates)$/ } @{ $function->{arguments} }) ? 0.6 : 0.2);
 	my @given;
 	for my $argument (@{ $function->{arguments} })
 	{

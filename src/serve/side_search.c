@@ -1,0 +1,235 @@
+/*
+ * side_search.c
+ *	  The best rows of one side of a model for a row of the other.
+ */
+#include "compat.h"
+
+#include "common/arena.h"
+#include "common/arguments.h"
+#include "common/settings.h"
+#include "port/pg_bitutils.h"
+#include "serve/fold_in.h"
+#include "serve/live_ratings.h"
+#include "serve/side_search.h"
+
+void
+side_search_init(SideSearch *search, ModelCache *cache, AlsSide side)
+{
+	memset(search, 0, sizeof(SideSearch));
+	search->cache = cache;
+	search->side = side;
+	search->kernels = chosen_kernels();
+	search->excluded = idmap_create(CurrentMemoryContext,
+									&cache->sides[side].type);
+}
+
+void
+side_search_filters(SideSearch *search, FunctionCallInfo fcinfo, int exclude,
+					int candidates)
+{
+	const char *what = side_names[search->side];
+
+	if (!PG_ARGISNULL(exclude))
+		add_ids_argument(fcinfo, exclude, "exclude", what, search->excluded);
+	if (!PG_ARGISNULL(candidates))
+	{
+		search->candidates =
+			idmap_create(CurrentMemoryContext,
+						 &search->cache->sides[search->side].type);
+		add_ids_argument(fcinfo, candidates, "candidates", what,
+						 search->candidates);
+	}
+}
+
+bool
+side_search_for(SideSearch *search, Datum id, bool exclude_seen,
+				const char *function)
+{
+	ModelCache *cache = search->cache;
+	AlsSide		other = other_side(search->side);
+	const float *row = cache_lookup(cache, other, id);
+
+	if (cache_knows(cache, row))
+	{
+		size_t		bytes = cache->stride * sizeof(float);
+		void	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
+
+		search->vector = memcpy(copy, row, bytes);
+		if (exclude_seen && cache->run.source != NULL)
+			live_ratings_add_seen(cache, other, id, function, search->excluded);
+		return !cache_replaced(cache);
+	}
+	if (cache->run.source != NULL)
+	{
+		RowRatings	ratings;
+
+		live_ratings_read(cache, other, id, true, function, &ratings);
+		if (cache_replaced(cache))
+			return false;
+		if (exclude_seen)
+			for (uint64 i = 0; i < ratings.size; i++)
+				idmap_add(search->excluded, ratings.ratings[i].id);
+		row = fold_in(cache, other, &ratings);
+		if (cache_knows(cache, row))
+			search->vector = row;
+	}
+	return true;
+}
+
+/* Offers a row that has been scored. */
+static inline void
+offer(SideSearch *search, Datum id, float score)
+{
+	uint32		index;
+
+	if (!topk_may_enter(search->best, score))
+		return;
+	if (search->excluded != NULL &&
+		idmap_find(search->excluded, id, &index))
+		return;
+	if (search->candidates != NULL &&
+		!idmap_find(search->candidates, id, &index))
+		return;
+	topk_add(search->best, id, score);
+}
+
+/* Scores a row that is read from the table. */
+static bool
+score_row(Datum id, const float *row, void *arg)
+{
+	SideSearch *search = arg;
+	ModelCache *cache = search->cache;
+
+	offer(search, id,
+		  search->kernels->dot(cache->stride, row,
+									   search->vector) +
+		  cache->run.mean_rating);
+	return true;
+}
+
+/*
+ * Scores the candidates alone.  Looking one up costs as much as scoring a
+ * dozen rows in sequence, so this is for few of them.
+ */
+static void
+score_candidates(SideSearch *search)
+{
+	for (uint32 i = 0; i < idmap_size(search->candidates); i++)
+	{
+		Datum		id = idmap_id(search->candidates, i);
+		const float *row = cache_lookup(search->cache, search->side, id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL)
+			score_row(id, row, search);
+	}
+}
+
+/* Offers one of the rows that are kept. */
+static inline void
+offer_kept(SideSearch *search, uint32 row, float score)
+{
+	const SideCache *side = &search->cache->sides[search->side];
+
+	offer(search, image_id(side->image, &side->type, row), score);
+}
+
+/* Scores all rows, which are kept, in blocks. */
+static void
+score_kept(SideSearch *search)
+{
+	ModelCache *cache = search->cache;
+	const Image *image = cache->sides[search->side].image;
+	uint32		size = image->nrows;
+	float		scores[CACHE_BLOCK];
+
+	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
+	{
+		uint32		count = Min(CACHE_BLOCK, size - first);
+
+		CHECK_FOR_INTERRUPTS();
+		search->kernels->scores(cache->stride, count,
+										image_rows(image) +
+										(size_t) first * cache->stride,
+										search->vector, scores);
+		for (uint32 i = 0; i < count; i++)
+			offer_kept(search, first + i,
+					   scores[i] + cache->run.mean_rating);
+	}
+}
+
+/*
+ * The same by way of an index: scores only rows that could enter the result.
+ */
+static void
+search_kept(SideSearch *search, const AlsIndex *index)
+{
+	ModelCache *cache = search->cache;
+	const AlsKernels *kernels = search->kernels;
+	const float *vector = search->vector;
+	const float *rows = image_rows(cache->sides[search->side].image);
+	float		mean = cache->run.mean_rating;
+	AlsQuery	query;
+	const AlsQuery *queries = &query;
+
+	als_query_prepare(cache->stride, vector, &query);
+	for (size_t block = 0;
+		 block < als_index_blocks(index) &&
+		 topk_may_enter(search->best,
+						als_index_limit(index, block, &query) + mean);
+		 block++)
+	{
+		float		least =
+			als_query_least(topk_least(search->best), mean);
+		uint64		found;
+
+		CHECK_FOR_INTERRUPTS();
+		als_index_search(index, kernels, block, 1, &queries, &least, &found);
+		for (; found != 0; found &= found - 1)
+		{
+			uint32		row = als_index_row(index, block,
+											pg_rightmost_one_pos64(found));
+
+			offer_kept(search, row, mean +
+					   kernels->dot(cache->stride,
+									rows + (size_t) row * cache->stride,
+									vector));
+		}
+	}
+}
+
+void
+side_search_best(SideSearch *search, uint32 k, ScoredRows *result)
+{
+	ModelCache *cache = search->cache;
+
+	if (search->candidates != NULL &&
+		idmap_size(search->candidates) <
+		cache_rows_limit(cache, search->side) / 16)
+	{
+		search->best =
+			topk_create(&cache->sides[search->side].type,
+						Min(k, idmap_size(search->candidates)));
+		score_candidates(search);
+	}
+	else
+	{
+		bool		kept = cache_load(cache, search->side);
+
+		search->best =
+			topk_create(&cache->sides[search->side].type,
+						Min(k, cache_rows_limit(cache, search->side)));
+		if (kept)
+		{
+			const AlsIndex *index = cache_index(cache, search->side);
+
+			if (index != NULL)
+				search_kept(search, index);
+			else
+				score_kept(search);
+		}
+		else
+			cache_scan(cache, search->side, score_row, search);
+	}
+	result->items = topk_finish(search->best, &result->size);
+}

@@ -1,0 +1,48 @@
+/*
+ * side_search.h
+ *	  The best rows of one side of a model for a row of the other: the items for
+ *	  a user, or the users for an item.
+ *
+ * Exact: every eligible row is scored, by the same inner product that
+ * als_predict returns.  Filters are sets of ids; they are asked only about rows
+ * whose score could enter the result, except that candidates, if given, are all
+ * that is scored.
+ */
+#ifndef ALS_SIDE_SEARCH_H
+#define ALS_SIDE_SEARCH_H
+
+#include "serve/scored_rows.h"
+
+/* What is searched for, and among what */
+typedef struct SideSearch
+{
+	ModelCache *cache;
+	AlsSide		side;			/* whose rows are returned */
+	const AlsKernels *kernels;
+	const float *vector;		/* [stride] of the other side; NULL: nothing is
+								 * known of it */
+	IdMap	   *excluded;
+	IdMap	   *candidates;		/* NULL: all rows */
+	TopK	   *best;
+} SideSearch;
+
+/* Begins a search that leaves nothing out, for nobody yet. */
+extern void side_search_init(SideSearch *search, ModelCache *cache, AlsSide side);
+
+/* Adds the filters that the arguments exclude and candidates are. */
+extern void side_search_filters(SideSearch *search, FunctionCallInfo fcinfo,
+								int exclude, int candidates);
+
+/*
+ * Finds the factors of an id of the other side, stored or folded in from the
+ * live source, and leaves out what it has there if exclude_seen.  No factors if
+ * there is nothing to go by; what is stored may be as little, while there are
+ * better ratings by now.  False if reading the source has replaced the model.
+ */
+extern bool side_search_for(SideSearch *search, Datum id, bool exclude_seen,
+							const char *function);
+
+/* The k best rows for search->vector. */
+extern void side_search_best(SideSearch *search, uint32 k, ScoredRows *result);
+
+#endif							/* ALS_SIDE_SEARCH_H */
