@@ -342,11 +342,12 @@ CREATE FUNCTION als_recommend(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    cold_start      text DEFAULT 'none'
+    cold_start      text DEFAULT 'none',
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -356,11 +357,12 @@ CREATE FUNCTION als_recommend(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    cold_start      text DEFAULT 'none'
+    cold_start      text DEFAULT 'none',
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -371,11 +373,12 @@ CREATE FUNCTION als_recommend_as(
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
+    cold_start      text DEFAULT 'none',
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -386,11 +389,12 @@ CREATE FUNCTION als_recommend_as(
     exclude_seen    boolean,
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
-    cold_start      text DEFAULT 'none'
+    cold_start      text DEFAULT 'none',
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(
@@ -399,11 +403,12 @@ CREATE FUNCTION als_audience(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
-    candidates      anycompatible DEFAULT NULL
+    candidates      anycompatible DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_audience'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_audience(regclass, "any", bigint, boolean, anycompatible, anycompatible)
+COMMENT ON FUNCTION als_audience(regclass, "any", bigint, boolean, anycompatible, anycompatible, double precision)
 IS 'the k best users for an item, best first; als_audience_as for ids that are not integers';
 
 CREATE FUNCTION als_audience(
@@ -412,11 +417,12 @@ CREATE FUNCTION als_audience(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
-    candidates      anycompatible DEFAULT NULL
+    candidates      anycompatible DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_audience'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_audience(regclass, text, bigint, boolean, anycompatible, anycompatible)
+COMMENT ON FUNCTION als_audience(regclass, text, bigint, boolean, anycompatible, anycompatible, double precision)
 IS 'the k best users for an item, best first; als_audience_as for ids that are not integers';
 
 CREATE FUNCTION als_audience_as(
@@ -426,11 +432,12 @@ CREATE FUNCTION als_audience_as(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_audience_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any")
+COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", double precision)
 IS 'the k best users for an item, best first, with user ids of the given type: als_audience_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience_as(
@@ -440,11 +447,12 @@ CREATE FUNCTION als_audience_as(
     k               bigint,
     exclude_seen    boolean,
     exclude         text,
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_audience_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any")
+COMMENT ON FUNCTION als_audience_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", double precision)
 IS 'the k best users for an item, best first, with user ids of the given type: als_audience_as(NULL::text, ...)';
 
 --
@@ -600,11 +608,28 @@ CREATE FUNCTION als_similar_items(
     model           regclass,
     item_id         anycompatible,
     k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items(regclass, anycompatible, bigint, text)
+COMMENT ON FUNCTION als_similar_items(regclass, anycompatible, bigint, text, "any", "any", double precision)
+IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_items(
+    model           regclass,
+    item_id         anycompatible,
+    k               bigint,
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items(regclass, anycompatible, bigint, text, text, "any", double precision)
 IS 'the k items most similar to one, most similar first; als_similar_items_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_items_as(
@@ -612,22 +637,57 @@ CREATE FUNCTION als_similar_items_as(
     model           regclass,
     item_id         anycompatible,
     k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_items_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, anycompatible, bigint, text)
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, anycompatible, bigint, text, "any", "any", double precision)
+IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_items_as(
+    item_type       anyelement,
+    model           regclass,
+    item_id         anycompatible,
+    k               bigint,
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_items_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_items_as(anyelement, regclass, anycompatible, bigint, text, text, "any", double precision)
 IS 'the k items most similar to one, most similar first; with ids of the given type: als_similar_items_as(NULL::text, ...)';
 
 CREATE FUNCTION als_similar_users(
     model           regclass,
     user_id         anycompatible,
     k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users(regclass, anycompatible, bigint, text)
+COMMENT ON FUNCTION als_similar_users(regclass, anycompatible, bigint, text, "any", "any", double precision)
+IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_users(
+    model           regclass,
+    user_id         anycompatible,
+    k               bigint,
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (user_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users(regclass, anycompatible, bigint, text, text, "any", double precision)
 IS 'the k users most similar to one, most similar first; als_similar_users_as for ids that are not integers';
 
 CREATE FUNCTION als_similar_users_as(
@@ -635,11 +695,29 @@ CREATE FUNCTION als_similar_users_as(
     model           regclass,
     user_id         anycompatible,
     k               bigint DEFAULT 10,
-    metric          text DEFAULT 'cosine'
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_similar_users_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, anycompatible, bigint, text)
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, anycompatible, bigint, text, "any", "any", double precision)
+IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_users_as(
+    user_type       anyelement,
+    model           regclass,
+    user_id         anycompatible,
+    k               bigint,
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (user_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_similar_users_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_similar_users_as(anyelement, regclass, anycompatible, bigint, text, text, "any", double precision)
 IS 'the k users most similar to one, most similar first; with ids of the given type: als_similar_users_as(NULL::text, ...)';
 
 CREATE FUNCTION als_explain(
@@ -695,11 +773,12 @@ CREATE FUNCTION als_recommend_for(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
-    candidates      anycompatible DEFAULT NULL
+    candidates      anycompatible DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible)
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for(
@@ -709,11 +788,12 @@ CREATE FUNCTION als_recommend_for(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
-    candidates      anycompatible DEFAULT NULL
+    candidates      anycompatible DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible)
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -724,11 +804,12 @@ CREATE FUNCTION als_recommend_for_as(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -739,11 +820,12 @@ CREATE FUNCTION als_recommend_for_as(
     k               bigint DEFAULT 10,
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any")
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -754,11 +836,12 @@ CREATE FUNCTION als_recommend_for_as(
     k               bigint,
     exclude_seen    boolean,
     exclude         text,
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any")
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -769,11 +852,12 @@ CREATE FUNCTION als_recommend_for_as(
     k               bigint,
     exclude_seen    boolean,
     exclude         text,
-    candidates      "any" DEFAULT NULL::bigint[]
+    candidates      "any" DEFAULT NULL::bigint[],
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any")
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 --
@@ -787,11 +871,12 @@ CREATE FUNCTION als_recommend_all(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all(
@@ -801,11 +886,12 @@ CREATE FUNCTION als_recommend_all(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -817,11 +903,12 @@ CREATE FUNCTION als_recommend_all_as(
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -833,11 +920,12 @@ CREATE FUNCTION als_recommend_all_as(
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -849,11 +937,12 @@ CREATE FUNCTION als_recommend_all_as(
     exclude_seen    boolean,
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -865,11 +954,12 @@ CREATE FUNCTION als_recommend_all_as(
     exclude_seen    boolean,
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 --

@@ -4,6 +4,9 @@
  */
 #include "compat.h"
 
+#include <float.h>
+#include <math.h>
+
 #include "common/arguments.h"
 #include "funcapi.h"
 #include "utils/builtins.h"
@@ -69,6 +72,29 @@ k_argument(FunctionCallInfo fcinfo, int argument)
 				 errmsg("k must not be negative"),
 				 errhint("It is the number of rows to return.")));
 	return (uint32) Min(k, PG_INT32_MAX);
+}
+
+float
+min_score_argument(FunctionCallInfo fcinfo, int argument)
+{
+	double		least;
+	float		rounded;
+
+	if (PG_ARGISNULL(argument))
+		return -INFINITY;
+	least = PG_GETARG_FLOAT8(argument);
+	if (isnan(least))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("min_score must not be NaN"),
+				 errhint("It is the least score of what is returned, or null for any.")));
+	if (least < -FLT_MAX)
+		return -INFINITY;
+	/* which no score reaches */
+	if (least >= FLT_MAX)
+		return FLT_MAX;
+	rounded = (float) least;
+	return rounded < least ? nextafterf(rounded, INFINITY) : rounded;
 }
 
 int

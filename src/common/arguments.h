@@ -32,6 +32,12 @@ extern void add_ids_argument(FunctionCallInfo fcinfo, int argument,
 /* The argument k, which is not null; raises if it is negative. */
 extern uint32 k_argument(FunctionCallInfo fcinfo, int argument);
 
+/*
+ * The argument min_score: the least float that is no less than it, but finite;
+ * -Infinity for null.
+ */
+extern float min_score_argument(FunctionCallInfo fcinfo, int argument);
+
 /* The argument workers: -1 if it is null; raises if it is negative. */
 extern int	workers_argument(FunctionCallInfo fcinfo, int argument);
 

@@ -436,6 +436,18 @@ extern int	als_influence(const AlsBlas *blas, AlsPoll poll, int rank,
 						  const double *weight, double *a, double *z,
 						  void *workspace);
 
+/*
+ * The cosine of two vectors, from their inner product and their squares, which
+ * are not 0.  In double, so that equal vectors have a cosine of exactly 1.
+ */
+static inline float
+als_cosine(float product, float square_a, float square_b)
+{
+	float		cosine = (float) (product / sqrt((double) square_a * square_b));
+
+	return cosine > 1 ? 1 : cosine < -1 ? -1 : cosine;
+}
+
 /* |x|, whatever the magnitude of x. */
 extern float als_length(int stride, const float *x);
 

@@ -13,7 +13,8 @@ PG_FUNCTION_INFO_V1(als_audience_as);
 /* The arguments' places, or behind user_type one further to the right */
 enum
 {
-	ARG_MODEL, ARG_ITEM, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES
+	ARG_MODEL, ARG_ITEM, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
+	ARG_MIN_SCORE
 };
 
 /*
@@ -36,6 +37,7 @@ audience(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	result->cache = cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
 	scored_rows_choose_type(result, cache, ALS_USERS, row_type, "als_audience_as");
 	side_search_init(&search, cache, ALS_USERS);
+	side_search_min_score(&search, fcinfo, first + ARG_MIN_SCORE);
 	if (PG_ARGISNULL(first + ARG_ITEM))
 		return;
 	id_conversion_init(&conversion, &cache->sides[ALS_ITEMS].type,

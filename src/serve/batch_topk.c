@@ -108,7 +108,8 @@ begin_query(TopKProcess *me, uint32 number, int place)
 	als_query_prepare(job->stride, user->factors, &user->query);
 	batch_topk_best(job, number, &user->best);
 	user->size = 0;
-	user->least = user->least_product = -INFINITY;
+	user->least = job->min_score;
+	user->least_product = als_query_least(job->min_score, job->mean);
 	user->seen = NULL;
 	if (me->seen != NULL && seen_rows(job)[number] != NOT_THERE)
 		mark_seen(me, user, seen_rows(job)[number],

@@ -19,6 +19,7 @@ typedef struct BatchTopK
 {
 	int			stride;
 	float		mean;			/* part of every score */
+	float		min_score;		/* of what is returned */
 	uint32		k;				/* at most nitems */
 	uint32		nusers;
 	uint32		nitems;			/* those that may be recommended */

@@ -30,14 +30,14 @@ PG_FUNCTION_INFO_V1(als_recommend_for_as);
 enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
-	ARG_COLD_START
+	ARG_COLD_START, ARG_MIN_SCORE
 };
 
 /* Those of als_recommend_for, likewise */
 enum
 {
 	FOR_MODEL, FOR_ITEMS, FOR_RATINGS, FOR_K, FOR_EXCLUDE_SEEN, FOR_EXCLUDE,
-	FOR_CANDIDATES
+	FOR_CANDIDATES, FOR_MIN_SCORE
 };
 
 /* What to do for a user of whom nothing is known */
@@ -157,6 +157,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		return;
 	side_search_filters(&search, fcinfo, first + ARG_EXCLUDE,
 						first + ARG_CANDIDATES);
+	side_search_min_score(&search, fcinfo, first + ARG_MIN_SCORE);
 	if (cache_replaced(cache))
 		return;
 
@@ -198,6 +199,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			idmap_add(search.excluded, ratings.ratings[i].id);
 	side_search_filters(&search, fcinfo, first + FOR_EXCLUDE,
 						first + FOR_CANDIDATES);
+	side_search_min_score(&search, fcinfo, first + FOR_MIN_SCORE);
 	if (cache_replaced(cache))
 		return;
 	search.vector = fold_in(cache, ALS_USERS, &ratings);

@@ -39,7 +39,7 @@ PG_FUNCTION_INFO_V1(als_recommend_all_as);
 enum
 {
 	ARG_MODEL, ARG_K, ARG_USERS, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
-	ARG_WORKERS
+	ARG_WORKERS, ARG_MIN_SCORE
 };
 
 /* The result's columns */
@@ -63,6 +63,7 @@ typedef struct Recommendations
 	ModelCache *cache;			/* while gathering */
 	ResultIds	sides[2];		/* by AlsSide */
 	uint32		k;
+	float		min_score;
 	int			workers;		/* -1: as many as pay */
 	IdMap	   *wanted;			/* users; NULL: all */
 	IdMap	   *excluded;		/* items; NULL: none */
@@ -128,6 +129,7 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	call->k = k_argument(fcinfo, first + ARG_K);
 	call->workers = workers_argument(fcinfo, first + ARG_WORKERS);
+	call->min_score = min_score_argument(fcinfo, first + ARG_MIN_SCORE);
 
 	call->model = PG_GETARG_OID(first + ARG_MODEL);
 	call->cache = cache_open(call->model);
@@ -366,6 +368,7 @@ gather(Recommendations *call, int *nworkers)
 	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_candidate, call);
 	layout.stride = call->cache->stride;
 	layout.mean = call->cache->run.mean_rating;
+	layout.min_score = call->min_score;
 	layout.nusers = idmap_size(call->users);
 	layout.nitems = idmap_size(call->items);
 	layout.k = Min(call->k, layout.nitems);

@@ -4,6 +4,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "common/arena.h"
 #include "common/arguments.h"
 #include "common/settings.h"
@@ -19,6 +21,7 @@ side_search_init(SideSearch *search, ModelCache *cache, AlsSide side)
 	search->cache = cache;
 	search->side = side;
 	search->kernels = chosen_kernels();
+	search->min_score = -INFINITY;
 	search->excluded = idmap_create(CurrentMemoryContext,
 									&cache->sides[side].type);
 }
@@ -39,6 +42,12 @@ side_search_filters(SideSearch *search, FunctionCallInfo fcinfo, int exclude,
 		add_ids_argument(fcinfo, candidates, "candidates", what,
 						 search->candidates);
 	}
+}
+
+void
+side_search_min_score(SideSearch *search, FunctionCallInfo fcinfo, int argument)
+{
+	search->min_score = min_score_argument(fcinfo, argument);
 }
 
 bool
@@ -82,7 +91,7 @@ offer(SideSearch *search, Datum id, float score)
 {
 	uint32		index;
 
-	if (!topk_may_enter(search->best, score))
+	if (score < search->min_score || !topk_may_enter(search->best, score))
 		return;
 	if (search->excluded != NULL &&
 		idmap_find(search->excluded, id, &index))
@@ -99,11 +108,17 @@ score_row(Datum id, const float *row, void *arg)
 {
 	SideSearch *search = arg;
 	ModelCache *cache = search->cache;
+	float		score;
 
-	offer(search, id,
-		  search->kernels->dot(cache->stride, row,
-									   search->vector) +
-		  cache->run.mean_rating);
+	if (search->measure != NULL)
+	{
+		if (!search->measure(search, row, &score))
+			return true;
+	}
+	else
+		score = search->kernels->dot(cache->stride, row, search->vector) +
+			cache->run.mean_rating;
+	offer(search, id, score);
 	return true;
 }
 
@@ -132,6 +147,22 @@ offer_kept(SideSearch *search, uint32 row, float score)
 	const SideCache *side = &search->cache->sides[search->side];
 
 	offer(search, image_id(side->image, &side->type, row), score);
+}
+
+/* Measures all rows, which are kept, one by one. */
+static void
+measure_kept(SideSearch *search)
+{
+	const SideCache *side = &search->cache->sides[search->side];
+
+	for (uint32 row = 0; row < side->image->nrows; row++)
+	{
+		if (row % CACHE_BLOCK == 0)
+			CHECK_FOR_INTERRUPTS();
+		score_row(image_id(side->image, &side->type, row),
+				  image_rows(side->image) + (size_t) row * search->cache->stride,
+				  search);
+	}
 }
 
 /* Scores all rows, which are kept, in blocks. */
@@ -174,16 +205,18 @@ search_kept(SideSearch *search, const AlsIndex *index)
 
 	als_query_prepare(cache->stride, vector, &query);
 	for (size_t block = 0;
-		 block < als_index_blocks(index) &&
-		 topk_may_enter(search->best,
-						als_index_limit(index, block, &query) + mean);
+		 block < als_index_blocks(index);
 		 block++)
 	{
+		float		limit = als_index_limit(index, block, &query) + mean;
 		float		least =
-			als_query_least(topk_least(search->best), mean);
+			als_query_least(Max(topk_least(search->best), search->min_score),
+							mean);
 		uint64		found;
 
 		CHECK_FOR_INTERRUPTS();
+		if (limit < search->min_score || !topk_may_enter(search->best, limit))
+			break;
 		als_index_search(index, kernels, block, 1, &queries, &least, &found);
 		for (; found != 0; found &= found - 1)
 		{
@@ -221,9 +254,12 @@ side_search_best(SideSearch *search, uint32 k, ScoredRows *result)
 						Min(k, cache_rows_limit(cache, search->side)));
 		if (kept)
 		{
-			const AlsIndex *index = cache_index(cache, search->side);
+			const AlsIndex *index = search->measure != NULL ? NULL :
+				cache_index(cache, search->side);
 
-			if (index != NULL)
+			if (search->measure != NULL)
+				measure_kept(search);
+			else if (index != NULL)
 				search_kept(search, index);
 			else
 				score_kept(search);

@@ -1,10 +1,10 @@
 /*
  * side_search.h
  *	  The best rows of one side of a model for a row of the other: the items for
- *	  a user, or the users for an item.
+ *	  a user, or the users for an item; or by another measure, as neighbours are.
  *
  * Exact: every eligible row is scored, by the same inner product that
- * als_predict returns.  Filters are sets of ids; they are asked only about rows
+ * als_predict returns, or by the measure.  Filters are sets of ids; they are asked only about rows
  * whose score could enter the result, except that candidates, if given, are all
  * that is scored.
  */
@@ -13,18 +13,28 @@
 
 #include "serve/scored_rows.h"
 
+typedef struct SideSearch SideSearch;
+
+/* The score of a row; false if it has none. */
+typedef bool (*RowMeasure) (const SideSearch *search, const float *row,
+							float *score);
+
 /* What is searched for, and among what */
-typedef struct SideSearch
+struct SideSearch
 {
 	ModelCache *cache;
 	AlsSide		side;			/* whose rows are returned */
 	const AlsKernels *kernels;
 	const float *vector;		/* [stride] of the other side; NULL: nothing is
 								 * known of it */
+	RowMeasure	measure;		/* NULL: the inner product with the vector, plus
+								 * the mean */
+	void	   *measure_arg;
+	float		min_score;		/* of what is returned */
 	IdMap	   *excluded;
 	IdMap	   *candidates;		/* NULL: all rows */
 	TopK	   *best;
-} SideSearch;
+};
 
 /* Begins a search that leaves nothing out, for nobody yet. */
 extern void side_search_init(SideSearch *search, ModelCache *cache, AlsSide side);
@@ -32,6 +42,10 @@ extern void side_search_init(SideSearch *search, ModelCache *cache, AlsSide side
 /* Adds the filters that the arguments exclude and candidates are. */
 extern void side_search_filters(SideSearch *search, FunctionCallInfo fcinfo,
 								int exclude, int candidates);
+
+/* The argument min_score; null: any. */
+extern void side_search_min_score(SideSearch *search, FunctionCallInfo fcinfo,
+								  int argument);
 
 /*
  * Finds the factors of an id of the other side, stored or folded in from the

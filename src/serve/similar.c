@@ -9,14 +9,11 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "common/arena.h"
 #include "common/arguments.h"
 #include "common/id_conversion.h"
-#include "common/settings.h"
 #include "common/side.h"
-#include "serve/scored_rows.h"
+#include "serve/side_search.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(als_similar_items);
@@ -27,22 +24,18 @@ PG_FUNCTION_INFO_V1(als_similar_users_as);
 /* The arguments' places, or behind the type one further to the right */
 enum
 {
-	ARG_MODEL, ARG_ID, ARG_K, ARG_METRIC
+	ARG_MODEL, ARG_ID, ARG_K, ARG_METRIC, ARG_EXCLUDE, ARG_CANDIDATES,
+	ARG_MIN_SCORE
 };
 
-/* A search in the making */
-typedef struct Search
+/* Whose neighbours are sought */
+typedef struct Neighbour
 {
-	ModelCache *cache;
-	const AlsKernels *kernels;
-	const IdType *type;
-	Datum		id;				/* whose neighbours */
 	float	   *row;			/* [stride] its factors */
 	float	   *other;			/* [stride] those of another, if explicit */
 	float		square;			/* |row|^2 */
 	bool		cosine;
-	TopK	   *best;
-} Search;
+} Neighbour;
 
 /* Does the metric's name mean cosine, and not the inner product? */
 static bool
@@ -67,48 +60,29 @@ allocate_row(int stride)
 	return memset(allocate_aligned(CurrentMemoryContext, bytes), 0, bytes);
 }
 
-/* Compares with one row; that of the id itself and zero vectors do not count. */
+/* Compares with one row; a zero vector has no cosine. */
 static bool
-compare_row(Datum id, const float *row, void *arg)
+compare_row(const SideSearch *search, const float *row, float *score)
 {
-	Search	   *search = arg;
+	const Neighbour *neighbour = search->measure_arg;
 	int			stride = search->cache->stride;
-	float		score;
+	const AlsKernels *kernels = search->kernels;
 
-	if (search->other != NULL)
+	if (neighbour->other != NULL)
 	{
-		memcpy(search->other, row, search->cache->run.factors * sizeof(float));
-		row = search->other;
+		memcpy(neighbour->other, row, search->cache->run.factors * sizeof(float));
+		row = neighbour->other;
 	}
-	score = search->kernels->dot(stride, search->row, row);
-	if (search->cosine)
+	*score = kernels->dot(stride, neighbour->row, row);
+	if (neighbour->cosine)
 	{
-		double		square = search->kernels->dot(stride, row, row);
+		float		square = kernels->dot(stride, row, row);
 
 		if (square == 0)
-			return true;
-		/* in double, so that equal vectors have a cosine of exactly 1 */
-		score = score / sqrt(square * search->square);
-		score = Max(-1, Min(1, score));
+			return false;
+		*score = als_cosine(*score, square, neighbour->square);
 	}
-	if (topk_may_enter(search->best, score) &&
-		!id_equal(search->type, id, search->id))
-		topk_add(search->best, id, score);
 	return true;
-}
-
-/* Compares with all rows of a side that is kept whole. */
-static void
-compare_kept(Search *search, const SideCache *side)
-{
-	for (uint32 i = 0; i < side->image->nrows; i++)
-	{
-		if (i % CACHE_BLOCK == 0)
-			CHECK_FOR_INTERRUPTS();
-		compare_row(image_id(side->image, &side->type, i),
-					image_rows(side->image) +
-					(size_t) i * search->cache->stride, search);
-	}
 }
 
 /* Computes the whole result for one side. */
@@ -116,53 +90,53 @@ static void
 similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *result,
 		AlsSide side, const char *typed)
 {
-	Search		search = {0};
+	SideSearch	search;
+	Neighbour	neighbour = {0};
 	IdConversion conversion;
 	ModelCache *cache;
+	Datum		id;
 	const float *row;
 	uint32		k;
-	bool		kept;
 
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_METRIC, "metric");
 	k = k_argument(fcinfo, first + ARG_K);
-	search.cosine = is_cosine(text_to_cstring(PG_GETARG_TEXT_PP(first + ARG_METRIC)));
+	neighbour.cosine = is_cosine(text_to_cstring(PG_GETARG_TEXT_PP(first + ARG_METRIC)));
 
 	result->cache = cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
 	scored_rows_choose_type(result, cache, side, row_type, typed);
+	side_search_init(&search, cache, side);
+	side_search_min_score(&search, fcinfo, first + ARG_MIN_SCORE);
 	if (PG_ARGISNULL(first + ARG_ID))
 		return;
-	search.type = &cache->sides[side].type;
-	id_conversion_init(&conversion, search.type,
+	id_conversion_init(&conversion, &cache->sides[side].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, first + ARG_ID),
 					   side_names[side],
 					   CurrentMemoryContext);
-	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ID), &search.id) ||
-		cache_replaced(cache))
+	if (!id_convert(&conversion, PG_GETARG_DATUM(first + ARG_ID), &id))
 		return;
-	row = cache_lookup(cache, side, search.id);
+	side_search_filters(&search, fcinfo, first + ARG_EXCLUDE,
+						first + ARG_CANDIDATES);
+	/* an id is not its own neighbour */
+	idmap_add(search.excluded, id);
+	if (cache_replaced(cache))
+		return;
+	row = cache_lookup(cache, side, id);
 	if (row == NULL)
 		return;
 
-	search.cache = cache;
-	search.kernels = chosen_kernels();
-	search.row = allocate_row(cache->stride);
-	memcpy(search.row, row, cache->run.factors * sizeof(float));
-	search.square = search.kernels->dot(cache->stride, search.row, search.row);
-	if (search.cosine && search.square == 0)
+	neighbour.row = allocate_row(cache->stride);
+	memcpy(neighbour.row, row, cache->run.factors * sizeof(float));
+	neighbour.square = search.kernels->dot(cache->stride, neighbour.row,
+										   neighbour.row);
+	if (neighbour.cosine && neighbour.square == 0)
 		return;
 	if (cache->run.feedback == ALS_EXPLICIT)
-		search.other = allocate_row(cache->stride);
-
-	kept = cache_load(cache, side);
-	search.best = topk_create(search.type,
-							  Min(k, cache_rows_limit(cache, side)));
-	if (kept)
-		compare_kept(&search, &cache->sides[side]);
-	else
-		cache_scan(cache, side, compare_row, &search);
-	result->items = topk_finish(search.best, &result->size);
+		neighbour.other = allocate_row(cache->stride);
+	search.measure = compare_row;
+	search.measure_arg = &neighbour;
+	side_search_best(&search, k, result);
 }
 
 /* The result of als_similar_items. */
@@ -181,28 +155,28 @@ similar_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	similar(fcinfo, first, row_type, result, ALS_USERS, "als_similar_users_as");
 }
 
-/* als_similar_items(model, item_id, k, metric) */
+/* als_similar_items(model, item_id, k, metric, exclude, ...) */
 Datum
 als_similar_items(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 0, similar_items);
 }
 
-/* als_similar_items_as(item_type, model, item_id, k, metric) */
+/* als_similar_items_as(item_type, model, item_id, k, metric, ...) */
 Datum
 als_similar_items_as(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 1, similar_items);
 }
 
-/* als_similar_users(model, user_id, k, metric) */
+/* als_similar_users(model, user_id, k, metric, exclude, ...) */
 Datum
 als_similar_users(PG_FUNCTION_ARGS)
 {
 	return return_scored_rows(fcinfo, 0, similar_users);
 }
 
-/* als_similar_users_as(user_type, model, user_id, k, metric) */
+/* als_similar_users_as(user_type, model, user_id, k, metric, ...) */
 Datum
 als_similar_users_as(PG_FUNCTION_ARGS)
 {

@@ -47,6 +47,13 @@ FROM generate_series(1, 20) i, unnest(ARRAY[3, 60, 5000]) k,
      LATERAL (SELECT array_agg((user_id, score)::text ORDER BY score DESC, user_id) AS sorted
               FROM (SELECT user_id, als_predict('many', user_id, i) AS score FROM many_users ORDER BY score DESC, user_id LIMIT k) t) s;
 
+-- min_score: a list ends before the first that is less
+SELECT count(*), bool_and(found IS NOT DISTINCT FROM sorted) AS same
+FROM generate_series(1, 20, 4) i, unnest(ARRAY[3, 60, 5000]) k, unnest(ARRAY['-Infinity', -0.1, 0, 0.5, 0.9, 'Infinity']::float8[]) least,
+     LATERAL (SELECT array_agg((user_id, score)::text ORDER BY o) AS found FROM als_audience('many', i, k, false, min_score => least) WITH ORDINALITY t(user_id, score, o)) f,
+     LATERAL (SELECT array_agg((user_id, score)::text ORDER BY score DESC, user_id) AS sorted
+              FROM (SELECT user_id, als_predict('many', user_id, i) AS score FROM many_users ORDER BY score DESC, user_id LIMIT k) t WHERE score >= least) s;
+
 -- who has it is asked of the ratings of now
 SELECT user_id AS best FROM als_audience('model', 3, 1) \gset
 INSERT INTO ratings VALUES (:best, 3, 1);
@@ -97,6 +104,7 @@ SELECT * FROM try($$SELECT als_audience('ratings', 1)$$);
 SELECT * FROM try($$SELECT als_audience('model', now())$$);
 SELECT * FROM try($$SELECT als_audience('model', 1, exclude => 5)$$);
 SELECT * FROM try($$SELECT als_audience('model', 1, candidates => ARRAY[now()])$$);
+SELECT * FROM try($$SELECT als_audience('model', 1, min_score => 'NaN')$$);
 SELECT * FROM try($$SELECT als_audience('text_model', md5('5'))$$);
 DROP TABLE ratings CASCADE;
 SELECT * FROM try($$SELECT als_audience('model', 1)$$);

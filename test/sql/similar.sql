@@ -60,6 +60,34 @@ EXCEPT SELECT item_id FROM model_items WHERE factors = (SELECT factors FROM mode
 UPDATE explicit_model_items SET factors = (SELECT factors FROM explicit_model_items WHERE item_id = 7), bias = 3 WHERE item_id = 5;
 SELECT * FROM als_similar_items('explicit_model', 7, 1);
 
+-- the list without what filters leave out, is what they leave of the whole list
+CREATE TABLE filters AS
+    SELECT * FROM unnest(ARRAY[1, 5, 100]) k, unnest(ARRAY[NULL, -0.2, 0.3, 0.9]::float8[]) min_score,
+                  (VALUES (NULL::int[]), ('{1,2,3,999,NULL,7}'), (ARRAY(SELECT generate_series(2, 60, 2)))) e(exclude),
+                  (VALUES (NULL::int[]), ('{5,7,9,999,NULL,5}'), (ARRAY(SELECT generate_series(4, 60)))) c(candidates);
+CREATE FUNCTION check_filters(model text, side text, metric text, few text)
+RETURNS TABLE (lists bigint, empty bigint, same bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN QUERY EXECUTE format('
+        SELECT count(*), count(*) FILTER (WHERE e.list IS NULL), count(*) FILTER (WHERE e.list IS NOT DISTINCT FROM f.list)
+        FROM %1$I a, filters,
+             LATERAL (SELECT array_agg((id, score)::text ORDER BY o) AS list FROM (
+                          SELECT %2$I AS id, score, o FROM %3$I($2, a.%2$I, 1000, $1) WITH ORDINALITY r(%2$I, score, o)
+                          WHERE (exclude IS NULL OR (%2$I = ANY (exclude)) IS NOT TRUE) AND (candidates IS NULL OR %2$I = ANY (candidates))
+                            AND (min_score IS NULL OR score >= min_score) ORDER BY o LIMIT k) t) e,
+             LATERAL (SELECT array_agg((%2$I, score)::text ORDER BY o) AS list
+                      FROM %3$I($2, a.%2$I, k, $1, exclude, candidates, min_score) WITH ORDINALITY r(%2$I, score, o)) f
+        WHERE a.%2$I IN (%4$s)',
+        model || '_' || side || 's', side || '_id', 'als_similar_' || side || 's', few)
+    USING metric, model;
+END $$;
+SELECT model, side, metric, c.*
+FROM unnest(ARRAY['model', 'explicit_model']) model, unnest(ARRAY['item', 'user']) side,
+     unnest(ARRAY['cosine', 'inner_product']) metric, check_filters(model, side, metric, '7, 40') c ORDER BY 1, 2, 3;
+SELECT count(*) FROM als_similar_items('model', 7, 5, exclude => '{1,2}', candidates => '{1,2,3}');
+SELECT count(*) FROM als_similar_users('model', 7, 5, min_score => 'Infinity');
+SELECT count(*) FROM als_similar_users('model', 7, 5, min_score => '-Infinity');
+
 -- k, unknown ids and nulls
 SELECT count(*) FROM als_similar_items('explicit_model', 7, 0);
 SELECT count(*) FROM als_similar_items('explicit_model', 7, 2147483647);
@@ -91,6 +119,7 @@ SELECT count(*) FROM als_similar_users_as(NULL::text, 'text_model', 'nobody', 5)
 SELECT count(*) FROM text_model_items m, als_similar_items_as(NULL::uuid, 'text_model', m.item_id, 3)
 WHERE m.item_id <> md5('41')::uuid;
 SELECT count(*) FROM als_similar_items_as(NULL::uuid, 'text_model', md5('7'));
+SELECT count(*) FROM als_similar_items_as(NULL::uuid, 'text_model', md5('7'), 10, 'cosine', '{}', ARRAY[md5('7'), md5('8'), md5('nothing')]);
 SELECT count(*) FROM als_explain_as(NULL::uuid, 'text_model', 'u''7', md5('7')) JOIN text_ratings USING (item_id) WHERE user_id = 'u''7';
 
 --
@@ -193,6 +222,9 @@ SELECT * FROM try($$SELECT als_similar_items('model', 1, -1)$$);
 SELECT * FROM try($$SELECT als_similar_items('model', 1, NULL)$$);
 SELECT * FROM try($$SELECT als_similar_items('model', 1, 1, NULL)$$);
 SELECT * FROM try($$SELECT als_similar_items('model', 1, 1, 'euclidean')$$);
+SELECT * FROM try($$SELECT als_similar_items('model', 1, 1, exclude => 7)$$);
+SELECT * FROM try($$SELECT als_similar_users('model', 1, 1, candidates => ARRAY[now()])$$);
+SELECT * FROM try($$SELECT als_similar_items('model', 1, 1, min_score => 'NaN')$$);
 SELECT * FROM try($$SELECT als_similar_items(NULL, 1)$$);
 SELECT * FROM try($$SELECT als_similar_items('ratings', 1)$$);
 SELECT * FROM try($$SELECT als_similar_users('text_model', 'u''7')$$);
