@@ -154,6 +154,14 @@ typedef struct AlsKernels
 									float *sum, float *dots);
 
 	/*
+	 * sum[stride] += fixed[entries[k].column] over those of nrows ratings that
+	 * are above 0; available as above
+	 */
+	void		(*sum_rows) (int stride, size_t nrows, size_t available,
+							 const float *fixed, const AlsEntry *entries,
+							 float *sum);
+
+	/*
 	 * Normal equations: the lower triangle of a += weight[k] f_k f_k' and
 	 * b[stride] += target[k] f_k, with the same f_k gathered on the way.  a
 	 * [stride x stride] is column-major; above its diagonal anything goes,
@@ -312,6 +320,12 @@ extern void als_initial_mix(uint64_t seed, AlsSide side, int factors,
 							double size, float *rows);
 
 /*
+ * rows[n] := rows + share (rows - previous), and previous[n] := what rows were;
+ * with a share of 0, previous may be anything.
+ */
+extern void als_move_on(float share, size_t n, float *rows, float *previous);
+
+/*
  * The start by singular vectors, in steps; core/spectral.c has the method.
  *
  * als_spectral_basis: from npartials Gram matrices G = Q L Q' of a side, basis =
@@ -322,7 +336,7 @@ extern void als_initial_mix(uint64_t seed, AlsSide side, int factors,
  * start[nrows + 1].  als_spectral_sum: sums[rows->nrows x stride] := the sums of the
  * fixed rows with ratings above 0, divided likewise.
  *
- * workspace: als_spectral_workspace bytes; memory: als_solve_workspace bytes.
+ * workspace: als_spectral_workspace bytes.
  */
 extern size_t als_spectral_workspace(int rank);
 extern int	als_spectral_basis(const AlsSystem *system, int npartials,
@@ -333,7 +347,7 @@ extern void als_spectral_turn(const AlsSystem *system, const float *basis,
 extern void als_spectral_divide(const AlsSystem *system, const uint64_t *start,
 								size_t nrows, float *rows);
 extern void als_spectral_sum(const AlsSystem *system, const AlsRows *rows,
-							 float *sums, void *memory);
+							 float *sums);
 
 /*
  * Gram matrix of nrows rows: gram[rank x rank], symmetric in its lower

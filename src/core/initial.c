@@ -64,3 +64,16 @@ als_initial_mix(uint64_t seed, AlsSide side, int factors, int rank,
 				SHARE * starting_value(row, c, (size_t) factors);
 	}
 }
+
+void
+als_move_on(float share, size_t n, float *rows, float *previous)
+{
+	for (size_t i = 0; i < n; i++)
+	{
+		float		now = rows[i];
+
+		if (share > 0)
+			rows[i] = now + share * (now - previous[i]);
+		previous[i] = now;
+	}
+}

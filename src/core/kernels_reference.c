@@ -58,6 +58,18 @@ gather_residual(int stride, size_t nrows, size_t available,
 	residual(stride, nrows, gathered, weight, target, x, sum, dots);
 }
 
+/* sum += fixed[entries[k].column] where the rating is above 0 */
+static void
+sum_rows(int stride, size_t nrows, size_t available, const float *fixed,
+		 const AlsEntry *entries, float *sum)
+{
+	(void) available;
+	for (size_t k = 0; k < nrows; k++)
+		if (entries[k].rating > 0)
+			for (int i = 0; i < stride; i++)
+				sum[i] += fixed[entries[k].column * (size_t) stride + (size_t) i];
+}
+
 /*
  * lower triangle of a += weight[k] f_k f_k' and b += target[k] f_k, after
  * gathered[k] = f_k = fixed[entries[k].column]
@@ -157,6 +169,7 @@ byte_search(int stride, const uint32_t *quads, int n,
 }
 
 const AlsKernels als_kernels_reference = {
-	"reference", dot, scores, residual, gather_residual, gather_equations,
+	"reference", dot, scores, residual, gather_residual, sum_rows,
+	gather_equations,
 	cholesky, cholesky_solve, byte_search
 };

@@ -356,6 +356,48 @@ gather_residual(int stride, size_t nrows, size_t available,
 				  dots);
 }
 
+/* sum += the rows k .. k + count - 1 whose rating is above 0; count is 1 or 8 */
+static inline __attribute__((always_inline)) void
+sum_scattered(size_t count, size_t stride, const Rows *rows, size_t k, float *sum)
+{
+	const float *from[8];
+	Vector		share[8];
+
+	UNROLL
+	for (size_t row = 0; row < count; row++)
+	{
+		from[row] = row_at(rows, stride, k + row);
+		share[row] = broadcast(rows->entries[k + row].rating > 0);
+	}
+	for (size_t i = 0; i < stride; i += WIDTH)
+	{
+		Vector		even = load(sum + i);
+		Vector		odd = {0};
+
+		UNROLL
+		for (size_t row = 0; row < count; row += 2)
+		{
+			even = multiply_add(share[row], load(from[row] + i), even);
+			if (row + 1 < count)
+				odd = multiply_add(share[row + 1], load(from[row + 1] + i), odd);
+		}
+		store(sum + i, even + odd);
+	}
+}
+
+static void
+sum_rows(int stride, size_t nrows, size_t available, const float *fixed,
+		 const AlsEntry *entries, float *sum)
+{
+	Rows		scattered = {fixed, entries, available, NULL};
+	size_t		k = 0;
+
+	for (; k + 8 <= nrows; k += 8)
+		sum_scattered(8, (size_t) stride, &scattered, k, sum);
+	for (; k < nrows; k++)
+		sum_scattered(1, (size_t) stride, &scattered, k, sum);
+}
+
 #include "kernels_equations.h"
 
 /* The same quad in every lane. */
@@ -509,6 +551,7 @@ byte_search(int stride, const uint32_t *quads, int n,
 }
 
 const AlsKernels KERNELS = {
-	KERNELS_NAME, dot, scores, residual, gather_residual, gather_equations,
+	KERNELS_NAME, dot, scores, residual, gather_residual, sum_rows,
+	gather_equations,
 	cholesky, cholesky_solve, byte_search
 };

@@ -20,10 +20,11 @@
 #include "als_core.h"
 #include "factorize.h"
 #include "whiten.h"
-#include "workspace.h"
 
 /* Columns with less than this share of the largest are lost in rounding. */
 #define LEAST_COLUMN (16 * (double) FLT_EPSILON)
+
+#define SUM_ROWS 4096			/* between two polls */
 
 size_t
 als_spectral_workspace(int rank)
@@ -118,16 +119,10 @@ als_spectral_divide(const AlsSystem *system, const uint64_t *start,
 }
 
 void
-als_spectral_sum(const AlsSystem *system, const AlsRows *rows, float *sums,
-				 void *memory)
+als_spectral_sum(const AlsSystem *system, const AlsRows *rows, float *sums)
 {
 	int			stride = als_stride(system->rank);
-	size_t		bytes = (size_t) stride * sizeof(float);
-	Workspace	workspace;
 
-	als_cut_workspace(system, memory, &workspace);
-	memset(workspace.weight, 0, workspace.chunk * sizeof(float));
-	memset(workspace.p, 0, bytes);
 	for (uint32_t r = 0; r < rows->nrows; r++)
 	{
 		const AlsEntry *entries = rows->entries +
@@ -136,20 +131,14 @@ als_spectral_sum(const AlsSystem *system, const AlsRows *rows, float *sums,
 		size_t		available = (size_t) (rows->start[rows->nrows] - rows->start[r]);
 		float	   *sum = sums + r * (size_t) stride;
 
-		memset(sum, 0, bytes);
+		memset(sum, 0, (size_t) stride * sizeof(float));
 		while (left > 0)
 		{
-			size_t		n = left < workspace.chunk ? left : workspace.chunk;
+			size_t		n = left < SUM_ROWS ? left : SUM_ROWS;
 
 			als_poll(system->poll);
-			for (size_t k = 0; k < n; k++)
-				workspace.target[k] = entries[k].rating > 0;
-			system->kernels->gather_residual(stride, n, available,
-											 system->fixed, entries,
-											 workspace.weight,
-											 workspace.target, workspace.p,
-											 workspace.gathered, sum,
-											 workspace.dots);
+			system->kernels->sum_rows(stride, n, available, system->fixed,
+									  entries, sum);
 			entries += n;
 			left -= n;
 			available -= n;

@@ -6,6 +6,7 @@
  * from a shared counter:
  *
  *	  the items' starting factors, see start_from_singular_vectors (implicit)
+ *	  the items moved on along their last change (implicit, CG)
  *	  for each side:
  *		1. Gram matrix of the other side, by ranges of rows	 (implicit)
  *		2. the leader adds the ranges up and factors the sum
@@ -39,6 +40,9 @@
 
 /* Products with the ratings and their transpose, for the singular vectors */
 #define SPECTRAL_ROUNDS 2
+
+/* Of their last change, how far items are moved on; see docs/experiments.md */
+#define AHEAD 0.6f
 
 /* One process's view */
 typedef struct TrainerProcess
@@ -345,7 +349,7 @@ multiply_ratings(TrainerProcess *me, AlsSide side)
 
 		CHECK_FOR_INTERRUPTS();
 		als_spectral_sum(&me->system, &rows, side_factors(shared, side) +
-						 first_row[block] * stride, me->workspace);
+						 first_row[block] * stride);
 	}
 	parallel_wait(me->process);
 }
@@ -375,6 +379,36 @@ start_from_singular_vectors(TrainerProcess *me)
 				   me->blocks->sides[ALS_USERS].nrows *
 				   (size_t) als_stride(shared->rank) * sizeof(float));
 		reset_pieces(shared);
+	}
+	parallel_wait(me->process);
+}
+
+/*
+ * Before an iteration the items y move on from what they were before the last
+ * one, y := y + AHEAD (y - previous), unless it did harm: an extrapolation by
+ * Nesterov (Mitchell, Ye and De Sterck 2020).  They are solved at its end, so
+ * that every iteration ends with items that are best for its users.
+ */
+static void
+move_items_on(TrainerProcess *me)
+{
+	TrainerState *shared = me->shared;
+	const double *losses = shared_at(shared, shared->losses_offset);
+	int			done = shared->iterations;
+	float		share = done >= 2 && losses[done - 1] < losses[done - 2] ?
+		AHEAD : 0;
+	size_t		stride = als_stride(shared->rank);
+	uint32		nrows = me->blocks->sides[ALS_ITEMS].nrows;
+	float	   *previous = shared_at(shared, shared->previous_offset);
+	uint32		first;
+
+	while ((first = pg_atomic_fetch_add_u32(&shared->next_prepare, 1) *
+			PREPARE_ROWS) < nrows)
+	{
+		CHECK_FOR_INTERRUPTS();
+		als_move_on(share, Min(PREPARE_ROWS, nrows - first) * stride,
+					side_factors(shared, ALS_ITEMS) + first * stride,
+					previous + first * stride);
 	}
 	parallel_wait(me->process);
 }
@@ -552,11 +586,14 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 		start_from_singular_vectors(&me);
 	while (me.shared->failure == ALS_OK && !me.shared->stop)
 	{
+		if (me.shared->ahead && me.shared->iterations > 0)
+			move_items_on(&me);
 		if (!solve_side(&me, ALS_USERS) || !solve_side(&me, ALS_ITEMS))
 			break;
 		if (process->leader)
 		{
 			finish_iteration(&me);
+			reset_pieces(me.shared);
 			if (validating)
 				take_factors(&me);
 		}

@@ -20,6 +20,7 @@ typedef struct TrainerState
 	double		mean;
 
 	bool		spectral;		/* items start from singular vectors */
+	bool		ahead;			/* users are solved against items further on */
 	double		trace;			/* of what was turned last, by the leader */
 
 	/* written by the leader in phase 2: rows are solved in double */
@@ -42,6 +43,7 @@ typedef struct TrainerState
 
 	size_t		losses_offset;	/* double [iterations] */
 	size_t		factors_offset[2];	/* float [rows x stride], by side */
+	size_t		previous_offset;	/* float [items x stride], if ahead */
 	size_t		prepared_offset;	/* float [rows x stride], either side */
 	size_t		bias_offset;	/* float [rows], explicit */
 	size_t		base_offset;	/* float [stride x stride], implicit */

@@ -53,6 +53,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	layout.rank = rank;
 	layout.mean = explicit ? blocks->mean : 0;
 	layout.spectral = !explicit && parameters->solver != ALS_NONNEGATIVE && !warm_start;
+	layout.ahead = !explicit && parameters->solver == ALS_CG;
 
 	arena_reserve(&size, sizeof(TrainerState));
 	layout.losses_offset = arena_reserve(&size, parameters->iterations * sizeof(double));
@@ -69,6 +70,9 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 			layout.best_offset[side] =
 				arena_reserve(&size, nrows[side] * stride * sizeof(float));
 	}
+	if (layout.ahead)
+		layout.previous_offset =
+			arena_reserve(&size, nrows[ALS_ITEMS] * stride * sizeof(float));
 	if (needs_preparation(parameters))
 		layout.prepared_offset = arena_reserve(&size, most_rows * stride * sizeof(float));
 	if (explicit)

@@ -323,6 +323,50 @@ check_gather_equations(const Case *test)
 	return right;
 }
 
+/* Rows whose rating is not above 0 count for nothing, as 0 times them would. */
+static int
+check_sum_rows(const Case *test)
+{
+	size_t		stride = (size_t) test->stride;
+	float	   *sum = allocate_aligned(stride * sizeof(float));
+	int			right = 1;
+
+	for (size_t behind = 0; behind <= BEHIND; behind += BEHIND)
+	{
+		Scattered	scattered;
+
+		scatter(test, &scattered);
+		for (size_t k = 0; k < test->nrows; k++)
+			scattered.entries[k].rating = k % 3 == 1 ? 0 : test->target[k];
+		memcpy(sum, test->x, stride * sizeof(float));
+		test->kernels->sum_rows(test->stride, test->nrows,
+								test->nrows + behind, scattered.fixed,
+								scattered.entries, sum);
+		for (size_t i = 0; i < stride; i++)
+		{
+			double		expected = (double) test->x[i];
+			double		magnitude = fabs(expected);
+
+			for (size_t k = 0; k < test->nrows; k++)
+				if (scattered.entries[k].rating > 0)
+				{
+					double		term = (double) test->rows[k * stride + i];
+
+					expected += term;
+					magnitude += fabs(term);
+				}
+			right &= is_near(sum[i], expected, magnitude, test->nrows);
+			if (i >= (size_t) test->rank)
+				right &= sum[i] == 0;
+		}
+		free(scattered.fixed);
+		free(scattered.entries);
+		free(scattered.gathered);
+	}
+	free(sum);
+	return right;
+}
+
 /*
  * The lower triangle of M M', M lower triangular with at least 1 on its
  * diagonal; above the diagonal it is not to be read.
@@ -473,6 +517,7 @@ test_kernels_of(const AlsKernels *kernels)
 		int			residual = 1;
 		int			gather = 1;
 		int			equations = 1;
+		int			sums = 1;
 
 		for (size_t c = 0; c < LENGTH(counts); c++)
 		{
@@ -484,6 +529,7 @@ test_kernels_of(const AlsKernels *kernels)
 			residual &= check_residual(&test);
 			gather &= check_gather_residual(&test);
 			equations &= check_gather_equations(&test);
+			sums &= check_sum_rows(&test);
 			free_case(&test);
 		}
 		ok(dot, "%s: dot at rank %d", kernels->name, ranks[r]);
@@ -491,6 +537,7 @@ test_kernels_of(const AlsKernels *kernels)
 		ok(residual, "%s: residual at rank %d", kernels->name, ranks[r]);
 		ok(gather, "%s: gather_residual is residual at rank %d",
 		   kernels->name, ranks[r]);
+		ok(sums, "%s: sum_rows at rank %d", kernels->name, ranks[r]);
 		ok(equations, "%s: gather_equations at rank %d", kernels->name,
 		   ranks[r]);
 		ok(check_cholesky(kernels, ranks[r], &random),

@@ -46,7 +46,6 @@ static int
 start_items(Problem *problem, double *trace)
 {
 	AlsSystem	system = problem_system(problem, ALS_ITEMS);
-	void	   *memory = allocate_aligned(als_solve_workspace(&system));
 	int			done = 1;
 
 	als_initial_factors(5, ALS_ITEMS, problem->rank, problem->rank, 0,
@@ -59,10 +58,9 @@ start_items(Problem *problem, double *trace)
 
 		done &= turn(&system, problem, 1 - side, -0.5, 1, trace);
 		system.fixed = problem->factors[1 - side];
-		als_spectral_sum(&system, &rows, problem->factors[side], memory);
+		als_spectral_sum(&system, &rows, problem->factors[side]);
 	}
 	done &= turn(&system, problem, ALS_ITEMS, -0.25, 0, trace);
-	free(memory);
 	return done;
 }
 
@@ -153,6 +151,25 @@ test_square(const Shape *shape, uint32_t groups)
 	free_problem(problem);
 }
 
+/* What previous holds does not matter before rows move. */
+static void
+test_move_on(void)
+{
+	float		rows[3] = {1, -2, 0.5f};
+	float		previous[3] = {NAN, INFINITY, 7};
+
+	als_move_on(0, 3, rows, previous);
+	ok(rows[0] == 1 && rows[1] == -2 && rows[2] == 0.5f &&
+	   memcmp(rows, previous, sizeof(rows)) == 0,
+	   "rows that stay are what they were before");
+	rows[0] = 3;
+	rows[1] = -3;
+	als_move_on(0.5f, 3, rows, previous);
+	ok(rows[0] == 4 && rows[1] == -3.5f && rows[2] == 0.5f &&
+	   previous[0] == 3 && previous[1] == -3 && previous[2] == 0.5f,
+	   "rows move on by a share of their last change");
+}
+
 void
 test_spectral(void)
 {
@@ -163,7 +180,7 @@ test_spectral(void)
 	test_square(&shape, 0);
 	test_square(&shape, 1);
 	test_square(&shape, 5);
-	/* more items than factors; rows longer than what is gathered at a time */
+	/* more items than factors; rows longer than what is summed between polls */
 	shape.nrows[ALS_ITEMS] = 100;
 	test_square(&shape, 7);
 	shape.factors = 3;
@@ -174,4 +191,5 @@ test_spectral(void)
 	shape.nrows[ALS_USERS] = 1;
 	shape.nrows[ALS_ITEMS] = 1;
 	test_square(&shape, 1);
+	test_move_on();
 }

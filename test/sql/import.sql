@@ -10,7 +10,7 @@ CREATE TABLE ratings AS
     SELECT u AS user_id, i AS item_id, 1 + (u * i) % 4 AS rating
     FROM generate_series(1, 30) u, generate_series(1, 40) i
     WHERE (u * 7 + i * 3) % 5 < 2;
-SELECT run FROM als_train('implicit', 'ratings', factors => 5, iterations => 4, alpha => 40, regularization => 0.01, regularization_scaling => 0.5);
+SELECT run FROM als_train('implicit', 'ratings', factors => 5, iterations => 4, solver => 'cholesky', alpha => 40, regularization => 0.01, regularization_scaling => 0.5);
 SELECT run FROM als_train('explicit', 'ratings', factors => 5, iterations => 4, feedback => 'explicit', regularization => 0.1);
 SELECT run FROM als_train('positive', 'ratings', factors => 5, iterations => 4, alpha => 40, regularization => 0.01, nonnegative => true);
 
@@ -73,8 +73,8 @@ SELECT sum(als_predict('of_implicit', u.user_id, i.item_id) -
            (SELECT sum(a * b)::real FROM unnest(u.factors[2:5], i.factors[2:5]) AS f (a, b))) < 1e-5 AS same
 FROM implicit_users u, implicit_items i;
 SELECT run FROM als_import('warm', 'implicit_users', 'implicit_items');
-SELECT run, warm_start FROM als_train('warm', 'ratings', factors => 5, iterations => 1, alpha => 40, regularization => 0.01, regularization_scaling => 0.5, warm_start => true);
-SELECT run FROM als_train('again', 'ratings', factors => 5, iterations => 5, alpha => 40, regularization => 0.01, regularization_scaling => 0.5);
+SELECT run, warm_start FROM als_train('warm', 'ratings', factors => 5, iterations => 1, solver => 'cholesky', alpha => 40, regularization => 0.01, regularization_scaling => 0.5, warm_start => true);
+SELECT run FROM als_train('again', 'ratings', factors => 5, iterations => 5, solver => 'cholesky', alpha => 40, regularization => 0.01, regularization_scaling => 0.5);
 SELECT abs(w.loss / a.loss - 1) < 1e-5 AS continued FROM warm w, again a WHERE w.run = 2;
 
 -- what is not known is said where it is needed

@@ -66,7 +66,7 @@ CREATE FUNCTION objective(model text, kind text, lambda float8, alpha float8, nu
     FROM stored(model, 'user') u CROSS JOIN stored(model, 'item') i LEFT JOIN ratings ON user_id = u.id AND item_id = i.id
 $$;
 
--- Both from the items of a first iteration, for three more; then a user is folded in.
+-- Both from the items of a first iteration, for two more (solve.sql has what a third is); then a user is folded in.
 CREATE FUNCTION compare(kind text, solver text, nu float8, OUT largest_difference float8, OUT loss float8, OUT folded float8)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -77,8 +77,8 @@ BEGIN
     INSERT INTO factors SELECT 'item', id, f FROM stored('ours_' || kind, 'item') UNION ALL SELECT 'user', id, NULL FROM stored('ours_' || kind, 'user');
     run := als_train('ours_' || kind, 'ratings', feedback => kind, biases => kind = 'implicit', factors => 4, alpha => 3, regularization => 0.1,
                      regularization_scaling => nu, regularization_by => 'ratings', solver => solver, cg_steps => 300,
-                     iterations => 3, warm_start => true);
-    FOR i IN 1 .. 3 LOOP
+                     iterations => 2, warm_start => true);
+    FOR i IN 1 .. 2 LOOP
         UPDATE factors SET f = mllib_row(kind, 'user', id, 0.1, 3, nu) WHERE side = 'user';
         UPDATE factors SET f = mllib_row(kind, 'item', id, 0.1, 3, nu) WHERE side = 'item';
     END LOOP;

@@ -172,10 +172,10 @@ BEGIN
     INSERT INTO rows SELECT 'user', user_id, NULL FROM ours_users;
     INSERT INTO rows SELECT 'item', item_id, array_agg(v / sqrt(1 + alpha0) ORDER BY o)
         FROM ours_items i, unnest(i.factors::float8[]) WITH ORDINALITY u(v, o) GROUP BY item_id;
-    PERFORM als_train('ours', 'likes', rating_column => NULL, factors => 4, iterations => 3, warm_start => true,
+    PERFORM als_train('ours', 'likes', rating_column => NULL, factors => 4, iterations => 2, warm_start => true,
                       alpha => 1 / alpha0, regularization_scaling => nu,
                       regularization => (1 + 1 / alpha0) * alpha0 ^ nu * lambda, solver => solver, cg_steps => 300);
-    FOR i IN 1 .. 3 LOOP
+    FOR i IN 1 .. 2 LOOP
         PERFORM solve_side('user', lambda, alpha0, nu, 4);
         PERFORM solve_side('item', lambda, alpha0, nu, 4);
     END LOOP;

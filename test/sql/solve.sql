@@ -37,6 +37,21 @@ SELECT model, c.* FROM (VALUES ('implicit', 'ratings', 'implicit', 0, false), ('
                                        regularization_scaling => scaling, factors => 6, alpha => 2, iterations => 3, solver => 'cholesky')) t,
     LATERAL compare(CASE WHEN run = 1 THEN model END, source) c;
 
+-- From the third iteration of conjugate gradient on, users are solved against the items y2 + 0.6 (y2 - y1)
+-- that the last change leads to, and the items then against them.
+SELECT iterations FROM generate_series(1, 3) n,
+    LATERAL als_train('ahead' || n, 'ratings', factors => 6, regularization => 0.3, alpha => 2, cg_steps => 50, iterations => n);
+CREATE TABLE solved AS SELECT * FROM ahead2_users;
+UPDATE ahead2_items y2 SET factors = (SELECT array_agg((b + 0.6 * (b - a))::real ORDER BY k) FROM unnest(y1.factors, y2.factors) WITH ORDINALITY t(a, b, k))
+    FROM ahead1_items y1 WHERE y1.item_id = y2.item_id;
+UPDATE solved u SET factors = (s).factors
+    FROM (SELECT user_id, als_solve(item_id, rating, options('ahead2', 'users')) AS s FROM ratings GROUP BY user_id) t WHERE t.user_id = u.user_id;
+UPDATE ahead2_users u SET factors = s.factors FROM solved s WHERE s.user_id = u.user_id;
+SELECT 'users' AS side, count(*), bool_and(distance(a.factors, b.factors) < 1e-4) AS same FROM ahead2_users a JOIN ahead3_users b USING (user_id)
+UNION ALL
+SELECT 'items', count(*), bool_and(distance((s).factors, b.factors) < 1e-4)
+FROM (SELECT item_id, als_solve(user_id, rating, options('ahead2', 'items')) AS s FROM ratings GROUP BY item_id) a JOIN ahead3_items b USING (item_id);
+
 -- a row alone is what als_fold_in says in double precision
 SELECT model, count(*), bool_and(distance((s).factors, f) < 1e-4) AS same FROM (
     SELECT model, als_solve(item_id, rating, options(model, 'users')) AS s,
