@@ -14,6 +14,8 @@ import numpy as np
 import psycopg
 import threadpoolctl
 
+import peers
+
 SLOWER = 1.10  # than the best calibration: not counted
 
 
@@ -69,6 +71,15 @@ def bandwidth(size: int = 1 << 28) -> float:
     return 2 * size / best
 
 
+def kind() -> str:
+    """A name for the folder of its results: maker, and what its vectors are."""
+    lscpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
+    model = re.search(r"^Model name:\s*(.*)$", lscpu, re.M)
+    name = next((name for name in ("epyc", "xeon", "ryzen", "neoverse", "graviton", "core")
+                 if model and name in model[1].lower()), platform.machine())
+    return f"{name}-{'avx512' if 'avx512f' in lscpu else 'avx2' if 'avx2' in lscpu else platform.machine()}"
+
+
 def describe(connection: psycopg.Connection) -> tuple[dict[str, str], dict[str, str]]:
     """The machine, and what ran on it."""
     lscpu = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout
@@ -90,6 +101,7 @@ def describe(connection: psycopg.Connection) -> tuple[dict[str, str], dict[str, 
         "als": os.environ.get("ALS_COMMIT", "unknown"),
         "als' BLAS": os.environ.get("ALS_BLAS", "unknown"),
         "Python": platform.python_version(),
-        **{name: version(name) for name in ("implicit", "cmfrec", "numpy", "scipy", "psycopg")},
+        **{name: version(name) for name in ("implicit", "cmfrec", "irspack", "libmf", "numpy", "scipy", "psycopg")},
+        "buffalo": "2.0.6" if peers.BUFFALO.exists() else "not installed",
         "the peers' BLAS": ", ".join(blas),
     }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from dataclasses import dataclass, field
+from typing import Iterator
 
 import numpy as np
 import psycopg
@@ -37,6 +39,34 @@ class Training:
 def train(connection: psycopg.Connection, model: str, table: str, *, factors: int, regularization: float,
           alpha: float, solver: str, iterations: int, processes: int, cg_steps: int = 3, warm_start: bool = False,
           fresh: bool = True, verbose: bool = True) -> Training:
+    if fresh:
+        connection.execute(f"DROP TABLE IF EXISTS {model}")
+    with noticed(connection) as training:
+        start = time.perf_counter()
+        row = connection.execute(
+            """SELECT losses, workers FROM als_train(%s, %s, factors => %s, regularization => %s, alpha => %s,
+                   solver => %s, cg_steps => %s, iterations => %s, workers => %s, warm_start => %s, verbose => %s)""",
+            (model, table, factors, regularization, alpha, solver, cg_steps, iterations, processes - 1,
+             warm_start, verbose)).fetchone()
+        training.wall = time.perf_counter() - start
+    training.losses, training.workers = row
+    return training
+
+
+def train_explicit(connection: psycopg.Connection, model: str, query: str, *, factors: int, regularization: float,
+                   regularization_scaling: float, iterations: int, processes: int) -> Training:
+    connection.execute(f"DROP TABLE IF EXISTS {model}")
+    with noticed(connection) as training:
+        connection.execute(
+            """SELECT als_train(%s, %s, feedback => 'explicit', factors => %s, regularization => %s,
+                   regularization_scaling => %s, iterations => %s, workers => %s, verbose => true)""",
+            (model, query, factors, regularization, regularization_scaling, iterations, processes - 1))
+    return training
+
+
+@contextlib.contextmanager
+def noticed(connection: psycopg.Connection) -> Iterator[Training]:
+    """What the notices of a training say."""
     training = Training()
 
     def notice(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -48,21 +78,11 @@ def train(connection: psycopg.Connection, model: str, table: str, *, factors: in
             if re.match({"read": "read ", "sort": "sorted ", "write": "wrote "}[phase], text) and seconds:
                 setattr(training, phase, float(seconds[1]))
 
-    if fresh:
-        connection.execute(f"DROP TABLE IF EXISTS {model}")
     connection.add_notice_handler(notice)
     try:
-        start = time.perf_counter()
-        row = connection.execute(
-            """SELECT losses, workers FROM als_train(%s, %s, factors => %s, regularization => %s, alpha => %s,
-                   solver => %s, cg_steps => %s, iterations => %s, workers => %s, warm_start => %s, verbose => %s)""",
-            (model, table, factors, regularization, alpha, solver, cg_steps, iterations, processes - 1,
-             warm_start, verbose)).fetchone()
-        training.wall = time.perf_counter() - start
+        yield training
     finally:
         connection.remove_notice_handler(notice)
-    training.losses, training.workers = row
-    return training
 
 
 def side(table: str, column: str, factors: int, size: int) -> np.ndarray:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import statistics
+import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -14,17 +15,19 @@ import matplotlib
 matplotlib.use("agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
-from machine import FLOPS, SLOWER  # noqa: E402
+from machine import FLOPS, SLOWER, kind  # noqa: E402
+from peers import CG, CHOLESKY  # noqa: E402
 
-COLORS = {"als": "#2b6cb0", "implicit": "#dd8452", "cmfrec": "#7a9e5a", "pgvector": "#8172b3"}
+COLORS = {"als": "#2b6cb0", "implicit": "#dd8452", "cmfrec": "#7a9e5a", "irspack": "#8172b3", "buffalo": "#c44e52"}
 RESOLUTION = 110  # pixels an inch
+CALM = 3  # rounds, or all that there are, that a row needs
 Rounds = dict[int, dict]
 
 
 class Samples:
     """Samples by what was measured, then by program and round; without the
-    rounds that began slower than calm ones do, as long as that leaves one of
-    each program."""
+    rounds that began slower than calm ones do, and without rows that had too
+    few of these."""
 
     def __init__(self, result: dict):
         self.data = result["data"]
@@ -36,7 +39,7 @@ class Samples:
         self.groups: dict[str, dict[tuple, dict[str, Rounds]]] = defaultdict(
             lambda: defaultdict(lambda: defaultdict(dict)))
         self.dropped = self.total = 0
-        self.noisy: set[tuple] = set()
+        self.left_out: dict[str, int] = defaultdict(int)
         rounds: dict[tuple, list[dict]] = defaultdict(list)
         for sample in result["samples"]:
             key = (sample["data"], sample["rank"], sample["processes"],
@@ -44,22 +47,18 @@ class Samples:
             rounds[(sample["part"], key)].append(sample)
         for (part, key), samples in rounds.items():
             calm = [s for s in samples if s["calibration"] <= SLOWER * best[s["processes"]]]
-            if {s["program"] for s in calm} != {s["program"] for s in samples}:
-                calm = []
-            every = {s["round"] for s in samples}
+            every, quiet = {s["round"] for s in samples}, {s["round"] for s in calm}
             self.total += len(every)
-            self.dropped += len(every) - len({s["round"] for s in calm})
-            if not calm:
-                self.noisy.add((part, key))
-            for sample in calm or samples:
+            self.dropped += len(every) - len(quiet)
+            if len(quiet) < min(CALM, len(every)):
+                self.left_out[part] += 1
+                continue
+            for sample in calm:
                 self.groups[part][key][sample["program"]][sample["round"]] = sample
-
-    def star(self, part: str, key: tuple) -> str:
-        return " \\*" if (part, key) in self.noisy else ""
 
 
 def seconds(rounds: Rounds, field: str = "seconds") -> list[float]:
-    return [sample[field] for sample in rounds.values() if not math.isnan(sample[field])]
+    return [sample[field] for sample in rounds.values() if not math.isnan(sample.get(field, math.nan))]
 
 
 def show(value: float) -> str:
@@ -73,21 +72,24 @@ def median_and_best(rounds: Rounds, field: str = "seconds") -> str:
     return f"{show(statistics.median(values))} ({show(min(values))})" if values else "–"
 
 
-def ratio(ours: Rounds, theirs: list[Rounds]) -> str:
-    """Of the best of theirs to ours, round by round; those that were stopped
-    would have taken longer than they did."""
-    ratios, open_end = [], False
-    for number in ours:
-        others = [(sample["longest"], True) if math.isnan(sample["seconds"]) else (sample["seconds"], False)
-                  for sample in (peer[number] for peer in theirs if number in peer)]
-        if others and not math.isnan(ours[number]["seconds"]):
-            best, stopped = min(others)
-            ratios.append(best / ours[number]["seconds"])
-            open_end |= stopped
-    if not ratios:
-        return "–"
-    spread = f" ({min(ratios):.1f}..{max(ratios):.1f})" if len(ratios) > 1 else ""
-    return f"{'> ' if open_end else ''}**{statistics.median(ratios):.1f}**{spread}"
+def best_of(programs: dict[str, Rounds], names: list[str], field: str = "seconds") -> str | None:
+    """The program with the least seconds."""
+    return min((name for name in names if seconds(programs.get(name, {}), field)),
+               key=lambda name: statistics.median(seconds(programs[name], field)), default=None)
+
+
+def ratios(ours: Rounds, theirs: list[Rounds], field: str = "seconds") -> tuple[float, float] | None:
+    """Of the best of theirs to ours: of minima, and of medians."""
+    others = [seconds(rounds, field) for rounds in theirs if seconds(rounds, field)]
+    if not others or not seconds(ours, field):
+        return None
+    return (min(map(min, others)) / min(seconds(ours, field)),
+            min(map(statistics.median, others)) / statistics.median(seconds(ours, field)))
+
+
+def ratio(ours: Rounds, theirs: list[Rounds], field: str = "seconds") -> str:
+    both = ratios(ours, theirs, field)
+    return f"**{both[0]:.1f}** / {both[1]:.1f}" if both else "–"
 
 
 def table(heads: list[str], rows: list[list[str]]) -> str:
@@ -95,68 +97,122 @@ def table(heads: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
 
 
+def named(programs: dict[str, Rounds], name: str | None, field: str = "seconds") -> str:
+    return f"{name}: {median_and_best(programs[name], field)}" if name else "–"
+
+
+SOLVERS = {"cg": CG, "cholesky": CHOLESKY}
+
+
 def iterations(samples: Samples) -> str:
     rows = []
-    for key, programs in samples.groups["iterations"].items():
-        data, rank, processes, *_ = key
-        cg_peers = [("implicit", "5"), ("cmfrec", "4")]
-        for name, peers in (("cg", cg_peers), ("cg 2 steps", cg_peers),
-                            ("cholesky", [("implicit", ""), ("cmfrec", ""), ("the better", "3")])):
-            ours, solver = programs[f"als {name}"], name.split()[0]
-            for peer, goal in peers:
-                programs_of = [peer] if peer != "the better" else ["implicit", "cmfrec"]
-                theirs = [programs[f"{program} {solver}"] for program in programs_of if programs[f"{program} {solver}"]]
-                if not ours or not theirs:
-                    continue
-                rows.append([data + samples.star("iterations", key), str(rank), str(processes), name,
-                             median_and_best(ours), peer, median_and_best(theirs[0]) if len(theirs) == 1 else "",
-                             ratio(ours, theirs), goal])
-    return table(["data", "rank", "processes", "solver", "als", "peer", "peer's", "ratio", "goal"], rows)
-
-
-CG_PROGRAMS = ["als cg", "als cg 2 steps", "implicit cg", "cmfrec cg"]
-
-
-def losses(samples: Samples) -> str:
-    """What those iterations came to; the same in every round and in any number of processes, but for rounding."""
-    rows = {}
-    for (data, rank, *_), programs in samples.groups["iterations"].items():
-        each = [next(iter(programs[name].values()), {}).get("loss") for name in CG_PROGRAMS]
-        if all(each):
-            rows[data, rank] = [data, str(rank), *(f"{value / each[0]:.4f}" for value in each)]
-    return table(["data", "rank", *CG_PROGRAMS], list(rows.values()))
-
-
-LOSS_PROGRAMS = [f"{program} {solver}" for program in ("als", "implicit", "cmfrec") for solver in ("cg", "cholesky")]
+    for solver, peers in SOLVERS.items():
+        for key, programs in samples.groups["iterations"].items():
+            ours = programs.get(f"als {solver}")
+            theirs = [name for name in peers if programs.get(name)]
+            if not ours or not theirs:
+                continue
+            best = best_of(programs, theirs)
+            rows.append([key[0], str(key[1]), str(key[2]), solver, ratio(ours, [programs[name] for name in theirs]),
+                         median_and_best(ours), named(programs, best),
+                         ", ".join(named(programs, name) for name in theirs if name != best)])
+    return table(["data", "rank", "processes", "solver", "best peer to als", "als", "best peer", "others"], rows)
 
 
 def loss(samples: Samples) -> str:
     rows = []
     for key, programs in samples.groups["loss"].items():
-        data, _, processes, regularization, alpha = key
+        data, rank, processes, regularization, alpha = key
+        theirs = [name for name in programs if not name.startswith("als")]
 
-        def cell(program: str) -> str:
-            rounds = programs[program]
-            if not rounds:
-                return "not measured"
-            values = seconds(rounds)
+        def cell(name: str | None, place: int) -> str:
+            if name is None:
+                return "none gets there"
+            field = ("seconds", "tight")[place]
+            values = seconds(programs[name], field)
+            number = next(iter(programs[name].values()))["reached"][place]
+            return f"{show(statistics.median(values))} ({show(min(values))}), {number} it." if values else "–"
+
+        row = [data, str(rank), f"{regularization:g}", f"{alpha:g}", str(processes)]
+        row += [ratio(programs["als cg"], [programs[name] for name in theirs], field) for field in ("seconds", "tight")]
+        for place, field in enumerate(("seconds", "tight")):
+            best = best_of(programs, theirs, field)
+            row += [cell("als cg", place), (f"{best}: " if best else "") + cell(best, place)]
+        row.append(", ".join(f"{name}: {cell(name, 0)}" for name in programs
+                             if name not in ("als cg", best_of(programs, theirs)) and seconds(programs[name])))
+        rows.append(row)
+    return table(["data", "rank", "lambda", "alpha", "processes", "to 1.01: best peer to als", "to 1.001: best peer to als",
+                  "als to 1.01", "best peer to 1.01", "als to 1.001", "best peer to 1.001", "others to 1.01"], rows)
+
+
+def explicit(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["explicit"].items():
+        theirs = [name for name in programs if name != "als"]
+        for name, rounds in programs.items():
+            one = next(iter(rounds.values()))
+            rows.append([key[0], str(key[1]), str(key[2]), name, "" if name == "als" else ratio(programs["als"], [rounds]),
+                         median_and_best(rounds), str(one["reached"] or "–"), f"{one['error']:.4f}", f"{one['target']:.4f}",
+                         one["setting"]])
+    return table(["data", "rank", "processes", "program", "to als", "seconds", "iterations", "its lowest RMSE", "RMSE to reach", "setting"], rows)
+
+
+def ablation(samples: Samples) -> str:
+    rows = []
+    for key, programs in samples.groups["ablation"].items():
+        whole = programs["als"]
+        for name, rounds in programs.items():
             reached = next(iter(rounds.values()))["reached"]
-            if values:
-                return f"{show(statistics.median(values))} ({reached})"
-            last = next(iter(rounds.values()))
-            return f"> {show(last['longest'])} ({last['curve'][-1][2]})"
+            rows.append([key[0], str(key[1]), f"{key[3]:g}", f"{key[4]:g}", name,
+                         *(f"{reached[place] or '–'}, {median_and_best(rounds, field)}" for place, field in enumerate(("seconds", "tight"))),
+                         *("" if name == "als" else ratio(whole, [rounds], field) for field in ("seconds", "tight"))])
+    return table(["data", "rank", "lambda", "alpha", "", "iterations and seconds to 1.01", "to 1.001", "to als", "to als, 1.001"], rows)
 
-        theirs = [programs[name] for name in LOSS_PROGRAMS if not name.startswith("als")]
-        rows.append([data + samples.star("loss", key), f"{regularization:g}", f"{alpha:g}",
-                     *map(cell, LOSS_PROGRAMS), ratio(programs["als cg"], [programs["implicit cg"]]),
-                     ratio(programs["als cg"], theirs), ratio(programs["als cholesky"], theirs), "5"])
-    return table(["data", "lambda", "alpha", *LOSS_PROGRAMS, "als cg to implicit cg", "als cg to the best peer",
-                  "als cholesky to the best peer", "goal"], rows)
+
+def goals(samples: Samples) -> str:
+    """The worst point of each; ratios of minima."""
+    def worst(part: str, ours: str, field: str = "seconds", only=lambda key: True, theirs=lambda name: not name.startswith("als")) -> str:
+        found = []
+        for key, programs in samples.groups[part].items():
+            both = ratios(programs.get(ours, {}), [programs[name] for name in programs if theirs(name)], field)
+            if both and only(key):
+                found.append((both[0], key))
+        if not found:
+            return "not measured"
+        least, where = min(found)
+        return (f"{least:.1f} to {max(found)[0]:.1f}, at {len(found)} points; the least at " +
+                ", ".join([where[0], f"rank {where[1]}", f"{where[2]} processes"] +
+                          ([f"lambda {where[3]:g}", f"alpha {where[4]:g}"] if where[3] is not None else [])))
+
+    def cg(name: str) -> bool:
+        return name in CG
+
+    rows = [["time to 1.01", "5 times the best peer", worst("loss", "als cg")],
+            ["time to 1.001", "5 times", worst("loss", "als cg", "tight")],
+            *([f"an iteration, rank {rank}", "2 times", worst("iterations", "als cg", only=lambda key, rank=rank: key[1] == rank, theirs=cg)]
+              for rank in (64, 128, 256)),
+            ["the whole job", "5 times", worst("job", "als")],
+            ["explicit: time to RMSE 0.001 above the best", "2 times", worst("explicit", "als")],
+            ["ten for every user, unseen, M", "3 times", worst("everyone", "als, unseen items", only=lambda key: key[0] == "M",
+                                                             theirs=lambda name: name == "implicit, unseen items")],
+            ["ten for one user, a million items, rank 128", "faster than HNSW that finds 95 %",
+             worst("serving", "als", only=lambda key: key[0] == "items_1m" and key[1] == 128, theirs=lambda name: name == "pgvector HNSW")]]
+    predictions = [min(seconds(programs["als"])) for key, programs in samples.groups["predict"].items() if key[0] == "items_1m"]
+    rows.append(["a million predictions, a million items", "1 s", show(max(predictions)) if predictions else "not measured"])
+    reading = {key: sum(statistics.median(seconds(programs[f"als {phase}"])) for phase in ("reading", "sorting"))
+               for key, programs in samples.groups["reading"].items()}
+    scaling = [f"{key[0]} {reading[key] / reading[other]:.2f}" for key in reading for other in reading
+               if key[:2] == other[:2] and key[2] == 1 and other[2] == 2 and key[1] == 64]
+    iterations = [f"{key[0]} {reading[key] / statistics.median(seconds(samples.groups['reading'][key]['als iteration'])):.1f}"
+                  for key in reading if key[1] == 64 and key[2] == 2]
+    rows.append(["reading and sorting: 2 processes to 1", "1.7 times", ", ".join(scaling) or "not measured"])
+    rows.append(["reading and sorting, in iterations, rank 64, 2 processes", "below 2", ", ".join(iterations) or "not measured"])
+    return table(["what", "goal", "measured"], rows)
 
 
 def job(samples: Samples) -> str:
-    rows = [[key[0] + samples.star("job", key), str(key[1]), str(key[2]), median_and_best(programs["als"]),
-             median_and_best(programs["implicit"]), ratio(programs["als"], [programs["implicit"]]), "6"]
+    rows = [[key[0], str(key[1]), str(key[2]), median_and_best(programs["als"]),
+             median_and_best(programs["implicit"]), ratio(programs["als"], [programs["implicit"]]), "5"]
             for key, programs in samples.groups["job"].items()]
     return table(["data", "rank", "processes", "als", "implicit", "ratio", "goal"], rows)
 
@@ -167,11 +223,11 @@ def serving(samples: Samples) -> str:
         for program, rounds in list(programs.items()):
             first = [median_and_best(rounds, field) if program == "als" else "" for field in ("loading", "first")]
             recalls = [sample["recall"] for sample in rounds.values() if "recall" in sample]
-            rows.append([key[0] + samples.star("serving", key), str(key[1]), program,
+            rows.append([key[0], str(key[1]), program,
                          f"{statistics.median(recalls):.1%}" if recalls else "100%", median_and_best(rounds),
                          show(statistics.median(seconds(rounds, "p99"))), *first,
                          "" if program == "als" else ratio(programs["als"], [rounds]),
-                         {"implicit": "10", "pgvector": "10", "pgvector HNSW": "1"}.get(program, "")
+                         {"implicit": "10", "pgvector": "10", "pgvector HNSW": "1, if it finds 95 %"}.get(program, "")
                          if key[0] == "items_1m" else ""])
     return table(["data", "rank", "program", "found of the best ten", "median (best round's)", "p99", "first of all", "first in a connection",
                   "ratio", "goal"], rows)
@@ -184,7 +240,7 @@ def everyone(samples: Samples) -> str:
         for end in ("all items", "unseen items"):
             both = [programs[f"als, {end}"], programs[f"implicit, {end}"]]
             speed = [f"{users / statistics.median(seconds(rounds)):,.0f}" for rounds in both]
-            rows.append([key[0] + samples.star("everyone", key), str(key[1]), str(key[2]), end, *speed,
+            rows.append([key[0], str(key[1]), str(key[2]), end, *speed,
                          ratio(both[0], both[1:]), "3" if key[0] == "M" else ""])
     return table(["data", "rank", "processes", "among", "als, users/s", "implicit, users/s", "ratio", "goal"], rows)
 
@@ -202,8 +258,10 @@ def use(samples: Samples) -> str:
         rank = key[1]
         for solver, operations in (("cg", 2 * ratings * 14 * rank + 4 * (users + items) * rank ** 2),
                                    ("cholesky", 2 * ratings * rank ** 2 + (users + items) * (rank ** 2 + rank ** 3 / 3))):
+            if not seconds(programs.get(f"als {solver}", {})):
+                continue
             best = min(seconds(programs[f"als {solver}"]))
-            rows.append([key[0] + samples.star("iterations", key), str(rank), solver, show(best),
+            rows.append([key[0], str(rank), solver, show(best),
                          f"{operations / best / 1e9:.0f} GFLOP/s", f"**{operations / best / samples.peak[1]:.0%}**",
                          f"{2 * ratings * (4 * rank + 8) / best / 1e9:.1f} GB/s",
                          f"{2 * ratings * (4 * rank + 8) / best / samples.bandwidth:.0%}"])
@@ -216,20 +274,16 @@ def processes(samples: Samples) -> str:
     rows = []
     groups = samples.groups["iterations"]
     for key, alone in groups.items():
-        together = next((other for other in groups if other[:2] == key[:2] and other[2] > 1), None)
-        if key[2] != 1 or together is None:
-            continue
-        for solver in ("cg", "cholesky"):
-            gains = [statistics.median(seconds(alone[name])) / statistics.median(seconds(groups[together][name]))
-                     if seconds(alone[name]) and seconds(groups[together][name]) else math.nan
-                     for name in (f"{program} {solver}" for program in ("als", "implicit", "cmfrec"))]
-            rows.append([key[0] + (samples.star("iterations", key) or samples.star("iterations", together)), str(key[1]),
-                         str(together[2]), solver, *("–" if math.isnan(gain) else f"{gain:.2f}" for gain in gains)])
-    return table(["data", "rank", "processes", "solver", "als", "implicit", "cmfrec"], rows) if rows else ""
+        together = groups.get((*key[:2], 2, *key[3:]))
+        if key[2] == 1 and together:
+            gains = {name: statistics.median(seconds(alone[name])) / statistics.median(seconds(together[name]))
+                     for name in alone if seconds(alone[name]) and seconds(together.get(name, {}))}
+            rows.append([key[0], str(key[1]), ", ".join(f"{name} {gain:.2f}" for name, gain in gains.items())])
+    return table(["data", "rank", "how many times faster with 2 processes"], rows) if rows else ""
 
 
 def predict(samples: Samples) -> str:
-    rows = [[key[0] + samples.star("predict", key), str(key[1]), median_and_best(programs["als"]),
+    rows = [[key[0], str(key[1]), median_and_best(programs["als"]),
              median_and_best(programs["als"], "first"), "about 1 s"]
             for key, programs in samples.groups["predict"].items()]
     return table(["data", "rank", "a million predictions", "first in a connection", "goal"], rows)
@@ -240,7 +294,7 @@ def reading(samples: Samples) -> str:
     for key, programs in samples.groups["reading"].items():
         one = statistics.median(seconds(programs["als iteration"]))
         phases = [statistics.median(seconds(programs[f"als {phase}"])) for phase in ("reading", "sorting", "writing")]
-        rows.append([key[0] + samples.star("reading", key), str(key[1]), str(key[2]), *map(show, phases), show(one),
+        rows.append([key[0], str(key[1]), str(key[2]), *map(show, phases), show(one),
                      f"**{(phases[0] + phases[1]) / one:.1f}**"])
     return table(["data", "rank", "processes", "reading", "sorting", "writing", "one iteration (cg)",
                   "reading and sorting, in iterations"], rows)
@@ -271,69 +325,41 @@ def save(figure: plt.Figure, path: Path) -> None:
     plt.close(figure)
 
 
-def plot_iterations(samples: Samples, path: Path) -> None:
-    """A row of axes for each data, whose seconds are of another size."""
-    groups = samples.groups["iterations"]
-    datasets = list(dict.fromkeys(key[0] for key in groups))
-    figure, axes = plt.subplots(len(datasets), 2, squeeze=False, figsize=(10, 3.2 * len(datasets)), layout="constrained")
-    for row, data in zip(axes, datasets):
-        keys = [key for key in groups if key[0] == data]
-        for axis, solver in zip(row, ("cg", "cholesky")):
-            for place, program in enumerate(("als", "implicit", "cmfrec")):
-                heights = [statistics.median(seconds(groups[key][f"{program} {solver}"]) or [math.nan]) for key in keys]
-                bars = axis.bar([x + 0.27 * (place - 1) for x in range(len(keys))], heights, 0.25,
-                                label=program, color=COLORS[program])
-                axis.bar_label(bars, ["" if math.isnan(height) else f"{height:.2g}" for height in heights],
-                               fontsize=7, padding=1)
-            axis.set_xticks(range(len(keys)), [f"rank {rank}\n{processes} proc." for _, rank, processes, *_ in keys],
-                            fontsize=8)
-            axis.set_title(data + {"cg": ", conjugate gradient, at most 3 steps", "cholesky": ", Cholesky"}[solver],
-                           fontsize=10)
-            axis.set_ylabel("seconds per iteration")
-            tidy(axis)
+def plot_loss(samples: Samples, path: Path) -> None:
+    """Ratios of all points, a row of dots for each data and rank."""
+    groups = samples.groups["loss"]
+    names = list(dict.fromkeys((key[0], key[1], key[2]) for key in groups))
+    figure, axes = plt.subplots(1, 2, squeeze=False, figsize=(10, 1.2 + 0.4 * len(names)), layout="constrained", sharey=True)
+    for axis, field, title in zip(axes[0], ("seconds", "tight"), ("1.01", "1.001")):
+        for place, name in enumerate(names):
+            for peer, color in COLORS.items():
+                points = [value[0] for key, programs in groups.items() if key[:3] == name and peer != "als"
+                          for value in [ratios(programs.get("als cg", {}),
+                                               [programs[other] for other in programs if other.startswith(peer)], field)] if value]
+                axis.scatter(points, [place] * len(points), color=color, s=18, label=peer if place == 0 and peer != "als" else None)
+        axis.axvline(1, color="black", linewidth=0.6)
+        axis.axvline(5, color="black", linewidth=0.6, linestyle=":")
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.set_title(f"seconds to {title} times the loss of exact ALS, peer to als", fontsize=9)
+        axis.set_yticks(range(len(names)), [f"{data}, rank {rank}, {processes} proc." for data, rank, processes in names], fontsize=8)
+        tidy(axis)
     axes[0][0].legend(frameon=False, fontsize=8)
     save(figure, path)
 
 
-def plot_loss(samples: Samples, path: Path) -> None:
-    groups = samples.groups["loss"]
-    columns = min(4, len(groups))
-    figure, axes = plt.subplots(math.ceil(len(groups) / columns), columns, squeeze=False,
-                                figsize=(3.2 * columns, 2.8 * math.ceil(len(groups) / columns)), layout="constrained")
-    for axis, (key, programs) in zip(axes.flat, groups.items()):
-        for name in LOSS_PROGRAMS:
-            if not programs[name]:
-                continue
-            program, solver = name.split()
-            sample = next(iter(programs[name].values()))
-            points = [(time, loss / sample["target"]) for time, loss, number in sample["curve"]]
-            axis.plot(*zip(*points), color=COLORS[program], linestyle="-" if solver == "cg" else "--", marker=".",
-                      markersize=3, linewidth=1.2, label=name)
-        axis.axhline(1, color="black", linewidth=0.6)
-        axis.set_xscale("log")
-        axis.xaxis.set_major_formatter("{x:g}")
-        axis.set_ylim(0.97, 1.5)
-        axis.set_title(f"{key[0]}, lambda {key[3]:g}, alpha {key[4]:g}", fontsize=9)
-        tidy(axis)
-    for axis in axes[-1]:
-        axis.set_xlabel("seconds of training")
-    for row in axes:
-        row[0].set_ylabel("loss / target")
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=6, frameon=False,
-                  fontsize=8)
-    save(figure, path)
-
-
 SECTIONS = (
-    ("iterations", "Seconds per iteration", iterations),
     ("loss", "Seconds to a loss, and iterations to it", loss),
+    ("iterations", "Seconds per iteration", iterations),
     ("job", "The whole job: from the ratings table to factor tables, 15 iterations", job),
+    ("explicit", "Explicit ratings: seconds to an RMSE 0.001 above the lowest", explicit),
+    ("ablation", "Without what made it faster", ablation),
     ("serving", "Ten recommendations for one user", serving),
     ("everyone", "Ten recommendations for every user", everyone),
     ("predict", "A million predictions in one query", predict),
     ("reading", "Reading and sorting against one iteration", reading),
 )
-PLOTS = {"iterations": ("iterations.png", plot_iterations), "loss": ("loss.png", plot_loss)}
+PLOTS = {"loss": ("loss.png", plot_loss)}
 
 
 def software(runs: list[dict]) -> str:
@@ -350,16 +376,17 @@ def write(results: Path) -> None:
         result = json.load(file)
     samples = Samples(result)
     parts = ["# Results\n",
-             "What is measured and how: [benchmarks](../README.md).\n",
+             "What is measured and how: [benchmarks](../../README.md).\n",
              "\n".join(f"{number}. `{run['command']}`, {run['minutes']:.0f} minutes on {run['date']}, als {run['als']}"
                        for number, run in enumerate(result["runs"], 1)) + "\n",
              table(["", ""], [[name, value] for name, value in result["machine"].items()]),
              software(result["runs"]),
              "\n".join(f"- {name}: {what}" for name, what in result["data"].items()) + "\n",
-             "Median, and in parentheses the best; ratios round by round, median (lowest..highest). "
-             f"{samples.dropped} of {samples.total} rounds began with a matrix product more than "
-             f"{SLOWER - 1:.0%} slower than the best, and are left out"
-             + (", except where that would have left none (\\*)" if samples.noisy else "") + ".\n"]
+             "Ratios: how many times als' seconds the best peer takes, of **minima** / medians. Seconds: median, and in "
+             f"parentheses the best. {samples.dropped} of {samples.total} rounds began with a matrix product more than "
+             f"{SLOWER - 1:.0%} slower than the best, and are left out; so are rows with fewer than {CALM} others: " +
+             (", ".join(f"{count} of {part}" for part, count in samples.left_out.items()) or "none") + ".\n",
+             f"## Goals\n\n{goals(samples)}"]
     notes = [f"- run {number}: {note}\n" for number, run in enumerate(result["runs"], 1) for note in run["notes"]]
     parts += ["".join(notes)] if notes else []
     for part, title, section in SECTIONS:
@@ -367,9 +394,8 @@ def write(results: Path) -> None:
             continue
         parts.append(f"## {title}\n\n{section(samples)}")
         if part == "iterations":
-            parts.append(f"### The losses of these iterations, of als' three steps\n\n{losses(samples)}")
             parts.append(f"### How much of the machine\n\n{use(samples)}")
-            parts.append(f"### How many times faster with more processes\n\n{processes(samples)}")
+            parts.append(f"### With 2 processes\n\n{processes(samples)}")
         if part in PLOTS:
             name, plot = PLOTS[part]
             plot(samples, results / name)
@@ -378,8 +404,8 @@ def write(results: Path) -> None:
         parts.append(f"## What the recommendations are worth\n\n{quality(result)}")
     text = "\n".join(parts)
     (results / "table.md").write_text(text, encoding="utf-8")
-    print(text)
+    print(text[:text.find("\n## ", text.find("## Goals") + 3)])
 
 
 if __name__ == "__main__":
-    write(Path(__file__).resolve().parent / "results")
+    write(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent / "results" / kind())

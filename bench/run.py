@@ -20,19 +20,23 @@ import report
 import scale
 import serving
 from data import Ratings, generate, load, movielens, packages, skewed
-from time_to_loss import TimeToLoss
+from explicit import Explicit
+from time_to_loss import OURS, Counts, TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-PARTS = ("iterations", "loss", "job", "serving", "everyone", "predict", "quality", "defaults")
+PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "defaults")
 
-# Iterations of als, implicit and cmfrec, by solver: few where they take long.
-# The first does not count for als and implicit, as factors and caches are cold
-# then; implicit's Cholesky solver on M takes minutes for one.
-# Those of CG are as many for all, so that their losses compare, but for M.
-COUNTS = {"cg": (15, 15, 15), "cholesky": (5, 3, 2)}
-COUNTS_LARGE = {"cg": (4, 3, 2), "cholesky": (3, 0, 1)}
+# Iterations of als and its peers, by solver: few where they take long.  The first does not
+# count, as factors and caches are cold then, except cmfrec's, which are not told apart.
+COUNTS = {"cg": (9, 5), "cholesky": (5, 3)}
+COUNTS_LARGE = {"cg": (4, 3), "cholesky": (3, 2)}
+RANKS = (64, 128, 256)
 LARGE = 10_000_000
+
+# lambda and alpha of the times to a loss, those that differ most first
+GRID = ((0.01, 40.0), (10.0, 1.0), (100.0, 40.0), (1.0, 1.0), (1.0, 40.0), (0.01, 1.0), (10.0, 40.0), (100.0, 1.0))
+NEAR = 1.5  # times the best peer: those beyond are timed in the first round only
 
 # For serving only: most items have a rating or two.
 WIDE = "items_1m"
@@ -49,6 +53,21 @@ class Bench:
         self.samples: list[dict] = []
         self.worth: list[dict] = []
         self.notes: list[str] = []
+        self.earlier: dict | None = None  # results of this machine, to add to
+        self.datasets: dict[str, Ratings] = {}
+        self.started = time.time()
+        self.counts = Counts(options.results / "counts.json")
+        self.bandwidth = machine.bandwidth()
+        self.version = os.environ.get("ALS_COMMIT", "unknown")
+
+    def late(self) -> bool:
+        """Whether the minutes are over that the run may take."""
+        return self.options.minutes > 0 and time.time() - self.started > 60 * self.options.minutes
+
+    def save(self) -> None:
+        """What has been measured so far, so that nothing is lost."""
+        if self.samples or self.worth:
+            finish(self, (time.time() - self.started) / 60)
 
     def say(self, text: str) -> None:
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
@@ -71,27 +90,19 @@ class Bench:
     # Seconds per iteration; of reading and sorting
 
     def iterations(self, ratings: Ratings, rank: int, processes: int) -> None:
-        csr = ratings.csr()
-        coo, matrix = csr.tocoo(), peers.confidences(csr, ALPHA)
-        settings = {"factors": rank, "regularization": REGULARIZATION, "processes": processes}
+        settings = {"factors": rank, "regularization": REGULARIZATION}
         large = len(ratings.values) > LARGE
-
-        def judge(solver: str, factors: peers.Factors | None = None) -> dict:
-            """als' factors, if no others are given."""
-            if large or solver != "cg":
-                return {}
-            factors = factors or ours.factors_of("bench_model", rank, ratings.shape)
-            return {"loss": objective.loss(*factors, csr, ALPHA, REGULARIZATION)}
-
+        these = peers.Peers(ratings.name, ratings.csr(), alpha=ALPHA, **settings)
         for this in self.rounds(processes, 2 if large else None):
             self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": rank, **this}
-            for solver, counts in (COUNTS_LARGE if large else COUNTS).items():
-                for steps in (2, 3) if solver == "cg" else (3,):
-                    run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
-                                     solver=solver, cg_steps=steps, iterations=counts[0], **settings)
-                    self.add("iterations", f"als {solver}" + (" 2 steps" if steps == 2 else ""), run.per_iteration,
-                             **judge(solver), **about)
+            for solver, programs in (("cg", peers.CG), ("cholesky", peers.CHOLESKY)):
+                if solver == "cholesky" and (large or this["round"] > 2):
+                    continue
+                count, of_peers = (COUNTS_LARGE if large else COUNTS)[solver]
+                run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
+                                 solver=solver, iterations=count, processes=processes, **settings)
+                self.add("iterations", f"als {solver}", run.per_iteration, first=run.iterations[0], **about)
                 if run.workers != processes - 1:
                     self.note(f"als had {run.workers} workers, not {processes - 1}")
                 if solver == "cg":
@@ -99,24 +110,61 @@ class Bench:
                     self.add("reading", "als sorting", run.sort, **about)
                     self.add("reading", "als writing", run.write, **about)
                     self.add("reading", "als iteration", run.per_iteration, **about)
-                if counts[1]:
-                    model, seconds = peers.implicit_fit(matrix, solver=solver, iterations=counts[1], **settings)
-                    self.add("iterations", f"implicit {solver}", float(np.median(seconds[1:])),
-                             **judge(solver, (model.user_factors, model.item_factors)), **about)
-                factors, total = peers.cmfrec_fit(coo, alpha=ALPHA, solver=solver, iterations=counts[2], **settings)
-                self.add("iterations", f"cmfrec {solver}", total / counts[2], **judge(solver, factors), **about)
+                for program in filter(peers.available, programs):
+                    each = these.seconds(program, of_peers, processes)
+                    self.add("iterations", program, float(np.median(each[1:])), **about)
 
     # Seconds to a loss
 
-    def time_to_loss(self, ratings: Ratings, regularization: float, alpha: float, processes: int) -> None:
-        trainings = TimeToLoss(self.connection, ratings, self.note, factors=RANK, regularization=regularization,
-                               alpha=alpha, processes=processes)
-        target = trainings.target(ITERATIONS)
+    def time_to_loss(self, ratings: Ratings, rank: int, regularization: float, alpha: float, processes: int) -> None:
+        trainings = TimeToLoss(self.connection, ratings, self.note, self.counts, factors=rank,
+                               regularization=regularization, alpha=alpha)
+        where = f"loss: {ratings.name}, rank {rank}, lambda {regularization:g}, alpha {alpha:g}"
+        self.say(f"{where}: counting iterations")
+        counts = trainings.count(self.version, self.say)
+        if self.options.count:
+            return
+        best: list[float] = []  # of the peers, to each target
+        near = [program for program, numbers in counts.items() if numbers[0] is not None]
         for this in self.rounds(processes):
-            self.say(f"loss: {ratings.name}, lambda {regularization:g}, alpha {alpha:g}, round {this['round'] + 1}")
-            about = {"data": ratings.name, "rank": RANK, "regularization": regularization, "alpha": alpha, **this}
-            for program, curve in trainings.curves(target):
-                self.add("loss", program, **curve.sample(target), **about)
+            self.say(f"{where}, {processes} processes, round {this['round'] + 1}: {', '.join(near)}")
+            about = {"data": ratings.name, "rank": rank, "regularization": regularization, "alpha": alpha, **this}
+            taken = {program: trainings.seconds(program, counts[program], processes) for program in near}
+            for program, seconds in taken.items():
+                self.add("loss", program, seconds[0], tight=seconds[1], reached=counts[program], **about)
+            if not best:
+                theirs = [seconds for program, seconds in taken.items() if program not in OURS]
+                best = [min((s[t] for s in theirs if not np.isnan(s[t])), default=np.nan) for t in range(2)]
+                near = [program for program, seconds in taken.items() if program == "als cg" or program not in OURS and
+                        any(seconds[t] <= NEAR * best[t] for t in range(2))]
+
+    # als without what has made it faster
+
+    def ablation(self, ratings: Ratings, rank: int, regularization: float, alpha: float, processes: int) -> None:
+        trainings = TimeToLoss(self.connection, ratings, self.note, self.counts, factors=rank,
+                               regularization=regularization, alpha=alpha)
+        counts = {"als": trainings.count(self.version, self.say)["als cg"],
+                  "als from random factors": trainings.ablation(self.version)}
+        if self.options.count:
+            return
+        for this in self.rounds(processes):
+            self.say(f"ablation: {ratings.name}, rank {rank}, lambda {regularization:g}, alpha {alpha:g}, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": rank, "regularization": regularization, "alpha": alpha, **this}
+            for program, solver in (("als", "als cg"), ("als from random factors", "als random")):
+                seconds = trainings.seconds(solver, counts[program], processes)
+                self.add("ablation", program, seconds[0], tight=seconds[1], reached=counts[program], **about)
+
+    # Explicit ratings: seconds until the error is as low as it gets
+
+    def explicit(self, ratings: Ratings, processes: int) -> None:
+        these = Explicit(self.connection, ratings, processes, self.say)
+        target = these.target()
+        for this in self.rounds(processes):
+            self.say(f"explicit: {ratings.name}, {processes} processes, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": these.FACTORS, **this}
+            for program in these.programs:
+                self.add("explicit", program, these.seconds(program), reached=these.reached[program],
+                         error=these.errors[program], target=target, setting=these.setting(program), **about)
 
     # From a table of ratings to tables of factors
 
@@ -151,7 +199,9 @@ class Bench:
             for indexed in (False, True) if vectors and not self.options.quick else (False,):
                 if indexed:
                     self.say(f"serving: {ratings.name}, building an HNSW index")
-                    search.index()
+                    users = np.random.default_rng(99).integers(0, ratings.shape[0], 100)
+                    setting = search.index(users, serving.als_calls("serving", users)[2])
+                    self.note(f"HNSW, {ratings.name}, rank {rank}: {setting}")
                 for this in self.rounds(1):
                     this["round"] += self.options.rounds * indexed
                     self.say(f"serving: {ratings.name}, rank {rank}, round {this['round'] + 1}")
@@ -212,36 +262,36 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="without M, time to a loss in one round, no HNSW")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour")
     parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}")
+    parser.add_argument("--ranks", default="64,128", help="of iterations and loss; default 64,128, of iterations 256 too")
+    parser.add_argument("--processes", default="", help="default 1,2 where there is more than one core")
+    parser.add_argument("--points", type=int, default=len(GRID), help="of lambda and alpha, for loss")
+    parser.add_argument("--minutes", type=float, default=0, help="begins nothing new after so many; what is done is kept")
+    parser.add_argument("--count", action="store_true",
+                        help="only counts the iterations to a loss, for a later run: takes no quiet machine")
     parser.add_argument("--rounds", type=int, default=0, help="default 5, quick 3")
     parser.add_argument("--calls", type=int, default=300, help="recommendations per round")
     parser.add_argument("--scale", type=float, default=1.0, help="shrinks the seeded data, to try the bench itself")
     parser.add_argument("--patience", type=float, default=None,
                         help="seconds to wait for a quiet moment, default 20, quick 5")
-    parser.add_argument("--results", type=Path, default=HERE / "results")
+    parser.add_argument("--results", type=Path, default=None, help="default results/KIND-OF-MACHINE")
     parser.add_argument("--add", action="store_true",
                         help="to the results of this machine that are there, but for the same parts of the same data")
     options = parser.parse_args()
-    options.given = [f"--{name} {getattr(options, name):g}" for name in ("rounds", "patience")
-                     if getattr(options, name) not in (None, 0)]
+    options.given = [f"--{name} {getattr(options, name)}" for name in ("ranks", "processes", "points", "minutes", "rounds", "patience")
+                     if getattr(options, name) != parser.get_default(name)]
+    options.results = options.results or HERE / "results" / machine.kind()
+    options.ranks_given = options.ranks != parser.get_default("ranks")
+    options.ranks = [int(rank) for rank in options.ranks.split(",")]
     options.rounds = options.rounds or (3 if options.quick else 5)
+    options.points = min(options.points, 2) if options.quick else options.points
     if options.patience is None:
         options.patience = 5 if options.quick else 20
     return options
 
 
-def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
+def prepare(bench: Bench, wanted: list[str]) -> None:
+    """Makes the data and loads them."""
     options = bench.options
-    parts = options.only.split(",")
-    served = {"serving", "everyone", "predict"} & set(parts)
-    if options.data:
-        wanted = options.data.split(",")
-    elif set(parts) <= {"quality", "defaults"}:
-        wanted = []
-    else:
-        wanted = ["S", "ml-1m"] + ([] if options.quick else ["M"])
-        wanted += [SKEWED] if "iterations" in parts else []
-        wanted += [WIDE] if served else []
-    processes = [1, 2] if (os.cpu_count() or 1) > 1 else [1]
     shapes = {"S": ("MovieLens-1M's shape", 6040, 3706, 1_000_000),
               "M": ("MovieLens-20M's shape", 138_493, 26_744, 20_000_000),
               SKEWED: ("one item with a tenth of all ratings", 150_000, 3706, 1_000_000),
@@ -262,27 +312,41 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
             if ratings is None:
                 bench.note("MovieLens-1M is not here: skipped")
                 continue
-        datasets[name] = ratings
+        bench.datasets[name] = ratings
         load(bench.connection, ratings, name.replace("-", "_"))
 
-    for name, ratings in list(datasets.items()):
-        if "iterations" in parts and name != WIDE:
-            for rank in (64, 128) if name != "ml-1m" or not options.quick else (64,):
-                for count in processes:
-                    bench.iterations(ratings, rank, count)
-        if "job" in parts and name not in (SKEWED, WIDE):
-            for count in processes:
-                bench.job(ratings, count)
-    for name, ratings in list(datasets.items()):
-        if served and name != SKEWED:
-            for rank in (64, 128):
-                bench.serving(ratings, rank, parts)
-    if "loss" in parts and "S" in datasets:
-        rounds, options.rounds = options.rounds, 1 if options.quick else min(3, options.rounds)
-        for alpha in (40.0, 1.0):
-            for regularization in (0.01, 1.0, 10.0, 100.0):
-                bench.time_to_loss(datasets["S"], regularization, alpha, 1)
-        options.rounds = rounds
+
+def rows(bench: Bench, parts: list[str], processes: list[int]):
+    """What is to be measured, the most telling first."""
+    options, datasets = bench.options, bench.datasets
+    usual = [name for name in ("ml-1m", "S", "M") if name in datasets]
+    if "loss" in parts:
+        for point in GRID[:options.points]:
+            for name in usual:
+                for rank in options.ranks:
+                    for count in processes[::-1]:
+                        yield bench.time_to_loss, datasets[name], rank, *point, count
+    if "iterations" in parts:
+        for name in [*usual, *({SKEWED} & set(datasets))]:
+            for rank in options.ranks if options.ranks_given or name in ("M", SKEWED) else RANKS:
+                for count in processes[::-1]:
+                    yield bench.iterations, datasets[name], rank, count
+    if "job" in parts:
+        for name in usual:
+            for count in processes[::-1]:
+                yield bench.job, datasets[name], count
+    if "explicit" in parts and "ml-1m" in datasets:
+        for count in processes[::-1]:
+            yield bench.explicit, datasets["ml-1m"], count
+    if "ablation" in parts:
+        for point in GRID[:options.points]:
+            for name in usual[:2]:
+                yield bench.ablation, datasets[name], options.ranks[0], *point, 1
+    if {"serving", "everyone", "predict"} & set(parts):
+        for name in datasets:
+            if name != SKEWED:
+                for rank in options.ranks:
+                    yield bench.serving, datasets[name], rank, parts
     if "quality" in parts:
         for name in ("ml-100k", "ml-1m"):
             ratings = movielens(HERE.parent, name)
@@ -290,44 +354,72 @@ def measure(bench: Bench, datasets: dict[str, Ratings]) -> None:
                 bench.note(f"{name} is not here: nothing was tuned")
             else:
                 datasets[name] = ratings
-                bench.quality(ratings)
+                yield bench.quality, ratings
     if "defaults" in parts:
-        bench.untuned()
+        yield bench.untuned,
+
+
+def measure(bench: Bench) -> None:
+    options = bench.options
+    parts = options.only.split(",")
+    if options.data:
+        wanted = options.data.split(",")
+    elif set(parts) <= {"quality", "defaults"}:
+        wanted = []
+    elif set(parts) <= {"explicit", "ablation"}:
+        wanted = ["ml-1m"]
+    else:
+        wanted = ["ml-1m", "S"] + ([] if options.quick else ["M"])
+        wanted += [SKEWED] if "iterations" in parts and not options.quick else []
+        wanted += [WIDE] if {"serving", "everyone", "predict"} & set(parts) else []
+    processes = [int(count) for count in options.processes.split(",")] if options.processes else \
+        [1, 2] if (os.cpu_count() or 1) > 1 else [1]
+    prepare(bench, wanted)
+    for function, *arguments in rows(bench, parts, processes):
+        if bench.late():
+            bench.note(f"{options.minutes:g} minutes were over: what is missing was not measured")
+            break
+        function(*arguments)
+        bench.save()
 
 
 def main() -> None:
     options = arguments()
     if options.only == "scale":
+        options.results = HERE / "results"
         scale.measure(options)
         return
     bench = Bench(options)
-    if options.add:
-        here, there = machine.describe(bench.connection)[0], earlier(options)["machine"]
+    if options.add and (options.results / "samples.json").exists():
+        here, bench.earlier = machine.describe(bench.connection)[0], earlier(options)
+        there = bench.earlier["machine"]
         if here != there:
             raise SystemExit(f"the results that are there are another machine's: {there}, not {here}")
-    started = time.time()
-    datasets: dict[str, Ratings] = {}
     try:
-        measure(bench, datasets)
+        measure(bench)
     except BaseException as error:
         bench.note(f"Cut short ({type(error).__name__}): what is missing was not measured")
         raise
     finally:
         # also of what was measured until something failed or was cancelled
-        if bench.samples or bench.worth:
-            finish(bench, datasets, (time.time() - started) / 60)
+        bench.save()
+        if (options.results / "samples.json").exists():
+            report.write(options.results)
+
+
+ROW = ("part", "data", "rank", "processes", "regularization", "alpha")
 
 
 def together(old: dict, new: dict) -> dict:
-    """Both runs' results, the new ones in place of the same parts of the same data.
+    """Both runs' results, the new ones in place of the same rows.
     The software may be another: all ratios are those of programs beside each other."""
     result = {"machine": new["machine"], "data": old["data"] | new["data"],
               "bandwidth": max(old["bandwidth"], new["bandwidth"]), "best calibration": {
                   count: min(run["best calibration"][count] for run in (old, new) if count in run["best calibration"])
                   for count in sorted(old["best calibration"] | new["best calibration"])}}
-    for kind, names in (("samples", ("part", "data")), ("quality", ("data", "program"))):
-        replaced = {tuple(entry[name] for name in names) for entry in new[kind]}
-        result[kind] = [entry for entry in old[kind] if tuple(entry[name] for name in names) not in replaced]
+    for kind, names in (("samples", ROW), ("quality", ("data", "program"))):
+        replaced = {tuple(entry.get(name) for name in names) for entry in new[kind]}
+        result[kind] = [entry | {} for entry in old[kind] if tuple(entry.get(name) for name in names) not in replaced]
         result[kind] += [entry | {"run": len(old["runs"])} for entry in new[kind]]
     # runs of which nothing is left are forgotten
     runs = old["runs"] + new["runs"]
@@ -344,7 +436,7 @@ def earlier(options: argparse.Namespace) -> dict:
         return json.load(file)
 
 
-def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
+def finish(bench: Bench, minutes: float) -> None:
     options = bench.options
     command = ["bench/run.sh"]
     command += ["--quick"] if options.quick else []
@@ -356,16 +448,15 @@ def finish(bench: Bench, datasets: dict[str, Ratings], minutes: float) -> None:
     hardware, about = machine.describe(bench.connection)
     run = {"command": " ".join(command), "minutes": minutes, "als": about.pop("als"), "date": about.pop("date"),
            "software": about, "notes": list(dict.fromkeys(bench.notes))}
-    result = {"machine": hardware, "runs": [run], "data": {name: ratings.describe() for name, ratings in datasets.items()},
+    result = {"machine": hardware, "runs": [run], "data": {name: ratings.describe() for name, ratings in bench.datasets.items()},
               "best calibration": {str(count): best for count, best in bench.calibration.best.items()},
-              "bandwidth": machine.bandwidth(), "samples": [entry | {"run": 0} for entry in bench.samples],
+              "bandwidth": bench.bandwidth, "samples": [entry | {"run": 0} for entry in bench.samples],
               "quality": [entry | {"run": 0} for entry in bench.worth]}
-    if options.add:
-        result = together(earlier(options), result)
+    if bench.earlier:
+        result = together(bench.earlier, result)
     options.results.mkdir(parents=True, exist_ok=True)
     with open(options.results / "samples.json", "w", encoding="utf-8") as file:
         json.dump(result, file, separators=(",", ":"))
-    report.write(options.results)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 #
-# Measures als against implicit and cmfrec, side by side on this machine.
+# Measures als against its peers, side by side on this machine.
 # bench/run.sh --help says how; bench/README.md what and why.
 
 set -euo pipefail
@@ -29,9 +29,12 @@ peers()
 	[ ! -e "$venv/complete" ] || return 0
 	echo "Installing the peers"
 	python3 -m venv "$venv"
-	quietly env CFLAGS='-fno-wrapv -fstrict-overflow' \
+	quietly env CFLAGS='-fno-wrapv -fstrict-overflow -O3 -march=native -DUSEAVX' \
 		"$venv/bin/pip" install --disable-pip-version-check \
-		--no-cache-dir --no-binary cmfrec -r bench/requirements.txt
+		--no-cache-dir --no-binary cmfrec,libmf -r bench/requirements.txt
+	python3 -m venv "$venv/buffalo"
+	quietly "$venv/buffalo/bin/pip" install --disable-pip-version-check \
+		buffalo==2.0.6 || rm -r "$venv/buffalo"
 	touch "$venv/complete"
 }
 
