@@ -51,8 +51,8 @@ class Defaults:
         return self.evaluated("searched", feedback)
 
     def evaluated(self, model: str, feedback: str) -> float:
-        return self.connection.execute("SELECT CASE %s WHEN 'explicit' THEN rmse ELSE ndcg END FROM als_evaluate(%s::regclass, %s)",
-                                       (feedback, model, self.split.test)).fetchone()[0]
+        return self.connection.execute("SELECT value FROM als_evaluate(%s::regclass, %s) WHERE metric = CASE %s WHEN 'explicit' THEN 'rmse' ELSE 'ndcg' END",
+                                       (model, self.split.test, feedback)).fetchone()[0]
 
     def ranked(self, users: np.ndarray, items: np.ndarray) -> float:
         return ranking((users, items), self.rest, self.test)["ndcg"]

@@ -88,9 +88,9 @@ class Quality:
         arguments = ", ".join(f"{name} => {best[name]}" for name in PARAMETERS if name in best)
         self.connection.execute(f"SELECT als_train('quality', %s, feedback => %s, iterations => {ITERATIONS}, {arguments})",
                                 (self.split.rest, feedback))
-        cursor = self.connection.execute("SELECT ndcg, recall, precision, rmse FROM als_evaluate('quality', %s)",
-                                         (self.split.test,))
-        return best, dict(zip(("ndcg", "recall", "precision", "rmse"), cursor.fetchone()))
+        return best, dict(self.connection.execute("SELECT metric, value FROM als_evaluate('quality', %s) "
+                                                  "WHERE metric IN ('ndcg', 'recall', 'precision', 'rmse')",
+                                                  (self.split.test,)).fetchall())
 
     def peer(self, fit, grid: dict[str, list]) -> tuple[dict, dict]:
         """The best setting on the validation part, and the measures of what it

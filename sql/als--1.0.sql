@@ -61,7 +61,7 @@ COMMENT ON COLUMN als_model.loss IS 'the objective of the factors that are kept'
 COMMENT ON COLUMN als_model.losses IS 'the objective after each iteration';
 COMMENT ON COLUMN als_model.validation IS 'relation or query that was validated on; null if it was set aside from the ratings';
 COMMENT ON COLUMN als_model.validation_fraction IS 'share of the ratings that was set aside: als_holdout(user_id, item_id, validation_fraction, validation_seed)';
-COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a column of als_evaluation; null without validation';
+COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a metric of als_evaluate; null without validation';
 COMMENT ON COLUMN als_model.validation_curve IS 'validation_metric after each iteration';
 COMMENT ON COLUMN als_model.best_iteration IS 'the iteration whose factors are kept: the best by validation_curve, without one the last';
 COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last one written';
@@ -482,43 +482,22 @@ COMMENT ON FUNCTION als_holdout(text, anycompatible, double precision, bigint)
 IS 'is this pair one of the given share that is held out for testing? The same everywhere and always';
 
 CREATE TYPE als_evaluation AS (
-    users           bigint,
-    pairs           bigint,
-    relevant        bigint,
-    unknown_users   bigint,
-    unknown_items   bigint,
-    unknown_pairs   bigint,
-    rmse            double precision,
-    mae             double precision,
+    metric          text,
     k               integer,
-    precision       double precision,
-    recall          double precision,
-    recall_capped   double precision,
-    map             double precision,
-    ndcg            double precision,
-    mrr             double precision,
-    hit_rate        double precision,
-    auc             double precision,
-    coverage        double precision
+    value           double precision,
+    standard_error  double precision,
+    popularity      double precision,
+    mean            double precision,
+    biases          double precision
 );
-COMMENT ON TYPE als_evaluation IS 'how good a model is on a test set; see als_evaluate';
-COMMENT ON COLUMN als_evaluation.users IS 'users that the ranking is averaged over: known, with a relevant item';
-COMMENT ON COLUMN als_evaluation.pairs IS 'pairs of the test set whose user and item the model knows';
-COMMENT ON COLUMN als_evaluation.relevant IS 'those of them that are relevant';
-COMMENT ON COLUMN als_evaluation.unknown_users IS 'users of the test set that the model does not know';
-COMMENT ON COLUMN als_evaluation.unknown_items IS 'items of the test set that the model does not know';
-COMMENT ON COLUMN als_evaluation.unknown_pairs IS 'pairs left out since user or item are not known';
-COMMENT ON COLUMN als_evaluation.rmse IS 'root mean squared error over the pairs';
-COMMENT ON COLUMN als_evaluation.mae IS 'mean absolute error over the pairs';
-COMMENT ON COLUMN als_evaluation.precision IS 'relevant items in the top k, divided by k';
-COMMENT ON COLUMN als_evaluation.recall IS 'relevant items in the top k, divided by all relevant items of the user';
-COMMENT ON COLUMN als_evaluation.recall_capped IS 'relevant items in the top k, divided by as many as could be there';
-COMMENT ON COLUMN als_evaluation.map IS 'mean average precision at k';
-COMMENT ON COLUMN als_evaluation.ndcg IS 'normalized discounted cumulative gain at k';
-COMMENT ON COLUMN als_evaluation.mrr IS 'mean reciprocal rank of the first relevant item, wherever it is';
-COMMENT ON COLUMN als_evaluation.hit_rate IS 'share of users with a relevant item in the top k';
-COMMENT ON COLUMN als_evaluation.auc IS 'mean share of pairs of a relevant and another item that are in order';
-COMMENT ON COLUMN als_evaluation.coverage IS 'share of all items that are in the top k of one of the users';
+COMMENT ON TYPE als_evaluation IS 'one figure of how good a model is on a test set; see als_evaluate';
+COMMENT ON COLUMN als_evaluation.metric IS 'what is counted or measured';
+COMMENT ON COLUMN als_evaluation.k IS 'over so many recommendations; null where it is not over some';
+COMMENT ON COLUMN als_evaluation.value IS 'what the model has';
+COMMENT ON COLUMN als_evaluation.standard_error IS 'by how much chance in who is in the test set moves it; null where it is no mean over users';
+COMMENT ON COLUMN als_evaluation.popularity IS 'what a ranking by popularity has on the same users; null for counts and errors, and without training ratings';
+COMMENT ON COLUMN als_evaluation.mean IS 'the error of the mean rating as prediction for all; null but for explicit feedback with biases';
+COMMENT ON COLUMN als_evaluation.biases IS 'the error of mean and biases without factors; null but for explicit feedback with biases';
 
 CREATE FUNCTION als_evaluate(
     model           regclass,
@@ -530,12 +509,13 @@ CREATE FUNCTION als_evaluate(
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
-    workers         integer DEFAULT NULL
-) RETURNS als_evaluation
+    workers         integer DEFAULT NULL,
+    more_k          bigint[] DEFAULT NULL
+) RETURNS SETOF als_evaluation
 AS 'MODULE_PATHNAME', 'als_evaluate'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
-IS 'measures how good a model is on a relation or query of test ratings';
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 22;
+COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, bigint[])
+IS 'measures how good a model is on a relation or query of test ratings, beside a ranking by popularity';
 
 CREATE FUNCTION als_evaluate_users(
     model           regclass,

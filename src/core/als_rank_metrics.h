@@ -7,7 +7,7 @@
  *
  *	  begin		with the relevant items of the test set, one or more
  *	  add		all others that may be recommended, in any order and pieces
- *	  finish	gives the measures
+ *	  finish	gives the measures, once for each k
  */
 #ifndef ALS_RANK_METRICS_H
 #define ALS_RANK_METRICS_H
@@ -20,13 +20,13 @@
 /* One user's ranking; the caller sets the first part and owns all arrays. */
 typedef struct AlsRanking
 {
-	uint32_t	k;
 	uint32_t	nrelevant;
-	uint32_t	capacity;		/* of best: k, or as many items as there are */
+	uint32_t	capacity;		/* of best: the largest k, or as many items as
+								 * there are */
 	AlsRankedItem *relevant;	/* [nrelevant] begin sorts them, worst first */
 	float	   *scores;			/* [nrelevant + 1] theirs, and infinity */
 	uint32_t   *beating;		/* [nrelevant + 1] others that beat so many */
-	AlsRankedItem *best;		/* [capacity] the top k, a heap, worst first */
+	AlsRankedItem *best;		/* [capacity] the top ones, a heap, worst first */
 
 	uint32_t	nbest;
 	int64_t		ties;			/* what they add to twice the items beaten */
@@ -52,7 +52,7 @@ extern void als_ranking_begin(AlsRanking *ranking, AlsPoll poll);
 extern void als_ranking_add(AlsRanking *ranking, uint32_t n,
 							const float *scores, const uint32_t *order);
 
-extern void als_ranking_finish(const AlsRanking *ranking,
+extern void als_ranking_finish(const AlsRanking *ranking, uint32_t k,
 							   AlsMeasures *measures, AlsPoll poll);
 
 #endif							/* ALS_RANK_METRICS_H */

@@ -119,11 +119,10 @@ als_ranking_add(AlsRanking *ranking, uint32_t n, const float *scores,
 }
 
 void
-als_ranking_finish(const AlsRanking *ranking, AlsMeasures *measures,
-				   AlsPoll poll)
+als_ranking_finish(const AlsRanking *ranking, uint32_t k,
+				   AlsMeasures *measures, AlsPoll poll)
 {
 	AlsWork		work = {poll, 0};
-	uint32_t	k = ranking->k;
 	uint32_t	n = ranking->nrelevant;
 	uint32_t	reachable = n < k ? n : k;
 	uint64_t	others_above = 0;

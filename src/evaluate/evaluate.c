@@ -6,11 +6,13 @@
 
 #include <math.h>
 
+#include "catalog/pg_type.h"
 #include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "common/parallel.h"
 #include "evaluate/evaluate_data.h"
 #include "funcapi.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -23,11 +25,18 @@ PG_FUNCTION_INFO_V1(als_evaluate_users_as);
 enum
 {
 	ARG_MODEL, ARG_TEST, ARG_USER_COLUMN, ARG_ITEM_COLUMN, ARG_RATING_COLUMN,
-	ARG_K, ARG_TRAINING, ARG_EXCLUDE_SEEN, ARG_RELEVANT_FROM, ARG_WORKERS
+	ARG_K, ARG_TRAINING, ARG_EXCLUDE_SEEN, ARG_RELEVANT_FROM, ARG_WORKERS,
+	ARG_MORE_K					/* of als_evaluate */
 };
 
-/* Columns of type als_evaluation, and of als_evaluate_users */
-#define EVALUATION_COLUMNS 18
+/* Columns of type als_evaluation */
+enum
+{
+	COLUMN_METRIC, COLUMN_K, COLUMN_VALUE, COLUMN_STANDARD_ERROR,
+	COLUMN_POPULARITY, COLUMN_MEAN, COLUMN_BIASES, EVALUATION_COLUMNS
+};
+
+/* Columns of als_evaluate_users */
 #define USER_COLUMNS 13
 #define FIRST_RANKING_COLUMN 5
 
@@ -35,6 +44,7 @@ enum
 typedef struct UsersResult
 {
 	UserMeasures *measures;		/* [size] */
+	ListMeasures *lists;		/* [size] */
 	Datum	   *ids;			/* [size] */
 	uint32		size;
 	IdConversion conversion;	/* to the type that was asked for */
@@ -49,12 +59,58 @@ text_argument(FunctionCallInfo fcinfo, int argument)
 		text_to_cstring(PG_GETARG_TEXT_PP(argument));
 }
 
+/* Raises unless it is a number of recommendations; returns it. */
+static uint32
+check_k(int64 k)
+{
+	if (k < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("k must not be " INT64_FORMAT, k),
+				 errhint("It is the number of recommendations to judge, 1 or more.")));
+	return (uint32) Min(k, PG_INT32_MAX);
+}
+
+#define ST_SORT sort_cutoffs
+#define ST_ELEMENT_TYPE uint32
+#define ST_COMPARE(a, b) (*(a) < *(b) ? -1 : *(a) > *(b))
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
+/* Adds the elements of an array of bigint that is not null; nulls do not count. */
+static void
+add_cutoffs(EvaluateOptions *options, ArrayType *array)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			count;
+	int			different = 1;
+
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
+					  TYPALIGN_DOUBLE, &elements, &nulls, &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			continue;
+		if (options->ncutoffs == MOST_CUTOFFS)
+			ereport(ERROR,
+					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+					 errmsg("more_k must not have more than %d elements",
+							MOST_CUTOFFS - 1)));
+		options->cutoffs[options->ncutoffs++] = check_k(DatumGetInt64(elements[i]));
+	}
+	sort_cutoffs(options->cutoffs, options->ncutoffs);
+	for (int i = 1; i < options->ncutoffs; i++)
+		if (options->cutoffs[i] != options->cutoffs[i - 1])
+			options->cutoffs[different++] = options->cutoffs[i];
+	options->ncutoffs = different;
+}
+
 /* Reads the arguments; first is the place of the model among them. */
 static void
 read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 {
-	int64		k;
-
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_TEST, "test");
 	require_argument(fcinfo, first + ARG_USER_COLUMN, "user_column");
@@ -70,13 +126,8 @@ read_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 	options->training = text_argument(fcinfo, first + ARG_TRAINING);
 	options->exclude_seen = PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN);
 
-	k = PG_GETARG_INT64(first + ARG_K);
-	if (k < 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("k must not be " INT64_FORMAT, k),
-				 errhint("It is the number of recommendations to judge, 1 or more.")));
-	options->k = (int) Min(k, PG_INT32_MAX);
+	options->cutoffs[0] = check_k(PG_GETARG_INT64(first + ARG_K));
+	options->ncutoffs = 1;
 
 	options->has_relevant_from = !PG_ARGISNULL(first + ARG_RELEVANT_FROM);
 	if (options->has_relevant_from)
@@ -114,31 +165,104 @@ set_ranking(Datum *values, bool *nulls, int column, const AlsMeasures *ranking)
 	return column;
 }
 
-/* The row that sums up all users. */
-static HeapTuple
-summary_row(const Evaluation *evaluation, TupleDesc row_type)
+/* Adds a row to the result of als_evaluate; what is NaN becomes null. */
+static void
+put_row(Tuplestorestate *rows, TupleDesc row_type, const char *metric,
+		uint32 k, const double numbers[EVALUATION_COLUMNS])
 {
-	MeasureSummary summary;
 	Datum		values[EVALUATION_COLUMNS];
-	bool		nulls[EVALUATION_COLUMNS] = {false};
-	int			column = 0;
+	bool		nulls[EVALUATION_COLUMNS];
 
-	metrics_summarize(evaluation->measurement, &summary);
-	values[column++] = Int64GetDatum(summary.users);
-	values[column++] = Int64GetDatum(summary.pairs);
-	values[column++] = Int64GetDatum(summary.relevant);
-	values[column++] = Int64GetDatum(evaluation->unknown_users);
-	values[column++] = Int64GetDatum(evaluation->unknown_items);
-	values[column++] = Int64GetDatum(evaluation->test_pairs - summary.pairs);
-	set_measure(values, nulls, column++, summary.rmse);
-	set_measure(values, nulls, column++, summary.mae);
-	values[column++] = Int32GetDatum(evaluation->options->k);
-	column = set_ranking(values, nulls, column, &summary.ranking);
-	set_measure(values, nulls, column++, summary.ranking.hit);
-	set_measure(values, nulls, column++, summary.ranking.auc);
-	set_measure(values, nulls, column++, summary.coverage);
-	Assert(column == EVALUATION_COLUMNS);
-	return heap_form_tuple(row_type, values, nulls);
+	for (int column = COLUMN_VALUE; column < EVALUATION_COLUMNS; column++)
+		set_measure(values, nulls, column, numbers[column]);
+	values[COLUMN_METRIC] = CStringGetTextDatum(metric);
+	nulls[COLUMN_METRIC] = false;
+	values[COLUMN_K] = Int32GetDatum((int32) k);
+	nulls[COLUMN_K] = k == 0;
+	tuplestore_putvalues(rows, row_type, values, nulls);
+}
+
+/* The numbers of a row, none of which has a value yet */
+static void
+clear_numbers(double numbers[EVALUATION_COLUMNS])
+{
+	for (int column = 0; column < EVALUATION_COLUMNS; column++)
+		numbers[column] = NAN;
+}
+
+/* A row for each count */
+static void
+put_counts(Tuplestorestate *rows, TupleDesc row_type,
+		   const Evaluation *evaluation)
+{
+	double		numbers[EVALUATION_COLUMNS];
+	MeasureCounts counts;
+
+	metrics_count(evaluation->measurement, &counts);
+	clear_numbers(numbers);
+	numbers[COLUMN_VALUE] = counts.users;
+	put_row(rows, row_type, "users", 0, numbers);
+	numbers[COLUMN_VALUE] = counts.pairs;
+	put_row(rows, row_type, "pairs", 0, numbers);
+	numbers[COLUMN_VALUE] = counts.relevant;
+	put_row(rows, row_type, "relevant", 0, numbers);
+	numbers[COLUMN_VALUE] = evaluation->unknown_users;
+	put_row(rows, row_type, "unknown_users", 0, numbers);
+	numbers[COLUMN_VALUE] = evaluation->unknown_items;
+	put_row(rows, row_type, "unknown_items", 0, numbers);
+	numbers[COLUMN_VALUE] = evaluation->test_pairs - counts.pairs;
+	put_row(rows, row_type, "unknown_pairs", 0, numbers);
+	numbers[COLUMN_VALUE] = evaluation->measurement->nusers /
+		((double) evaluation->measurement->nusers + evaluation->unknown_users);
+	put_row(rows, row_type, "users_served", 0, numbers);
+}
+
+/* The row of an error */
+static void
+put_error(Tuplestorestate *rows, TupleDesc row_type,
+		  const Measurement *measurement, Metric metric)
+{
+	double		numbers[EVALUATION_COLUMNS];
+	AlsEstimate estimate = metrics_estimate(measurement, metric,
+											PREDICT_BY_MODEL, 0, NULL);
+
+	clear_numbers(numbers);
+	numbers[COLUMN_VALUE] = estimate.value;
+	numbers[COLUMN_STANDARD_ERROR] = estimate.standard_error;
+	if (measurement->biases)
+	{
+		numbers[COLUMN_MEAN] = metrics_estimate(measurement, metric,
+												PREDICT_BY_MEAN, 0, NULL).value;
+		numbers[COLUMN_BIASES] = metrics_estimate(measurement, metric,
+												  PREDICT_BY_BIASES, 0, NULL).value;
+	}
+	put_row(rows, row_type, metric_names[metric], 0, numbers);
+}
+
+/* The row of a metric of rankings at a cutoff, whose k is named unless it is 0 */
+static void
+put_ranking(Tuplestorestate *rows, TupleDesc row_type,
+			const Measurement *measurement, Metric metric, int cutoff, uint32 k)
+{
+	double		numbers[EVALUATION_COLUMNS];
+
+	clear_numbers(numbers);
+	for (int by = 0; by < measurement->nrankers; by++)
+	{
+		int			column = by == RANK_BY_MODEL ? COLUMN_VALUE : COLUMN_POPULARITY;
+		AlsEstimate estimate;
+
+		if (metric >= USER_METRICS)
+		{
+			numbers[column] = metrics_of_lists(measurement, metric, by, cutoff);
+			continue;
+		}
+		estimate = metrics_estimate(measurement, metric, by, cutoff, NULL);
+		numbers[column] = estimate.value;
+		if (by == RANK_BY_MODEL)
+			numbers[COLUMN_STANDARD_ERROR] = estimate.standard_error;
+	}
+	put_row(rows, row_type, metric_names[metric], k, numbers);
 }
 
 /* als_evaluate(model, test, ...) */
@@ -149,24 +273,39 @@ als_evaluate(PG_FUNCTION_ARGS)
 	MemoryContext context;
 	EvaluateOptions options = {0};
 	Evaluation *evaluation;
+	const Measurement *measurement;
+	Tuplestorestate *rows;
 	TupleDesc	row_type;
-	HeapTuple	row;
 
-	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE ||
-		row_type->natts != EVALUATION_COLUMNS)
+	rows = begin_rows(fcinfo, &row_type);
+	if (row_type->natts != EVALUATION_COLUMNS)
 		elog(ERROR, "return type must be als_evaluation");
-	BlessTupleDesc(row_type);
 
 	context = AllocSetContextCreate(caller, "als evaluation",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
 	read_arguments(&options, fcinfo, 0);
+	if (!PG_ARGISNULL(ARG_MORE_K))
+		add_cutoffs(&options, PG_GETARG_ARRAYTYPE_P(ARG_MORE_K));
+	options.lists = true;
 	evaluation = evaluate(&options);
+	measurement = evaluation->measurement;
+
+	put_counts(rows, row_type, evaluation);
+	for (Metric metric = 0; metric < ALL_METRICS; metric++)
+		if (metric_is_error(metric))
+			put_error(rows, row_type, measurement, metric);
+		else if (metric_of_all_ranks(metric))
+			put_ranking(rows, row_type, measurement, metric, 0, 0);
+		else
+			for (int cutoff = 0; cutoff < options.ncutoffs; cutoff++)
+				put_ranking(rows, row_type, measurement, metric, cutoff,
+							options.cutoffs[cutoff]);
+
 	MemoryContextSwitchTo(caller);
-	row = summary_row(evaluation, row_type);
 	evaluation_end(evaluation);
 	MemoryContextDelete(context);
-	PG_RETURN_DATUM(HeapTupleGetDatum(row));
+	return (Datum) 0;
 }
 
 /* The type that user ids, of type own, are returned as */
@@ -206,10 +345,14 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	result->size = evaluation->measurement->nusers;
 	result->measures = MemoryContextAllocHuge(caller, Max(result->size, 1) *
 											  sizeof(UserMeasures));
+	result->lists = MemoryContextAllocHuge(caller, Max(result->size, 1) *
+										   sizeof(ListMeasures));
 	result->ids = MemoryContextAllocHuge(caller, Max(result->size, 1) *
 										 sizeof(Datum));
 	memcpy(result->measures, user_measures(evaluation->measurement),
 		   result->size * sizeof(UserMeasures));
+	memcpy(result->lists, user_lists(evaluation->measurement, 0, RANK_BY_MODEL),
+		   result->size * sizeof(ListMeasures));
 	for (uint32 u = 0; u < result->size; u++)
 		result->ids[u] =
 			id_copy(type, idmap_id(evaluation->users,
@@ -224,6 +367,7 @@ static HeapTuple
 user_row(UsersResult *result, uint64 place, TupleDesc row_type)
 {
 	const UserMeasures *user = &result->measures[place];
+	const AlsMeasures *ranking = &result->lists[place].accuracy;
 	Datum		values[USER_COLUMNS];
 	bool		nulls[USER_COLUMNS] = {false};
 	int			column = 1;
@@ -231,11 +375,11 @@ user_row(UsersResult *result, uint64 place, TupleDesc row_type)
 	values[0] = id_convert_result(&result->conversion, result->ids[place]);
 	values[column++] = Int64GetDatum(user->pairs);
 	values[column++] = Int64GetDatum(user->relevant);
-	set_measure(values, nulls, column++, sqrt(user->squared_error / user->pairs));
-	set_measure(values, nulls, column++, user->absolute_error / user->pairs);
-	column = set_ranking(values, nulls, column, &user->ranking);
-	values[column++] = BoolGetDatum(user->ranking.hit > 0);
-	set_measure(values, nulls, column++, user->ranking.auc);
+	set_measure(values, nulls, column++, sqrt(user->squared_error[PREDICT_BY_MODEL] / user->pairs));
+	set_measure(values, nulls, column++, user->absolute_error[PREDICT_BY_MODEL] / user->pairs);
+	column = set_ranking(values, nulls, column, ranking);
+	values[column++] = BoolGetDatum(ranking->hit > 0);
+	set_measure(values, nulls, column++, ranking->auc);
 	Assert(column == USER_COLUMNS);
 	if (user->relevant == 0)
 		memset(nulls + FIRST_RANKING_COLUMN, true,

@@ -117,6 +117,32 @@ order_items(uint32 *order, IdMap *items)
 	pfree(ids);
 }
 
+/* Fills in the items in the order of ids. */
+static void
+invert_order(Measurement *measurement)
+{
+	const uint32 *order = item_order(measurement);
+	uint32	   *by_order = items_by_order(measurement);
+
+	for (uint32 i = 0; i < measurement->nitems; i++)
+		by_order[order[i]] = i;
+}
+
+/* Counts the users of the training set who have each item. */
+static void
+count_popularity(Measurement *measurement, const Arena *training,
+				 const uint32 *items)
+{
+	const RatingBlocks *blocks = (const RatingBlocks *) training->address;
+	const uint64 *start = blocks_row_start(blocks, ALS_ITEMS);
+	float	   *popularity = item_popularity(measurement);
+
+	memset(popularity, 0, measurement->nitems * sizeof(float));
+	for (uint32 row = 0; row < measurement->set_items[TRAINING_SET]; row++)
+		if (items[row] != NOT_THERE)
+			popularity[items[row]] = (float) (start[row + 1] - start[row]);
+}
+
 /* The rating from which on an item is relevant. */
 static float
 choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
@@ -141,7 +167,7 @@ list_test_users(Evaluation *evaluation, uint32 *const users[2])
 
 	for (uint32 u = 0; u < nusers; u++)
 		training_rows[u] = NOT_THERE;
-	if (users[TRAINING_SET] != NULL)
+	if (users[TRAINING_SET] != NULL && evaluation->options->exclude_seen)
 	{
 		uint32		size = ratings_ids(evaluation->ratings[TRAINING_SET], ALS_USERS)->size;
 
@@ -221,8 +247,16 @@ measure_all(Evaluation *evaluation)
 	layout.feedback = cache->run.feedback;
 	layout.stride = cache->stride;
 	layout.mean = cache->run.mean_rating;
+	layout.biases = cache->run.feedback == ALS_EXPLICIT && cache->run.biases;
 	layout.relevant_from = choose_relevant_from(options, &cache->run);
-	layout.k = options->k;
+	layout.factors = cache->run.factors;
+	layout.ncutoffs = options->ncutoffs;
+	memcpy(layout.cutoffs, options->cutoffs, sizeof(layout.cutoffs));
+	layout.lists = options->lists;
+	if (options->lists && sets[TRAINING_SET] != NULL)
+		layout.training_users = ratings_ids(evaluation->ratings[TRAINING_SET],
+											ALS_USERS)->size;
+	layout.nrankers = layout.training_users > 0 ? RANKERS : 1;
 	layout.users_limit = ratings_ids(evaluation->ratings[TEST_SET], ALS_USERS)->size;
 	layout.nitems = idmap_size(evaluation->items);
 	evaluation->arena = metrics_begin(&layout, nworkers > 0);
@@ -235,6 +269,11 @@ measure_all(Evaluation *evaluation)
 	cache_scan_snapshot(cache, ALS_USERS, snapshot, copy_user_factors, evaluation);
 	UnregisterSnapshot(snapshot);
 	order_items(item_order(evaluation->measurement), evaluation->items);
+	if (layout.lists)
+		invert_order(evaluation->measurement);
+	if (layout.training_users > 0)
+		count_popularity(evaluation->measurement, sets[TRAINING_SET],
+						 items[TRAINING_SET]);
 	list_test_users(evaluation, users);
 
 	metrics_run(&evaluation->arena, sets, nworkers);
@@ -254,7 +293,7 @@ evaluate(const EvaluateOptions *options)
 	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
 												&options->test, memory,
 												options->workers, &from);
-	if (options->exclude_seen)
+	if (options->exclude_seen || (options->lists && options->training != NULL))
 		evaluation->ratings[TRAINING_SET] = options->training ?
 			read_training(options, memory) :
 			read_model_source(options->model, &cache->run, memory,

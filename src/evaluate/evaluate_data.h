@@ -16,7 +16,9 @@ typedef struct EvaluateOptions
 	RatingSource test;
 	char	   *training;		/* NULL: the model's source */
 	bool		exclude_seen;
-	int			k;
+	int			ncutoffs;
+	uint32		cutoffs[MOST_CUTOFFS];	/* different k, ascending */
+	bool		lists;			/* popularity, and what lists are like, too */
 	bool		has_relevant_from;
 	double		relevant_from;
 	int			workers;		/* -1: as many as are worth it */

@@ -22,11 +22,12 @@
 typedef struct BatchUser
 {
 	const float *factors;
-	AlsRanking	ranking;
+	AlsRanking	rankings[RANKERS];
 	UserMeasures measures;
 	uint32	   *not_others;		/* relevant or left out, ascending */
 	uint32		nnot_others;
 	uint32		next;			/* of them, behind the items done */
+	bool		ranked;			/* else only errors are measured */
 } BatchUser;
 
 /* One process's view */
@@ -36,26 +37,8 @@ typedef struct Measurer
 	const AlsKernels *kernels;
 	BlockReader *readers[2];
 	MemoryContext batch;		/* reset for every one */
+	double	   *directions;		/* [factors] sum over a list */
 } Measurer;
-
-const char *const metric_names[METRICS] = {
-	"rmse", "mae", "precision", "recall", "recall_capped", "map", "ndcg", "mrr",
-	"hit_rate", "auc"
-};
-
-/* Where they are, by Metric */
-static const size_t metric_offsets[METRICS] = {
-	offsetof(MeasureSummary, rmse),
-	offsetof(MeasureSummary, mae),
-	offsetof(MeasureSummary, ranking.precision),
-	offsetof(MeasureSummary, ranking.recall),
-	offsetof(MeasureSummary, ranking.recall_capped),
-	offsetof(MeasureSummary, ranking.average_precision),
-	offsetof(MeasureSummary, ranking.ndcg),
-	offsetof(MeasureSummary, ranking.reciprocal_rank),
-	offsetof(MeasureSummary, ranking.hit),
-	offsetof(MeasureSummary, ranking.auc)
-};
 
 PGDLLEXPORT void als_metrics_worker(dsm_segment *segment, shm_toc *toc);
 
@@ -66,6 +49,14 @@ PGDLLEXPORT void als_metrics_worker(dsm_segment *segment, shm_toc *toc);
 #define ST_SCOPE static
 #define ST_DEFINE
 #include "lib/sort_template.h"
+
+/* How many numbers of lists that items are in are counted */
+static size_t
+lists_of_items(const Measurement *measurement)
+{
+	return measurement->lists ? (size_t) measurement->nrankers *
+		measurement->ncutoffs * measurement->nitems : 0;
+}
 
 Arena
 metrics_begin(const Measurement *layout, bool shared)
@@ -80,6 +71,10 @@ metrics_begin(const Measurement *layout, bool shared)
 		arena_reserve(&size, measurement.users_limit * sizeof(MeasuredUser));
 	measurement.measures_offset =
 		arena_reserve(&size, measurement.users_limit * sizeof(UserMeasures));
+	measurement.lists_offset =
+		arena_reserve(&size, measurement.errors_only ? 0 :
+					  (size_t) measurement.users_limit * measurement.nrankers *
+					  measurement.ncutoffs * sizeof(ListMeasures));
 	measurement.factors_offset[ALS_USERS] =
 		arena_reserve(&size, measurement.users_limit * row);
 	measurement.factors_offset[ALS_ITEMS] =
@@ -88,7 +83,13 @@ metrics_begin(const Measurement *layout, bool shared)
 		measurement.items_offset[set] =
 			arena_reserve(&size, measurement.set_items[set] * sizeof(uint32));
 	measurement.order_offset = arena_reserve(&size, measurement.nitems * sizeof(uint32));
-	measurement.recommended_offset = arena_reserve(&size, measurement.nitems * sizeof(bool));
+	measurement.by_order_offset =
+		arena_reserve(&size, measurement.lists ? measurement.nitems * sizeof(uint32) : 0);
+	measurement.popularity_offset =
+		arena_reserve(&size, measurement.training_users > 0 ?
+					  measurement.nitems * sizeof(float) : 0);
+	measurement.recommended_offset =
+		arena_reserve(&size, lists_of_items(&measurement) * sizeof(pg_atomic_uint32));
 
 	arena = arena_create(size, shared, "the evaluation");
 	*(Measurement *) arena.address = measurement;
@@ -100,8 +101,11 @@ metrics_begin(const Measurement *layout, bool shared)
 void
 metrics_restart(Measurement *measurement)
 {
-	memset(recommended_items(measurement), false,
-		   measurement->nitems * sizeof(bool));
+	size_t		size = lists_of_items(measurement);
+	pg_atomic_uint32 *recommended = recommended_items(measurement, 0, 0);
+
+	for (size_t i = 0; i < size; i++)
+		pg_atomic_init_u32(&recommended[i], 0);
 	pg_atomic_write_u32(&measurement->next_user, 0);
 }
 
@@ -110,6 +114,32 @@ static void *
 allocate(size_t count, size_t size)
 {
 	return MemoryContextAllocHuge(CurrentMemoryContext, Max(count, 1) * size);
+}
+
+/* Adds to a user's errors what the predictions for a rating are off by. */
+static void
+add_errors(const Measurement *measurement, BatchUser *user, const float *item,
+		   float rating, float score)
+{
+	UserMeasures *measures = &user->measures;
+	double		value = measurement->feedback == ALS_EXPLICIT ? rating : rating > 0;
+	double		predictions[PREDICTORS] = {score, measurement->mean};
+	int			bias = measurement->factors;
+	int			count = 1;
+
+	if (measurement->biases)
+	{
+		predictions[PREDICT_BY_BIASES] = (double) measurement->mean +
+			user->factors[bias] + item[bias + 1];
+		count = PREDICTORS;
+	}
+	for (int by = 0; by < count; by++)
+	{
+		double		error = value - predictions[by];
+
+		measures->squared_error[by] += error * error;
+		measures->absolute_error[by] += fabs(error);
+	}
 }
 
 /*
@@ -126,37 +156,39 @@ read_test_row(Measurer *me, BatchUser *user, uint32 row, uint32 *count)
 	AlsRows		rows = blocks_read_rows(me->readers[TEST_SET], row, row + 1);
 	size_t		size = rows.start[1] - rows.start[0];
 	uint32	   *items = allocate(size, sizeof(uint32));
-	AlsRanking *ranking = &user->ranking;
 	UserMeasures *measures = &user->measures;
 
-	ranking->relevant = allocate(size, sizeof(AlsRankedItem));
+	for (int by = 0; by < measurement->nrankers; by++)
+		user->rankings[by].relevant = allocate(size, sizeof(AlsRankedItem));
 	user->not_others = allocate(size, sizeof(uint32));
 	for (size_t i = 0; i < size; i++)
 	{
 		float		rating = rows.entries[i].rating;
 		uint32		item = model_items[rows.entries[i].column];
+		const float *item_factors;
 		float		score;
-		double		error;
 
 		if (item == NOT_THERE)
 			continue;
-		score = me->kernels->dot(measurement->stride, user->factors, factors +
-								 (size_t) item * measurement->stride) +
-			measurement->mean;
-		error = measurement->feedback == ALS_EXPLICIT ?
-			(double) rating - score : (rating > 0 ? 1.0 : 0.0) - score;
-		measures->squared_error += error * error;
-		measures->absolute_error += fabs(error);
+		item_factors = factors + (size_t) item * measurement->stride;
+		score = me->kernels->dot(measurement->stride, user->factors,
+								 item_factors) + measurement->mean;
+		add_errors(measurement, user, item_factors, rating, score);
 		items[measures->pairs++] = item;
 		if (rating >= measurement->relevant_from)
 		{
-			AlsRankedItem relevant = {score, order[item]};
+			for (int by = 0; by < measurement->nrankers; by++)
+			{
+				AlsRankedItem relevant = {score, order[item]};
 
-			ranking->relevant[ranking->nrelevant++] = relevant;
+				if (by == RANK_BY_POPULARITY)
+					relevant.score = item_popularity(measurement)[item];
+				user->rankings[by].relevant[measures->relevant] = relevant;
+			}
 			user->not_others[user->nnot_others++] = item;
+			measures->relevant++;
 		}
 	}
-	measures->relevant = ranking->nrelevant;
 	sort_items(items, measures->pairs);
 	*count = measures->pairs;
 	return items;
@@ -205,12 +237,19 @@ read_training_row(Measurer *me, BatchUser *user, uint32 row,
 	}
 }
 
+/* How many items the longest list has that is measured */
+static uint32
+longest_list(const Measurement *measurement)
+{
+	return Min(measurement->cutoffs[measurement->ncutoffs - 1],
+			   measurement->nitems);
+}
+
 /* Prepares a user of the batch. */
 static void
 begin_measuring(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 {
 	const Measurement *measurement = me->measurement;
-	AlsRanking *ranking = &user->ranking;
 	uint32	   *test_items;
 	uint32		ntest_items;
 
@@ -218,21 +257,26 @@ begin_measuring(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	user->factors = measured_factors(measurement, ALS_USERS) +
 		(size_t) measured->factors * measurement->stride;
 	test_items = read_test_row(me, user, measured->rows[TEST_SET], &ntest_items);
-	if (measurement->errors_only)
-		ranking->nrelevant = 0;
-	if (ranking->nrelevant == 0)
+	user->ranked = user->measures.relevant > 0 && !measurement->errors_only;
+	if (!user->ranked)
 		return;
 	if (measured->rows[TRAINING_SET] != NOT_THERE)
 		read_training_row(me, user, measured->rows[TRAINING_SET],
 						  test_items, ntest_items);
 	sort_items(user->not_others, user->nnot_others);
 
-	ranking->k = measurement->k;
-	ranking->capacity = Min(ranking->k, measurement->nitems);
-	ranking->scores = allocate((size_t) ranking->nrelevant + 1, sizeof(float));
-	ranking->beating = allocate((size_t) ranking->nrelevant + 1, sizeof(uint32));
-	ranking->best = allocate(ranking->capacity, sizeof(AlsRankedItem));
-	als_ranking_begin(ranking, poll_interrupts);
+	for (int by = 0; by < measurement->nrankers; by++)
+	{
+		AlsRanking *ranking = &user->rankings[by];
+		size_t		relevant = (size_t) user->measures.relevant + 1;
+
+		ranking->nrelevant = user->measures.relevant;
+		ranking->capacity = longest_list(measurement);
+		ranking->scores = allocate(relevant, sizeof(float));
+		ranking->beating = allocate(relevant, sizeof(uint32));
+		ranking->best = allocate(ranking->capacity, sizeof(AlsRankedItem));
+		als_ranking_begin(ranking, poll_interrupts);
+	}
 }
 
 /* Ranks a block of items for one user. */
@@ -240,19 +284,105 @@ static void
 rank_items(Measurer *me, BatchUser *user, uint32 first, uint32 count)
 {
 	const Measurement *measurement = me->measurement;
-	float		scores[ALS_RANKING_PIECE];
+	float		scores[RANKERS][ALS_RANKING_PIECE];
 
 	me->kernels->scores(measurement->stride, count,
 						measured_factors(measurement, ALS_ITEMS) +
 						(size_t) first * measurement->stride,
-						user->factors, scores);
+						user->factors, scores[RANK_BY_MODEL]);
 	for (uint32 i = 0; i < count; i++)
-		scores[i] += measurement->mean;
-	while (user->next < user->nnot_others &&
-		   user->not_others[user->next] < first + count)
-		scores[user->not_others[user->next++] - first] = NAN;
-	als_ranking_add(&user->ranking, count, scores,
-					item_order(measurement) + first);
+		scores[RANK_BY_MODEL][i] += measurement->mean;
+	if (measurement->nrankers > RANK_BY_POPULARITY)
+		memcpy(scores[RANK_BY_POPULARITY], item_popularity(measurement) + first,
+			   count * sizeof(float));
+	for (; user->next < user->nnot_others &&
+		 user->not_others[user->next] < first + count; user->next++)
+		for (int by = 0; by < measurement->nrankers; by++)
+			scores[by][user->not_others[user->next] - first] = NAN;
+	for (int by = 0; by < measurement->nrankers; by++)
+		als_ranking_add(&user->rankings[by], count, scores[by],
+						item_order(measurement) + first);
+}
+
+/*
+ * Adds the direction of an item's factors to the sum over a list; false if
+ * they are zero and have none.
+ */
+static bool
+add_direction(Measurer *me, uint32 item)
+{
+	const Measurement *measurement = me->measurement;
+	const float *factors = measured_factors(measurement, ALS_ITEMS) +
+		(size_t) item * measurement->stride;
+	double		squares = 0;
+
+	for (int i = 0; i < measurement->factors; i++)
+		squares += (double) factors[i] * factors[i];
+	if (squares == 0)
+		return false;
+	for (int i = 0; i < measurement->factors; i++)
+		me->directions[i] += factors[i] / sqrt(squares);
+	return true;
+}
+
+/*
+ * Measures what a list is like apart from what is relevant.  The cosines of all
+ * pairs come from the sum s of its directions, since s's is the sum over pairs.
+ */
+static void
+measure_list(Measurer *me, AlsRanking *ranking, Ranker by, ListMeasures *lists)
+{
+	const Measurement *measurement = me->measurement;
+	const float *popularity = item_popularity(measurement);
+	double		information = 0;
+	uint32		directed = 0;
+	uint32		size = 0;
+
+	als_heap_sort(ranking->best, ranking->nbest, poll_interrupts);
+	memset(me->directions, 0, measurement->factors * sizeof(double));
+	for (int cutoff = 0; cutoff < measurement->ncutoffs; cutoff++)
+	{
+		uint32		end = Min(measurement->cutoffs[cutoff], ranking->nbest);
+		double		squares = 0;
+
+		for (; size < end; size++)
+		{
+			uint32		order = ranking->best[size].order;
+			uint32		item = items_by_order(measurement)[order];
+
+			CHECK_FOR_INTERRUPTS();
+			pg_atomic_fetch_add_u32(recommended_items(measurement, by, cutoff) + order, 1);
+			if (measurement->training_users > 0)
+				information += log2(measurement->training_users /
+									(double) Max(popularity[item], 1));
+			directed += add_direction(me, item);
+		}
+		for (int i = 0; i < measurement->factors; i++)
+			squares += me->directions[i] * me->directions[i];
+		lists[cutoff].novelty = measurement->training_users > 0 ?
+			information / size : NAN;
+		lists[cutoff].diversity = size > 1 ?
+			1 - (squares - directed) / ((double) size * (size - 1)) : NAN;
+	}
+}
+
+/* Measures a user whose items have been ranked. */
+static void
+measure_rankings(Measurer *me, BatchUser *user, uint32 index)
+{
+	const Measurement *measurement = me->measurement;
+
+	for (int by = 0; by < measurement->nrankers; by++)
+	{
+		ListMeasures *lists = user_lists(measurement, index, by);
+
+		for (int cutoff = 0; cutoff < measurement->ncutoffs; cutoff++)
+			als_ranking_finish(&user->rankings[by],
+							   measurement->cutoffs[cutoff],
+							   &lists[cutoff].accuracy, poll_interrupts);
+		if (measurement->lists)
+			measure_list(me, &user->rankings[by], by, lists);
+	}
 }
 
 /* Measures the users [first, last). */
@@ -261,7 +391,6 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 {
 	Measurement *measurement = me->measurement;
 	UserMeasures *measures = user_measures(measurement);
-	bool	   *recommended = recommended_items(measurement);
 	BatchUser	users[BATCH_USERS];
 	MemoryContext old = MemoryContextSwitchTo(me->batch);
 
@@ -272,22 +401,16 @@ measure_batch(Measurer *me, uint32 first, uint32 last)
 	{
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 u = 0; u < last - first; u++)
-			if (users[u].ranking.nrelevant > 0)
+			if (users[u].ranked)
 				rank_items(me, &users[u], item,
 						   Min(ALS_RANKING_PIECE, measurement->nitems - item));
 	}
 
 	for (uint32 u = 0; u < last - first; u++)
 	{
-		BatchUser  *user = &users[u];
-
-		if (user->ranking.nrelevant > 0)
-			als_ranking_finish(&user->ranking, &user->measures.ranking,
-							   poll_interrupts);
-		measures[first + u] = user->measures;
-		/* several processes may set one, all to the same value */
-		for (uint32 i = 0; i < user->ranking.nbest; i++)
-			recommended[user->ranking.best[i].order] = true;
+		if (users[u].ranked)
+			measure_rankings(me, &users[u], first + u);
+		measures[first + u] = users[u].measures;
 	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(me->batch);
@@ -297,7 +420,7 @@ void
 metrics_measure(Arena *arena, Arena *const sets[2])
 {
 	Measurement *measurement = (Measurement *) arena->address;
-	uint32		best = Max(Min(measurement->k, measurement->nitems), 1);
+	uint32		best = Max(longest_list(measurement), 1) * measurement->nrankers;
 	uint32		batch = Max(Min(BATCH_BEST / best, BATCH_USERS), 1);
 	Measurer	me = {0};
 	uint32		first;
@@ -309,6 +432,7 @@ metrics_measure(Arena *arena, Arena *const sets[2])
 			me.readers[set] = blocks_reader(sets[set], ALS_USERS);
 	me.batch = AllocSetContextCreate(CurrentMemoryContext, "als measuring",
 									 ALLOCSET_DEFAULT_SIZES);
+	me.directions = allocate(measurement->factors, sizeof(double));
 
 	while ((first = pg_atomic_fetch_add_u32(&measurement->next_user, batch)) <
 		   measurement->nusers)
@@ -317,6 +441,7 @@ metrics_measure(Arena *arena, Arena *const sets[2])
 	for (int set = 0; set < 2; set++)
 		if (me.readers[set] != NULL)
 			blocks_reader_close(me.readers[set]);
+	pfree(me.directions);
 	MemoryContextDelete(me.batch);
 }
 
@@ -345,75 +470,4 @@ metrics_run(Arena *arena, Arena *const sets[2], int nworkers)
 	Arena	   *const arenas[PARALLEL_ARENAS] = {arena, sets[0], sets[1]};
 
 	parallel_run("als_metrics_worker", measure, arenas, nworkers);
-}
-
-/* Adds a user's measures to sums. */
-static void
-add_measures(AlsMeasures *sum, const AlsMeasures *user)
-{
-	sum->precision += user->precision;
-	sum->recall += user->recall;
-	sum->recall_capped += user->recall_capped;
-	sum->average_precision += user->average_precision;
-	sum->ndcg += user->ndcg;
-	sum->reciprocal_rank += user->reciprocal_rank;
-	sum->hit += user->hit;
-	if (!isnan(user->auc))
-		sum->auc += user->auc;
-}
-
-/* Makes sums over users means. */
-static void
-divide_measures(AlsMeasures *sum, double users, double auc_users)
-{
-	sum->precision /= users;
-	sum->recall /= users;
-	sum->recall_capped /= users;
-	sum->average_precision /= users;
-	sum->ndcg /= users;
-	sum->reciprocal_rank /= users;
-	sum->hit /= users;
-	sum->auc /= auc_users;
-}
-
-void
-metrics_summarize(const Measurement *measurement, MeasureSummary *summary)
-{
-	const UserMeasures *measures = user_measures(measurement);
-	const bool *recommended = recommended_items(measurement);
-	double		squared_error = 0;
-	double		absolute_error = 0;
-	uint64		auc_users = 0;
-	uint64		covered = 0;
-
-	memset(summary, 0, sizeof(*summary));
-	for (uint32 u = 0; u < measurement->nusers; u++)
-	{
-		const UserMeasures *user = &measures[u];
-
-		summary->pairs += user->pairs;
-		squared_error += user->squared_error;
-		absolute_error += user->absolute_error;
-		if (user->relevant == 0)
-			continue;
-		summary->users++;
-		summary->relevant += user->relevant;
-		auc_users += !isnan(user->ranking.auc);
-		add_measures(&summary->ranking, &user->ranking);
-	}
-	for (uint32 i = 0; i < measurement->nitems; i++)
-		covered += recommended[i];
-
-	/* what nobody has is divided by 0, which gives NaN */
-	summary->rmse = sqrt(squared_error / summary->pairs);
-	summary->mae = absolute_error / summary->pairs;
-	divide_measures(&summary->ranking, summary->users, auc_users);
-	summary->coverage = summary->users > 0 ?
-		(double) covered / measurement->nitems : NAN;
-}
-
-double
-metric_value(const MeasureSummary *summary, Metric metric)
-{
-	return *(const double *) ((const char *) summary + metric_offsets[metric]);
 }

@@ -12,6 +12,7 @@
 
 #include "common/arena.h"
 #include "core/als_core.h"
+#include "core/als_estimate.h"
 #include "core/als_rank_metrics.h"
 #include "port/atomics.h"
 #include "ratings/ratings.h"
@@ -30,64 +31,106 @@ typedef struct MeasuredUser
 	uint32		rows[2];		/* of the sets; NOT_THERE in training */
 } MeasuredUser;
 
+/* What ratings are predicted by; all but the model only with biases */
+typedef enum Predictor
+{
+	PREDICT_BY_MODEL,
+	PREDICT_BY_MEAN,			/* the model's, for every pair */
+	PREDICT_BY_BIASES			/* that and the model's biases */
+} Predictor;
+
+#define PREDICTORS (PREDICT_BY_BIASES + 1)
+
+/* What items are ranked by */
+typedef enum Ranker
+{
+	RANK_BY_MODEL,
+	RANK_BY_POPULARITY			/* in the training set */
+} Ranker;
+
+#define RANKERS (RANK_BY_POPULARITY + 1)
+
 /* What is measured of a user */
 typedef struct UserMeasures
 {
 	uint32		pairs;			/* of the test set, their items known */
-	uint32		relevant;		/* among them; 0: ranking means nothing */
-	double		squared_error;	/* sums over the pairs */
-	double		absolute_error;
-	AlsMeasures ranking;
+	uint32		relevant;		/* among them; 0: nothing is ranked */
+	double		squared_error[PREDICTORS];	/* sums over the pairs */
+	double		absolute_error[PREDICTORS];
 } UserMeasures;
+
+/* What is measured of a user's ranking up to k; what has no value is NaN */
+typedef struct ListMeasures
+{
+	AlsMeasures accuracy;
+	double		novelty;
+	double		diversity;
+} ListMeasures;
 
 /* One number that says how good factors are */
 typedef enum Metric
 {
 	METRIC_RMSE, METRIC_MAE,	/* lower is better */
 	METRIC_PRECISION, METRIC_RECALL, METRIC_RECALL_CAPPED, METRIC_MAP,
-	METRIC_NDCG, METRIC_MRR, METRIC_HIT_RATE, METRIC_AUC
+	METRIC_NDCG, METRIC_MRR, METRIC_HIT_RATE, METRIC_AUC,
+	METRIC_NOVELTY, METRIC_DIVERSITY,	/* neither better nor worse */
+	METRIC_COVERAGE, METRIC_GINI, METRIC_ENTROPY	/* of all lists together */
 } Metric;
 
-#define METRICS (METRIC_AUC + 1)
+#define METRICS (METRIC_AUC + 1)	/* those to judge a training by */
+#define USER_METRICS (METRIC_DIVERSITY + 1) /* means over users or pairs */
+#define ALL_METRICS (METRIC_ENTROPY + 1)
 
-/* As the columns of als_evaluation are called */
-extern const char *const metric_names[METRICS];
+/* As als_evaluate calls them */
+extern const char *const metric_names[ALL_METRICS];
 
-/* All users together; what has no value is NaN */
-typedef struct MeasureSummary
+/* How many there are of what is measured */
+typedef struct MeasureCounts
 {
 	uint64		users;			/* with a relevant item */
 	uint64		pairs;
 	uint64		relevant;
-	double		rmse;			/* over the pairs */
-	double		mae;
-	AlsMeasures ranking;		/* means over the users */
-	double		coverage;		/* share of items in anybody's top k */
-} MeasureSummary;
+} MeasureCounts;
+
+#define MOST_CUTOFFS 100
 
 /* What processes share, at the start of the arena; offsets count from here */
 typedef struct Measurement
 {
 	AlsFeedback feedback;
 	int			stride;
+	int			factors;		/* in a row, without biases */
 	float		mean;			/* part of every score */
+	bool		biases;			/* predict by mean and biases as well */
 	float		relevant_from;	/* the rating that makes an item relevant */
 	bool		errors_only;	/* nothing is ranked: rankings mean nothing */
-	uint32		k;
+	bool		lists;			/* measure novelty, and all that follows it */
+	int			nrankers;		/* RANKERS, or 1 for the model alone */
+	int			ncutoffs;
+	uint32		cutoffs[MOST_CUTOFFS];	/* different k, ascending */
 	uint32		nusers;			/* those to measure, at most users_limit */
 	uint32		users_limit;	/* room for this many */
 	uint32		nitems;			/* of the model */
 	uint32		set_items[2];	/* different items in each set */
+	uint64		training_users; /* what popularity is a share of; 0: unknown */
 
 	pg_atomic_uint32 next_user;
 
 	size_t		users_offset;	/* MeasuredUser [users_limit] */
 	size_t		measures_offset;	/* UserMeasures [users_limit], output */
+	size_t		lists_offset;	/* ListMeasures [users_limit x nrankers x
+								 * ncutoffs], output */
 	size_t		factors_offset[2];	/* by AlsSide: float [rows x stride] */
 	size_t		items_offset[2];	/* uint32 [set_items]: rows of factors */
 	size_t		order_offset;	/* uint32 [nitems]: order of their ids */
-	size_t		recommended_offset; /* bool [nitems], output: by order, is it
-									 * in anybody's top k? */
+	size_t		by_order_offset;	/* uint32 [nitems]: the items in that
+									 * order; if there are lists */
+	size_t		popularity_offset;	/* float [nitems]: users of the training
+									 * set who have it; if ranked by that */
+	size_t		recommended_offset; /* pg_atomic_uint32 [nrankers x ncutoffs x
+									 * nitems], output: by order, lists that
+									 * it is in up to a cutoff, but not up
+									 * to the one before; if there are lists */
 } Measurement;
 
 static inline void *
@@ -126,15 +169,41 @@ item_order(const Measurement *measurement)
 	return measurement_at(measurement, measurement->order_offset);
 }
 
-static inline bool *
-recommended_items(const Measurement *measurement)
+static inline uint32 *
+items_by_order(const Measurement *measurement)
 {
-	return measurement_at(measurement, measurement->recommended_offset);
+	return measurement_at(measurement, measurement->by_order_offset);
+}
+
+static inline float *
+item_popularity(const Measurement *measurement)
+{
+	return measurement_at(measurement, measurement->popularity_offset);
+}
+
+/* A user's ListMeasures, by cutoff */
+static inline ListMeasures *
+user_lists(const Measurement *measurement, uint32 user, Ranker ranker)
+{
+	ListMeasures *lists = measurement_at(measurement, measurement->lists_offset);
+
+	return lists + ((size_t) user * measurement->nrankers + ranker) *
+		measurement->ncutoffs;
+}
+
+static inline pg_atomic_uint32 *
+recommended_items(const Measurement *measurement, Ranker ranker, int cutoff)
+{
+	pg_atomic_uint32 *recommended =
+		measurement_at(measurement, measurement->recommended_offset);
+
+	return recommended + ((size_t) ranker * measurement->ncutoffs + cutoff) *
+		measurement->nitems;
 }
 
 /*
  * Allocates what the sizes in layout ask for, and copies them; users, factors,
- * items and order are the caller's to fill in.
+ * items, order, by_order and popularity are the caller's to fill in.
  */
 extern Arena metrics_begin(const Measurement *layout, bool shared);
 
@@ -150,17 +219,51 @@ extern void metrics_measure(Arena *arena, Arena *const sets[2]);
 /* Makes ready to measure again, with other factors for example. */
 extern void metrics_restart(Measurement *measurement);
 
-/* Sums up what has been measured, in the order of users. */
-extern void metrics_summarize(const Measurement *measurement,
-							  MeasureSummary *summary);
+extern void metrics_count(const Measurement *measurement,
+						  MeasureCounts *counts);
 
-extern double metric_value(const MeasureSummary *summary, Metric metric);
+/*
+ * What each user adds to an error or to a mean over users: a value whose mean
+ * over the users is the metric, and whose standard error is the metric's.  NaN
+ * for users without one, and for those that among, if it is not NULL, lacks.
+ * Errors are of the ratios of sums over users, linearized:
+ *
+ *	  RMSE + n (S_u - RMSE^2 p_u) / (2 RMSE P)		MAE + n (A_u - MAE p_u) / P
+ *
+ * with S_u, A_u and p_u a user's sums of errors and pairs, and P all n users'
+ * pairs.  by is a Predictor for errors, a Ranker for rankings.
+ */
+extern void metrics_user_values(const Measurement *measurement, Metric metric,
+								int by, int cutoff, const bool *among,
+								double *values);
+
+/* The metric of all users; NaN if there is none to measure it on. */
+extern AlsEstimate metrics_estimate(const Measurement *measurement,
+									Metric metric, int by, int cutoff,
+									const bool *among);
+
+/* The same of the model at the first k, without the standard error. */
+extern double metric_value(const Measurement *measurement, Metric metric);
+
+/* One user's value of a metric of rankings */
+extern double list_value(const ListMeasures *list, Metric metric);
+
+/* How the lists up to a cutoff share out the items: coverage and the next. */
+extern double metrics_of_lists(const Measurement *measurement, Metric metric,
+							   Ranker ranker, int cutoff);
 
 /* Is the metric one of errors, not of rankings? */
 static inline bool
 metric_is_error(Metric metric)
 {
 	return metric <= METRIC_MAE;
+}
+
+/* Is it the same for all k? */
+static inline bool
+metric_of_all_ranks(Metric metric)
+{
+	return metric == METRIC_MRR || metric == METRIC_AUC;
 }
 
 /* Is a value of the metric strictly better than another? */

@@ -537,19 +537,18 @@ judge_factors(TrainerProcess *me)
 	Measurement *measurement = (Measurement *) me->arenas[TRAINER_MEASUREMENT]->address;
 	double	   *curve = shared_at(shared, shared->curve_offset);
 	int			done = shared->iterations;
-	MeasureSummary summary;
-	double		value;
+	MeasureCounts counts;
+	double		value = metric_value(measurement, shared->metric);
 
-	metrics_summarize(measurement, &summary);
+	metrics_count(measurement, &counts);
 	metrics_restart(measurement);
-	value = metric_value(&summary, shared->metric);
 	if (isnan(value))
 		ereport(ERROR,
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("%s has no value on the validation set",
 						metric_names[shared->metric]),
 				 errdetail("Ratings in it whose user and item are trained: " UINT64_FORMAT ", of them relevant: " UINT64_FORMAT ".",
-						   summary.pairs, summary.relevant),
+						   counts.pairs, counts.relevant),
 				 errhint("Validate on more ratings, of users and items that have others to train from.")));
 
 	curve[done - 1] = value;

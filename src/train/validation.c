@@ -87,7 +87,10 @@ validation_arena(const Validation *validation, int factors, bool shared)
 	layout.relevant_from = usual_relevant_from(validation->feedback,
 											   validation->mean);
 	layout.errors_only = metric_is_error(validation->metric);
-	layout.k = validation->k;
+	layout.factors = factors;
+	layout.nrankers = 1;
+	layout.ncutoffs = 1;
+	layout.cutoffs[0] = validation->k;
 	layout.nusers = layout.users_limit = validation->nusers;
 	layout.nitems = validation->nitems;
 	layout.set_items[TEST_SET] = validation->set_items;

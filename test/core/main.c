@@ -22,6 +22,7 @@ main(void)
 	test_weights();
 	test_search();
 	test_rank_metrics();
+	test_estimate();
 	test_influence();
 	test_fuzz();
 	return finish();

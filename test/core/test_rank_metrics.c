@@ -98,7 +98,7 @@ check_ranking(uint32_t k, double values, double relevant_share,
 	float		relevant_scores[ITEMS + 1];
 	uint32_t	beating[ITEMS + 1];
 	AlsRankedItem best[ITEMS];
-	AlsRanking	ranking = {.k = k,.capacity = k < ITEMS ? k : ITEMS,
+	AlsRanking	ranking = {.capacity = k < ITEMS ? k : ITEMS,
 		.relevant = relevant,.scores = relevant_scores,.beating = beating,
 	.best = best};
 	AlsMeasures expected;
@@ -131,7 +131,9 @@ check_ranking(uint32_t k, double values, double relevant_share,
 	als_ranking_add(&ranking, 0, scores, order);
 	als_ranking_add(&ranking, ITEMS - ITEMS / 3, scores + ITEMS / 3,
 					order + ITEMS / 3);
-	als_ranking_finish(&ranking, &measures, NULL);
+	/* of a smaller k first: that changes nothing */
+	als_ranking_finish(&ranking, 1, &measures, NULL);
+	als_ranking_finish(&ranking, k, &measures, NULL);
 	measure_sorted(items, kind, k, &expected);
 
 	ok(same(measures.precision, expected.precision) &&

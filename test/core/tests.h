@@ -22,6 +22,7 @@ extern void test_failures(void);
 extern void test_weights(void);
 extern void test_search(void);
 extern void test_rank_metrics(void);
+extern void test_estimate(void);
 extern void test_influence(void);
 extern void test_fuzz(void);
 

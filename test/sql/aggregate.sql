@@ -136,7 +136,7 @@ SELECT count(*) FROM als_recommend_all('spilled_reference', 3, candidates => '{}
 SELECT count(*) FROM als_recommend_all('spilled_reference', 3, users => '{-1}'::bigint[]);
 SELECT count(*) FROM als_recommend_all('spilled_reference', 3, exclude => (SELECT array_agg(item_id) FROM spilled_reference_items));
 SELECT * FROM try($$SELECT als_evaluate('aggregate.spilled_reference', 'SELECT 1 AS user_id, 1 AS item_id, 1 AS rating WHERE false')$$);
-SELECT pairs, unknown_users FROM als_evaluate('spilled_reference', 'SELECT -user_id AS user_id, item_id, rating FROM aggregate.many');
+SELECT metric, value FROM als_evaluate('spilled_reference', 'SELECT -user_id AS user_id, item_id, rating FROM aggregate.many') WHERE metric IN ('pairs', 'unknown_users');
 SELECT * FROM try($$SELECT als_train('failing', 'aggregate.many', factors => 2, validation => 'SELECT 1 AS user_id, 1 AS item_id, 1 AS rating WHERE false')$$);
 SELECT count(*) FROM (SELECT * FROM als_tune('tuned', 'SELECT * FROM aggregate.many WHERE shop = 1', '{"factors": [1, 2], "iterations": [1]}', validation_fraction => 0.5) LIMIT 1) t;
 SELECT als_tune('tuned', 'SELECT * FROM aggregate.many WHERE shop = 1', '{"factors": [1, 2], "iterations": [1]}', validation_fraction => 0.5) IS NULL AS none LIMIT 1;

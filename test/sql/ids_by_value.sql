@@ -116,7 +116,7 @@ INSERT INTO calls (name, query) VALUES
     ('rows counted', $$
         SELECT i::text, count(*) FROM kind_ratings r JOIN kind_item b ON b.id = r.item_id WHERE EXISTS (SELECT FROM model_items y WHERE y.item_id = b.id) GROUP BY i$$),
     ('als_evaluate', $$
-        SELECT key, value::float8 FROM jsonb_each_text(to_jsonb(als_evaluate('model', 'kind_test', k => 3)))$$),
+        SELECT metric, value FROM als_evaluate('model', 'kind_test', k => 3)$$),
     ('als_evaluate_users_as', $$
         SELECT concat_ws(' ', u, key), CASE value WHEN 'true' THEN 1 WHEN 'false' THEN 0 ELSE value::float8 END
         FROM als_evaluate_users_as(NULL::user_type, 'model', 'kind_test', k => 3) e JOIN kind_user a ON a.id = e.user_id, jsonb_each_text(to_jsonb(e) - 'user_id')$$),
@@ -207,10 +207,10 @@ BEGIN
             EXECUTE filled(format('SELECT als_train(''kind_trained'', ''kind_ratings'', factors => %s, alpha => %s, iterations => 3, validation_fraction => 0.2)',
                                   t.parameters->'factors', t.parameters->'alpha'), k, '');
             EXECUTE filled('
-                INSERT INTO trials SELECT $1, $2, $3, $4 = validation_curve[best_iteration], $4 = e.ndcg,
+                INSERT INTO trials SELECT $1, $2, $3, $4 = validation_curve[best_iteration], $4 = e.value,
                     NOT EXISTS (TABLE kind_tuned_users EXCEPT TABLE kind_trained_users) AND NOT EXISTS (TABLE kind_tuned_items EXCEPT TABLE kind_trained_items)
                 FROM kind_trained, als_evaluate(''kind_trained'', ''SELECT * FROM kind_ratings WHERE als_holdout(user_id, item_id, 0.2, 42)'') e
-                WHERE e.users > 0', k, '') USING k.kind, t.trial, t.rank, t.metric;
+                WHERE e.metric = ''ndcg''', k, '') USING k.kind, t.trial, t.rank, t.metric;
             EXECUTE filled('DROP TABLE kind_trained', k, '');
         END LOOP;
     END LOOP;

@@ -79,7 +79,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 SELECT call_retyped($$SELECT count(*) FROM als_recommend_all('retyped', 40)$$);
 SELECT call_retyped($$SELECT count(*) FROM als_recommend_all_as(NULL::text, NULL::text, 'retyped', 40)$$);
-SELECT call_retyped($$SELECT users FROM als_evaluate('retyped', 'one_snapshot.retyping', exclude_seen => false)$$);
+SELECT call_retyped($$SELECT count(*) FROM als_evaluate('retyped', 'one_snapshot.retyping', exclude_seen => false)$$);
 SELECT call_retyped($$SELECT count(*) FROM als_evaluate_users('retyped', 'one_snapshot.retyping', exclude_seen => false)$$);
 SELECT call_retyped($$SELECT count(user_id) FROM als_evaluate_users_as(NULL::text, 'retyped', 'one_snapshot.retyping', exclude_seen => false)$$);
 DROP SCHEMA one_snapshot CASCADE;

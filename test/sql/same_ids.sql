@@ -61,8 +61,8 @@ INSERT INTO calls VALUES
     ('recommend', true, 'SELECT id, r.* FROM kind_ids, als_recommend_as(NULL::id_type, ''MODEL'', id, 5) r'),
     ('recommend what is popular', true, 'SELECT r.* FROM als_recommend_as(NULL::id_type, ''MODEL'', NULL::id_type, 20, cold_start => ''popular'') r'),
     ('explain', true, 'SELECT a.n, e.* FROM kind_ids a, kind_ids b, als_explain_as(NULL::id_type, ''MODEL'', a.id, b.id) e WHERE b.n = 3'),
-    ('evaluate', false, 'SELECT m.* FROM als_evaluate(''MODEL'', ''TEST'', k => 3) e, measures(to_jsonb(e)) m'),
-    ('evaluate, with other ratings to leave out', false, 'SELECT m.* FROM als_evaluate(''MODEL'', ''TEST'', k => 3, training => ''TRAINING'') e, measures(to_jsonb(e)) m'),
+    ('evaluate', false, 'SELECT metric, round(value::numeric, 6), round(popularity::numeric, 6) FROM als_evaluate(''MODEL'', ''TEST'', k => 3)'),
+    ('evaluate, with other ratings to leave out', false, 'SELECT metric, round(value::numeric, 6), round(popularity::numeric, 6) FROM als_evaluate(''MODEL'', ''TEST'', k => 3, training => ''TRAINING'')'),
     ('evaluate_users', false, 'SELECT user_id, m.* FROM als_evaluate_users_as(NULL::id_type, ''MODEL'', ''TEST'', k => 3) e, measures(to_jsonb(e) - ''user_id'') m'),
     ('refresh', true, 'SELECT n, als_refresh_user(''MODEL'', id), als_refresh_item(''MODEL'', id) FROM kind_ids WHERE n > 15'),
     ('predict', true, 'SELECT a.n, b.n, round(als_predict(''MODEL'', a.id, b.id)::numeric, 4) FROM kind_ids a, kind_ids b');
@@ -92,8 +92,8 @@ END $$;
 SELECT name, count(DISTINCT (kind, feedback)) AS of, count(answer) FILTER (WHERE kind = 'text') AS rows, string_agg(DISTINCT kind || ' ' || feedback, ', ') FILTER (WHERE a <> 2) AS wrong
 FROM (SELECT kind, feedback, name, lower(answer) AS answer, count(*) AS a FROM answers GROUP BY 1, 2, 3, 4) s GROUP BY name ORDER BY name COLLATE "C";
 -- small enough to read: users and items that are unknown are one each
-SELECT kind, (e).users, (e).pairs, (e).unknown_users, (e).unknown_items, (e).unknown_pairs
-FROM (SELECT 'text' AS kind, als_evaluate('text_implicit', 'text_test') AS e UNION ALL SELECT 'integer', als_evaluate('integer_implicit', 'integer_test')) s;
+SELECT metric, t.value AS text, i.value AS integer
+FROM als_evaluate('text_implicit', 'text_test') t JOIN als_evaluate('integer_implicit', 'integer_test') i USING (metric) WHERE metric ~ 'users$|unknown|pairs';
 SELECT count(DISTINCT u) FILTER (WHERE u < 21 AND i < 16) AS users, count(*) FILTER (WHERE u < 21 AND i < 16) AS pairs,
        count(DISTINCT u) FILTER (WHERE u = 21) AS unknown_users, count(DISTINCT i) FILTER (WHERE i = 16) AS unknown_items, count(*) FILTER (WHERE u = 21 OR i = 16) AS unknown_pairs
 FROM test;
@@ -111,7 +111,7 @@ UPDATE many SET user_id = repeat('0', item_id::int % 3) || user_id, item_id = re
 SET maintenance_work_mem = '1MB';
 SELECT count(*) AS users, bool_and(items = 350 AND seen = 0) AS right
 FROM (SELECT r.user_id, count(*) AS items, count(*) FILTER (WHERE (r.user_id + r.item_id) % 2 = 0) AS seen FROM als_recommend_all('many_model', 1000) r GROUP BY 1) s;
-SELECT users, pairs, unknown_users, unknown_items FROM als_evaluate('many_model', 'many');
+SELECT metric, value FROM als_evaluate('many_model', 'many') WHERE metric ~ 'users$|unknown_items|^pairs';
 RESET maintenance_work_mem;
 
 -- 0 and -0 are one user, stored as the same one in whatever order they come

@@ -19,7 +19,7 @@ BEGIN
 END $$;
 CREATE FUNCTION evaluated(model text, test text, metric text) RETURNS float8 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN to_jsonb(als_evaluate(model::regclass, test))->>metric;
+    RETURN (SELECT e.value FROM als_evaluate(model::regclass, test) e WHERE e.metric = evaluated.metric);
 END $$;
 
 -- Each trial against a training by itself that stops where the trial was best,

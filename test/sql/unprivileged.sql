@@ -142,7 +142,7 @@ CREATE FUNCTION hidden.shows(model regclass) RETURNS TABLE (popular text[], unse
            (SELECT count(*) FROM als_recommend_as(NULL::text, model, 'nobody', 100)),
            (SELECT count(*) FROM als_explain_as(NULL::text, model, 'secret_u1', 'secret_i1')),
            array(SELECT item_id FROM als_explain_as(NULL::text, model, 'nobody', 'secret_i1') ORDER BY 1),
-           (SELECT users FROM als_evaluate(model, 'hidden.ratings')),
+           (SELECT value FROM als_evaluate(model, 'hidden.ratings') WHERE metric = 'users'),
            (SELECT count(*) FROM als_recommend_all_as(NULL::text, NULL::text, model, 100) WHERE user_id = 'secret_u1')
 $$;
 -- the owner first, from whose session the rest of what is kept comes

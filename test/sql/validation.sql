@@ -20,11 +20,12 @@ BEGIN
     RETURN result;
 END $$;
 \i test/include/models.sql
+\i test/include/evaluation.sql
 -- what als_evaluate says of a model that is there by then
 CREATE FUNCTION evaluated(model text, test text, metric text DEFAULT 'ndcg', rating_column text DEFAULT 'rating')
 RETURNS float8 LANGUAGE plpgsql AS $$
 BEGIN
-    RETURN to_jsonb(als_evaluate(model::regclass, test, rating_column => rating_column))->>metric;
+    RETURN to_jsonb(evaluation(model::regclass, test, rating_column => rating_column))->>metric;
 END $$;
 -- trainings of 1 to 8 iterations, what als_evaluate says of them
 CREATE TABLE expected (kind text, test text, iterations int, measures jsonb, factors text, loss float8);
@@ -39,7 +40,7 @@ BEGIN
             PERFORM als_train('plain_' || kind, 'training', feedback => kind, factors => 6, regularization => 0.05, iterations => n);
             FOREACH test IN ARRAY ARRAY['held_out', 'strange'] LOOP
                 INSERT INTO expected SELECT kind, test, n, to_jsonb(e), factors_of('plain_' || kind), (run_of('plain_' || kind)).loss
-                FROM als_evaluate('plain_' || kind, test, k => 5) e;
+                FROM evaluation('plain_' || kind, test, k => 5) e;
             END LOOP;
         END LOOP;
     END LOOP;

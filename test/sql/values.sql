@@ -140,8 +140,8 @@ PREPARE p12 AS SELECT cardinality(als_fold_in('m_integer', $1, $2)), als_refresh
 EXECUTE p12('{1,2}', '{1,1}', '1', '1');
 PREPARE p13 AS SELECT als_holdout($1, $2, 1), als_holdout($3, 1, 1), als_holdout(1, $4, 1);
 EXECUTE p13('a', 'b', 'c', 'd');
-PREPARE p14 AS SELECT (als_evaluate('m_integer', $1, k => $2)).users;
-EXECUTE p14('values.integer_ratings', 3);
+PREPARE p14 AS SELECT value FROM als_evaluate('m_integer', $1, k => $2, more_k => $3) WHERE metric = 'users';
+EXECUTE p14('values.integer_ratings', 3, '{5}');
 PREPARE p15 AS SELECT count(*) FROM als_recommend('m_integer', $1, exclude_seen => false, exclude => $2);
 EXECUTE p15('1', '{2,3}');
 EXECUTE p15('1', '{}');

@@ -126,7 +126,7 @@ foreach my $reads (
 	[ 'als_recommend_all', 3 * $users, q{SELECT r FROM als_recommend_all('model', 3) r ORDER BY user_id, rank} ],
 	[ 'als_recommend_all for some', 6, q{SELECT r FROM als_recommend_all('explicit_model', 3, users => ARRAY[3, 4, 999], workers => 0) r ORDER BY user_id, rank} ],
 	[ 'als_recommend_all_as', 3 * $users, q{SELECT r FROM als_recommend_all_as(NULL::text, NULL::uuid, 'text_model', 3) r ORDER BY user_id, rank} ],
-	[ 'als_evaluate', 2, qq{SELECT als_evaluate($split) UNION ALL SELECT als_evaluate('explicit_model', 'ratings', exclude_seen => false, workers => 0)} ],
+	[ 'als_evaluate', 44, qq{SELECT als_evaluate($split) UNION ALL SELECT als_evaluate('explicit_model', 'ratings', exclude_seen => false, workers => 0)} ],
 	[ 'als_evaluate_users', $users, qq{SELECT e FROM als_evaluate_users($split) e ORDER BY user_id} ],
 	[ 'als_convergence', 15, q{SELECT als_convergence(m) FROM model m} ],
 	[ 'COPY', 3 * $users, q{COPY (SELECT r FROM als_recommend_all('model', 3) r ORDER BY user_id, rank) TO STDOUT} ],
