@@ -12,6 +12,12 @@ CREATE TYPE als_model AS (
     user_column     text,
     item_column     text,
     rating_column   text,
+    event_column    text,
+    event_weights   jsonb,
+    time_column     text,
+    half_life       interval,
+    reference_time  timestamptz,
+    weight_column   text,
     feedback        text,
     factors         integer,
     regularization  double precision,
@@ -49,6 +55,10 @@ COMMENT ON TYPE als_model IS 'a training run of an als model; a model is a table
 COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
 COMMENT ON COLUMN als_model.trained_at IS 'start of the transaction that trained';
 COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if trained by als_train_agg, or from temporary tables';
+COMMENT ON COLUMN als_model.event_weights IS 'what a rating is multiplied by, by the event in event_column';
+COMMENT ON COLUMN als_model.half_life IS 'the age, by time_column, at which a rating counts half';
+COMMENT ON COLUMN als_model.reference_time IS 'the time at which ages are taken; what is later counts in full';
+COMMENT ON COLUMN als_model.weight_column IS 'column with how sure a rating is, which then only says whether the item is liked';
 COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
 COMMENT ON COLUMN als_model.regularization_by IS 'what regularization_scaling is the exponent of: a row''s confidence, or its number of ratings';
 COMMENT ON COLUMN als_model.nonnegative IS 'factors are not below zero; then solver and cg_steps are null';
@@ -93,6 +103,12 @@ CREATE FUNCTION als_train(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
+    event_column    text DEFAULT NULL,
+    event_weights   jsonb DEFAULT NULL,
+    time_column     text DEFAULT NULL,
+    half_life       interval DEFAULT NULL,
+    reference_time  timestamptz DEFAULT NULL,
+    weight_column   text DEFAULT NULL,
     feedback        text DEFAULT 'implicit',
     factors         integer DEFAULT 100,
     regularization  double precision DEFAULT NULL,
@@ -117,7 +133,7 @@ CREATE FUNCTION als_train(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_import(
@@ -128,6 +144,12 @@ CREATE FUNCTION als_import(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
+    event_column    text DEFAULT NULL,
+    event_weights   jsonb DEFAULT NULL,
+    time_column     text DEFAULT NULL,
+    half_life       interval DEFAULT NULL,
+    reference_time  timestamptz DEFAULT NULL,
+    weight_column   text DEFAULT NULL,
     feedback        text DEFAULT 'implicit',
     regularization  double precision DEFAULT NULL,
     regularization_scaling double precision DEFAULT NULL,
@@ -139,7 +161,7 @@ CREATE FUNCTION als_import(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_import'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, double precision, double precision, text, double precision, boolean, boolean, double precision)
+COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, double precision, double precision, text, double precision, boolean, boolean, double precision)
 IS 'makes a model, or a new run of one, from factors that another program has trained';
 
 CREATE FUNCTION als_tune(
@@ -223,6 +245,13 @@ CREATE AGGREGATE als_collect(key bigint, user_id "any", item_id "any", rating "a
 );
 COMMENT ON AGGREGATE als_collect(bigint, "any", "any", "any")
 IS 'takes the ratings that als reads, in each process of a parallel plan; for the extension''s own queries';
+
+CREATE FUNCTION als_reject_value(column_name text, value text, detail text, hint text)
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'als_reject_value'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION als_reject_value(text, text, text, text)
+IS 'raises an error for a value that ratings must not have; for the extension''s own queries';
 
 CREATE FUNCTION als_train_agg_transfn(internal, text, "any", "any", double precision, jsonb)
 RETURNS internal
@@ -1211,7 +1240,7 @@ BEGIN
         -- solve against, whose factors are replaced from half-iteration to
         -- half-iteration.  What an earlier training may have left is dropped.
         import := format('%I.als_import(%L::text, %L::text, %L::text, NULL::text, ''user_id''::text, ''item_id''::text, ''rating''::text,'
-            ' ''implicit''::text, %L::float8, %L::float8, %L::text, %L::float8, false, true, NULL::float8)', als, work || '.model',
+            ' NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, ''implicit''::text, %L::float8, %L::float8, %L::text, %L::float8, false, true, NULL::float8)', als, work || '.model',
             format('SELECT %L::%s AS user_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
             format('SELECT %L::%s AS item_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
             regularization, regularization_scaling, regularization_by, alpha);
@@ -1303,7 +1332,7 @@ BEGIN
                 RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, loss;
             END IF;
         END LOOP;
-        EXECUTE format('SELECT * FROM %I.als_import($1, $2, $3, $4, $5, $6, $7, ''implicit''::text, $8, $9, $10, $11, false, true, NULL::float8)', als)
+        EXECUTE format('SELECT * FROM %I.als_import($1, $2, $3, $4, $5, $6, $7, NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, ''implicit''::text, $8, $9, $10, $11, false, true, NULL::float8)', als)
             INTO trained USING format('%I.%I', target[1], target[2]), format('SELECT id AS user_id, factors FROM %I.users WHERE factors IS NOT NULL', work),
             format('SELECT id AS item_id, factors FROM %I.items WHERE factors IS NOT NULL', work), ratings::text, user_column, item_column, rating_column,
             regularization, regularization_scaling, regularization_by, alpha;

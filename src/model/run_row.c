@@ -25,6 +25,7 @@
 #include "model/run_row.h"
 #include "utils/builtins.h"
 #include "utils/rel.h"
+#include "utils/timestamp.h"
 
 /* The columns of als_model, in the order of ModelColumn */
 static const struct
@@ -39,6 +40,12 @@ static const struct
 	{"user_column", TEXTOID, false},
 	{"item_column", TEXTOID, false},
 	{"rating_column", TEXTOID, false},
+	{"event_column", TEXTOID, false},
+	{"event_weights", JSONBOID, false},
+	{"time_column", TEXTOID, false},
+	{"half_life", INTERVALOID, false},
+	{"reference_time", TIMESTAMPTZOID, false},
+	{"weight_column", TEXTOID, false},
 	{"feedback", TEXTOID, true},
 	{"factors", INT4OID, true},
 	{"regularization", FLOAT8OID, true},
@@ -198,6 +205,39 @@ run_table(const RunRow *row, ModelColumn column)
 	return isnull ? InvalidOid : DatumGetObjectId(value);
 }
 
+/* What rows of the source weigh, or raises. */
+static void
+read_weighing(const RunRow *row, Weighing *weighing)
+{
+	bool		isnull;
+	Datum		value;
+
+	weighing->event_column = run_text(row, MODEL_EVENT_COLUMN);
+	value = run_value(row, MODEL_EVENT_WEIGHTS, &isnull);
+	if (!isnull)
+		weighing->event_weights = DatumGetJsonbPCopy(value);
+	if ((weighing->event_column == NULL) != isnull ||
+		(!isnull && event_weights_fault(weighing->event_weights) != NULL))
+		reject_run(row, MODEL_EVENT_WEIGHTS);
+
+	weighing->time_column = run_text(row, MODEL_TIME_COLUMN);
+	value = run_value(row, MODEL_HALF_LIFE, &isnull);
+	if (!isnull)
+	{
+		Interval   *half_life = palloc(sizeof(Interval));
+
+		*half_life = *DatumGetIntervalP(value);
+		weighing->half_life = half_life;
+		if (weighing->time_column == NULL || !half_life_is_valid(half_life))
+			reject_run(row, MODEL_HALF_LIFE);
+		value = run_value(row, MODEL_REFERENCE_TIME, &isnull);
+		if (isnull || TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(value)))
+			reject_run(row, MODEL_REFERENCE_TIME);
+		weighing->reference_time = DatumGetTimestampTz(value);
+	}
+	weighing->weight_column = run_text(row, MODEL_WEIGHT_COLUMN);
+}
+
 /* Reads what serving needs, but for the run's number. */
 static void
 read_run(const RunRow *row, ModelRun *run)
@@ -243,6 +283,7 @@ read_run(const RunRow *row, ModelRun *run)
 	run->user_column = run_text(row, MODEL_USER_COLUMN);
 	run->item_column = run_text(row, MODEL_ITEM_COLUMN);
 	run->rating_column = run_text(row, MODEL_RATING_COLUMN);
+	read_weighing(row, &run->weighing);
 	if (run->source != NULL && run->user_column == NULL)
 		reject_run(row, MODEL_USER_COLUMN);
 	if (run->source != NULL && run->item_column == NULL)

@@ -8,6 +8,7 @@
 
 #include "access/tupdesc.h"
 #include "core/als_core.h"
+#include "ratings/weighing.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -20,6 +21,12 @@ typedef enum ModelColumn
 	MODEL_USER_COLUMN,
 	MODEL_ITEM_COLUMN,
 	MODEL_RATING_COLUMN,
+	MODEL_EVENT_COLUMN,
+	MODEL_EVENT_WEIGHTS,
+	MODEL_TIME_COLUMN,
+	MODEL_HALF_LIFE,
+	MODEL_REFERENCE_TIME,
+	MODEL_WEIGHT_COLUMN,
 	MODEL_FEEDBACK,
 	MODEL_FACTORS,
 	MODEL_REGULARIZATION,
@@ -73,6 +80,7 @@ typedef struct ModelRun
 	char	   *user_column;
 	char	   *item_column;
 	char	   *rating_column;	/* NULL: every row counts 1 */
+	Weighing	weighing;		/* of what a row counts */
 	int64		rows[2];		/* by AlsSide, as trained */
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelRun;

@@ -15,19 +15,14 @@
  */
 #include "compat.h"
 
-#include "access/genam.h"
-#include "access/htup_details.h"
 #include "access/parallel.h"
-#include "access/table.h"
-#include "catalog/indexing.h"
 #include "catalog/namespace.h"
-#include "catalog/pg_extension.h"
 #include "catalog/pg_type.h"
+#include "common/extension.h"
 #include "common/progress.h"
 #include "parser/parse_func.h"
 #include "ratings/collect.h"
 #include "utils/builtins.h"
-#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -151,28 +146,6 @@ collect_row(Collector *collector, Datum user, bool user_null,
 	if (++collector->rows % PROGRESS_STEP == 0)
 		show_rows(collector);
 	ratings_add(ratings, user, user_null, item, item_null, value, rating_null);
-}
-
-/* The schema of the extension, InvalidOid if that is gone */
-static Oid
-extension_schema(void)
-{
-	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
-	Oid			schema = InvalidOid;
-	ScanKeyData key;
-	SysScanDesc scan;
-	HeapTuple	tuple;
-
-	ScanKeyInit(&key, Anum_pg_extension_extname, BTEqualStrategyNumber,
-				F_NAMEEQ, CStringGetDatum("als"));
-	scan = systable_beginscan(extensions, ExtensionNameIndexId, true, NULL, 1,
-							  &key);
-	tuple = systable_getnext(scan);
-	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
-	systable_endscan(scan);
-	table_close(extensions, AccessShareLock);
-	return schema;
 }
 
 char *
@@ -313,7 +286,7 @@ join_leader(Arena arena)
 		take_type(&types[side], &shared->types[side]);
 	names.user_column = NameStr(shared->columns[0]);
 	names.item_column = NameStr(shared->columns[1]);
-	if (OidIsValid(shared->rating_type))
+	if (NameStr(shared->columns[2])[0] != '\0')
 		names.rating_column = NameStr(shared->columns[2]);
 	collector->ratings = join_ratings(&arena, types, &names);
 	if (shared->fraction >= 0)

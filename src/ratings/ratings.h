@@ -11,6 +11,7 @@
 #include "common/idmap.h"
 #include "core/als_core.h"
 #include "ratings/triplets.h"
+#include "ratings/weighing.h"
 #include "storage/spin.h"
 
 /* One side's ids after collection, in order of falling popularity */
@@ -52,6 +53,7 @@ typedef struct RatingSource
 	const char *user_column;
 	const char *item_column;
 	const char *rating_column;	/* NULL: every row counts 1 */
+	Weighing	weighing;		/* of what a row counts */
 	const char *condition;		/* on the rows to read; NULL: all */
 	const struct SourceReader *reader;	/* of a model's source; NULL: given */
 } RatingSource;

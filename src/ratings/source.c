@@ -394,6 +394,53 @@ column_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
 		reject_unhashable(column->atttypid, NameStr(column->attname));
 }
 
+/* The column called that, which is as good as double precision, or raises. */
+static Form_pg_attribute
+number_column(TupleDesc columns, const char *column, const char *option)
+{
+	Form_pg_attribute attribute = source_column(columns, column, option);
+	Oid			source_type = attribute->atttypid;
+	Oid			target_type = FLOAT8OID;
+
+	if (!can_coerce_type(1, &source_type, &target_type, COERCION_IMPLICIT))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("%s column \"%s\" is of type %s, which is not numeric",
+						strcmp(option, "rating_column") == 0 ? "rating" : "weight",
+						column, format_type_be(attribute->atttypid)),
+				 errhint("Use a SELECT that makes it a number, or pass %s => NULL to count every row as 1.",
+						 option)));
+	return attribute;
+}
+
+void
+source_check_weighing(TupleDesc columns, const Weighing *weighing)
+{
+	if (weighing->event_column != NULL)
+		source_column(columns, weighing->event_column, "event_column");
+	if (weighing->weight_column != NULL)
+		number_column(columns, weighing->weight_column, "weight_column");
+	if (weighing->time_column != NULL)
+	{
+		Oid			type = source_column(columns, weighing->time_column,
+										 "time_column")->atttypid;
+
+		switch (getBaseType(type))
+		{
+			case TIMESTAMPTZOID:
+			case TIMESTAMPOID:
+			case DATEOID:
+				break;
+			default:
+				ereport(ERROR,
+						(errcode(ERRCODE_DATATYPE_MISMATCH),
+						 errmsg("time column \"%s\" is of type %s, which is not a point in time",
+								weighing->time_column, format_type_be(type)),
+						 errhint("Use a SELECT that makes it a timestamptz, timestamp or date; to_timestamp does of seconds since 1970.")));
+		}
+	}
+}
+
 /*
  * The columns that a source's ratings are read from, as a list of targets, and
  * what they are.
@@ -414,29 +461,22 @@ rating_columns(const SourceReading *reading, const RatingSource *source,
 											"item_column"), context);
 	appendStringInfoString(&targets, quote_identifier(source->user_column));
 	appendStringInfo(&targets, ", %s", quote_identifier(source->item_column));
+	source_check_weighing(columns, &source->weighing);
 	*rating_type = InvalidOid;
 	if (source->rating_column != NULL)
+		*rating_type = collect_rating_type(number_column(columns,
+														 source->rating_column,
+														 "rating_column")->atttypid);
+	if (weighing_is_set(&source->weighing) || *rating_type == FLOAT8OID)
 	{
-		Form_pg_attribute column = source_column(columns,
-												 source->rating_column,
-												 "rating_column");
-		Oid			source_type = column->atttypid;
-		Oid			target_type = FLOAT8OID;
-
-		if (!can_coerce_type(1, &source_type, &target_type,
-							 COERCION_IMPLICIT))
-			ereport(ERROR,
-					(errcode(ERRCODE_DATATYPE_MISMATCH),
-					 errmsg("rating column \"%s\" is of type %s, which is not numeric",
-							source->rating_column,
-							format_type_be(column->atttypid)),
-					 errhint("Use a SELECT that makes it a number, or pass rating_column => NULL to count every row as 1.")));
-		*rating_type = collect_rating_type(column->atttypid);
+		*rating_type = FLOAT8OID;
+		appendStringInfo(&targets, ", %s",
+						 weighing_expression(&source->weighing,
+											 source->rating_column));
+	}
+	else if (source->rating_column != NULL)
 		appendStringInfo(&targets, ", %s",
 						 quote_identifier(source->rating_column));
-		if (*rating_type != column->atttypid)
-			appendStringInfoString(&targets, "::pg_catalog.float8");
-	}
 	return targets.data;
 }
 

@@ -71,6 +71,9 @@ extern const char *source_collation(const IdType *type);
 extern Form_pg_attribute source_column(TupleDesc columns, const char *column,
 									   const char *option);
 
+/* Raises unless the columns by which rows are weighed are there and of their types. */
+extern void source_check_weighing(TupleDesc columns, const Weighing *weighing);
+
 /* The plan of its query, which is a single one. */
 extern CachedPlanSource *source_plan(SPIPlanPtr plan);
 

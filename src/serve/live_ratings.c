@@ -76,7 +76,8 @@ reject_live_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null
 				bool rating_null, double rating)
 {
 	AlsSide		other = other_side(side);
-	const char *rating_column = cache->run.rating_column;
+	const char *rating_column = cache->run.rating_column ?
+		cache->run.rating_column : "rating";
 	char	   *id_text = id_to_text(&cache->sides[side].type, id);
 
 	if (other_null || rating_null)
@@ -114,7 +115,6 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 	AlsSide		other = other_side(side);
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			argument = cache->sides[side].type.type;
-	const char *rating_column = cache->run.rating_column;
 	SourceReader reader = {function, get_rel_name(cache->model), NULL};
 	SourceReading reading;
 	IdConversion conversion;
@@ -122,10 +122,9 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
 	plan = source_prepare(&reading,
-						  psprintf("%s, %s::pg_catalog.float8",
-								   id_column(cache, other),
-								   rating_column == NULL ? "1" :
-								   quote_identifier(rating_column)),
+						  psprintf("%s, %s", id_column(cache, other),
+								   weighing_expression(&cache->run.weighing,
+													   cache->run.rating_column)),
 						  psprintf(" WHERE %s", equals_id(cache, side)),
 						  1, &argument);
 	source_execute(&reading, plan, &id, NULL, !with_active_snapshot);

@@ -22,6 +22,37 @@ set_run_text(Datum *values, bool *nulls, ModelColumn column, const char *text)
 		values[column - 1] = CStringGetTextDatum(text);
 }
 
+/* A value of the run; null if it is not known. */
+static void
+set_run_value(Datum *values, bool *nulls, ModelColumn column, bool known,
+			  Datum value)
+{
+	nulls[column - 1] = !known;
+	values[column - 1] = value;
+}
+
+/* Of a source that can be read, what its rows weigh. */
+static void
+describe_weighing(Datum *values, bool *nulls, const char *from,
+				  const Weighing *weighing)
+{
+	bool		fades = from != NULL && weighing->half_life != NULL;
+
+	set_run_text(values, nulls, MODEL_EVENT_COLUMN,
+				 from ? weighing->event_column : NULL);
+	set_run_value(values, nulls, MODEL_EVENT_WEIGHTS,
+				  from != NULL && weighing->event_column != NULL,
+				  JsonbPGetDatum(weighing->event_weights));
+	set_run_text(values, nulls, MODEL_TIME_COLUMN,
+				 from ? weighing->time_column : NULL);
+	set_run_value(values, nulls, MODEL_HALF_LIFE, fades,
+				  IntervalPGetDatum(weighing->half_life));
+	set_run_value(values, nulls, MODEL_REFERENCE_TIME, fades,
+				  TimestampTzGetDatum(weighing->reference_time));
+	set_run_text(values, nulls, MODEL_WEIGHT_COLUMN,
+				 from ? weighing->weight_column : NULL);
+}
+
 void
 describe_source(Datum *values, bool *nulls, const char *from,
 				const RatingSource *source)
@@ -33,6 +64,7 @@ describe_source(Datum *values, bool *nulls, const char *from,
 				 from ? source->item_column : NULL);
 	set_run_text(values, nulls, MODEL_RATING_COLUMN,
 				 from ? source->rating_column : NULL);
+	describe_weighing(values, nulls, from, &source->weighing);
 }
 
 /* A number for every iteration as double precision[]. */

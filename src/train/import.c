@@ -38,7 +38,7 @@ enum
 	ARG_RATINGS,
 	ARG_OPTIONS,
 	/* options, as als_import has them */
-	ARG_REGULARIZATION = ARG_OPTIONS + 4,
+	ARG_REGULARIZATION = ARG_OPTIONS + 10,
 	ARG_SCALING,
 	ARG_BY,
 	ARG_ALPHA,
@@ -286,6 +286,7 @@ check_ratings(const RatingSource *source, const ModelTarget *target)
 	source_column(columns, source->item_column, "item_column");
 	if (source->rating_column != NULL)
 		source_column(columns, source->rating_column, "rating_column");
+	source_check_weighing(columns, &source->weighing);
 	source_end(&reading);
 	if (!is_temporary_for_others(target, source->source))
 		return canonical;

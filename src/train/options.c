@@ -10,12 +10,14 @@
 #include <float.h>
 #include <math.h>
 
+#include "access/xact.h"
 #include "core/als_core.h"
 #include "lib/stringinfo.h"
 #include "train/choose.h"
 #include "train/options.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 typedef enum OptionType
 {
@@ -27,7 +29,10 @@ typedef enum OptionType
 	OPTION_INTEGER,
 	OPTION_SEED,
 	OPTION_REAL,
-	OPTION_BOOLEAN
+	OPTION_BOOLEAN,
+	OPTION_WEIGHTS,
+	OPTION_INTERVAL,
+	OPTION_TIME
 } OptionType;
 
 typedef struct Option
@@ -47,11 +52,18 @@ typedef struct Option
 #define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
 #define IMPORTED (PARAMETER | USE_IMPORT)
 #define READING (USE_TRAIN | USE_TUNE)
+#define WEIGHING (USE_TRAIN | USE_IMPORT)
 
 static const Option options_table[] = {
 	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, READING | USE_IMPORT, 0},
 	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, READING | USE_IMPORT, 0},
 	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, READING | USE_IMPORT, READING | USE_IMPORT},
+	{"event_column", OPTION_TEXT, AT(source.weighing.event_column), 0, 0, WEIGHING, WEIGHING},
+	{"event_weights", OPTION_WEIGHTS, AT(source.weighing.event_weights), 0, 0, WEIGHING, WEIGHING},
+	{"time_column", OPTION_TEXT, AT(source.weighing.time_column), 0, 0, WEIGHING, WEIGHING},
+	{"half_life", OPTION_INTERVAL, AT(source.weighing.half_life), 0, 0, WEIGHING, WEIGHING},
+	{"reference_time", OPTION_TIME, AT(source.weighing.reference_time), 0, 0, WEIGHING, WEIGHING},
+	{"weight_column", OPTION_TEXT, AT(source.weighing.weight_column), 0, 0, WEIGHING, WEIGHING},
 	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT, 0},
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, PARAMETER, 0},
 	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, IMPORTED},
@@ -80,6 +92,7 @@ static const char *const solver_names[] = {"cg", "cholesky"};
 static const char *const by_names[] = {"confidence", "ratings"};
 
 static const TrainOptions defaults = {
+	.source.weighing.reference_time = DT_NOBEGIN,
 	.parameters = {
 		.feedback = ALS_IMPLICIT,
 		.solver = ALS_CG,
@@ -192,6 +205,48 @@ set_number(TrainOptions *options, const Option *option, double value)
 	}
 }
 
+/* Raises for what is not {"event": weight, ...}. */
+static void
+set_weights(TrainOptions *options, const Option *option, Jsonb *weights)
+{
+	const char *fault = event_weights_fault(weights);
+
+	if (fault != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must be a JSON object with the weight of each event",
+						option->name),
+				 errdetail("%s", fault),
+				 errhint("For example {\"view\": 1, \"cart\": 2, \"buy\": 5}.")));
+	*(Jsonb **) option_field(options, option) = weights;
+}
+
+/* Raises for an interval in which nothing can fade. */
+static void
+set_interval(TrainOptions *options, const Option *option, Interval *interval)
+{
+	if (!half_life_is_valid(interval))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be %s", option->name,
+						DatumGetCString(DirectFunctionCall1(interval_out,
+															IntervalPGetDatum(interval)))),
+				 errhint("It is the time, above 0, in which an event comes to count half, '30 days' for example.")));
+	*(Interval **) option_field(options, option) = interval;
+}
+
+/* Raises for a time that is not finite. */
+static void
+set_time(TrainOptions *options, const Option *option, TimestampTz time)
+{
+	if (TIMESTAMP_NOT_FINITE(time))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s must not be infinite", option->name),
+				 errhint("Leave it out for the start of the transaction.")));
+	*(TimestampTz *) option_field(options, option) = time;
+}
+
 /* Raises for a null that has no meaning. */
 static void
 check_null(const Option *option, OptionUse use)
@@ -239,6 +294,45 @@ check_validation(const ValidationOptions *validation, bool validate)
 				 errhint("Pass validation => '...', a relation or query, or validation_fraction => 0.1, the share of the ratings to set aside.")));
 }
 
+/* Raises for one of two options without which the other has no meaning. */
+static void
+check_pair(const char *given, bool is_given, const char *needed, bool is_there)
+{
+	if (is_given && !is_there)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s has no meaning without %s", given, needed),
+				 errhint("Pass both or neither.")));
+}
+
+/* Settles what rows weigh: since when, and whether all is there to say so. */
+static void
+settle_weighing(Weighing *weighing, AlsFeedback feedback)
+{
+	bool		refers = weighing->reference_time != DT_NOBEGIN;
+
+	check_pair("event_column", weighing->event_column != NULL,
+			   "event_weights", weighing->event_weights != NULL);
+	check_pair("event_weights", weighing->event_weights != NULL,
+			   "event_column", weighing->event_column != NULL);
+	check_pair("time_column", weighing->time_column != NULL,
+			   "half_life", weighing->half_life != NULL);
+	check_pair("half_life", weighing->half_life != NULL,
+			   "time_column", weighing->time_column != NULL);
+	check_pair("reference_time", refers, "half_life",
+			   weighing->half_life != NULL);
+	if (feedback == ALS_EXPLICIT && weighing_is_set(weighing))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s has no meaning with explicit feedback",
+						weighing->event_column != NULL ? "event_column" :
+						weighing->half_life != NULL ? "half_life" :
+						"weight_column"),
+				 errhint("Explicit ratings are values to predict, which all weigh the same.")));
+	if (!refers)
+		weighing->reference_time = GetCurrentTransactionStartTimestamp();
+}
+
 /*
  * nu where it is not said: the rule's where lambda is the rule's too, else that
  * of the papers.
@@ -259,6 +353,7 @@ options_settle(TrainOptions *options)
 	TrainerParameters *parameters = &options->parameters;
 
 	check_validation(&options->validation, options_validate(options));
+	settle_weighing(&options->source.weighing, parameters->feedback);
 	if (!parameters->biases && parameters->feedback == ALS_IMPLICIT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -319,6 +414,15 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 			case OPTION_BOOLEAN:
 				*(bool *) option_field(options, option) =
 					PG_GETARG_BOOL(argument);
+				break;
+			case OPTION_WEIGHTS:
+				set_weights(options, option, PG_GETARG_JSONB_P_COPY(argument));
+				break;
+			case OPTION_INTERVAL:
+				set_interval(options, option, PG_GETARG_INTERVAL_P(argument));
+				break;
+			case OPTION_TIME:
+				set_time(options, option, PG_GETARG_TIMESTAMPTZ(argument));
 				break;
 		}
 	}
@@ -411,6 +515,11 @@ options_set(TrainOptions *options, int place, OptionUse use,
 			if (value->type != jbvBool)
 				reject_option_type(option, use, "true or false");
 			*(bool *) option_field(options, option) = value->val.boolean;
+			break;
+		case OPTION_WEIGHTS:
+		case OPTION_INTERVAL:
+		case OPTION_TIME:
+			/* of columns that no JSON names */
 			break;
 	}
 }

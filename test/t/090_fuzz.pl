@@ -289,6 +289,13 @@ my @arguments = (
 	[ qr/^user_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('user_id', 'item_id', 'user_id') : id($_[0], 0) } ],
 	[ qr/^item_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('item_id', 'user_id', 'item_id') : id($_[0], 1) } ],
 	[ qr/^rating_column$/, 'text', sub { chance(0.2) ? 'NULL' : word('rating', 'user_id', 'rating') } ],
+	# mostly columns that there are, with what goes with them
+	[ qr/^(?:event|weight)_column$/, 'text', sub { chance(0.5) ? 'NULL' : word('rating', 'item_id', 'user_id') } ],
+	[ qr/^event_weights$/, 'jsonb', sub { chance(0.5) ? 'NULL' : literal(pick('{"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}', '{"view": 1}', '{"\'": -1, "\\\\": 0}', '{}', '[]', '5', 'null', '{"a": null}', '{"a": {"b": 1}}', '{"a": 1e400}', '{"": 1e-400}')) } ],
+	[ qr/^time_column$/, 'text', sub { chance(0.7) ? 'NULL' : word('item_id', 'user_id', 'rating') } ],
+	[ qr/^half_life$/, 'interval', sub { chance(0.7) ? 'NULL' : literal(pick('7 days', '1 year', '1 microsecond', '0', '-1 day', '178000000 years')) } ],
+	[ qr/^reference_time$/, 'timestamptz', sub { chance(0.8) ? 'NULL' : literal(pick('2024-01-01', 'infinity', '-infinity', '4714-11-24 BC', '294276-12-31')) } ],
+	[ qr/^(?:column_name|value|detail|hint)$/, 'text', sub { pick('NULL', "'x'", "''", "'%s%n'") } ],
 	[ qr/^other_id$/, '"any"', sub { id($_[0], between(0, 1)) } ],
 	[ qr/^users$/, 'text', sub { chance(0.6) ? factors($_[0], 0) : chance(0.3) ? source(@_) : chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
 	[ qr/^items$/, 'text', sub { chance(0.6) ? factors($_[0], 1) : chance(0.3) ? source(@_) : ids($_[0], 1) } ],
@@ -438,6 +445,7 @@ sub forge
 		my $value = $type eq 'regclass' ? (chance(0.2) ? 'NULL' : literal(hostile($arena, @hostile_relations)) . '::regclass') :
 		  $type eq 'text' ? pick('NULL', literal(hostile($arena, @hostile_sources)), literal('x'), literal('explicit'), literal('implicit'), literal('item_id')) :
 		  $type eq 'boolean' ? pick('NULL', 'true', 'false') : $type =~ /\[\]/ ? pick('NULL', "'{}'", "'{NULL}'", "'{NaN,1}'", "'{{1}}'", "'{1,2,3}'") :
+		  $type eq 'jsonb' ? pick('NULL', "'{}'", "'[1]'", q{'{"view": 1}'}, q{'{"1": null}'}, q{'{"1": 1e300}'}) : $type eq 'interval' ? pick('NULL', "'0'", "'1 day'", "'-1 year'") :
 		  $type =~ /^timestamp/ ? pick('NULL', "'infinity'", 'now()') : $type =~ /double/ ? pick(@hostile_reals) : integer(3, 5);
 		"UPDATE $table SET $column = $value" } 1 .. between(1, 3);
 }

@@ -1,0 +1,11 @@
+/*
+ * extension.h
+ *	  Where the extension's SQL objects are.
+ */
+#ifndef ALS_EXTENSION_H
+#define ALS_EXTENSION_H
+
+/* The schema of the extension, InvalidOid if that is gone */
+extern Oid	extension_schema(void);
+
+#endif							/* ALS_EXTENSION_H */
