@@ -53,7 +53,7 @@ SELECT same($$event_column => 'event', event_weights => '{"view": 1, "cart": 2, 
 -- and so in what is set aside, or named, to validate on
 SELECT same($$event_column => 'event', event_weights => '{"view": -1, "cart": 2, "buy": 5}', rating_column => NULL$$,
             $$CASE event WHEN 'view' THEN -1 WHEN 'cart' THEN 2 WHEN 'buy' THEN 5 END$$, ', validation_fraction => 0.3');
-SELECT als_train('weighed', 'events', factors => 5, iterations => 3, validation => 'SELECT * FROM events WHERE item_id < 9', rating_column => NULL,
+SELECT run > 0 AS trained FROM als_train('weighed', 'events', factors => 5, iterations => 3, validation => 'SELECT * FROM events WHERE item_id < 9', rating_column => NULL,
                  event_column => 'event', event_weights => '{"view": -1, "cart": 2, "buy": 5}');
 SELECT run > 0 AS trained FROM als_train('reference', 'computed', factors => 5, iterations => 3, validation => 'SELECT * FROM computed WHERE item_id < 9');
 SELECT fingerprint('weighed') = fingerprint('reference') AS same;
@@ -155,7 +155,7 @@ SELECT code, message FROM try($$SELECT als_train('bad', 'events', rating_column 
 SELECT code, message FROM try($$SELECT als_train('bad', 'SELECT *, -1 AS sure FROM events WHERE item_id > 29 AND stars > 3', rating_column => NULL, weight_column => 'sure')$$);
 \x on
 -- nor then of a user who is served
-SELECT als_train('weighed', 'events', factors => 5, iterations => 1, rating_column => NULL, event_column => 'event', event_weights => '{"view": 1, "cart": 2, "buy": 5}');
+SELECT run > 0 AS trained FROM als_train('weighed', 'events', factors => 5, iterations => 1, rating_column => NULL, event_column => 'event', event_weights => '{"view": 1, "cart": 2, "buy": 5}');
 INSERT INTO events VALUES (7, 6, 'wish');
 SELECT * FROM try($$SELECT als_refresh_user('weighed', 7)$$);
 SELECT count(*) FROM als_recommend('weighed', 7, 3);
@@ -181,7 +181,7 @@ SELECT arguments, t.* FROM unnest(ARRAY[
 SELECT relname FROM pg_class WHERE relnamespace = 'weighing'::regnamespace AND relname LIKE 'bad%';
 
 -- rows of the model that no training has written
-SELECT als_train('weighed', 'events', factors => 5, iterations => 1, rating_column => NULL, event_column => 'event', event_weights => '{"view": 1, "cart": 2, "buy": 5}',
+SELECT run > 0 AS trained FROM als_train('weighed', 'events', factors => 5, iterations => 1, rating_column => NULL, event_column => 'event', event_weights => '{"view": 1, "cart": 2, "buy": 5}',
                  time_column => 'happened', half_life => '1 day');
 SELECT change, t.code, t.message, t.detail FROM unnest(ARRAY['event_weights = NULL', $$event_weights = '{"view": "1"}'$$, $$event_weights = '{"view": 1e300}'$$, 'event_column = NULL',
     'time_column = NULL', 'reference_time = NULL', $$reference_time = 'infinity'$$, $$half_life = '-1 day'$$]) change,
