@@ -13,8 +13,10 @@ import ours
 import peers
 from data import Ratings
 from quality import Split, rmse
+from time_to_loss import Counts, reached, version_of
 
 MARGIN = 0.001  # above the lowest error of all
+NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120)
 LONGEST = {"als": 30, "cmfrec cg": 30, "cmfrec cholesky": 30, "libmf": 120}
 
 
@@ -29,8 +31,10 @@ class Explicit:
         "libmf": [{"regularization": value, "rate": rate} for value in (0.03, 0.05, 0.07) for rate in (0.05, 0.1)],
     }
 
-    def __init__(self, connection: psycopg.Connection, ratings: Ratings, processes: int, say: Callable[[str], None]):
-        self.connection, self.processes, self.say = connection, processes, say
+    def __init__(self, connection: psycopg.Connection, ratings: Ratings, processes: int, counts: Counts, version: str,
+                 say: Callable[[str], None]):
+        self.connection, self.processes, self.counts, self.version, self.say = connection, processes, counts, version, say
+        self.name = f"{ratings.name} {len(ratings.values)}"
         split = Split(connection, ratings)
         self.rest, self.tested = split.rest, split.test
         self.training = split.matrix(split.rest)
@@ -61,22 +65,24 @@ class Explicit:
                                                        solver=program.split()[1], processes=self.processes, **setting)
         return rmse(predicted, self.test), seconds
 
-    def curve(self, program: str, setting: dict) -> dict[int, float]:
-        numbers = sorted({2, 3, 4, 5, 6, 8, 10, 12, 15, 20, 25, 30, 40, 50, 60, 80, 100, 120})
-        return {number: self.train(program, setting, number)[0] for number in numbers if number <= LONGEST[program]}
+    def search(self, program: str) -> list:
+        """The setting with the lowest error at a usual number of iterations, and errors by numbers of them."""
+        setting = min(self.SETTINGS[program], key=lambda setting: self.train(program, setting, LONGEST[program] // 2)[0])
+        numbers = [number for number in NUMBERS if number <= LONGEST[program]]
+        return [setting, [[number, self.train(program, setting, number)[0]] for number in numbers]]
 
     def target(self) -> float:
-        """Chooses settings; the target is the lowest error of all, and a little."""
+        """The lowest error of all, and a little."""
         curves: dict[str, dict[int, float]] = {}
         for program in self.programs:
-            for setting in self.SETTINGS[program]:
-                curve = self.curve(program, setting)
-                if program not in curves or min(curve.values()) < self.errors[program]:
-                    curves[program], self.best[program], self.errors[program] = curve, setting, min(curve.values())
+            version = self.version if program == "als" else version_of(program)
+            self.best[program], curve = self.counts.get(("explicit", self.name, program, version), lambda: self.search(program))
+            curves[program] = dict(curve)
+            self.errors[program] = min(curves[program].values())
             self.say(f"explicit: {program}, {self.setting(program)}: error {self.errors[program]:.4f}")
         target = min(self.errors.values()) + MARGIN
         for program, curve in curves.items():
-            self.reached[program] = min((number for number, error in curve.items() if error <= target), default=None)
+            self.reached[program] = reached(curve, target)
         return target
 
     def seconds(self, program: str) -> float:

@@ -177,7 +177,7 @@ class Peers:
                       ) -> dict[int, float]:
         """Trained anew: with the most iterations, and if that does, with ever more of them."""
         found: dict[int, float] = {}
-        for iterations in (longest, 3, 6, 8, 10, 12, 14, 16, 18, 20, 25):
+        for iterations in (longest, 5, 10, 12, 14, 16, 18, 20, 25, 30, 40):
             factors, _ = cmfrec_fit(self.coo, alpha=self.alpha, solver=solver, iterations=iterations,
                                           processes=processes, **self.settings)
             found[iterations] = judge(factors)

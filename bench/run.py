@@ -97,7 +97,7 @@ class Bench:
             self.say(f"iterations: {ratings.name}, rank {rank}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": rank, **this}
             for solver, programs in (("cg", peers.CG), ("cholesky", peers.CHOLESKY)):
-                if solver == "cholesky" and (large or this["round"] > 2):
+                if solver == "cholesky" and (large or rank > 128 or this["round"] > 2):
                     continue
                 count, of_peers = (COUNTS_LARGE if large else COUNTS)[solver]
                 run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), alpha=ALPHA,
@@ -157,8 +157,10 @@ class Bench:
     # Explicit ratings: seconds until the error is as low as it gets
 
     def explicit(self, ratings: Ratings, processes: int) -> None:
-        these = Explicit(self.connection, ratings, processes, self.say)
+        these = Explicit(self.connection, ratings, processes, self.counts, self.version, self.say)
         target = these.target()
+        if self.options.count:
+            return
         for this in self.rounds(processes):
             self.say(f"explicit: {ratings.name}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": these.FACTORS, **this}
@@ -259,7 +261,7 @@ class Bench:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
-    parser.add_argument("--quick", action="store_true", help="without M, time to a loss in one round, no HNSW")
+    parser.add_argument("--quick", action="store_true", help="without M, one point of lambda and alpha, no rank 256, no HNSW, and without what does not depend on the machine")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour")
     parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}")
     parser.add_argument("--ranks", default="64,128", help="of iterations and loss; default 64,128, of iterations 256 too")
@@ -283,7 +285,10 @@ def arguments() -> argparse.Namespace:
     options.ranks_given = options.ranks != parser.get_default("ranks")
     options.ranks = [int(rank) for rank in options.ranks.split(",")]
     options.rounds = options.rounds or (3 if options.quick else 5)
-    options.points = min(options.points, 2) if options.quick else options.points
+    if options.quick:
+        options.points = 1
+        if options.only == parser.get_default("only"):
+            options.only = ",".join(part for part in PARTS if part not in ("quality", "defaults"))
     if options.patience is None:
         options.patience = 5 if options.quick else 20
     return options
@@ -327,8 +332,8 @@ def rows(bench: Bench, parts: list[str], processes: list[int]):
                     for count in processes[::-1]:
                         yield bench.time_to_loss, datasets[name], rank, *point, count
     if "iterations" in parts:
-        for name in [*usual, *({SKEWED} & set(datasets))]:
-            for rank in options.ranks if options.ranks_given or name in ("M", SKEWED) else RANKS:
+        for name in ["S"] if options.quick else [*usual, *({SKEWED} & set(datasets))]:
+            for rank in options.ranks if options.quick or options.ranks_given or name in ("M", SKEWED) else RANKS:
                 for count in processes[::-1]:
                     yield bench.iterations, datasets[name], rank, count
     if "job" in parts:
