@@ -55,7 +55,7 @@ class Explicit:
         if program == "als":
             run = ours.train_explicit(self.connection, "explicit", self.rest, factors=self.FACTORS,
                                       regularization_scaling=1, iterations=iterations, processes=self.processes, **setting)
-            error, = self.connection.execute("SELECT rmse FROM als_evaluate('explicit', %s)", (self.tested,)).fetchone()
+            error, = self.connection.execute("SELECT value FROM als_evaluate('explicit', %s) WHERE metric = 'rmse'", (self.tested,)).fetchone()
             return error, sum(run.iterations)
         if program == "libmf":
             predicted, seconds = peers.libmf_explicit(self.training, self.test, factors=self.FACTORS, iterations=iterations,
