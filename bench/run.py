@@ -19,13 +19,14 @@ import quality
 import report
 import scale
 import serving
+import tuning
 from data import Ratings, generate, load, movielens, packages, skewed
 from explicit import Explicit
 from time_to_loss import OURS, Counts, TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "defaults")
+PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "defaults", "tuning")
 
 # Iterations of als and its peers, by solver: few where they take long.  The first does not
 # count, as factors and caches are cold then, except cmfrec's, which are not told apart.
@@ -250,6 +251,20 @@ class Bench:
             load(self.connection, ratings, name.replace("-", "_"))
             defaults.measure(self.connection, ratings, os.cpu_count() or 1, rows, self.options.results / "defaults.md")
 
+    # What als_tune finds
+
+    def tuned(self) -> None:
+        rows: list[list] = []
+        self.options.results.mkdir(parents=True, exist_ok=True)
+        for name in ("ml-100k", "lastfm", "ml-1m"):
+            ratings = movielens(HERE.parent, name)
+            if ratings is None:
+                self.note(f"{name} is not here: nothing was tuned")
+                continue
+            self.say(f"tuning: {name}")
+            load(self.connection, ratings, name.replace("-", "_"))
+            tuning.measure(self.connection, ratings, rows, self.options.results / "tuning.md")
+
     # What the recommendations are worth
 
     def quality(self, ratings: Ratings) -> None:
@@ -369,7 +384,7 @@ def measure(bench: Bench) -> None:
     parts = options.only.split(",")
     if options.data:
         wanted = options.data.split(",")
-    elif set(parts) <= {"quality", "defaults"}:
+    elif set(parts) <= {"quality", "defaults", "tuning"}:
         wanted = []
     elif set(parts) <= {"explicit", "ablation"}:
         wanted = ["ml-1m"]

@@ -167,8 +167,9 @@ IS 'makes a model, or a new run of one, from factors that another program has tr
 CREATE FUNCTION als_tune(
     model           text,
     ratings         text,
-    grid            jsonb,
+    grid            jsonb DEFAULT NULL,
     trials          integer DEFAULT NULL,
+    timeout         interval DEFAULT NULL,
     refit           boolean DEFAULT false,
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
@@ -188,15 +189,18 @@ CREATE FUNCTION als_tune(
     trial           integer,
     parameters      jsonb,
     metric          double precision,
+    baseline        double precision,
+    p_value         double precision,
     best_iteration  integer,
     iterations      integer,
     loss            double precision,
     seconds         double precision,
+    remarks         text,
     error           text
 )
 AS 'MODULE_PATHNAME', 'als_tune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
-COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
 IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")

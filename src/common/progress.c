@@ -95,13 +95,18 @@ pair(int32 low, int32 high)
 	return (int64) ((uint64) (uint32) high << 32 | (uint32) low);
 }
 
-/* Shows all of it; begins anew if DDL, or an error that was caught, has ended it. */
+/*
+ * Shows all of it; begins anew if DDL, or an error that was caught, has ended it.
+ * Nothing of a worker that iterates for its leader.
+ */
 static void
 show(void)
 {
 	int			index[SLOTS];
 	int64		slots[SLOTS] = {0};
 
+	if (progress.subtransaction == InvalidSubTransactionId)
+		return;
 	for (int i = 0; i < SLOTS; i++)
 		index[i] = i;
 	memcpy(&slots[SLOT_NAME], &progress.name, NAMEDATALEN);

@@ -4,6 +4,8 @@
  */
 #include "compat.h"
 
+#include <math.h>
+
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "ratings/csr_blocks.h"
@@ -67,17 +69,22 @@ describe_source(Datum *values, bool *nulls, const char *from,
 	describe_weighing(values, nulls, from, &source->weighing);
 }
 
-/* A number for every iteration as double precision[]. */
+/* A number for every iteration as double precision[]; NaN becomes null. */
 static Datum
 iterations_array(const double *numbers, int count)
 {
 	Datum	   *elements = palloc(count * sizeof(Datum));
+	bool	   *nulls = palloc(count * sizeof(bool));
+	int			first = 1;
 
 	for (int i = 0; i < count; i++)
+	{
 		elements[i] = Float8GetDatum(numbers[i]);
-	return PointerGetDatum(construct_array(elements, count, FLOAT8OID,
-										   sizeof(float8), FLOAT8PASSBYVAL,
-										   TYPALIGN_DOUBLE));
+		nulls[i] = isnan(numbers[i]);
+	}
+	return PointerGetDatum(construct_md_array(elements, nulls, 1, &count, &first,
+											  FLOAT8OID, sizeof(float8),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 }
 
 /* Fills in what a run's validation was and said. */

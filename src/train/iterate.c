@@ -33,6 +33,7 @@
 #include "train/iterate.h"
 #include "train/validation.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 #define GRAM_RANGES 16			/* at most */
 #define GRAM_ROWS 2048			/* at least, in a range */
@@ -447,6 +448,21 @@ solve_side(TrainerProcess *me, AlsSide side)
 	return shared->failure == ALS_OK;
 }
 
+/* Is it to be measured what the iteration has made?  On the way to the end always. */
+static bool
+is_measured(const TrainerState *shared)
+{
+	int			last_pause = 0;
+
+	for (int i = 0; i < shared->rungs.count - 1; i++)
+	{
+		last_pause = shared->rungs.iterations[i];
+		if (last_pause == shared->iterations)
+			return true;
+	}
+	return shared->stop || shared->iterations > last_pause;
+}
+
 /*
  * The leader's end of an iteration: the objective is what the items' blocks
  * report plus the users' regularization.
@@ -477,6 +493,11 @@ finish_iteration(TrainerProcess *me)
 		(parameters->tolerance > 0 && done > 0 &&
 		 losses[done - 1] - losses[done] <=
 		 parameters->tolerance * fabs(losses[done - 1]));
+
+	if (shared->deadline != 0 && GetCurrentTimestamp() >= shared->deadline)
+		shared->stop = true;
+	shared->measure = shared->validating && shared->failure == ALS_OK &&
+		is_measured(shared);
 
 	if (parameters->verbose)
 	{
@@ -557,6 +578,8 @@ judge_factors(TrainerProcess *me)
 	{
 		shared->best_iteration = done;
 		keep_factors(me);
+		metrics_user_values(measurement, shared->metric, 0, 0, NULL,
+							shared_at(shared, shared->values_offset));
 	}
 	else if (shared->patience > 0 &&
 			 done - shared->best_iteration >= shared->patience)
@@ -572,32 +595,35 @@ void
 iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 {
 	TrainerProcess me;
-	bool		validating;
+	TrainerState *shared;
+	instr_time	started;
 
 	begin(&me, process, arenas);
-	validating = me.shared->validating;
+	shared = me.shared;
 	if (process->leader)
-		progress_iterations(me.shared->parameters.iterations,
+		progress_iterations(shared->parameters.iterations,
 							(uint64) me.blocks->sides[ALS_USERS].nrows +
 							me.blocks->sides[ALS_ITEMS].nrows);
-	INSTR_TIME_SET_CURRENT(me.iteration_start);
-	if (me.shared->spectral)
+	INSTR_TIME_SET_CURRENT(started);
+	me.iteration_start = started;
+	if (shared->spectral && shared->iterations == 0)
 		start_from_singular_vectors(&me);
-	while (me.shared->failure == ALS_OK && !me.shared->stop)
+	while (shared->failure == ALS_OK && !shared->stop &&
+		   shared->iterations < shared->pause)
 	{
-		if (me.shared->ahead && me.shared->iterations > 0)
+		if (shared->ahead && shared->iterations > 0)
 			move_items_on(&me);
 		if (!solve_side(&me, ALS_USERS) || !solve_side(&me, ALS_ITEMS))
 			break;
 		if (process->leader)
 		{
 			finish_iteration(&me);
-			reset_pieces(me.shared);
-			if (validating)
+			reset_pieces(shared);
+			if (shared->measure)
 				take_factors(&me);
 		}
 		parallel_wait(me.process);
-		if (validating && me.shared->failure == ALS_OK)
+		if (shared->measure)
 		{
 			measure_factors(&me);
 			parallel_wait(me.process);
@@ -608,6 +634,14 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 		INSTR_TIME_SET_CURRENT(me.iteration_start);
 	}
 
+	if (process->leader)
+	{
+		instr_time	ended;
+
+		INSTR_TIME_SET_CURRENT(ended);
+		INSTR_TIME_SUBTRACT(ended, started);
+		shared->seconds += INSTR_TIME_GET_DOUBLE(ended);
+	}
 	for (int side = 0; side < 2; side++)
 		blocks_reader_close(me.readers[side]);
 }

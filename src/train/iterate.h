@@ -37,9 +37,16 @@ typedef struct TrainerState
 	AlsSide		failed_side;
 	int64		failed_row;		/* -1: the Gram matrix itself */
 
+	/* where it pauses and ends, see trainer_bound */
+	Rungs		rungs;
+	int			pause;			/* after this iteration at the latest */
+	TimestampTz deadline;		/* 0: none */
+
 	/* written by the leader between barriers */
-	bool		stop;
+	bool		stop;			/* for good */
+	bool		measure;		/* the iteration that is done */
 	int			iterations;		/* done */
+	double		seconds;		/* of these */
 
 	size_t		losses_offset;	/* double [iterations] */
 	size_t		factors_offset[2];	/* float [rows x stride], by side */
@@ -59,6 +66,7 @@ typedef struct TrainerState
 	int			patience;		/* 0: go on until the end */
 	int			best_iteration; /* from 1 */
 	size_t		curve_offset;	/* double [iterations] */
+	size_t		values_offset;	/* double [users to measure], by the best */
 	size_t		best_offset[2]; /* float [rows x stride], by side */
 } TrainerState;
 

@@ -24,12 +24,34 @@ struct Trainer
 {
 	Arena		arenas[PARALLEL_ARENAS];	/* by TrainerArena; the address of
 											 * one that is not there is NULL */
+	const Validation *validation;	/* or NULL */
+	MemoryContext running;		/* of what is only there while it runs */
 	TrainerState *shared;
+	size_t		size;			/* bytes of the arenas that are its own */
 	int			nworkers;		/* asked for */
 	TrainerResult result;
 };
 
+/* What processes share that each run trainings of their own */
+typedef struct Queue
+{
+	pg_atomic_uint32 next;
+	uint32		size;
+	struct
+	{
+		dsm_handle	state;
+		dsm_handle	measurement;
+	}			trainers[FLEXIBLE_ARRAY_MEMBER];
+} Queue;
+
+/* The arenas that they share, likewise; the rest is where the trainings' is */
+enum
+{
+	QUEUE, QUEUE_RATINGS, QUEUE_HELD_OUT
+};
+
 PGDLLEXPORT void als_trainer_worker(dsm_segment *segment, shm_toc *toc);
+PGDLLEXPORT void als_queue_worker(dsm_segment *segment, shm_toc *toc);
 
 Trainer *
 trainer_begin(const TrainerParameters *parameters, Arena *ratings,
@@ -50,6 +72,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	Trainer    *trainer = palloc0(sizeof(Trainer));
 
 	layout.parameters = *parameters;
+	layout.pause = parameters->iterations;
 	layout.rank = rank;
 	layout.mean = explicit ? blocks->mean : 0;
 	layout.spectral = !explicit && parameters->solver != ALS_NONNEGATIVE && !warm_start;
@@ -69,6 +92,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 		for (int side = 0; side < 2; side++)
 			layout.best_offset[side] =
 				arena_reserve(&size, nrows[side] * stride * sizeof(float));
+		layout.values_offset = arena_reserve(&size, validation->nusers * sizeof(double));
 	}
 	if (layout.ahead)
 		layout.previous_offset =
@@ -93,13 +117,11 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 
 	trainer->arenas[TRAINER_RATINGS] = *ratings;
 	trainer->nworkers = nworkers;
-	trainer->arenas[TRAINER_STATE] = arena_create(size, nworkers > 0, "the factors");
+	trainer->arenas[TRAINER_STATE] = arena_create(size, arena_is_shared(ratings), "the factors");
+	trainer->size = size;
+	trainer->validation = validation;
 	if (validation != NULL)
-	{
 		trainer->arenas[TRAINER_HELD_OUT] = validation->set;
-		trainer->arenas[TRAINER_MEASUREMENT] =
-			validation_arena(validation, parameters->factors, nworkers > 0);
-	}
 	trainer->shared = shared = (TrainerState *) trainer->arenas[TRAINER_STATE].address;
 	*shared = layout;
 	SpinLockInit(&shared->mutex);
@@ -128,7 +150,14 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	trainer->result.rank = rank;
 	trainer->result.losses = shared_at(shared, shared->losses_offset);
 	if (validation != NULL)
-		trainer->result.curve = shared_at(shared, shared->curve_offset);
+	{
+		double	   *curve = shared_at(shared, shared->curve_offset);
+
+		for (int i = 0; i < parameters->iterations; i++)
+			curve[i] = NAN;
+		trainer->result.curve = curve;
+		trainer->result.values = shared_at(shared, shared->values_offset);
+	}
 	return trainer;
 }
 
@@ -190,23 +219,184 @@ trainer_raise(const Trainer *trainer)
 			 errhint("Raise regularization above %g.", regularization)));
 }
 
-bool
-trainer_run(Trainer *trainer)
+void
+trainer_bound(Trainer *trainer, const Rungs *rungs, TimestampTz deadline)
+{
+	trainer->shared->rungs = *rungs;
+	trainer->shared->deadline = deadline;
+}
+
+/* Makes what is only there while a training runs, up to an iteration. */
+static void
+prepare_run(Trainer *trainer, int iteration)
 {
 	TrainerState *shared = trainer->shared;
-	TrainerResult *result = &trainer->result;
+	MemoryContext old;
+
+	shared->pause = Min(iteration, shared->parameters.iterations);
+	trainer->running = AllocSetContextCreate(CurrentMemoryContext,
+											 "als running training",
+											 ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(trainer->running);
+	if (trainer->validation != NULL)
+		trainer->arenas[TRAINER_MEASUREMENT] =
+			validation_arena(trainer->validation, shared->parameters.factors,
+							 arena_is_shared(&trainer->arenas[TRAINER_STATE]));
+	MemoryContextSwitchTo(old);
+}
+
+/* Runs it, by all processes together; returns how many workers there were. */
+static int
+run_together(Trainer *trainer)
+{
 	Arena	   *arenas[PARALLEL_ARENAS];
 
 	for (int i = 0; i < PARALLEL_ARENAS; i++)
 		arenas[i] = trainer->arenas[i].address ? &trainer->arenas[i] : NULL;
-	result->workers = parallel_run("als_trainer_worker", iterate, arenas,
-								   trainer->nworkers);
+	return parallel_run("als_trainer_worker", iterate, arenas, trainer->nworkers);
+}
+
+/* Takes over what it has come to. */
+static void
+finish_run(Trainer *trainer, int workers)
+{
+	TrainerState *shared = trainer->shared;
+	TrainerResult *result = &trainer->result;
+
+	arena_free(&trainer->arenas[TRAINER_MEASUREMENT]);
+	trainer->arenas[TRAINER_MEASUREMENT].address = NULL;
+	MemoryContextDelete(trainer->running);
+	result->workers = Max(result->workers, workers);
 	result->iterations = shared->iterations;
+	result->seconds = shared->seconds;
 	result->best_iteration = shared->validating ? shared->best_iteration :
 		shared->iterations;
 	for (int side = 0; side < 2 && shared->best_iteration > 0; side++)
 		result->factors[side] = best_factors(shared, side);
-	return shared->failure == ALS_OK;
+}
+
+bool
+trainer_run(Trainer *trainer)
+{
+	prepare_run(trainer, trainer->shared->parameters.iterations);
+	finish_run(trainer, run_together(trainer));
+	return !trainer_failed(trainer);
+}
+
+bool
+trainer_failed(const Trainer *trainer)
+{
+	return trainer->shared->failure != ALS_OK;
+}
+
+size_t
+trainer_memory(const Trainer *trainer)
+{
+	return trainer->size;
+}
+
+/* Runs one training of the queue in this process alone. */
+static void
+run_alone(Arena *state, Arena *measurement, Arena *const shared[PARALLEL_ARENAS])
+{
+	const ParallelProcess alone = {.leader = true,.processes = 1};
+	Arena	   *const arenas[PARALLEL_ARENAS] = {
+		[TRAINER_STATE] = state,
+		[TRAINER_RATINGS] = shared[QUEUE_RATINGS],
+		[TRAINER_HELD_OUT] = shared[QUEUE_HELD_OUT],
+		[TRAINER_MEASUREMENT] = measurement
+	};
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als training of a queue",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	iterate(&alone, arenas);
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+/* An arena of a training in the queue; the leader has it already. */
+static Arena
+map_arena(const ParallelProcess *process, dsm_handle handle)
+{
+	return process->leader ? arena_of(dsm_find_mapping(handle)) : arena_attach(handle);
+}
+
+/* What each process does: runs trainings until none is left. */
+static void
+run_queue(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
+{
+	Queue	   *queue = (Queue *) arenas[QUEUE]->address;
+	uint32		next;
+
+	if (!process->leader)
+	{
+		blocks_attach(arenas[QUEUE_RATINGS]);
+		blocks_attach(arenas[QUEUE_HELD_OUT]);
+	}
+	while ((next = pg_atomic_fetch_add_u32(&queue->next, 1)) < queue->size)
+	{
+		Arena		state = map_arena(process, queue->trainers[next].state);
+		Arena		measurement = map_arena(process, queue->trainers[next].measurement);
+
+		run_alone(&state, &measurement, arenas);
+		if (!process->leader)
+		{
+			arena_free(&measurement);
+			arena_free(&state);
+		}
+	}
+}
+
+/* Entry point of a worker. */
+void
+als_queue_worker(dsm_segment *segment, shm_toc *toc)
+{
+	parallel_work(toc, run_queue);
+}
+
+/* Runs trainings that are prepared by a queue; returns how many workers there were. */
+static int
+run_by_queue(Trainer *const *trainers, int count, int nworkers)
+{
+	Arena		arena = arena_create(offsetof(Queue, trainers) + count * sizeof(((Queue *) NULL)->trainers[0]),
+									 true, "a queue of trainings");
+	Arena	   *arenas[PARALLEL_ARENAS] = {
+		[QUEUE] = &arena,
+		[QUEUE_RATINGS] = &trainers[0]->arenas[TRAINER_RATINGS],
+		[QUEUE_HELD_OUT] = &trainers[0]->arenas[TRAINER_HELD_OUT]
+	};
+	Queue	   *queue = (Queue *) arena.address;
+	int			workers;
+
+	pg_atomic_init_u32(&queue->next, 0);
+	queue->size = count;
+	for (int i = 0; i < count; i++)
+	{
+		queue->trainers[i].state = trainers[i]->arenas[TRAINER_STATE].handle;
+		queue->trainers[i].measurement = trainers[i]->arenas[TRAINER_MEASUREMENT].handle;
+	}
+	workers = parallel_run("als_queue_worker", run_queue, arenas, nworkers);
+	arena_free(&arena);
+	return workers;
+}
+
+void
+trainers_run(Trainer *const *trainers, int count, int iteration, int nworkers)
+{
+	bool		by_queue = count > 1 && nworkers > 0;
+
+	for (int i = 0; i < count; i++)
+	{
+		prepare_run(trainers[i], iteration);
+		by_queue &= arena_is_shared(&trainers[i]->arenas[TRAINER_STATE]) &&
+			arena_is_shared(&trainers[i]->arenas[TRAINER_MEASUREMENT]);
+	}
+	if (by_queue)
+		run_by_queue(trainers, count, nworkers);
+	for (int i = 0; i < count; i++)
+		finish_run(trainers[i], by_queue ? 0 : run_together(trainers[i]));
 }
 
 const TrainerResult *

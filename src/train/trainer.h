@@ -7,6 +7,7 @@
 
 #include "common/arena.h"
 #include "core/als_core.h"
+#include "datatype/timestamp.h"
 
 struct Validation;
 
@@ -38,10 +39,26 @@ typedef struct TrainerResult
 	int			iterations;		/* done */
 	const double *losses;		/* [iterations] after each */
 	const double *curve;		/* [iterations] what validation measured after
-								 * each; NULL without one */
+								 * each, NaN where it did not; NULL without
+								 * one */
 	int			best_iteration; /* from 1, or the last without validation */
+	const double *values;		/* [users to measure] by the best, see
+								 * metrics_user_values; NULL likewise */
+	double		seconds;		/* of all iterations */
 	int			workers;		/* that took part */
 } TrainerResult;
+
+/*
+ * A training that may have to wait while others go on: the iterations after
+ * which it pauses, ascending, the last one its end.  It is measured at pauses,
+ * and behind the last of them after each iteration.
+ */
+#define MAX_RUNGS 3
+typedef struct Rungs
+{
+	int			count;			/* 0: never pauses */
+	int			iterations[MAX_RUNGS];
+} Rungs;
 
 typedef struct Trainer Trainer;
 
@@ -56,8 +73,26 @@ extern Trainer *trainer_begin(const TrainerParameters *parameters,
 							  const struct Validation *validation,
 							  bool warm_start, int nworkers);
 
+/* Before it runs: where it pauses, and the time at which it ends; 0 for never. */
+extern void trainer_bound(Trainer *trainer, const Rungs *rungs,
+						  TimestampTz deadline);
+
 /* Runs all iterations; false if a system cannot be solved. */
 extern bool trainer_run(Trainer *trainer);
+
+/*
+ * Runs trainings with the same ratings and validation up to an iteration, or to
+ * their end.  With workers, one that is alone is run by all processes together,
+ * and several by a process each; the bits do not depend on that.
+ */
+extern void trainers_run(Trainer *const *trainers, int count, int iteration,
+						 int nworkers);
+
+/* Could not a system be solved? */
+extern bool trainer_failed(const Trainer *trainer);
+
+/* Bytes that it takes, while it runs or waits. */
+extern size_t trainer_memory(const Trainer *trainer);
 
 /* Why not: message and detail. */
 extern void trainer_failure(const Trainer *trainer, const char **message,

@@ -5,15 +5,18 @@
  */
 #include "compat.h"
 
+#include <limits.h>
+#include <math.h>
+
 #include "catalog/pg_type.h"
 #include "common/progress.h"
 #include "funcapi.h"
-#include "train/train.h"
-#include "train/tune_grid.h"
+#include "train/tune.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/syscache.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(als_tune);
@@ -21,64 +24,53 @@ PG_FUNCTION_INFO_V1(als_tune);
 /* The arguments' places; the rest are those of options.c */
 enum
 {
-	ARG_MODEL, ARG_RATINGS, ARG_GRID, ARG_TRIALS, ARG_REFIT, ARG_OPTIONS
+	ARG_MODEL, ARG_RATINGS, ARG_GRID, ARG_TRIALS, ARG_TIMEOUT, ARG_REFIT,
+	ARG_OPTIONS
 };
 
 /* Columns of the result */
 enum
 {
 	COLUMN_RANK, COLUMN_TRIAL, COLUMN_PARAMETERS, COLUMN_METRIC,
-	COLUMN_BEST_ITERATION, COLUMN_ITERATIONS, COLUMN_LOSS, COLUMN_SECONDS,
-	COLUMN_ERROR, COLUMNS
+	COLUMN_BASELINE, COLUMN_P_VALUE, COLUMN_BEST_ITERATION, COLUMN_ITERATIONS,
+	COLUMN_LOSS, COLUMN_SECONDS, COLUMN_REMARKS, COLUMN_ERROR, COLUMNS
 };
-
-/* What came of a combination of parameters */
-typedef struct Trial
-{
-	int			number;			/* from 1, in the order of the grid */
-	int			combination;	/* of the grid */
-	Jsonb	   *parameters;
-	char	   *error;			/* NULL: it was trained */
-	double		metric;
-	int			best_iteration;
-	int			iterations;
-	double		loss;
-	double		seconds;
-} Trial;
-
-typedef struct Tuning
-{
-	TrainOptions options;		/* all but what the grid says; not settled */
-	Metric		metric;
-	bool		refit;
-	Grid	   *grid;
-	ModelTarget target;
-	MemoryContext data_context; /* what is below */
-	TrainInput	input;
-	int			ntrials;
-	Trial	   *trials;
-	Trial	   *best;			/* NULL: none yet */
-	Trainer    *best_trainer;
-	MemoryContext best_context; /* what it is in */
-} Tuning;
 
 /* Raises for what must be said. */
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	if (PG_ARGISNULL(ARG_MODEL) || PG_ARGISNULL(ARG_RATINGS) ||
-		PG_ARGISNULL(ARG_GRID))
+	if (PG_ARGISNULL(ARG_MODEL) || PG_ARGISNULL(ARG_RATINGS))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("%s must not be null",
-						PG_ARGISNULL(ARG_MODEL) ? "model" :
-						PG_ARGISNULL(ARG_RATINGS) ? "ratings" : "grid"),
-				 errhint("Give the model a name, the ratings as a relation or SELECT, and the grid as a JSON object.")));
+						PG_ARGISNULL(ARG_MODEL) ? "model" : "ratings"),
+				 errhint("Give the model a name and the ratings as a relation or SELECT.")));
 	if (!PG_ARGISNULL(ARG_TRIALS) && PG_GETARG_INT32(ARG_TRIALS) < 1)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("trials must not be %d", PG_GETARG_INT32(ARG_TRIALS)),
 				 errhint("It is the number of combinations to try, or null for all.")));
+}
+
+/* When trials have to end: 0 for no time limit; raises for one that is none. */
+static TimestampTz
+read_deadline(FunctionCallInfo fcinfo)
+{
+	TimestampTz now = GetCurrentTimestamp();
+	TimestampTz deadline;
+
+	if (PG_ARGISNULL(ARG_TIMEOUT))
+		return 0;
+	deadline = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval,
+													   TimestampTzGetDatum(now),
+													   PG_GETARG_DATUM(ARG_TIMEOUT)));
+	if (deadline <= now)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("timeout must be greater than 0"),
+				 errhint("It is the time in which trials may begin and iterate, for example '10 minutes', or null for as long as it takes.")));
+	return deadline;
 }
 
 /* Raises for a refit that would change nothing. */
@@ -112,163 +104,74 @@ read_options(Tuning *tuning, FunctionCallInfo fcinfo)
 	check_refit(tuning);
 }
 
-/* Lists the combinations to try, in the result's memory context. */
+/* Lists the combinations of a grid to try. */
 static void
-list_trials(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
+list_trials(Tuning *tuning)
 {
-	int			limit = PG_ARGISNULL(ARG_TRIALS) ? PG_INT32_MAX :
-		PG_GETARG_INT32(ARG_TRIALS);
-	MemoryContext old = MemoryContextSwitchTo(result);
+	const Grid *grid = tuning->grid;
 	int		   *combinations;
 
-	tuning->ntrials = Min(limit, tuning->grid->size);
-	tuning->trials = MemoryContextAllocZero(result,
-											tuning->ntrials * sizeof(Trial));
-	combinations = palloc(tuning->ntrials * sizeof(int));
-	grid_sample(tuning->grid, tuning->ntrials,
-				(uint64) tuning->options.parameters.seed, combinations);
-	for (int i = 0; i < tuning->ntrials; i++)
+	tuning->limit = tuning->limit == 0 ? grid->size : Min(tuning->limit, grid->size);
+	combinations = palloc(tuning->limit * sizeof(int));
+	grid_sample(grid, tuning->limit, (uint64) tuning->options.parameters.seed,
+				combinations);
+	for (int i = 0; i < tuning->limit; i++)
 	{
-		Trial	   *trial = &tuning->trials[i];
+		Trial	   *trial = trial_add(tuning);
+		MemoryContext old = MemoryContextSwitchTo(tuning->result);
 
-		trial->number = i + 1;
-		trial->combination = combinations[i];
-		trial->parameters = grid_json(tuning->grid, combinations[i]);
+		trial->parameters = grid_json(grid, combinations[i]);
+		MemoryContextSwitchTo(old);
+		trial->options = tuning->options;
+		grid_options(grid, combinations[i], &trial->options);
 	}
 	pfree(combinations);
-	MemoryContextSwitchTo(old);
+	tuning->metric = tuning->trials[0]->options.validation.metric;
 }
 
-/* The options of a trial, before what they leave open is chosen. */
-static TrainOptions
-trial_options(const Tuning *tuning, const Trial *trial)
+/* Chooses what the options of a trial leave open, and says so. */
+static void
+settle_trial(Tuning *tuning, Trial *trial)
 {
-	TrainOptions options = tuning->options;
+	TrainerParameters asked = trial->options.parameters;
 
-	grid_options(tuning->grid, trial->combination, &options);
-	return options;
-}
-
-/* All of them, from what trials train from. */
-static TrainOptions
-chosen_options(Tuning *tuning, const Trial *trial)
-{
-	TrainOptions options = trial_options(tuning, trial);
-
-	choose_parameters(&options.parameters, &tuning->input.blocks,
+	choose_parameters(&trial->options.parameters, &tuning->input.blocks,
 					  &tuning->input.summary);
-	return options;
+	if (asked.verbose)
+		notice_chosen(&asked, &trial->options.parameters);
+	trial->options.parameters.verbose = false;
 }
 
-/* Does any of the trials want workers? */
+/* Runs the trials of a grid. */
+static void
+run_grid(Tuning *tuning)
+{
+	for (int i = 0; i < tuning->ntrials; i++)
+		settle_trial(tuning, tuning->trials[i]);
+	trials_run(tuning, tuning->trials, tuning->ntrials, INT_MAX);
+}
+
+/* Do trials want workers, each or all together? */
 static bool
 want_workers(const Tuning *tuning)
 {
+	double		iterations = 0;
+	TrainOptions all = tuning->options;
+
 	for (int i = 0; i < tuning->ntrials; i++)
 	{
-		TrainOptions options = trial_options(tuning, &tuning->trials[i]);
+		const TrainerParameters *parameters = &tuning->trials[i]->options.parameters;
 
-		if (train_workers(&options, &tuning->input) > 0)
-			return true;
+		all.parameters.factors = Max(all.parameters.factors, parameters->factors);
+		iterations += parameters->iterations;
 	}
-	return false;
-}
-
-/* Writes down what came of a trial. */
-static void
-note_result(Trial *trial, const Trainer *trainer, bool trained,
-			MemoryContext result)
-{
-	if (trained)
+	if (tuning->grid->searched)
 	{
-		const TrainerResult *trained_to = trainer_result(trainer);
-		int			best = trained_to->best_iteration;
-
-		trial->iterations = trained_to->iterations;
-		trial->best_iteration = best;
-		trial->metric = trained_to->curve[best - 1];
-		trial->loss = trained_to->losses[best - 1];
+		all.parameters.factors = search_most_factors(tuning->grid);
+		iterations = (double) tuning->limit * tuning->rungs.iterations[0];
 	}
-	else
-	{
-		const char *message;
-		char	   *detail;
-
-		trainer_failure(trainer, &message, &detail);
-		trial->error = MemoryContextStrdup(result,
-										   psprintf("%s: %s", message, detail));
-	}
-}
-
-/* Says what came of a trial. */
-static void
-report_trial(const Tuning *tuning, const Trial *trial)
-{
-	char	   *parameters = JsonbToCString(NULL, &trial->parameters->root,
-											VARSIZE(trial->parameters));
-
-	if (trial->error != NULL)
-		ereport(NOTICE,
-				(errmsg("trial %d of %d, %s: %s", trial->number,
-						tuning->ntrials, parameters, trial->error)));
-	else
-		ereport(NOTICE,
-				(errmsg("trial %d of %d, %s: %s %.6g after iteration %d of %d, %.3f s",
-						trial->number, tuning->ntrials, parameters,
-						metric_names[tuning->metric], trial->metric,
-						trial->best_iteration, trial->iterations,
-						trial->seconds)));
-	pfree(parameters);
-}
-
-/* Trains with the parameters of a trial; keeps what is better than all before. */
-static void
-run_trial(Tuning *tuning, Trial *trial, MemoryContext result)
-{
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "als trial",
-												  ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-	TrainOptions asked = trial_options(tuning, trial);
-	TrainOptions options = chosen_options(tuning, trial);
-	instr_time	started;
-	Trainer    *trainer;
-	bool		better;
-
-	CHECK_FOR_INTERRUPTS();
-	INSTR_TIME_SET_CURRENT(started);
-	progress_trial(trial->number, tuning->ntrials);
-	if (options.parameters.verbose)
-		notice_chosen(&asked.parameters, &options.parameters);
-	options.parameters.verbose = false;
-	trainer = trainer_begin(&options.parameters, &tuning->input.blocks,
-							tuning->input.validation, false,
-							train_workers(&options, &tuning->input));
-	note_result(trial, trainer, trainer_run(trainer), result);
-	trial->seconds = seconds_since(started);
-	if (tuning->options.parameters.verbose)
-		report_trial(tuning, trial);
-	MemoryContextSwitchTo(old);
-
-	better = trial->error == NULL &&
-		(tuning->best == NULL ||
-		 metric_better(tuning->metric, trial->metric, tuning->best->metric));
-	if (better && tuning->best != NULL)
-	{
-		trainer_end(tuning->best_trainer);
-		MemoryContextDelete(tuning->best_context);
-	}
-	if (better)
-	{
-		tuning->best = trial;
-		tuning->best_trainer = trainer;
-		tuning->best_context = context;
-	}
-	else
-	{
-		trainer_end(trainer);
-		MemoryContextDelete(context);
-	}
+	all.parameters.iterations = (int) Min(iterations, INT_MAX);
+	return train_workers(&all, &tuning->input) > 0;
 }
 
 /* Raises that there is no model to keep. */
@@ -278,7 +181,7 @@ reject_all_failed(const Tuning *tuning)
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("none of the trials could be trained"),
-			 errdetail("Trial 1: %s", tuning->trials[0].error),
+			 errdetail("Trial 1: %s", tuning->trials[0]->error),
 			 errhint("Try other parameters, higher regularization for example.")));
 }
 
@@ -294,26 +197,11 @@ model_row_type(FunctionCallInfo fcinfo)
 	return lookup_rowtype_tupdesc_copy(type, -1);
 }
 
-/* Orders trials by their metric, the best first, those that failed last. */
-static int
-compare_trials(const void *a, const void *b, void *arg)
-{
-	const Trial *first = a;
-	const Trial *second = b;
-	Metric		metric = *(const Metric *) arg;
-
-	if ((first->error == NULL) != (second->error == NULL))
-		return first->error == NULL ? -1 : 1;
-	if (first->error == NULL && first->metric != second->metric)
-		return metric_better(metric, first->metric, second->metric) ? -1 : 1;
-	return first->number - second->number;
-}
-
 /* Reads and sorts what all trials train from. */
 static void
 read_data(Tuning *tuning)
 {
-	TrainOptions options = trial_options(tuning, &tuning->trials[0]);
+	TrainOptions options = tuning->options;
 	MemoryContext old;
 
 	tuning->data_context = AllocSetContextCreate(CurrentMemoryContext,
@@ -321,7 +209,7 @@ read_data(Tuning *tuning)
 												 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(tuning->data_context);
 	/* the grid's seeds are not for setting aside */
-	options.parameters.seed = tuning->options.parameters.seed;
+	options.validation.metric = tuning->metric;
 	train_read(&tuning->target, &options, &tuning->input);
 	train_prepare(&tuning->target, &options, &tuning->input);
 	train_sort(&options, &tuning->input, want_workers(tuning));
@@ -332,21 +220,23 @@ read_data(Tuning *tuning)
 static void
 store_best(Tuning *tuning, TupleDesc row_type)
 {
-	TrainOptions options = chosen_options(tuning, tuning->best);
+	TrainOptions options = tuning->best->options;
 
+	options.parameters.verbose = tuning->options.parameters.verbose;
 	train_store(&tuning->target, &options, &tuning->input,
-				trainer_result(tuning->best_trainer), row_type);
+				trainer_result(tuning->best->trainer), row_type);
 }
 
 /* Trains once more on all ratings, up to the best iteration, and stores that. */
 static void
 store_refit(Tuning *tuning, TupleDesc row_type)
 {
-	TrainOptions options = chosen_options(tuning, tuning->best);
+	TrainOptions options = tuning->best->options;
 	TrainInput	input = {.started = tuning->input.started};
 	Trainer    *trainer;
 	int			nworkers;
 
+	options.parameters.verbose = tuning->options.parameters.verbose;
 	options.parameters.iterations = tuning->best->best_iteration;
 	options.parameters.tolerance = 0;
 	options.validation.fraction = -1;
@@ -371,33 +261,56 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 static void
 end_trials(Tuning *tuning)
 {
-	trainer_end(tuning->best_trainer);
-	MemoryContextDelete(tuning->best_context);
+	Trial	   *best = tuning->best;
+
+	tuning->best = NULL;
+	trial_release(tuning, best);
+	tuning->best = best;
 	train_end(&tuning->input);
 	MemoryContextDelete(tuning->data_context);
 }
 
+/* Leaves the trials that have run, in order of merit. */
+static void
+order_trials(Tuning *tuning)
+{
+	int			run = 0;
+
+	for (int i = 0; i < tuning->ntrials; i++)
+		if (tuning->trials[i]->iterations > 0 || tuning->trials[i]->error != NULL)
+			tuning->trials[run++] = tuning->trials[i];
+	tuning->ntrials = run;
+	qsort_arg(tuning->trials, run, sizeof(Trial *), trial_compare, &tuning->metric);
+}
+
 /* Runs all trials and stores the best; leaves the trials in order of merit. */
 static void
-tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
+tune(Tuning *tuning, FunctionCallInfo fcinfo)
 {
 	TupleDesc	row_type = model_row_type(fcinfo);
 	Progress	before;
 
 	read_options(tuning, fcinfo);
-	tuning->grid = grid_parse(PG_GETARG_JSONB_P(ARG_GRID));
-	list_trials(tuning, fcinfo, result);
-	tuning->metric = trial_options(tuning, &tuning->trials[0]).validation.metric;
+	tuning->limit = PG_ARGISNULL(ARG_TRIALS) ? 0 : PG_GETARG_INT32(ARG_TRIALS);
+	tuning->grid = grid_parse(PG_ARGISNULL(ARG_GRID) ? NULL : PG_GETARG_JSONB_P(ARG_GRID));
+	if (tuning->grid->searched)
+		search_prepare(tuning);
+	else
+		list_trials(tuning);
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
 						 row_type, "als_tune", &tuning->target);
 	INSTR_TIME_SET_CURRENT(tuning->input.started);
+	tuning->deadline = read_deadline(fcinfo);
 	before = progress_begin(tuning->target.name, tuning->target.model);
 	read_data(tuning);
-	for (int i = 0; i < tuning->ntrials; i++)
-		run_trial(tuning, &tuning->trials[i], result);
+	if (tuning->grid->searched)
+		search_run(tuning);
+	else
+		run_grid(tuning);
 	if (tuning->best == NULL)
 		reject_all_failed(tuning);
+	answer(tuning);
 
 	if (!tuning->refit)
 		store_best(tuning, row_type);
@@ -405,13 +318,12 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo, MemoryContext result)
 	if (tuning->refit)
 		store_refit(tuning, row_type);
 	progress_end(&before);
-	qsort_arg(tuning->trials, tuning->ntrials, sizeof(Trial), compare_trials,
-			  &tuning->metric);
+	order_trials(tuning);
 }
 
 /* The row of a trial. */
 static HeapTuple
-trial_row(const Trial *trial, int rank, TupleDesc row_type)
+trial_row(const Trial *trial, int rank, double baseline, TupleDesc row_type)
 {
 	Datum		values[COLUMNS];
 	bool		nulls[COLUMNS] = {false};
@@ -420,10 +332,17 @@ trial_row(const Trial *trial, int rank, TupleDesc row_type)
 	values[COLUMN_TRIAL] = Int32GetDatum(trial->number);
 	values[COLUMN_PARAMETERS] = JsonbPGetDatum(trial->parameters);
 	values[COLUMN_METRIC] = Float8GetDatum(trial->metric);
+	values[COLUMN_BASELINE] = Float8GetDatum(baseline);
+	nulls[COLUMN_BASELINE] = isnan(baseline);
+	values[COLUMN_P_VALUE] = Float8GetDatum(trial->p_value);
+	nulls[COLUMN_P_VALUE] = isnan(trial->p_value);
 	values[COLUMN_BEST_ITERATION] = Int32GetDatum(trial->best_iteration);
 	values[COLUMN_ITERATIONS] = Int32GetDatum(trial->iterations);
 	values[COLUMN_LOSS] = Float8GetDatum(trial->loss);
 	values[COLUMN_SECONDS] = Float8GetDatum(trial->seconds);
+	nulls[COLUMN_REMARKS] = trial->remarks == NULL;
+	if (trial->remarks != NULL)
+		values[COLUMN_REMARKS] = CStringGetTextDatum(trial->remarks);
 	nulls[COLUMN_ERROR] = trial->error == NULL;
 	if (trial->error != NULL)
 	{
@@ -443,39 +362,39 @@ als_tune(PG_FUNCTION_ARGS)
 
 	if (SRF_IS_FIRSTCALL())
 	{
-		MemoryContext result;
 		MemoryContext context;
 		MemoryContext old;
 		TupleDesc	row_type;
-		Tuning		tuning = {0};
+		Tuning	   *tuning;
 
 		prevent_training("als_tune()");
 		check_arguments(fcinfo);
 		call = SRF_FIRSTCALL_INIT();
-		result = call->multi_call_memory_ctx;
-		old = MemoryContextSwitchTo(result);
+		old = MemoryContextSwitchTo(call->multi_call_memory_ctx);
+		tuning = palloc0(sizeof(Tuning));
+		tuning->result = call->multi_call_memory_ctx;
 		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE ||
 			row_type->natts != COLUMNS)
 			elog(ERROR, "return type must be a row type of %d columns", COLUMNS);
 		call->tuple_desc = BlessTupleDesc(row_type);
 
-		context = AllocSetContextCreate(result, "als tuning",
+		context = AllocSetContextCreate(tuning->result, "als tuning",
 										ALLOCSET_DEFAULT_SIZES);
 		MemoryContextSwitchTo(context);
-		tune(&tuning, fcinfo, result);
+		tune(tuning, fcinfo);
 		MemoryContextSwitchTo(old);
 		MemoryContextDelete(context);
-		call->user_fctx = tuning.trials;
-		call->max_calls = tuning.ntrials;
+		call->user_fctx = tuning;
+		call->max_calls = tuning->ntrials;
 	}
 
 	call = SRF_PERCALL_SETUP();
 	if (call->call_cntr < call->max_calls)
 	{
-		const Trial *trials = call->user_fctx;
-		HeapTuple	row = trial_row(&trials[call->call_cntr],
+		const Tuning *tuning = call->user_fctx;
+		HeapTuple	row = trial_row(tuning->trials[call->call_cntr],
 									(int) call->call_cntr + 1,
-									call->tuple_desc);
+									tuning->baseline, call->tuple_desc);
 
 		SRF_RETURN_NEXT(call, HeapTupleGetDatum(row));
 	}

@@ -8,6 +8,8 @@
 
 #include "core/als_core.h"
 #include "train/tune_grid.h"
+#include "utils/builtins.h"
+#include "utils/numeric.h"
 
 #define MOST_COMBINATIONS 1000000
 
@@ -15,6 +17,74 @@ static int
 compare_axes(const void *a, const void *b)
 {
 	return ((const GridAxis *) a)->option - ((const GridAxis *) b)->option;
+}
+
+/* Sets one end of a range. */
+static void
+read_end(GridAxis *axis, const JsonbValue *name, const JsonbValue *value)
+{
+	bool		from = name->val.string.len == 4 && strncmp(name->val.string.val, "from", 4) == 0;
+	bool		to = name->val.string.len == 2 && strncmp(name->val.string.val, "to", 2) == 0;
+
+	if ((!from && !to) || value->type != jbvNumeric)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("range of \"%s\" is not understood", axis->name),
+				 errhint("For example {\"from\": 0.1, \"to\": 10}, with numbers.")));
+	*(from ? &axis->from : &axis->to) =
+		DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+										   NumericGetDatum(value->val.numeric)));
+	axis->values = repalloc(axis->values, (axis->size + 1) * sizeof(JsonbValue));
+	axis->values[axis->size++] = *value;
+}
+
+/* Raises for a range that cannot be searched. */
+static void
+check_range(const GridAxis *axis)
+{
+	bool		factors = strcmp(axis->name, "factors") == 0;
+	bool		logarithmic = strcmp(axis->name, "alpha") == 0 || strcmp(axis->name, "regularization") == 0;
+
+	if (!factors && !logarithmic && strcmp(axis->name, "regularization_scaling") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("\"%s\" cannot have a range", axis->name),
+				 errhint("Ranges are of factors, alpha, regularization and regularization_scaling; give the others a value.")));
+	if (!factors && axis->size == 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("range of \"%s\" has one end", axis->name),
+				 errhint("Give it both, or none: {} is the range that als chooses.")));
+	if ((axis->size == 2 && !(axis->from <= axis->to)) ||
+		(logarithmic && axis->size == 2 && !(axis->from > 0)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("range of \"%s\" must not be from %g to %g", axis->name, axis->from, axis->to),
+				 logarithmic ?
+				 errhint("It begins above 0, since it is searched on a logarithmic scale, and does not end before it begins.") :
+				 errhint("It does not end before it begins.")));
+}
+
+/* Reads a range, an object with the keys "from" and "to" or without. */
+static void
+read_range(GridAxis *axis, JsonbContainer *object)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	name;
+	JsonbValue	value;
+
+	axis->range = true;
+	axis->from = axis->to = NAN;
+	axis->size = 0;
+	axis->values = palloc(sizeof(JsonbValue));
+	while ((token = JsonbIteratorNext(&iterator, &name, true)) != WJB_DONE)
+		if (token == WJB_KEY)
+		{
+			JsonbIteratorNext(&iterator, &value, true);
+			read_end(axis, &name, &value);
+		}
+	check_range(axis);
 }
 
 /* Reads the values of a parameter: an array of them, or a single one. */
@@ -25,6 +95,12 @@ read_values(GridAxis *axis, JsonbValue *value)
 	JsonbIteratorToken token;
 	JsonbValue	element;
 
+	axis->range = false;
+	if (value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data))
+	{
+		read_range(axis, value->val.binary.data);
+		return;
+	}
 	if (value->type != jbvBinary ||
 		!JsonContainerIsArray(value->val.binary.data))
 	{
@@ -66,6 +142,12 @@ grid_parse(Jsonb *jsonb)
 	JsonbIteratorToken token;
 	JsonbValue	value;
 
+	if (jsonb == NULL)
+	{
+		grid->size = 1;
+		grid->searched = true;
+		return grid;
+	}
 	if (!JB_ROOT_IS_OBJECT(jsonb))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -85,9 +167,19 @@ grid_parse(Jsonb *jsonb)
 		JsonbIteratorNext(&iterator, &value, true);
 		read_values(axis, &value);
 		check_values(axis);
+		if (axis->range)
+		{
+			grid->searched = true;
+			axis->size = 1;
+		}
 		size *= axis->size;
 		grid->naxes++;
 	}
+	if (grid->searched && size > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("grid has both ranges and lists of values"),
+				 errhint("Where there is a range, the other parameters have a range or a single value.")));
 	if (size > MOST_COMBINATIONS)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
@@ -117,9 +209,31 @@ grid_options(const Grid *grid, int combination, TrainOptions *options)
 
 	grid_values(grid, combination, values);
 	for (int i = 0; i < grid->naxes; i++)
-		options_set(options, grid->axes[i].option, USE_GRID, values[i]);
+		if (!grid->axes[i].range)
+			options_set(options, grid->axes[i].option, USE_GRID, values[i]);
 	options_settle(options);
 	pfree(values);
+}
+
+const GridAxis *
+grid_axis(const Grid *grid, const char *name)
+{
+	for (int i = 0; i < grid->naxes; i++)
+		if (strcmp(grid->axes[i].name, name) == 0)
+			return &grid->axes[i];
+	return NULL;
+}
+
+void
+push_pair(JsonbParseState **state, const char *name, JsonbValue *value)
+{
+	JsonbValue	key;
+
+	key.type = jbvString;
+	key.val.string.val = unconstify(char *, name);
+	key.val.string.len = (int) strlen(name);
+	pushJsonbValue(state, WJB_KEY, &key);
+	pushJsonbValue(state, WJB_VALUE, value);
 }
 
 Jsonb *
@@ -132,15 +246,7 @@ grid_json(const Grid *grid, int combination)
 	grid_values(grid, combination, values);
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < grid->naxes; i++)
-	{
-		JsonbValue	name;
-
-		name.type = jbvString;
-		name.val.string.val = grid->axes[i].name;
-		name.val.string.len = (int) strlen(grid->axes[i].name);
-		pushJsonbValue(&state, WJB_KEY, &name);
-		pushJsonbValue(&state, WJB_VALUE, values[i]);
-	}
+		push_pair(&state, grid->axes[i].name, values[i]);
 	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	pfree(values);
 	return JsonbValueToJsonb(object);

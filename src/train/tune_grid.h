@@ -1,7 +1,8 @@
 /*
  * tune_grid.h
  *	  The parameters that als_tune tries: every combination of the values of a
- *	  JSON object, such as {"factors": [32, 64], "alpha": [1, 10, 40]}.
+ *	  JSON object, such as {"factors": [32, 64], "alpha": [1, 10, 40]}; or, with
+ *	  {"factors": 64, "alpha": {"from": 1, "to": 40}}, what to search.
  */
 #ifndef ALS_TUNE_GRID_H
 #define ALS_TUNE_GRID_H
@@ -13,8 +14,11 @@ typedef struct GridAxis
 {
 	char	   *name;
 	int			option;			/* see options_find */
-	int			size;
+	int			size;			/* 1 for a range */
 	JsonbValue *values;			/* [size] */
+	bool		range;
+	double		from;			/* of a range; NAN if it is not said */
+	double		to;
 } GridAxis;
 
 /* In the order of als_train's parameters; the last one varies fastest. */
@@ -23,14 +27,25 @@ typedef struct Grid
 	int			naxes;
 	GridAxis   *axes;
 	int			size;			/* combinations */
+	bool		searched;		/* there is no grid, or a range in it */
 } Grid;
 
-/* Takes a grid apart, which must stay in memory; raises for a wrong one. */
+/*
+ * Takes a grid apart, which must stay in memory; raises for a wrong one.  NULL
+ * is what to search where nothing is said of it.
+ */
 extern Grid *grid_parse(Jsonb *jsonb);
 
-/* Sets the parameters of a combination, and settles all. */
+/* The axis of a parameter, or NULL. */
+extern const GridAxis *grid_axis(const Grid *grid, const char *name);
+
+/* Sets the parameters of a combination but for ranges, and settles all. */
 extern void grid_options(const Grid *grid, int combination,
 						 TrainOptions *options);
+
+/* Adds a key and a value to an object. */
+extern void push_pair(JsonbParseState **state, const char *name,
+					  JsonbValue *value);
 
 /* A combination as a JSON object. */
 extern Jsonb *grid_json(const Grid *grid, int combination);

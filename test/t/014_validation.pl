@@ -81,7 +81,7 @@ sub tune
 		SET client_min_messages = warning;
 		DROP TABLE IF EXISTS model;
 		$settings
-		SELECT rank, trial, parameters, metric, best_iteration, iterations, loss, error
+		SELECT rank, trial, parameters, metric, baseline, p_value, remarks, best_iteration, iterations, loss, error
 		FROM als_tune('model', '$source', '{"factors": [4, 12, 20], "regularization": [0.1, 1]}', patience => 2, $arguments);
 		SELECT fingerprint('model')});
 	return $result;
@@ -103,6 +103,38 @@ foreach my $refit ('false', 'true')
 	}
 }
 
+# A search does too: trials that a process runs alone or all together, that are
+# kept or trained anew, whatever there is of workers and memory.
+sub search
+{
+	my ($source, $grid, $arguments, $settings) = @_;
+	return $node->safe_psql('postgres', qq{
+		SET client_min_messages = warning;
+		DROP TABLE IF EXISTS model;
+		$settings
+		SELECT rank, trial, parameters, metric, baseline, p_value, remarks, best_iteration, iterations, loss, error
+		FROM als_tune('model', '$source', $grid trials => 12, validation_fraction => 0.3, $arguments);
+		SELECT fingerprint('model')});
+}
+foreach my $feedback ('implicit', 'explicit')
+{
+	my $grid = q{grid => '{"factors": {"from": 4, "to": 16}, "iterations": 9}',};
+	my $expected = search('ratings', $grid, "feedback => '$feedback', workers => 0", '');
+	like($expected, qr/^1\|.*\n12\|.*\n[0-9a-f]{32}/s, "$feedback, searched");
+	foreach my $workers (0, 1, 3)
+	{
+		foreach my $setting ('', $little_memory)
+		{
+			is(search('shuffled', $grid, "feedback => '$feedback', workers => $workers", $setting), $expected,
+				"$feedback, searched by $workers workers, $setting: the same");
+		}
+	}
+	is(search('shuffled', $grid, "feedback => '$feedback'", ''), $expected, "$feedback, searched by as many as pay: the same");
+	isnt(search('ratings', $grid, "feedback => '$feedback', seed => 43", ''), $expected, "$feedback, another seed: another search");
+	ok($node->poll_query_until('postgres',
+		"SELECT count(*) <= $segments FROM pg_ls_dir('pg_dynshmem') f WHERE f LIKE 'mmap.%'"), "$feedback, searched: no shared memory is left");
+}
+
 # Nothing to measure is an error of the leader's, with workers waiting for it.
 my ($stdout, $stderr);
 isnt($node->psql('postgres', q{
@@ -111,6 +143,8 @@ isnt($node->psql('postgres', q{
 like($stderr, qr/rmse has no value on the validation set/, 'nothing to measure: it says so');
 
 # Cancelled with workers and files: nothing is left.
+cancel_leaves_nothing($node, 'a search side by side', q{
+	SELECT als_tune('cancelled', 'ratings', '{"factors": {"from": 4, "to": 16}, "iterations": 100000}', workers => 2)});
 cancel_leaves_nothing($node, 'a validating training', q{
 	SET maintenance_work_mem = '1MB';
 	SELECT als_train('cancelled', 'ratings', iterations => 100000, validation_fraction => 0.3, workers => 2)});

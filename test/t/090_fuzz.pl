@@ -165,9 +165,12 @@ my @hostile_sources = (
 	'a.b.c.d', '"', '"ARENA".ratings', 'ARENA."ratings"', '0', '16384', 'ARENA.ratings r', 'ARENA.ratings, ARENA.ratings', "SELECT * FROM ARENA.ratings WHERE '", 'ARENA.int_users', 'x' x 200);
 
 my @grids = (
-	'{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}', '{"regularization_by": ["ratings", "confidence"], "regularization_scaling": 1}',
+	'{"factors": {"from": 1, "to": 4}, "iterations": 2}', '{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}', '{"regularization_by": ["ratings", "confidence"], "regularization_scaling": 1}',
 	'{}', '[]', '1', '"x"', 'null', '{"factors": []}', '{"factors": [[2]]}', '{"factors": {"a": 1}}', '{"factors": null}', '{"factors": ["2"]}', '{"factors": [1e400]}', '{"factors": [-1e400, 0, 1025]}',
 	'{"factors": [1.5]}', '{"alpha": [-1]}', '{"unknown": 1}', '{"seed": [1, -9223372036854775808, 1e30]}', '{"cg_steps": [0, 3]}', '{"tolerance": [1, 0.5]}', '{"iterations": [2, 1], "factors": 2, "seed": [1, 2]}',
+	'{"alpha": {}}', '{"alpha": {"from": 1, "to": 1}, "factors": {"to": 3}}', '{"alpha": {"from": 1e-300, "to": 1e30}, "factors": 2}', '{"regularization": {"from": 0, "to": 1}}', '{"regularization": {"from": 1}}',
+	'{"factors": {"from": 9, "to": 1}}', '{"factors": {"from": 1.5}}', '{"seed": {}}', '{"alpha": {}, "factors": [1, 2]}', '{"alpha": {"from": null, "to": "x"}}', '{"alpha": {"": 1}}', '{"alpha": {"from": {}, "to": []}}',
+	'{"regularization_scaling": {"from": -1, "to": 3}}', '{"regularization_scaling": {}, "alpha": null, "factors": {"from": 1, "to": 1024}, "iterations": 1}',
 	'{"regularization_scaling": [0, 1, 2, 3, null]}', '{"": 1}', '{"factors": 2, "workers": 2}', '{"solver": ["x"]}', '{"factors": [' . join(', ', 1 .. 300) . '], "alpha": [' . join(', ', 1 .. 300) . '], "seed": [' . join(', ', 1 .. 300) . ']}');
 
 # A row of so many factors, as somebody might leave it
@@ -324,7 +327,8 @@ my @arguments = (
 	# false is refused with implicit feedback
 	[ qr/^biases$/, 'boolean', sub { pick('true', 'true', 'true', 'true', 'false') } ],
 	[ qr/./, 'boolean', sub { pick('true', 'false', 'true', 'false', 'NULL') } ],
-	[ qr/^grid$/, 'jsonb', sub { literal(chance(0.6) ? pick(@grids[ 0 .. 4 ]) : pick(@grids)) } ],
+	[ qr/^timeout$/, 'interval', sub { pick('NULL', "'1 microsecond'", "'1 hour'", chance(0.7) ? 'NULL' : pick("'0'", "'-1 day'", "'178000000 years'", "'1 month -30 days'")) } ],
+	[ qr/^grid$/, 'jsonb', sub { literal(chance(0.6) ? pick(@grids[ 0 .. 5 ]) : pick(@grids)) } ],
 	[ qr/^options$/, 'jsonb', \&options ],
 	[ qr/_type$/, qr/^any(?:element|compatible)$/, sub { my ($model, $name) = @_;
 		(chance(0.7) ? 'NULL::' . $kinds{ $model->{kind} }[ $name =~ /user/ ? 2 : 3 ] : pick(qw(NULL::int NULL::text NULL::bigint 1 NULL NULL::ARENA.pair NULL::ARENA.dom NULL::int[] NULL::numeric NULL::record NULL::void))) =~ s/\bARENA\b/$model->{arena}/gr } ],
