@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import time
 from pathlib import Path
 
@@ -22,7 +23,7 @@ import serving
 import tuning
 from data import Ratings, generate, load, movielens, packages, skewed
 from explicit import Explicit
-from time_to_loss import OURS, Counts, TimeToLoss
+from time_to_loss import OURS, PEERS, Counts, TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
@@ -122,7 +123,7 @@ class Bench:
                                regularization=regularization, alpha=alpha)
         where = f"loss: {ratings.name}, rank {rank}, lambda {regularization:g}, alpha {alpha:g}"
         self.say(f"{where}: counting iterations")
-        counts = trainings.count(self.version, self.say)
+        counts = trainings.count(self.version, self.options.peers, self.say)
         if self.options.count:
             return
         best: list[float] = []  # of the peers, to each target
@@ -144,7 +145,7 @@ class Bench:
     def ablation(self, ratings: Ratings, rank: int, regularization: float, alpha: float, processes: int) -> None:
         trainings = TimeToLoss(self.connection, ratings, self.note, self.counts, factors=rank,
                                regularization=regularization, alpha=alpha)
-        counts = {"als": trainings.count(self.version, self.say)["als cg"],
+        counts = {"als": trainings.count(self.version, [], self.say)["als cg"],
                   "als from random factors": trainings.ablation(self.version)}
         if self.options.count:
             return
@@ -282,6 +283,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ranks", default="64,128", help="of iterations and loss; default 64,128, of iterations 256 too")
     parser.add_argument("--processes", default="", help="default 1,2 where there is more than one core")
     parser.add_argument("--points", type=int, default=len(GRID), help="of lambda and alpha, for loss")
+    parser.add_argument("--peers", default=",".join(PEERS), help="of loss; default all: %(default)s")
     parser.add_argument("--minutes", type=float, default=0, help="begins nothing new after so many; what is done is kept")
     parser.add_argument("--count", action="store_true",
                         help="only counts the iterations to a loss, for a later run: takes no quiet machine")
@@ -294,10 +296,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true",
                         help="to the results of this machine that are there, but for the same parts of the same data")
     options = parser.parse_args()
-    options.given = [f"--{name} {getattr(options, name)}" for name in ("ranks", "processes", "points", "minutes", "rounds", "patience")
+    options.given = [f"--{name} {shlex.quote(str(getattr(options, name)))}" for name in ("ranks", "processes", "points", "peers", "minutes", "rounds", "patience")
                      if getattr(options, name) != parser.get_default(name)]
     options.results = options.results or HERE / "results" / machine.kind()
     options.ranks_given = options.ranks != parser.get_default("ranks")
+    options.peers = options.peers.split(",")
+    if not set(options.peers) <= set(PEERS):
+        parser.error(f"no such peers: {', '.join(set(options.peers) - set(PEERS))}")
     options.ranks = [int(rank) for rank in options.ranks.split(",")]
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.quick:

@@ -90,7 +90,8 @@ class TimeToLoss:
     def als(self, solver: str, random: bool = False) -> list[int | None]:
         """als says its losses; those at the targets are computed anew."""
         targets = self.targets()
-        said = dict(enumerate(self.train(solver, LONGEST, random=random).losses, 1))
+        longest = 2 * EXACT if solver == "cholesky" else LONGEST
+        said = dict(enumerate(self.train(solver, longest, random=random).losses, 1))
         found = [reached(said, target) for target in targets]
         for number in sorted({number for number in found if number}):
             self.train(solver, number, random=random)
@@ -105,13 +106,13 @@ class TimeToLoss:
         losses = self.peers.losses(program, self.judge, targets[1], longest, 1)
         return [reached(losses, target) for target in targets]
 
-    def count(self, version_of_als: str, say: Callable[[str], None]) -> dict[str, list[int | None]]:
-        """Of all programs."""
+    def count(self, version_of_als: str, programs: list[str], say: Callable[[str], None]) -> dict[str, list[int | None]]:
+        """Of als and these peers."""
         found = {}
         for program in OURS:
             solver = program.split()[1]
             found[program] = self.counts.get((*self.key, program, version_of_als), lambda: self.als(solver))
-        for program in PEERS:
+        for program in programs:
             if peers.available(program) and not (self.large and "cholesky" in program):
                 found[program] = self.counts.get((*self.key, program, version_of(program)), lambda: self.peer(program))
         say(", ".join(f"{program} {' '.join('-' if n is None else str(n) for n in numbers)}" for program, numbers in found.items()))
