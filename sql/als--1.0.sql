@@ -613,6 +613,47 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
 COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
 IS 'what als_evaluate averages, for each user, with ids of the given type: als_evaluate_users_as(NULL::text, ...)';
 
+CREATE TYPE als_comparison AS (
+    metric          text,
+    k               integer,
+    users           bigint,
+    value           double precision,
+    other           double precision,
+    difference      double precision,
+    standard_error  double precision,
+    lower           double precision,
+    upper           double precision
+);
+COMMENT ON TYPE als_comparison IS 'one figure of two models on the same users; see als_compare';
+COMMENT ON COLUMN als_comparison.metric IS 'what is measured, as als_evaluate defines it';
+COMMENT ON COLUMN als_comparison.k IS 'over so many recommendations; null where it is not over some';
+COMMENT ON COLUMN als_comparison.users IS 'users on whom both models are measured';
+COMMENT ON COLUMN als_comparison.value IS 'what the model has on them';
+COMMENT ON COLUMN als_comparison.other IS 'what the other model has on them';
+COMMENT ON COLUMN als_comparison.difference IS 'value minus other';
+COMMENT ON COLUMN als_comparison.standard_error IS 'by how much chance in who is in the test set moves the difference';
+COMMENT ON COLUMN als_comparison.lower IS 'lower end of the interval of the given confidence around the difference';
+COMMENT ON COLUMN als_comparison.upper IS 'its upper end; the models differ by more than chance if 0 is outside';
+
+CREATE FUNCTION als_compare(
+    model           regclass,
+    other           regclass,
+    test            text,
+    user_column     text DEFAULT 'user_id',
+    item_column     text DEFAULT 'item_id',
+    rating_column   text DEFAULT 'rating',
+    k               bigint DEFAULT 10,
+    training        text DEFAULT NULL,
+    exclude_seen    boolean DEFAULT true,
+    relevant_from   double precision DEFAULT NULL,
+    workers         integer DEFAULT NULL,
+    confidence      double precision DEFAULT 0.95
+) RETURNS SETOF als_comparison
+AS 'MODULE_PATHNAME', 'als_compare'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+COMMENT ON FUNCTION als_compare(regclass, regclass, text, text, text, text, bigint, text, boolean, double precision, integer, double precision)
+IS 'measures two models on the same users: by how much the first is better, and whether that is more than chance';
+
 --
 -- Neighbours and explanations
 --

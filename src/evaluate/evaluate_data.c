@@ -277,6 +277,9 @@ measure_all(Evaluation *evaluation)
 	list_test_users(evaluation, users);
 
 	metrics_run(&evaluation->arena, sets, nworkers);
+	for (int set = 0; set < 2; set++)
+		if (sets[set] != NULL)
+			arena_free(sets[set]);
 }
 
 Evaluation *
@@ -309,7 +312,4 @@ void
 evaluation_end(Evaluation *evaluation)
 {
 	arena_free(&evaluation->arena);
-	for (int set = 0; set < 2; set++)
-		if (evaluation->ratings[set] != NULL)
-			arena_free(&evaluation->sets[set]);
 }

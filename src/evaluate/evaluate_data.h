@@ -30,7 +30,7 @@ typedef struct Evaluation
 	const EvaluateOptions *options;
 	ModelCache *cache;
 	Ratings    *ratings[2];		/* by RatingSet; NULL for no training set */
-	Arena		sets[2];		/* the same, sorted */
+	Arena		sets[2];		/* the same, sorted; given back once measured */
 	IdMap	   *users;			/* of the test set, as the model's type */
 	bool	   *known;			/* [users] does the model know them? */
 	IdMap	   *items;			/* of the model */
@@ -47,7 +47,7 @@ typedef struct Evaluation
  */
 extern Evaluation *evaluate(const EvaluateOptions *options);
 
-/* Gives back shared memory and files. */
+/* Gives back the measurement. */
 extern void evaluation_end(Evaluation *evaluation);
 
 #endif							/* ALS_EVALUATE_DATA_H */

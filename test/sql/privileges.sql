@@ -58,6 +58,8 @@ INSERT INTO calls (call) SELECT unnest(ARRAY[
     $$als_evaluate('model', 'SELECT 1 AS user_id, 2 AS item_id, 1 AS rating', exclude_seen => false)$$,
     $$als_evaluate('model', 'SELECT 1 AS user_id, 2 AS item_id, 1 AS rating')$$,
     $$als_evaluate('model', 'ratings', exclude_seen => false)$$,
+    $$als_compare('model', 'model', 'ratings')$$,
+    $$als_compare('model', 'model', 'SELECT 1 AS user_id, 2 AS item_id, 1 AS rating', exclude_seen => false)$$,
     $$als_evaluate_users('model', 'SELECT 1 AS user_id, 2 AS item_id, 1 AS rating', exclude_seen => false)$$,
     $$als_evaluate_users('model', 'ratings')$$,
     $$als_evaluate_users_as(NULL::int, 'model', 'ratings', training => 'SELECT 1 AS user_id, 1 AS item_id')$$,
