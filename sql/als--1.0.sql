@@ -368,6 +368,28 @@ LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
 COMMENT ON FUNCTION als_predict(regclass, text, anycompatible)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         "any",
+    item_id         anycompatible,
+    cold_start      text
+) RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible, text)
+IS 'the same; with cold_start => ''biases'' the mean rating and what biases are known where an id is not';
+
+CREATE FUNCTION als_predict(
+    model           regclass,
+    user_id         text,
+    item_id         anycompatible,
+    cold_start      text
+) RETURNS real
+AS 'MODULE_PATHNAME', 'als_predict'
+LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, text, anycompatible, text)
+IS 'the same; with cold_start => ''biases'' the mean rating and what biases are known where an id is not';
+
 CREATE FUNCTION als_recommend(
     model           regclass,
     user_id         "any",

@@ -9,6 +9,8 @@
 #include "common/settings.h"
 #include "fmgr.h"
 #include "model/model_cache.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(als_predict);
@@ -51,39 +53,85 @@ open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
 	state->pin = pin;
 }
 
-/* Computes the score; false if the model does not know one of the ids. */
+/* Raises unless the model has biases, by which an unknown side can be left out. */
+static void
+require_biases(const ModelCache *cache, Oid model)
+{
+	if (cache->run.feedback != ALS_EXPLICIT || !cache->run.biases)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no biases", get_rel_name(model)),
+				 errdetail("Models of explicit feedback have, unless they are trained with biases => false."),
+				 errhint("Leave cold_start out: a pair that is not known is null then.")));
+}
+
+/* Does cold_start ask for the mean and whatever bias is known? */
 static bool
-score(PredictState *state, FunctionCallInfo fcinfo, float *result)
+cold_start_argument(FunctionCallInfo fcinfo)
+{
+	char	   *cold_start = text_to_cstring(PG_GETARG_TEXT_PP(3));
+	bool		by_biases = strcmp(cold_start, "biases") == 0;
+
+	if (!by_biases && strcmp(cold_start, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown cold_start \"%s\"", cold_start),
+				 errhint("It is 'none' or 'biases'.")));
+	pfree(cold_start);
+	return by_biases;
+}
+
+/* A side's row of factors; NULL if the model does not know the id. */
+static const float *
+find_row(PredictState *state, AlsSide side, Datum value)
 {
 	ModelCache *cache = state->pin->cache;
-	const float *row;
 	Datum		id;
 
-	if (!id_convert(&state->user, PG_GETARG_DATUM(1), &id) ||
+	if (!id_convert(side == ALS_USERS ? &state->user : &state->item, value, &id) ||
 		cache_replaced(cache))
-		return false;
-	row = cache_lookup(cache, ALS_USERS, id);
-	if (row == NULL)
-		return false;
-	memcpy(state->row, row, cache->stride * sizeof(float));
+		return NULL;
+	return cache_lookup(cache, side, id);
+}
 
-	if (!id_convert(&state->item, PG_GETARG_DATUM(2), &id) ||
-		cache_replaced(cache))
+/*
+ * Computes the score; false if the model does not know one of the ids, unless
+ * what is known of its biases is to do.
+ */
+static bool
+score(PredictState *state, FunctionCallInfo fcinfo, bool by_biases,
+	  float *result)
+{
+	ModelCache *cache = state->pin->cache;
+	int			bias = cache->run.factors;
+	const float *user = find_row(state, ALS_USERS, PG_GETARG_DATUM(1));
+	const float *item;
+
+	if (user == NULL && !by_biases)
 		return false;
-	row = cache_lookup(cache, ALS_ITEMS, id);
-	if (row == NULL)
+	if (user != NULL)
+		memcpy(state->row, user, cache->stride * sizeof(float));
+	if (cache_replaced(cache))
 		return false;
-	*result = state->kernels->dot(cache->stride, state->row, row) +
-		cache->run.mean_rating;
+	item = find_row(state, ALS_ITEMS, PG_GETARG_DATUM(2));
+	if (user != NULL && item != NULL)
+		*result = state->kernels->dot(cache->stride, state->row, item) +
+			cache->run.mean_rating;
+	else if (by_biases)
+		*result = (user != NULL ? state->row[bias] : 0) +
+			(item != NULL ? item[bias + 1] : 0) + cache->run.mean_rating;
+	else
+		return false;
 	return true;
 }
 
-/* als_predict(model, user, item) */
+/* als_predict(model, user, item), and with cold_start behind them */
 Datum
 als_predict(PG_FUNCTION_ARGS)
 {
 	PredictState *state = fcinfo->flinfo->fn_extra;
 	int			times = 0;
+	bool		by_biases = PG_NARGS() > 3 && cold_start_argument(fcinfo);
 	bool		known;
 	float		result = 0;
 
@@ -100,7 +148,9 @@ als_predict(PG_FUNCTION_ARGS)
 	{
 		if (!cache_pin_ready(state->pin, PG_GETARG_OID(0)))
 			open_model(state, PG_GETARG_OID(0), fcinfo);
-		known = score(state, fcinfo, &result);
+		if (by_biases)
+			require_biases(state->pin->cache, PG_GETARG_OID(0));
+		known = score(state, fcinfo, by_biases, &result);
 	} while (cache_replaced(state->pin->cache) &&
 			 cache_start_over(state->pin->cache, &times));
 

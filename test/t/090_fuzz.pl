@@ -314,7 +314,7 @@ my @arguments = (
 	[ qr/^regularization_by$/, 'text', sub { word('confidence', 'ratings') } ],
 	[ qr/^metric$/, 'text', sub { word('cosine', 'inner_product') } ],
 	[ qr/^validation_metric$/, 'text', sub { word(qw(rmse mae ndcg map auc precision recall)) } ],
-	[ qr/^cold_start$/, 'text', sub { word('none', 'popular', 'error') } ],
+	[ qr/^cold_start$/, 'text', sub { word('none', 'popular', 'error', 'biases') } ],
 	[ qr/^factors$/, 'integer', sub { integer(1, 2, 3, 4, 4, 4, 17, chance(0.05) ? 1024 : 5) } ],
 	[ qr/^(?:iterations|trials)$/, 'integer', sub { chance(0.9) ? pick(1, 2, 3) : pick(0, -1, 100001, 2147483647, 'NULL') } ],
 	[ qr/^cg_steps$/, 'integer', sub { integer(1, 2, 3) } ],
