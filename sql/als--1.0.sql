@@ -565,11 +565,12 @@ CREATE FUNCTION als_evaluate(
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
     workers         integer DEFAULT NULL,
-    more_k          bigint[] DEFAULT NULL
+    more_k          bigint[] DEFAULT NULL,
+    cold_start      text DEFAULT 'none'
 ) RETURNS SETOF als_evaluation
 AS 'MODULE_PATHNAME', 'als_evaluate'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 22;
-COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, bigint[])
+COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, bigint[], text)
 IS 'measures how good a model is on a relation or query of test ratings, beside a ranking by popularity';
 
 CREATE FUNCTION als_evaluate_users(

@@ -97,6 +97,21 @@ min_score_argument(FunctionCallInfo fcinfo, int argument)
 	return rounded < least ? nextafterf(rounded, INFINITY) : rounded;
 }
 
+bool
+biases_argument(FunctionCallInfo fcinfo, int argument)
+{
+	char	   *cold_start = text_to_cstring(PG_GETARG_TEXT_PP(argument));
+	bool		by_biases = strcmp(cold_start, "biases") == 0;
+
+	if (!by_biases && strcmp(cold_start, "none") != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("unknown cold_start \"%s\"", cold_start),
+				 errhint("It is 'none' or 'biases'.")));
+	pfree(cold_start);
+	return by_biases;
+}
+
 int
 workers_argument(FunctionCallInfo fcinfo, int argument)
 {

@@ -38,6 +38,12 @@ extern uint32 k_argument(FunctionCallInfo fcinfo, int argument);
  */
 extern float min_score_argument(FunctionCallInfo fcinfo, int argument);
 
+/*
+ * The argument cold_start, which is not null: does it ask for the mean and
+ * whatever bias is known, 'biases', rather than for 'none'?
+ */
+extern bool biases_argument(FunctionCallInfo fcinfo, int argument);
+
 /* The argument workers: -1 if it is null; raises if it is negative. */
 extern int	workers_argument(FunctionCallInfo fcinfo, int argument);
 

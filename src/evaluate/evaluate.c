@@ -108,8 +108,8 @@ put_counts(Tuplestorestate *rows, TupleDesc row_type,
 	put_row(rows, row_type, "unknown_items", 0, numbers);
 	numbers[COLUMN_VALUE] = evaluation->test_pairs - counts.pairs;
 	put_row(rows, row_type, "unknown_pairs", 0, numbers);
-	numbers[COLUMN_VALUE] = evaluation->measurement->nusers /
-		((double) evaluation->measurement->nusers + evaluation->unknown_users);
+	numbers[COLUMN_VALUE] = 1 - evaluation->unknown_users /
+		(double) evaluation->measurement->users_limit;
 	put_row(rows, row_type, "users_served", 0, numbers);
 }
 
@@ -183,6 +183,8 @@ als_evaluate(PG_FUNCTION_ARGS)
 	evaluate_arguments(&options, fcinfo, 0);
 	if (!PG_ARGISNULL(EVALUATE_ARGUMENTS))
 		evaluate_more_k(&options, PG_GETARG_ARRAYTYPE_P(EVALUATE_ARGUMENTS));
+	require_argument(fcinfo, EVALUATE_ARGUMENTS + 1, "cold_start");
+	options.by_known_biases = biases_argument(fcinfo, EVALUATE_ARGUMENTS + 1);
 	options.lists = true;
 	evaluation = evaluate(&options);
 	measurement = evaluation->measurement;

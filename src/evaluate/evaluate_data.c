@@ -153,7 +153,8 @@ choose_relevant_from(const EvaluateOptions *options, const ModelRun *run)
 }
 
 /*
- * Lists the users to measure: those of the test set that the model knows.
+ * Lists the users to measure: those of the test set that the model knows, and
+ * the others if they are to be predicted for.
  * users says by set who the rows of its ratings are.
  */
 static void
@@ -184,11 +185,13 @@ list_test_users(Evaluation *evaluation, uint32 *const users[2])
 		if (user == NOT_THERE || !evaluation->known[user])
 		{
 			evaluation->unknown_users++;
-			continue;
+			if (!evaluation->options->by_known_biases)
+				continue;
+			user = NOT_THERE;
 		}
 		next->factors = user;
 		next->rows[TEST_SET] = row;
-		next->rows[TRAINING_SET] = training_rows[user];
+		next->rows[TRAINING_SET] = user != NOT_THERE ? training_rows[user] : NOT_THERE;
 		evaluation->measurement->nusers++;
 	}
 	pfree(training_rows);
@@ -248,6 +251,7 @@ measure_all(Evaluation *evaluation)
 	layout.stride = cache->stride;
 	layout.mean = cache->run.mean_rating;
 	layout.biases = cache->run.feedback == ALS_EXPLICIT && cache->run.biases;
+	layout.by_known_biases = options->by_known_biases;
 	layout.relevant_from = choose_relevant_from(options, &cache->run);
 	layout.factors = cache->run.factors;
 	layout.ncutoffs = options->ncutoffs;
@@ -293,6 +297,8 @@ evaluate(const EvaluateOptions *options)
 	PreventCommandIfParallelMode("als_evaluate()");
 	evaluation->options = options;
 	cache = cache_open(options->model);
+	if (options->by_known_biases)
+		model_require_biases(options->model, &cache->run);
 	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
 												&options->test, memory,
 												options->workers, &from);
@@ -303,6 +309,8 @@ evaluate(const EvaluateOptions *options)
 							  options->workers);
 	/* reading may have changed the model */
 	evaluation->cache = cache_open(options->model);
+	if (options->by_known_biases)
+		model_require_biases(options->model, &evaluation->cache->run);
 
 	measure_all(evaluation);
 	return evaluation;

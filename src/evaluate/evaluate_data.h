@@ -19,6 +19,7 @@ typedef struct EvaluateOptions
 	int			ncutoffs;
 	uint32		cutoffs[MOST_CUTOFFS];	/* different k, ascending */
 	bool		lists;			/* popularity, and what lists are like, too */
+	bool		by_known_biases;	/* errors are over pairs not known too */
 	bool		has_relevant_from;
 	double		relevant_from;
 	int			workers;		/* -1: as many as are worth it */

@@ -21,7 +21,7 @@
 /* A user in the batch */
 typedef struct BatchUser
 {
-	const float *factors;
+	const float *factors;		/* NULL if not known */
 	AlsRanking	rankings[RANKERS];
 	UserMeasures measures;
 	uint32	   *not_others;		/* relevant or left out, ascending */
@@ -116,7 +116,11 @@ allocate(size_t count, size_t size)
 	return MemoryContextAllocHuge(CurrentMemoryContext, Max(count, 1) * size);
 }
 
-/* Adds to a user's errors what the predictions for a rating are off by. */
+/*
+ * Adds to a user's errors what the predictions for a rating are off by.  The item's
+ * factors are NULL, as the user's may be, if it is not known; the score means
+ * nothing then.
+ */
 static void
 add_errors(const Measurement *measurement, BatchUser *user, const float *item,
 		   float rating, float score)
@@ -130,9 +134,13 @@ add_errors(const Measurement *measurement, BatchUser *user, const float *item,
 	if (measurement->biases)
 	{
 		predictions[PREDICT_BY_BIASES] = (double) measurement->mean +
-			user->factors[bias] + item[bias + 1];
+			(user->factors != NULL ? user->factors[bias] : 0) +
+			(item != NULL ? item[bias + 1] : 0);
+		if (user->factors == NULL || item == NULL)
+			predictions[PREDICT_BY_MODEL] = predictions[PREDICT_BY_BIASES];
 		count = PREDICTORS;
 	}
+	measures->predicted++;
 	for (int by = 0; by < count; by++)
 	{
 		double		error = value - predictions[by];
@@ -168,8 +176,13 @@ read_test_row(Measurer *me, BatchUser *user, uint32 row, uint32 *count)
 		const float *item_factors;
 		float		score;
 
-		if (item == NOT_THERE)
+		if (item == NOT_THERE || user->factors == NULL)
+		{
+			if (measurement->by_known_biases)
+				add_errors(measurement, user, item == NOT_THERE ? NULL : factors +
+						   (size_t) item * measurement->stride, rating, 0);
 			continue;
+		}
 		item_factors = factors + (size_t) item * measurement->stride;
 		score = me->kernels->dot(measurement->stride, user->factors,
 								 item_factors) + measurement->mean;
@@ -254,8 +267,9 @@ begin_measuring(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	uint32		ntest_items;
 
 	memset(user, 0, sizeof(*user));
-	user->factors = measured_factors(measurement, ALS_USERS) +
-		(size_t) measured->factors * measurement->stride;
+	if (measured->factors != NOT_THERE)
+		user->factors = measured_factors(measurement, ALS_USERS) +
+			(size_t) measured->factors * measurement->stride;
 	test_items = read_test_row(me, user, measured->rows[TEST_SET], &ntest_items);
 	user->ranked = user->measures.relevant > 0 && !measurement->errors_only;
 	if (!user->ranked)

@@ -24,10 +24,11 @@ typedef enum RatingSet
 	TRAINING_SET				/* left out of rankings, save what is in test */
 } RatingSet;
 
-/* A user of the test set whom the model knows */
+/* A user of the test set, whom the model knows as a rule */
 typedef struct MeasuredUser
 {
-	uint32		factors;		/* row of the users' factors */
+	uint32		factors;		/* row of the users' factors; NOT_THERE for one
+								 * who is not known, with by_known_biases */
 	uint32		rows[2];		/* of the sets; NOT_THERE in training */
 } MeasuredUser;
 
@@ -53,7 +54,9 @@ typedef enum Ranker
 /* What is measured of a user */
 typedef struct UserMeasures
 {
-	uint32		pairs;			/* of the test set, their items known */
+	uint32		pairs;			/* of the test set, both sides known */
+	uint32		predicted;		/* those that errors are over: as many, or with
+								 * by_known_biases all */
 	uint32		relevant;		/* among them; 0: nothing is ranked */
 	double		squared_error[PREDICTORS];	/* sums over the pairs */
 	double		absolute_error[PREDICTORS];
@@ -102,6 +105,8 @@ typedef struct Measurement
 	int			factors;		/* in a row, without biases */
 	float		mean;			/* part of every score */
 	bool		biases;			/* predict by mean and biases as well */
+	bool		by_known_biases;	/* if a side is not known, the model
+									 * predicts by mean and biases too */
 	float		relevant_from;	/* the rating that makes an item relevant */
 	bool		errors_only;	/* nothing is ranked: rankings mean nothing */
 	bool		lists;			/* measure novelty, and all that follows it */

@@ -64,7 +64,7 @@ user_error(const Measurement *measurement, uint32 user, Metric metric, int by,
 {
 	const UserMeasures *measures = &user_measures(measurement)[user];
 
-	if (measures->pairs == 0 || (among != NULL && !among[user]))
+	if (measures->predicted == 0 || (among != NULL && !among[user]))
 		return NAN;
 	return metric == METRIC_RMSE ? measures->squared_error[by] :
 		measures->absolute_error[by];
@@ -89,7 +89,7 @@ mean_error(const Measurement *measurement, Metric metric, int by,
 		if (isnan(error))
 			continue;
 		sum += error;
-		*pairs += user_measures(measurement)[u].pairs;
+		*pairs += user_measures(measurement)[u].predicted;
 		*users += 1;
 	}
 	return sum / *pairs;
@@ -118,7 +118,7 @@ error_values(const Measurement *measurement, Metric metric, int by,
 	for (uint32 u = 0; u < measurement->nusers; u++)
 		values[u] = value + users * slope / pairs *
 			(user_error(measurement, u, metric, by, among) -
-			 mean * user_measures(measurement)[u].pairs);
+			 mean * user_measures(measurement)[u].predicted);
 }
 
 void

@@ -161,3 +161,14 @@ model_lock(Oid model, LOCKMODE mode, const char *function)
 				 errhint("Call it in a transaction of its own, or before reading from the model.")));
 	LockRelationOid(model, mode);
 }
+
+void
+model_require_biases(Oid model, const ModelRun *run)
+{
+	if (run->feedback != ALS_EXPLICIT || !run->biases)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has no biases", get_rel_name(model)),
+				 errdetail("Models of explicit feedback have, unless they are trained with biases => false."),
+				 errhint("Leave cold_start out: what is not known is not predicted then.")));
+}

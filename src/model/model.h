@@ -83,4 +83,10 @@ extern void model_replace_factors(const ModelTarget *target,
 extern Datum model_add_run(const ModelTarget *target, TupleDesc type,
 						   Datum *values, bool *nulls);
 
+/*
+ * Raises unless the model has biases, by which a rating can be predicted of which
+ * one side is not known.
+ */
+extern void model_require_biases(Oid model, const ModelRun *run);
+
 #endif							/* ALS_MODEL_H */

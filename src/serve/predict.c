@@ -5,12 +5,12 @@
 #include "compat.h"
 
 #include "common/arena.h"
+#include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "common/settings.h"
 #include "fmgr.h"
+#include "model/model.h"
 #include "model/model_cache.h"
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(als_predict);
@@ -51,34 +51,6 @@ open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
 								  cache->stride * sizeof(float));
 	MemoryContextSwitchTo(old);
 	state->pin = pin;
-}
-
-/* Raises unless the model has biases, by which an unknown side can be left out. */
-static void
-require_biases(const ModelCache *cache, Oid model)
-{
-	if (cache->run.feedback != ALS_EXPLICIT || !cache->run.biases)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" has no biases", get_rel_name(model)),
-				 errdetail("Models of explicit feedback have, unless they are trained with biases => false."),
-				 errhint("Leave cold_start out: a pair that is not known is null then.")));
-}
-
-/* Does cold_start ask for the mean and whatever bias is known? */
-static bool
-cold_start_argument(FunctionCallInfo fcinfo)
-{
-	char	   *cold_start = text_to_cstring(PG_GETARG_TEXT_PP(3));
-	bool		by_biases = strcmp(cold_start, "biases") == 0;
-
-	if (!by_biases && strcmp(cold_start, "none") != 0)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown cold_start \"%s\"", cold_start),
-				 errhint("It is 'none' or 'biases'.")));
-	pfree(cold_start);
-	return by_biases;
 }
 
 /* A side's row of factors; NULL if the model does not know the id. */
@@ -131,7 +103,7 @@ als_predict(PG_FUNCTION_ARGS)
 {
 	PredictState *state = fcinfo->flinfo->fn_extra;
 	int			times = 0;
-	bool		by_biases = PG_NARGS() > 3 && cold_start_argument(fcinfo);
+	bool		by_biases = PG_NARGS() > 3 && biases_argument(fcinfo, 3);
 	bool		known;
 	float		result = 0;
 
@@ -149,7 +121,7 @@ als_predict(PG_FUNCTION_ARGS)
 		if (!cache_pin_ready(state->pin, PG_GETARG_OID(0)))
 			open_model(state, PG_GETARG_OID(0), fcinfo);
 		if (by_biases)
-			require_biases(state->pin->cache, PG_GETARG_OID(0));
+			model_require_biases(PG_GETARG_OID(0), &state->pin->cache->run);
 		known = score(state, fcinfo, by_biases, &result);
 	} while (cache_replaced(state->pin->cache) &&
 			 cache_start_over(state->pin->cache, &times));
