@@ -54,10 +54,11 @@ END $$;
 CREATE TABLE calls (function regprocedure, call text);
 INSERT INTO calls
 SELECT p.oid, format('SELECT %I(%s)', proname,
-    (SELECT string_agg(CASE WHEN argument_type = 'regclass'::regtype THEN '%L::regclass'
+    (SELECT string_agg(CASE WHEN argument_type = 'regclass'::regtype THEN '%1$L::regclass'
                             WHEN argument_name IN ('candidates', 'exclude', 'users', 'items') THEN
                                 CASE argument_type WHEN 'text'::regtype THEN '''{1}''' ELSE 'ARRAY[1]' END
                             WHEN argument_name = 'metric' THEN '''cosine'''
+                            WHEN argument_name = 'cold_start' THEN '''none'''
                             WHEN argument_type = 'boolean'::regtype THEN 'true'
                             WHEN argument_type = 'double precision[]'::regtype THEN 'ARRAY[1]::double precision[]'
                             WHEN argument_name = 'test' THEN '''ratings'''
