@@ -199,9 +199,9 @@ CREATE FUNCTION als_tune(
     error           text
 )
 AS 'MODULE_PATHNAME', 'als_tune'
-LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 60;
 COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
-IS 'trains with every combination of the parameters in a grid, keeps the best model and returns the trials, best first';
+IS 'searches parameters, or tries every combination of those in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")
 RETURNS internal
