@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import multiprocessing
 import os
 import subprocess
 import time
@@ -24,6 +25,7 @@ Factors = tuple[np.ndarray, np.ndarray]
 Watch = Callable[[Factors, list[float]], None]
 
 SCALE = 0.25  # standard deviation of the random factors that all start from, but cmfrec
+PATIENCE = 60  # seconds, with LIBMF
 SUBSPACE = 64  # of iALS++: irspack's default; buffalo's is 32
 
 # buffalo wants an old numpy
@@ -238,7 +240,16 @@ def cmfrec_explicit(training: sp.csr_matrix, test: sp.coo_matrix, *, factors: in
     return model.predict(test.row, test.col), seconds - idle
 
 
-def libmf_explicit(training: sp.csr_matrix, test: sp.coo_matrix, *, factors: int, regularization: float, rate: float,
+def libmf_explicit(*arguments, **settings) -> tuple[np.ndarray, float]:
+    """Its threads now and then wait for each other for ever, where there are few ratings: tried again then."""
+    for _ in range(5):
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            with contextlib.suppress(multiprocessing.TimeoutError):
+                return pool.apply_async(libmf_fit, arguments, settings).get(timeout=PATIENCE)
+    raise RuntimeError("LIBMF does not end")
+
+
+def libmf_fit(training: sp.csr_matrix, test: sp.coo_matrix, *, factors: int, regularization: float, rate: float,
                    iterations: int, processes: int) -> tuple[np.ndarray, float]:
     """Gradient descent.  It has no biases, so that it is given the ratings as they are."""
     with contextlib.redirect_stdout(io.StringIO()):
