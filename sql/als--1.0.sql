@@ -1118,6 +1118,13 @@ CREATE AGGREGATE als_solve(other_id "any", rating double precision, options json
 COMMENT ON AGGREGATE als_solve("any", double precision, jsonb)
 IS 'solves a user or item from its ratings, as half an iteration of a training does';
 
+CREATE FUNCTION als_solve_row(other_ids anyarray, ratings real[], options jsonb)
+RETURNS als_solution
+AS 'MODULE_PATHNAME', 'als_solve_row'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000;
+COMMENT ON FUNCTION als_solve_row(anyarray, real[], jsonb)
+IS 'solves a user or item from its ratings, which have been grouped before';
+
 CREATE FUNCTION als_starting_factors(item_id "any", factors integer, seed bigint DEFAULT 42)
 RETURNS real[]
 AS 'MODULE_PATHNAME', 'als_starting_factors'
@@ -1125,107 +1132,494 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
 COMMENT ON FUNCTION als_starting_factors("any", integer, bigint)
 IS 'factors of an item to start a training from';
 
--- Only sends statements: what is computed is als_solve, by whatever server has the
--- ratings.  Names that the caller gives are looked up along his search_path; all
--- others, of types in DECLARE too, are pg_catalog's or have their schema.  als_import
--- gets all of its arguments with their types, so that no other of its name fits better.
+CREATE FUNCTION als_pack_factors_transfn(internal, real[])
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_pack_factors_transfn'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION als_pack_factors_transfn(internal, real[])
+IS 'aggregate transition function of als_pack_factors';
+
+CREATE FUNCTION als_pack_factors_finalfn(internal)
+RETURNS bytea
+AS 'MODULE_PATHNAME', 'als_pack_factors_finalfn'
+LANGUAGE C IMMUTABLE PARALLEL SAFE;
+COMMENT ON FUNCTION als_pack_factors_finalfn(internal)
+IS 'aggregate final function of als_pack_factors';
+
+CREATE AGGREGATE als_pack_factors(factors real[]) (
+    SFUNC = als_pack_factors_transfn,
+    STYPE = internal,
+    FINALFUNC = als_pack_factors_finalfn,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE als_pack_factors(real[])
+IS 'the factors of many rows as one value, to be sent to another server';
+
+CREATE FUNCTION als_unpack_factors(packed bytea, factors integer)
+RETURNS SETOF real[]
+AS 'MODULE_PATHNAME', 'als_unpack_factors'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 1000;
+COMMENT ON FUNCTION als_unpack_factors(bytea, integer)
+IS 'the rows that als_pack_factors has made one value of';
+
+-- als_train_sharded only sends statements: what is computed is als_solve_row, by whatever
+-- server has the ratings.  The functions before it write statements, or check what it is
+-- given.  Names that the caller gives are looked up along his search_path; all others are
+-- pg_catalog's or have their schema.
+CREATE FUNCTION als_sharded_parameters(
+    feedback        text,
+    factors         integer,
+    regularization  double precision,
+    regularization_scaling double precision,
+    regularization_by text,
+    alpha           double precision,
+    iterations      integer,
+    seed            bigint,
+    users           double precision DEFAULT NULL,
+    items           double precision DEFAULT NULL,
+    ratings         double precision DEFAULT NULL,
+    size            double precision DEFAULT NULL,
+    deviation       double precision DEFAULT NULL,
+    OUT chosen_regularization double precision,
+    OUT chosen_scaling double precision,
+    OUT chosen_alpha double precision
+) RETURNS record
+AS 'MODULE_PATHNAME', 'als_sharded_parameters'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION als_sharded_parameters(text, integer, double precision, double precision, text, double precision, integer, bigint, double precision, double precision, double precision, double precision, double precision)
+IS 'what als_train_sharded trains with: checks its parameters and chooses those that are null';
+
+-- The types of the ids of users and items, and of arrays of them, as columns are
+-- defined: {user, users, item, items}; and of arrays without a collation.
+CREATE FUNCTION als_sharded_types(ratings regclass, user_column text, item_column text, rating_column text)
+RETURNS text[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    types text[] := '{}';
+    arrays text[] := '{}';
+    r record;
+BEGIN
+    FOR r IN SELECT name, attname, typcategory, format_type(atttypid, atttypmod) AS type,
+             CASE WHEN collname <> 'default' THEN format(' COLLATE %I.%I', nspname, collname) ELSE '' END AS collation
+             FROM unnest(ARRAY[user_column, item_column, rating_column]) WITH ORDINALITY c(name, n)
+             LEFT JOIN pg_attribute ON attrelid = ratings AND attname = name AND attnum > 0 AND NOT attisdropped
+             LEFT JOIN pg_type t ON t.oid = atttypid LEFT JOIN pg_collation l ON l.oid = attcollation
+             LEFT JOIN pg_namespace s ON s.oid = collnamespace WHERE name IS NOT NULL ORDER BY n LOOP
+        IF r.attname IS NULL THEN
+            RAISE EXCEPTION 'column "%" does not exist in the ratings', r.name
+                USING ERRCODE = 'undefined_column', HINT = 'Name it with user_column, item_column or rating_column.';
+        END IF;
+        types := types || (r.type || r.collation) || (r.type || '[]' || r.collation);
+        arrays := arrays || (r.type || '[]');
+    END LOOP;
+    IF rating_column IS NOT NULL AND r.typcategory <> 'N' THEN
+        RAISE EXCEPTION 'rating column "%" is of type %, which is not numeric', rating_column, types[5] USING ERRCODE = 'datatype_mismatch';
+    END IF;
+    RETURN types[1:4] || arrays[1:2];
+END $$;
+COMMENT ON FUNCTION als_sharded_types(regclass, text, text, text)
+IS 'part of als_train_sharded: the types of ids';
+
+-- The servers of postgres_fdw that have the ratings; null if Citus distributes them.
+CREATE FUNCTION als_sharded_servers(ratings regclass, user_column text)
+RETURNS name[]
+LANGUAGE plpgsql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    servers name[];
+    r record;
+BEGIN
+    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
+        SELECT column_to_column_name(logicalrelid, partkey) AS key INTO r FROM pg_dist_partition WHERE logicalrelid = ratings AND partmethod = 'h';
+        IF FOUND THEN
+            IF r.key <> user_column THEN
+                RAISE EXCEPTION 'table "%" is not distributed by column "%"', ratings, user_column
+                    USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
+            END IF;
+            RETURN NULL;
+        END IF;
+    END IF;
+    IF NOT EXISTS (SELECT FROM pg_class WHERE oid = ratings AND relkind = 'p') THEN
+        RAISE EXCEPTION 'the ratings of "%" are not on several servers', ratings
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is neither a partitioned table nor one that Citus distributes.', HINT = 'Train with als_train.';
+    END IF;
+    IF EXISTS (SELECT FROM pg_partition_tree(ratings) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
+               WHERE p.partnatts > 1 OR p.partattrs[0] IS DISTINCT FROM
+                   (SELECT attnum FROM pg_attribute WHERE attrelid = t.relid AND attname = user_column)) THEN
+        RAISE EXCEPTION 'table "%" is not partitioned by column "%"', ratings, user_column
+            USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
+    END IF;
+    FOR r IN SELECT t.relid FROM pg_partition_tree(ratings) t JOIN pg_class c ON c.oid = t.relid
+             LEFT JOIN pg_foreign_table f ON f.ftrelid = t.relid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver
+             LEFT JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw LEFT JOIN pg_proc p ON p.oid = w.fdwhandler
+             WHERE relkind <> 'p' AND p.proname IS DISTINCT FROM 'postgres_fdw_handler' LOOP
+        RAISE EXCEPTION 'partition "%" is not a foreign table of postgres_fdw', r.relid USING ERRCODE = 'wrong_object_type';
+    END LOOP;
+    servers := ARRAY(SELECT DISTINCT srvname FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON f.ftrelid = t.relid
+                     JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY srvname);
+    IF servers = '{}' THEN
+        RAISE EXCEPTION 'there are no ratings to train from' USING ERRCODE = 'no_data_found', DETAIL = 'The table has no partitions.';
+    END IF;
+    RETURN servers;
+END $$;
+COMMENT ON FUNCTION als_sharded_servers(regclass, text)
+IS 'part of als_train_sharded: the servers that have the ratings';
+
+-- What a server of postgres_fdw has of the ratings, as a query that it can be asked:
+-- (user_id, item_id, rating) of all its partitions, by the names that they have there.
+CREATE FUNCTION als_sharded_source(ratings regclass, server name, user_column text, item_column text, rating_column text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    WITH partitions AS (
+        SELECT relid, nspname, relname, (SELECT option_value FROM pg_options_to_table(ftoptions) WHERE option_name = 'schema_name') AS remote_schema,
+               (SELECT option_value FROM pg_options_to_table(ftoptions) WHERE option_name = 'table_name') AS remote_table
+        FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON ftrelid = relid JOIN pg_foreign_server s ON s.oid = ftserver
+        JOIN pg_class c ON c.oid = relid JOIN pg_namespace n ON n.oid = relnamespace WHERE srvname = server),
+    columns AS (
+        SELECT relid, attname, quote_ident(coalesce((SELECT option_value FROM pg_options_to_table(attfdwoptions) WHERE option_name = 'column_name'), attname)) AS name
+        FROM partitions JOIN pg_attribute ON attrelid = relid AND attnum > 0 AND NOT attisdropped)
+    SELECT string_agg(format('SELECT %s AS user_id, %s AS item_id, %s AS rating FROM %I.%I',
+               (SELECT name FROM columns c WHERE c.relid = p.relid AND attname = user_column),
+               (SELECT name FROM columns c WHERE c.relid = p.relid AND attname = item_column),
+               coalesce((SELECT name FROM columns c WHERE c.relid = p.relid AND attname = rating_column), '1'),
+               coalesce(remote_schema, nspname), coalesce(remote_table, relname)), ' UNION ALL ' ORDER BY relid)
+    FROM partitions p
+$$;
+COMMENT ON FUNCTION als_sharded_source(regclass, name, text, text, text)
+IS 'part of als_train_sharded: the query of a server''s ratings';
+
+-- Query that groups ratings, (user_id, item_id, rating), into a row (id, other_ids,
+-- ratings) for each user or item, with duplicates merged as als_train does it.
+CREATE FUNCTION als_sharded_grouped(side text, source text, feedback text)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT id, array_agg(other_id ORDER BY other_id) AS other_ids, array_agg(rating ORDER BY other_id) AS ratings FROM'
+        ' (SELECT %s AS id, %s AS other_id, CASE WHEN count(rating) = count(*) THEN %s(rating::real::float8)::real END AS rating'
+        ' FROM (%s) s GROUP BY 1, 2) m GROUP BY id',
+        CASE side WHEN 'users' THEN 'user_id' ELSE 'item_id' END, CASE side WHEN 'users' THEN 'item_id' ELSE 'user_id' END,
+        CASE feedback WHEN 'explicit' THEN 'avg' ELSE 'sum' END, source)
+$$;
+COMMENT ON FUNCTION als_sharded_grouped(text, text, text)
+IS 'part of als_train_sharded: the query that groups ratings';
+
+-- Query of sums over the grouped ratings: what als_sharded_parameters wants.
+CREATE FUNCTION als_sharded_sums(work name)
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT format('SELECT * FROM (SELECT count(*) AS users FROM %1$I.by_user) u, (SELECT count(*) AS items FROM %1$I.by_item) i,'
+        ' (SELECT count(*) AS ratings, count(nullif(rating, 0)) AS nonzero, sum(sqrt(abs(rating))) AS roots, sum(rating) AS total, sum(rating * rating) AS squares'
+        ' FROM (SELECT unnest(ratings)::float8 AS rating FROM %1$I.by_user) r WHERE rating BETWEEN -3.5e38 AND 3.5e38) r', work)
+$$;
+COMMENT ON FUNCTION als_sharded_sums(name)
+IS 'part of als_train_sharded: the query of sums over the ratings';
+
+-- What is made on a server of postgres_fdw.  Views over functions are how postgres_fdw
+-- has servers do something, all at the same time and in its transaction, by being read
+-- from: group the ratings that they have, make a model, solve against what they have been
+-- sent, empty their tables.  Factors come and go in blocks of rows.
+CREATE FUNCTION als_sharded_server(work name, comment text, als name, types text[], by_user text, by_item text, sums text,
+                                   explicit boolean, factors integer, seed bigint, import text)
+RETURNS text
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- rows of the other side in the order of ids, as ids in arrays are
+    solve text := 'TRUNCATE %1$I.model_%3$s;'
+        ' INSERT INTO %1$I.model_%3$s SELECT id, %4$s FROM (SELECT unnest(ids) AS id, %2$I.als_unpack_factors(factors, %5$s) AS f FROM %1$I.%3$s) s ORDER BY id;'
+        ' SELECT t.* FROM generate_series(0, (SELECT max(block) FROM %1$I.by_%6$s)) b(number),'
+        ' LATERAL (SELECT array_agg(id) AS ids, %2$I.als_pack_factors((solved).factors), sum((solved).ratings)::bigint, sum((solved).loss), sum((solved).penalty)'
+        ' FROM (SELECT id, %2$I.als_solve_row(other_ids, ratings, %7$L::jsonb) AS solved FROM %1$I.by_%6$s WHERE block = number OFFSET 0) s'
+        ' WHERE solved IS NOT NULL) t WHERE ids IS NOT NULL';
+    group_ratings text := 'INSERT INTO %1$I.by_%2$s SELECT (row_number() OVER () - 1) / %3$s, g.* FROM (%4$s) g; ANALYZE %1$I.by_%2$s (block)';
+    stored text := CASE WHEN explicit THEN format('f[:%s], f[%s]', factors, factors + 1) ELSE 'f' END;
+    rank integer := factors + explicit::integer;
+    block_rows integer := 65536 / factors + 1;      -- a quarter of a megabyte
+    block text := ' (ids %1$s, factors bytea, ratings bigint, loss float8, penalty float8)';
+    script text;
+    r record;
+BEGIN
+    script := format('DROP SCHEMA IF EXISTS %1$I CASCADE; CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L;'
+        ' CREATE UNLOGGED TABLE %1$I.ratings (item_id %5$s, user_id %3$s, rating real);'
+        ' CREATE UNLOGGED TABLE %1$I.by_user (block bigint, id %3$s NOT NULL, other_ids %6$s, ratings real[]);'
+        ' CREATE UNLOGGED TABLE %1$I.by_item (block bigint, id %5$s NOT NULL, other_ids %4$s, ratings real[]);'
+        ' CREATE INDEX ON %1$I.by_user (block); CREATE INDEX ON %1$I.by_item (block);'
+        ' CREATE UNLOGGED TABLE %1$I.users (ids %4$s, factors bytea);'
+        ' CREATE UNLOGGED TABLE %1$I.items (ids %6$s, factors bytea);'
+        -- what is read in each iteration is not worth compressing
+        ' ALTER TABLE %1$I.by_user ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
+        ' ALTER TABLE %1$I.by_item ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
+        ' ALTER TABLE %1$I.users ALTER factors SET STORAGE EXTERNAL; ALTER TABLE %1$I.items ALTER factors SET STORAGE EXTERNAL;'
+        ' CREATE UNLOGGED TABLE %1$I.parameters (user_id %3$s, item_id %5$s, regularization float8, regularization_scaling float8, alpha float8, mean_rating float8);',
+        work, comment, types[1], types[2], types[3], types[4]);
+    FOR r IN SELECT * FROM (VALUES
+        ('staged', ' (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8)',
+         concat_ws('; ', format(group_ratings, work, 'user', block_rows, by_user), format(group_ratings, work, 'item', block_rows, by_item),
+                   format('TRUNCATE %I.ratings', work), sums)),
+        -- its tables are read whole, and gone when the training is
+        ('imported', ' (done boolean)', format('SELECT %2$s; ALTER TABLE %1$I.model_users DROP CONSTRAINT IF EXISTS model_users_pkey, SET UNLOGGED;'
+         ' ALTER TABLE %1$I.model_items DROP CONSTRAINT IF EXISTS model_items_pkey, SET UNLOGGED; SELECT true', work, import)),
+        ('started', format(block, types[6]), format('SELECT array_agg(id), %2$I.als_pack_factors(%2$I.als_starting_factors(id, %3$s, %4$s)%5$s), 0::bigint, 0::float8, 0::float8'
+         ' FROM %1$I.by_item GROUP BY block', work, als, factors, seed, CASE WHEN explicit THEN ' || 0::real' END)),
+        ('solved_users', format(block, types[5]), format(solve, work, als, 'items', stored, rank, 'user', jsonb_build_object('model', work || '.model', 'side', 'users'))),
+        ('solved_items', format(block, types[6]), format(solve, work, als, 'users', stored, rank, 'item', jsonb_build_object('model', work || '.model', 'side', 'items'))),
+        ('emptied', ' (done boolean)', format('TRUNCATE %1$I.ratings, %1$I.by_user, %1$I.by_item, %1$I.users, %1$I.items, %1$I.model_users, %1$I.model_items; SELECT true', work)))
+        v(name, result, body) LOOP
+        script := script || format('CREATE FUNCTION %1$I.%2$I() RETURNS TABLE%3$s LANGUAGE sql SET search_path = pg_catalog, pg_temp SET jit = off AS %4$L;'
+            ' CREATE VIEW %1$I.%2$I AS SELECT * FROM %1$I.%2$I();', work, r.name, r.result, r.body);
+    END LOOP;
+    RETURN script;
+END $$;
+COMMENT ON FUNCTION als_sharded_server(name, text, name, text[], text, text, text, boolean, integer, bigint, text)
+IS 'part of als_train_sharded: what is made on a server of postgres_fdw';
+
+-- The statements of a training with postgres_fdw: once the servers are set up, the query
+-- of sums over the ratings, what is sent when parameters are chosen (in the place of
+-- @parameters@), the items' start, an iteration, the query of its loss, that of the factors
+-- of a side (a format), and what empties the servers' tables.
+CREATE FUNCTION als_sharded_postgres_fdw(work name, als name, types text[], servers name[], examples text[], copy text, rank integer,
+                                         OUT setup text[], OUT sums text, OUT prepare text[], OUT start text[], OUT iterate text[],
+                                         OUT objective text, OUT solved text, OUT emptied text[])
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    local text := format('CREATE SCHEMA %1$I; CREATE TABLE %1$I.ratings (item_id %4$s, user_id %2$s, rating real) PARTITION BY HASH (item_id);'
+        ' CREATE UNLOGGED TABLE %1$I.users (ids %3$s, factors bytea, ratings bigint, loss float8, penalty float8);'
+        ' CREATE UNLOGGED TABLE %1$I.items (ids %5$s, factors bytea, ratings bigint, loss float8, penalty float8);'
+        ' ALTER TABLE %1$I.users ALTER factors SET STORAGE EXTERNAL; ALTER TABLE %1$I.items ALTER factors SET STORAGE EXTERNAL;'
+        ' CREATE TABLE %1$I.staged (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8);'
+        ' CREATE TABLE %1$I.imported (done boolean); CREATE TABLE %1$I.started (LIKE %1$I.items); CREATE TABLE %1$I.emptied (done boolean);'
+        ' CREATE TABLE %1$I.solved_users (LIKE %1$I.users); CREATE TABLE %1$I.solved_items (LIKE %1$I.items)',
+        work, types[1], types[2], types[3], types[4]);
+    sent text[] := '{"",""}';           -- to servers, of a side
+    solve text := 'TRUNCATE %1$I.%2$I; INSERT INTO %1$I.%2$I SELECT * FROM %1$I.%3$I';
+BEGIN
+    FOR n IN 1 .. cardinality(servers) LOOP
+        local := local || format('; CREATE FOREIGN TABLE %1$I.ratings_%2$s PARTITION OF %1$I.ratings FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
+            ' OPTIONS (schema_name %1$L, table_name ''ratings'', batch_size ''5000'');'
+            ' CREATE FOREIGN TABLE %1$I.users_%2$s (ids %6$s, factors bytea) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''users'', batch_size ''16'');'
+            ' CREATE FOREIGN TABLE %1$I.items_%2$s (ids %7$s, factors bytea) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''items'', batch_size ''16'');'
+            ' CREATE FOREIGN TABLE %1$I.parameters_%2$s (user_id %8$s, item_id %9$s, regularization float8, regularization_scaling float8, alpha float8, mean_rating float8)'
+            ' SERVER %5$I OPTIONS (schema_name %1$L, table_name ''parameters'')',
+            work, n, cardinality(servers), n - 1, servers[n], types[2], types[4], types[1], types[3])
+            || (SELECT string_agg(format('; CREATE FOREIGN TABLE %1$I.%2$I () INHERITS (%1$I.%3$I) SERVER %4$I'
+                ' OPTIONS (schema_name %1$L, table_name %3$L, async_capable ''true'', fetch_size ''16'')', work, name || '_' || n, name, servers[n]), '' ORDER BY name)
+                FROM unnest('{staged,imported,started,solved_users,solved_items,emptied}'::text[]) name);
+        sent := ARRAY(SELECT sent[k] || format('TRUNCATE %1$I.%2$s; INSERT INTO %1$I.%2$s SELECT ids, factors FROM %1$I.%3$s;', work, side || '_' || n, side)
+                      FROM unnest('{users,items}'::text[]) WITH ORDINALITY s(side, k) ORDER BY k);
+        prepare := prepare || format('INSERT INTO %I.parameters_%s VALUES (%L, %L, @parameters@)', work, n, examples[1], examples[2]);
+    END LOOP;
+    setup := ARRAY[local, copy];
+    sums := format('SELECT sum(users) AS users, sum(items) AS items, sum(ratings) AS ratings, sum(nonzero) AS nonzero, sum(roots) AS roots,'
+                   ' sum(total) AS total, sum(squares) AS squares FROM %I.staged', work);
+    start := ARRAY[format('SELECT * FROM %I.imported', work), format('INSERT INTO %1$I.items SELECT * FROM %1$I.started', work)];
+    iterate := ARRAY[sent[2], format(solve, work, 'users', 'solved_users'), sent[1], format(solve, work, 'items', 'solved_items')];
+    objective := format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users) AS loss, (SELECT sum(ratings)::bigint FROM %1$I.users) AS ratings', work);
+    solved := format('SELECT unnest(ids) AS id, %I.als_unpack_factors(factors, %s) AS f FROM %I.%%I', als, rank, work);
+    emptied := ARRAY[format('SELECT * FROM %I.emptied', work)];
+END $$;
+COMMENT ON FUNCTION als_sharded_postgres_fdw(name, name, text[], name[], text[], text, integer)
+IS 'part of als_train_sharded: the statements of a training with postgres_fdw';
+
+-- The same with Citus.  What it distributes is read and written by its own connections
+-- alone, which commit each step.
+CREATE FUNCTION als_sharded_citus(work name, comment text, als name, types text[], ratings regclass, copy text, by_user text, by_item text, summed text,
+                                  explicit boolean, factors integer, seed bigint, import text,
+                                  OUT setup text[], OUT sums text, OUT prepare text[], OUT start text[], OUT iterate text[],
+                                  OUT objective text, OUT solved text, OUT emptied text[])
+LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    -- as one statement: of several it tells the first one's error alone
+    sent text := 'SELECT * FROM run_command_on_%s(format(''DO %%%%L'','
+        ' format(''BEGIN SET LOCAL search_path = pg_catalog, pg_temp; %%%%s; END'', %%L))) WHERE NOT success';
+    here text := format(sent, 'coordinator');
+    everywhere text := format(sent, 'all_nodes');
+    asked text := 'SELECT s.* FROM run_command_on_coordinator(%L), json_to_record(result::json) s(%s)';
+    publish text := 'TRUNCATE %1$I.model_%2$s; INSERT INTO %1$I.model_%2$s SELECT id, %3$s FROM (SELECT id, (solved).factors AS f FROM %1$I.%2$s) s WHERE f IS NOT NULL ORDER BY id';
+    solve text := 'INSERT INTO %1$I.%2$s SELECT id, %3$I.als_solve_row(other_ids, ratings, %5$L::jsonb) FROM %1$I.by_%4$s';
+    stored text := CASE WHEN explicit THEN format('f[:%s], f[%s]', factors, factors + 1) ELSE 'f' END;
+BEGIN
+    setup := ARRAY[format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
+        format(here, format('CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE TABLE %1$I.ratings (item_id %5$s, user_id %3$s, rating real);'
+            ' CREATE TABLE %1$I.by_user (id %3$s, other_ids %6$s, ratings real[]); CREATE TABLE %1$I.by_item (id %5$s, other_ids %4$s, ratings real[]);'
+            ' ALTER TABLE %1$I.by_user ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
+            ' ALTER TABLE %1$I.by_item ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
+            ' CREATE TABLE %1$I.users (id %3$s, solved %7$I.als_solution); CREATE TABLE %1$I.items (id %5$s, solved %7$I.als_solution);'
+            ' PERFORM create_distributed_table(''%1$I.ratings'', ''item_id''), create_distributed_table(''%1$I.by_item'', ''id'', colocate_with => ''%1$I.ratings''),'
+            ' create_distributed_table(''%1$I.by_user'', ''id'', colocate_with => %8$L), create_reference_table(''%1$I.users''), create_reference_table(''%1$I.items'')',
+            work, comment, types[1], types[2], types[3], types[4], als, ratings)),
+        format(here, copy), format(here, format('INSERT INTO %I.by_user %s', work, by_user)),
+        format(here, format('INSERT INTO %I.by_item %s', work, by_item)), format(here, format('TRUNCATE %I.ratings', work))];
+    sums := format(asked, format('SELECT row_to_json(s) FROM (%s) s', summed),
+                   'users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8');
+    prepare := ARRAY[format(everywhere, 'PERFORM ' || import)];
+    start := ARRAY[format(here, format('INSERT INTO %1$I.items SELECT id, ROW(%2$I.als_starting_factors(id, %3$s, %4$s)%5$s, 0, 0, 0)::%2$I.als_solution FROM %1$I.by_item',
+                                       work, als, factors, seed, CASE WHEN explicit THEN ' || 0::real' END))];
+    iterate := ARRAY[format(everywhere, format(publish, work, 'items', stored)), format(here, format('TRUNCATE %I.users', work)),
+        format(here, format(solve, work, 'users', als, 'user', jsonb_build_object('model', work || '.model', 'side', 'users'))),
+        format(everywhere, format(publish, work, 'users', stored)), format(here, format('TRUNCATE %I.items', work)),
+        format(here, format(solve, work, 'items', als, 'item', jsonb_build_object('model', work || '.model', 'side', 'items')))];
+    objective := format(asked, format('SELECT json_build_object(''loss'', (SELECT sum((solved).loss) FROM %1$I.items) + (SELECT sum((solved).penalty) FROM %1$I.users),'
+        ' ''ratings'', (SELECT sum((solved).ratings) FROM %1$I.users))', work), 'loss float8, ratings bigint');
+    solved := format('SELECT id, (solved).factors AS f FROM %I.%%I WHERE (solved).factors IS NOT NULL', work);
+    emptied := '{}';
+END $$;
+COMMENT ON FUNCTION als_sharded_citus(name, text, name, text[], regclass, text, text, text, text, boolean, integer, bigint, text)
+IS 'part of als_train_sharded: the statements of a training with Citus';
+
+-- Makes connections to the servers of postgres_fdw, to set them up and to drop what was
+-- made there.
+CREATE FUNCTION als_sharded_connect(dblink name, als name, servers name[])
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    connection text;
+    -- what tells a database from all others, copies of it included
+    identity text := 'SELECT concat_ws(''/'', system_identifier, extract(epoch FROM pg_postmaster_start_time()), oid) AS database'
+        ' FROM pg_control_system(), pg_database WHERE datname = current_database()';
+    databases text[];                      -- this one, and the servers'
+    r record;
+BEGIN
+    EXECUTE identity INTO r;
+    databases[0] := r.database;
+    FOR n IN 1 .. cardinality(servers) LOOP
+        connection := 'als_sharded_' || n;
+        EXECUTE format('SELECT %1$I.dblink_disconnect($1) WHERE $1 = ANY (%1$I.dblink_get_connections())', dblink) USING connection;
+        EXECUTE format('SELECT %I.dblink_connect($1, $2)', dblink) USING connection, servers[n]::text;
+        EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection,
+            'SET search_path = pg_catalog, pg_temp; SET client_min_messages = error; SET lock_timeout = ''10s''; SET check_function_bodies = off'::text;
+        EXECUTE format('SELECT * FROM %I.dblink($1, $2) t(database text, als name)', dblink) INTO r USING connection,
+            format('SELECT (%s), (SELECT nspname FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = ''als'')', identity);
+        IF r.database = databases[0] THEN
+            RAISE EXCEPTION 'server "%" leads to this database', servers[n]
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
+        ELSIF r.database = ANY (databases) THEN
+            RAISE EXCEPTION 'servers "%" and "%" lead to the same database', servers[array_position(databases, r.database)], servers[n]
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
+        ELSIF als IS DISTINCT FROM r.als THEN
+            RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
+                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
+        END IF;
+        databases[n] := r.database;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION als_sharded_connect(name, name, name[])
+IS 'part of als_train_sharded: connects to the servers of postgres_fdw';
+
+-- Executes statements; those of Citus are queries of the nodes where they have failed.
+CREATE FUNCTION als_sharded_run(steps text[], citus boolean)
+RETURNS void
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    step text;
+    r record;
+BEGIN
+    FOREACH step IN ARRAY steps LOOP
+        IF NOT citus THEN
+            EXECUTE step;
+            CONTINUE;
+        END IF;
+        FOR r IN EXECUTE step LOOP
+            RAISE EXCEPTION 'a node of Citus cannot take part in the training' USING ERRCODE = 'external_routine_exception',
+                DETAIL = format('Node %s says: %s', r.nodeid, r.result);
+        END LOOP;
+    END LOOP;
+END $$;
+COMMENT ON FUNCTION als_sharded_run(text[], boolean)
+IS 'part of als_train_sharded: executes statements';
+
 CREATE FUNCTION als_train_sharded(
     model           text,
     ratings         regclass,
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
+    feedback        text DEFAULT 'implicit',
     factors         integer DEFAULT 100,
-    regularization  double precision DEFAULT 0.01,
+    regularization  double precision DEFAULT NULL,
     regularization_scaling double precision DEFAULT NULL,
     regularization_by text DEFAULT 'confidence',
-    alpha           double precision DEFAULT 40,
+    alpha           double precision DEFAULT NULL,
     iterations      integer DEFAULT 15,
     seed            bigint DEFAULT 42,
     verbose         boolean DEFAULT false
 ) RETURNS als_model
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 1000000
-SET enable_partitionwise_aggregate = on
-SET cpu_operator_cost = 0       -- to solve a row is as much work here as anywhere
 SET DateStyle = 'ISO'           -- of ids that other sessions read
 AS $$
 DECLARE
     path pg_catalog.text := pg_catalog.current_setting('search_path');
+    messages pg_catalog.text := pg_catalog.current_setting('client_min_messages');
     started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
     target pg_catalog.text[] := pg_catalog.parse_ident(model);
     existing pg_catalog.regclass := pg_catalog.to_regclass(model);
     creation pg_catalog.name := pg_catalog.current_schema();
     als pg_catalog.name;                   -- the schemas of the extensions
     dblink pg_catalog.name;
-    servers pg_catalog.name[];
-    databases pg_catalog.text[];           -- which ones they are: this one, and the servers'
-    connection pg_catalog.text;            -- of dblink
-    -- what tells a database from all others, copies of it included
-    identity pg_catalog.text := 'SELECT concat_ws(''/'', system_identifier, extract(epoch FROM pg_postmaster_start_time()), oid) AS database'
-        ' FROM pg_control_system(), pg_database WHERE datname = current_database()';
+    servers pg_catalog.name[];             -- of postgres_fdw; null: Citus
+    citus boolean;
+    types pg_catalog.text[];
+    examples pg_catalog.text[];            -- an id of a user and one of an item
+    work pg_catalog.name;                  -- schema of what is made meanwhile, here and on all servers
+    comment pg_catalog.text;
+    explicit boolean;
+    settle pg_catalog.text;                -- query of the parameters
+    run pg_catalog.text;                   -- of statements
+    group_query pg_catalog.text;           -- of the query that groups ratings
+    source pg_catalog.text;                -- of all ratings
+    copied pg_catalog.text;                -- of their copy on a server
+    copy pg_catalog.text;                  -- ... which makes it
+    import pg_catalog.text;                -- of a model with one row a side, which are these
+    examples_of pg_catalog.text[];
+    by_user pg_catalog.text;
+    by_item pg_catalog.text;
+    summed pg_catalog.text;
+    plan pg_catalog.record;
+    sums pg_catalog.record;
+    chosen pg_catalog.record;
+    mean pg_catalog.float8;
+    latest pg_catalog.record;              -- loss and number of ratings, duplicates merged
+    losses pg_catalog.float8[] := '{}';
+    trained pg_catalog.record;
     -- the last that is sent to a server may have to wait for long
     clean pg_catalog.text := 'SELECT set_config(name, ''0'', false) FROM pg_settings WHERE name IN (''lock_timeout'', ''statement_timeout'','
         ' ''transaction_timeout'', ''client_connection_check_interval''); DROP SCHEMA IF EXISTS %I CASCADE';
     leave pg_catalog.text := 'SELECT %1$I.dblink_send_query(c, $1), %1$I.dblink_disconnect(c)'
         ' FROM unnest(%1$I.dblink_get_connections()) c WHERE starts_with(c, ''als_sharded_'')';
-    types pg_catalog.text[] := '{}';       -- of the ids of users and items
-    examples pg_catalog.text[];            -- one id of each
-    work pg_catalog.name;                  -- schema of what is made meanwhile, here and on all servers
-    comment pg_catalog.text;
-    import pg_catalog.text;                -- statements, or parts of them
-    copy pg_catalog.text;
-    start pg_catalog.text;
-    setup pg_catalog.text[];
-    step pg_catalog.text;
-    citus boolean := false;                -- Citus distributes the ratings, not postgres_fdw
-    -- by Citus, as one statement: of several it tells the first one's error alone
-    sent pg_catalog.text := 'SELECT * FROM run_command_on_%s(format(''DO %%%%L'','
-        ' format(''BEGIN SET LOCAL search_path = pg_catalog, pg_temp; %%%%s; END'', %%L))) WHERE NOT success';
-    here pg_catalog.text := pg_catalog.format(sent, 'coordinator');
-    everywhere pg_catalog.text := pg_catalog.format(sent, 'all_nodes');
-    messages pg_catalog.text := pg_catalog.current_setting('client_min_messages');
-    users pg_catalog.text;                 -- the half-iterations, as queries
-    items pg_catalog.text;
-    publish pg_catalog.text[] := '{"",""}'; -- statements that give servers the factors of a side
-    steps pg_catalog.text[];               -- of an iteration
-    objective pg_catalog.text;             -- query of the loss
-    plan pg_catalog.jsonb;
-    loss pg_catalog.float8;
-    losses pg_catalog.float8[] := '{}';
-    known bigint;                          -- ratings, duplicates merged
-    trained pg_catalog.record;
     r pg_catalog.record;
 BEGIN
     PERFORM pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     SELECT nspname INTO als FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = 'als';
     SELECT nspname INTO dblink FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = 'dblink';
+    settle := format('SELECT * FROM %I.als_sharded_parameters($1, $2, $3, $4, $5, $6, $7, $8, $9::float8, $10::float8, $11::float8, $12, $13)', als);
+    run := format('SELECT %I.als_sharded_run($1, $2)', als);
+    group_query := format('SELECT %I.als_sharded_grouped($1, $2, $3)', als);
 
     -- what was asked for
-    FOR r IN SELECT * FROM (VALUES ('model', model), ('ratings', ratings::text), ('user_column', user_column), ('item_column', item_column),
-        ('factors', factors::text), ('regularization', regularization::text), ('alpha', alpha::text), ('iterations', iterations::text),
-        ('seed', seed::text)) v(name, value) WHERE value IS NULL LOOP
+    FOR r IN SELECT * FROM (VALUES ('model', model), ('ratings', ratings::text), ('user_column', user_column), ('item_column', item_column)) v(name, value)
+        WHERE value IS NULL LOOP
         RAISE EXCEPTION '% must not be null', r.name USING ERRCODE = 'null_value_not_allowed';
     END LOOP;
-    FOR r IN SELECT * FROM (VALUES ('factors', factors, 1024), ('iterations', iterations, 100000)) v(name, value, most)
-        WHERE value NOT BETWEEN 1 AND most LOOP
-        RAISE EXCEPTION '% must not be %', r.name, r.value
-            USING ERRCODE = 'invalid_parameter_value', HINT = format('It is a whole number between 1 and %s.', r.most);
-    END LOOP;
-    FOREACH step IN ARRAY ARRAY[user_column, item_column, rating_column] LOOP
-        SELECT format_type(atttypid, atttypmod) || coalesce((SELECT format(' COLLATE %I.%I', nspname, collname)
-            FROM pg_collation c JOIN pg_namespace s ON s.oid = collnamespace
-            WHERE c.oid = attcollation AND collname <> 'default'), '') AS type,
-            (SELECT typcategory FROM pg_type t WHERE t.oid = atttypid) AS category
-        INTO r FROM pg_attribute WHERE attrelid = ratings AND attname = step AND attnum > 0 AND NOT attisdropped;
-        IF NOT FOUND AND step IS NOT NULL THEN
-            RAISE EXCEPTION 'column "%" does not exist in the ratings', step
-                USING ERRCODE = 'undefined_column', HINT = 'Name it with user_column, item_column or rating_column.';
-        END IF;
-        types := types || r.type;
-    END LOOP;
-    IF r.category <> 'N' THEN
-        RAISE EXCEPTION 'rating column "%" is of type %, which is not numeric', rating_column, types[3] USING ERRCODE = 'datatype_mismatch';
-    END IF;
+    EXECUTE settle INTO chosen USING feedback, factors, regularization, regularization_scaling, regularization_by, alpha, iterations, seed,
+        NULL::bigint, NULL::bigint, NULL::bigint, NULL::float8, NULL::float8;
+    explicit := feedback = 'explicit';
+    EXECUTE format('SELECT %I.als_sharded_types($1, $2, $3, $4)', als) INTO types USING ratings, user_column, item_column, rating_column;
     IF array_length(target, 1) = 3 THEN     -- the first is this database: to_regclass has made sure
         target := target[2:3];
     ELSIF array_length(target, 1) = 1 THEN
@@ -1239,50 +1633,16 @@ BEGIN
     END IF;
 
     -- where the ratings are
-    IF to_regclass('pg_dist_partition') IS NOT NULL THEN
-        SELECT column_to_column_name(logicalrelid, partkey) AS key INTO r FROM pg_dist_partition WHERE logicalrelid = ratings AND partmethod = 'h';
-        citus := FOUND;
-    END IF;
-    IF citus THEN
-        IF r.key <> user_column THEN
-            RAISE EXCEPTION 'table "%" is not distributed by column "%"', ratings, user_column
-                USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
-        END IF;
-        IF current_setting('transaction_isolation') <> 'read committed' THEN
-            RAISE EXCEPTION 'als_train_sharded with Citus needs isolation level READ COMMITTED' USING ERRCODE = 'invalid_transaction_state',
-                DETAIL = 'It reads what its own statements on the nodes have committed.';
-        END IF;
+    EXECUTE format('SELECT %I.als_sharded_servers($1, $2)', als) INTO servers USING ratings, user_column;
+    citus := servers IS NULL;
+    IF citus AND current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'als_train_sharded with Citus needs isolation level READ COMMITTED' USING ERRCODE = 'invalid_transaction_state',
+            DETAIL = 'It reads what its own statements on the nodes have committed.';
+    ELSIF citus THEN
         PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);    -- for DROP SCHEMA
-    ELSIF NOT EXISTS (SELECT FROM pg_class WHERE oid = ratings AND relkind = 'p') THEN
-        RAISE EXCEPTION 'the ratings of "%" are not on several servers', ratings
-            USING ERRCODE = 'wrong_object_type', DETAIL = 'It is neither a partitioned table nor one that Citus distributes.', HINT = 'Train with als_train.';
-    ELSE
-        IF EXISTS (SELECT FROM pg_partition_tree(ratings) t JOIN pg_partitioned_table p ON p.partrelid = t.relid
-                   WHERE p.partnatts > 1 OR p.partattrs[0] IS DISTINCT FROM
-                       (SELECT attnum FROM pg_attribute WHERE attrelid = t.relid AND attname = user_column)) THEN
-            RAISE EXCEPTION 'table "%" is not partitioned by column "%"', ratings, user_column
-                USING ERRCODE = 'wrong_object_type', DETAIL = 'All ratings of a user have to be on one server.';
-        END IF;
-        FOR r IN SELECT t.relid FROM pg_partition_tree(ratings) t JOIN pg_class c ON c.oid = t.relid
-                 LEFT JOIN pg_foreign_table f ON f.ftrelid = t.relid LEFT JOIN pg_foreign_server s ON s.oid = f.ftserver
-                 LEFT JOIN pg_foreign_data_wrapper w ON w.oid = s.srvfdw LEFT JOIN pg_proc p ON p.oid = w.fdwhandler
-                 WHERE relkind <> 'p' AND p.proname IS DISTINCT FROM 'postgres_fdw_handler' LOOP
-            RAISE EXCEPTION 'partition "%" is not a foreign table of postgres_fdw', r.relid USING ERRCODE = 'wrong_object_type';
-        END LOOP;
-        servers := ARRAY(SELECT DISTINCT srvname FROM pg_partition_tree(ratings) t JOIN pg_foreign_table f ON f.ftrelid = t.relid
-                         JOIN pg_foreign_server s ON s.oid = f.ftserver ORDER BY srvname);
-        IF servers = '{}' THEN
-            RAISE EXCEPTION 'there are no ratings to train from' USING ERRCODE = 'no_data_found', DETAIL = 'The table has no partitions.';
-        END IF;
-        FOR r IN SELECT srvname FROM pg_foreign_server WHERE srvname = ANY (servers) AND NOT EXISTS (SELECT FROM pg_options_to_table(srvoptions)
-                 WHERE option_name = 'extensions' AND 'als' = ANY (regexp_split_to_array(option_value, '\s*,\s*'))) LOOP
-            RAISE EXCEPTION 'server "%" does not have als among its extensions', r.srvname
-                USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('ALTER SERVER %I OPTIONS (ADD extensions ''als'').', r.srvname);
-        END LOOP;
-        IF dblink IS NULL THEN
-            RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
-                DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
-        END IF;
+    ELSIF dblink IS NULL THEN
+        RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
+            DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';
     END IF;
 
     -- one training of a model at a time, and one in a transaction: it holds its
@@ -1304,121 +1664,79 @@ BEGIN
                 USING ERRCODE = 'no_data_found', HINT = 'Check that the relation or query returns rows.';
         END IF;
 
-        -- Each server gets a copy of its share of the ratings by item, and a model to
-        -- solve against, whose factors are replaced from half-iteration to
-        -- half-iteration.  What an earlier training may have left is dropped.
+        -- Each server gets a copy of its share of the ratings by item, groups it and its
+        -- ratings by user, and has a model to solve against, whose factors are replaced
+        -- from half-iteration to half-iteration.  What an earlier training may have left
+        -- is dropped.  als_import gets all of its arguments with their types, so that no
+        -- other of its name fits better.
+        FOR n IN 1 .. 2 LOOP
+            examples_of[n] := format('SELECT %s AS %s, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors%s%s',
+                CASE WHEN citus THEN format('%L::%s', examples[n], types[2 * n - 1]) ELSE (ARRAY['user_id', 'item_id'])[n] END,
+                (ARRAY['user_id', 'item_id'])[n], factors, CASE WHEN explicit THEN ', 0 AS bias' END, CASE WHEN NOT citus THEN format(' FROM %I.parameters', work) END);
+        END LOOP;
         import := format('%I.als_import(%L::text, %L::text, %L::text, NULL::text, ''user_id''::text, ''item_id''::text, ''rating''::text,'
-            ' NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, ''implicit''::text, %L::float8, %L::float8, %L::text, %L::float8, false, true, NULL::float8)', als, work || '.model',
-            format('SELECT %L::%s AS user_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[1], types[1], factors),
-            format('SELECT %L::%s AS item_id, pg_catalog.array_fill(0::real, ARRAY[%s]) AS factors', examples[2], types[2], factors),
-            regularization, regularization_scaling, regularization_by, alpha);
-        copy := format('INSERT INTO %I.by_item SELECT %I, %I, %s FROM %s', work, item_column, user_column, coalesce(quote_ident(rating_column), '1'), ratings);
-        start := format('INSERT INTO %1$I.items SELECT item_id, %2$I.als_starting_factors(item_id, %3$s, %4$s) FROM %1$I.by_item GROUP BY item_id', work, als, factors, seed);
-        users := format('SELECT id, (s).* FROM (SELECT %I AS id, %I.als_solve(%I, %s, %L) AS s FROM %s GROUP BY 1) t', user_column, als, item_column,
-            coalesce(quote_ident(rating_column), '1'), jsonb_build_object('model', work || '.model', 'side', 'users'), ratings);
-        items := format('SELECT id, (s).* FROM (SELECT item_id AS id, %I.als_solve(user_id, rating, %L) AS s FROM %I.by_item GROUP BY 1) t',
-            als, jsonb_build_object('model', work || '.model', 'side', 'items'), work);
-        objective := format('SELECT (SELECT pg_catalog.sum(loss) FROM %1$I.items) OPERATOR(pg_catalog.+) (SELECT pg_catalog.sum(penalty) FROM %1$I.users)', work);
+            ' NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, %L::text, p.regularization, p.regularization_scaling, %L::text, p.alpha, false, true, p.mean_rating) FROM %s',
+            als, work || '.model', examples_of[1], examples_of[2], feedback, regularization_by,
+            CASE WHEN citus THEN '(VALUES (@parameters@)) p(regularization, regularization_scaling, alpha, mean_rating)' ELSE format('%I.parameters p', work) END);
+        source := format('SELECT %I AS user_id, %I AS item_id, %s AS rating FROM %s', user_column, item_column, coalesce(quote_ident(rating_column), '1'), ratings);
+        copied := format('SELECT * FROM %I.ratings', work);
+        copy := format('INSERT INTO %I.ratings (user_id, item_id, rating) %s', work, source);
+        EXECUTE group_query INTO by_item USING 'items'::text, copied, feedback;
+        EXECUTE format('SELECT %I.als_sharded_sums($1)', als) INTO summed USING work;
         IF citus THEN
-            setup := ARRAY[format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
-                format(here, format('CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE TABLE %1$I.by_item (item_id %4$s, user_id %3$s, rating real);'
-                    'CREATE TABLE %1$I.users (id %3$s, factors real[], ratings bigint, loss float8, penalty float8);'
-                    'CREATE TABLE %1$I.items (id %4$s, factors real[], ratings bigint, loss float8, penalty float8);'
-                    'PERFORM create_distributed_table(''%1$I.by_item'', ''item_id''), create_reference_table(''%1$I.users''), create_reference_table(''%1$I.items'')',
-                    work, comment, types[1], types[2])),
-                format(everywhere, 'PERFORM ' || import), format(here, copy), format(here, start)];
-            steps := ARRAY[format(everywhere, format('TRUNCATE %1$I.model_items; INSERT INTO %1$I.model_items SELECT id, factors FROM %1$I.items WHERE factors IS NOT NULL', work)),
-                format(here, format('TRUNCATE %I.users', work)), format(here, format('INSERT INTO %I.users %s', work, users)),
-                format(everywhere, format('TRUNCATE %1$I.model_users; INSERT INTO %1$I.model_users SELECT id, factors FROM %1$I.users WHERE factors IS NOT NULL', work)),
-                format(here, format('TRUNCATE %I.items', work)), format(here, format('INSERT INTO %I.items %s', work, items))];
-            objective := format('SELECT result::float8 FROM run_command_on_coordinator(%L)', objective);
+            EXECUTE group_query INTO by_user USING 'users'::text, source, feedback;
+            EXECUTE format('SELECT * FROM %I.als_sharded_citus($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)', als) INTO plan
+                USING work, comment, als, types, ratings, copy, by_user, by_item, summed, explicit, factors, seed, import;
         ELSE
-            EXECUTE format('CREATE SCHEMA %1$I; CREATE TABLE %1$I.by_item (item_id %3$s, user_id %2$s, rating real) PARTITION BY HASH (item_id);'
-                'CREATE UNLOGGED TABLE %1$I.users (id %2$s, factors real[], ratings bigint, loss float8, penalty float8);'
-                'CREATE UNLOGGED TABLE %1$I.items (id %3$s, factors real[], ratings bigint, loss float8, penalty float8)', work, types[1], types[2]);
-            EXECUTE identity INTO r;
-            databases[0] := r.database;
+            EXECUTE format('SELECT %I.als_sharded_connect($1, $2, $3)', als) USING dblink, als, servers;
             FOR n IN 1 .. cardinality(servers) LOOP
-                connection := 'als_sharded_' || n;
-                EXECUTE format('SELECT %1$I.dblink_disconnect($1) WHERE $1 = ANY (%1$I.dblink_get_connections())', dblink) USING connection;
-                EXECUTE format('SELECT %I.dblink_connect($1, $2)', dblink) USING connection, servers[n]::text;
-                EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection,
-                    'SET search_path = pg_catalog, pg_temp; SET client_min_messages = error; SET lock_timeout = ''10s'''::text;
-                EXECUTE format('SELECT * FROM %I.dblink($1, $2) t(database text, als name)', dblink) INTO r USING connection,
-                    format('SELECT (%s), (SELECT nspname FROM pg_extension e JOIN pg_namespace s ON s.oid = e.extnamespace WHERE extname = ''als'')', identity);
-                IF r.database = databases[0] THEN
-                    RAISE EXCEPTION 'server "%" leads to this database', servers[n]
-                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
-                ELSIF r.database = ANY (databases) THEN
-                    RAISE EXCEPTION 'servers "%" and "%" lead to the same database', servers[array_position(databases, r.database)], servers[n]
-                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Several servers on one machine need a database each.';
-                ELSIF als IS DISTINCT FROM r.als THEN
-                    RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
-                        USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
-                END IF;
-                databases[n] := r.database;
-                EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection, format('DROP SCHEMA IF EXISTS %1$I CASCADE;'
-                    'CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE UNLOGGED TABLE %1$I.ratings (item_id %4$s, user_id %3$s, rating real); DO %5$L',
-                    work, comment, types[1], types[2], format('BEGIN PERFORM %s; END', import));
-                EXECUTE format('CREATE FOREIGN TABLE %1$I.by_item_%2$s PARTITION OF %1$I.by_item FOR VALUES WITH (MODULUS %3$s, REMAINDER %4$s) SERVER %5$I'
-                    ' OPTIONS (schema_name %1$L, table_name ''ratings'', async_capable ''true'', batch_size ''5000'', fetch_size ''1000'');'
-                    'CREATE FOREIGN TABLE %1$I.users_%2$s (user_id %6$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_users'', batch_size ''1000'');'
-                    'CREATE FOREIGN TABLE %1$I.items_%2$s (item_id %7$s, factors real[]) SERVER %5$I OPTIONS (schema_name %1$L, table_name ''model_items'', batch_size ''1000'')',
-                    work, n, cardinality(servers), n - 1, servers[n], types[1], types[2]);
-                FOR side IN 1 .. 2 LOOP
-                    publish[side] := publish[side] || format('TRUNCATE %1$I.%2$s_%3$s; INSERT INTO %1$I.%2$s_%3$s SELECT id, factors FROM %1$I.%2$s WHERE factors IS NOT NULL;',
-                        work, (ARRAY['users', 'items'])[side], n);
-                END LOOP;
+                EXECUTE format('SELECT %I.als_sharded_source($1, $2, $3, $4, $5)', als) INTO source USING ratings, servers[n], user_column, item_column, rating_column;
+                EXECUTE group_query INTO by_user USING 'users'::text, source, feedback;
+                EXECUTE format('SELECT %1$I.dblink_exec($1, %2$I.als_sharded_server($2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12))', dblink, als)
+                    USING 'als_sharded_' || n, work, comment, als, types, by_user, by_item, summed, explicit, factors, seed, import;
             END LOOP;
-            FOREACH step IN ARRAY ARRAY[users, items] LOOP
-                EXECUTE 'EXPLAIN (FORMAT JSON) ' || step INTO plan;
-                IF jsonb_path_exists(plan, '$.**."Node Type" ? (@ == "Aggregate")') THEN
-                    RAISE EXCEPTION 'the servers cannot be asked to solve' USING ERRCODE = 'feature_not_supported',
-                        DETAIL = 'postgres_fdw does not push the aggregate down.', HINT = 'Types of ids that are not PostgreSQL''s own have to be among the servers'' extensions.';
-                END IF;
-            END LOOP;
-            setup := ARRAY[copy, start];
-            steps := ARRAY[publish[2], format('TRUNCATE %1$I.users; INSERT INTO %1$I.users %2$s', work, users),
-                publish[1], format('TRUNCATE %1$I.items; INSERT INTO %1$I.items %2$s', work, items)];
+            EXECUTE format('SELECT * FROM %I.als_sharded_postgres_fdw($1, $2, $3, $4, $5, $6, $7)', als) INTO plan
+                USING work, als, types, servers, examples, copy, factors + explicit::integer;
         END IF;
+        EXECUTE run USING plan.setup, citus;
 
-        FOR iteration IN 0 .. iterations LOOP
-            FOREACH step IN ARRAY CASE iteration WHEN 0 THEN setup ELSE steps END LOOP
-                IF NOT citus THEN
-                    EXECUTE step;
-                    CONTINUE;
-                END IF;
-                FOR r IN EXECUTE step LOOP
-                    RAISE EXCEPTION 'a node of Citus cannot take part in the training' USING ERRCODE = 'external_routine_exception',
-                        DETAIL = format('Node %s says: %s', r.nodeid, r.result);
-                END LOOP;
-            END LOOP;
-            CONTINUE WHEN iteration = 0;
-            EXECUTE objective INTO loss;
-            losses := losses || loss;
+        EXECUTE plan.sums INTO sums;
+        mean := sums.total / sums.ratings;
+        EXECUTE settle INTO chosen USING feedback, factors, regularization, regularization_scaling, regularization_by, alpha, iterations, seed,
+            sums.users, sums.items, sums.ratings, CASE sums.nonzero WHEN 0 THEN 1 ELSE (sums.roots / sums.nonzero) ^ 2 END,
+            -- 1 if all are equal, but for rounding
+            CASE WHEN sums.squares / sums.ratings <= mean ^ 2 * (1 + 1e-14) THEN 1 ELSE sqrt(sums.squares / sums.ratings - mean ^ 2) END;
+        EXECUTE run USING ARRAY(SELECT replace(s, '@parameters@', format('%s::float8, %s::float8, %s::float8, %s::float8', chosen.chosen_regularization,
+            chosen.chosen_scaling, CASE WHEN explicit THEN 'NULL' ELSE chosen.chosen_alpha::text END, CASE WHEN explicit THEN mean::text ELSE 'NULL' END))
+            FROM unnest(plan.prepare) s), citus;
+        EXECUTE run USING plan.start, citus;
+        FOR iteration IN 1 .. iterations LOOP
+            EXECUTE run USING plan.iterate, citus;
+            EXECUTE plan.objective INTO latest;
+            losses := losses || latest.loss;
             IF "verbose" THEN
-                RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, loss;
+                RAISE NOTICE 'iteration % of %: loss %', iteration, iterations, latest.loss;
             END IF;
         END LOOP;
-        EXECUTE format('SELECT * FROM %I.als_import($1, $2, $3, $4, $5, $6, $7, NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, ''implicit''::text, $8, $9, $10, $11, false, true, NULL::float8)', als)
-            INTO trained USING format('%I.%I', target[1], target[2]), format('SELECT id AS user_id, factors FROM %I.users WHERE factors IS NOT NULL', work),
-            format('SELECT id AS item_id, factors FROM %I.items WHERE factors IS NOT NULL', work), ratings::text, user_column, item_column, rating_column,
-            regularization, regularization_scaling, regularization_by, alpha;
-        EXECUTE format('SELECT sum(ratings) FROM %I.users', work) INTO known;
+
+        EXECUTE format('SELECT * FROM %I.als_import($1, $2, $3, $4, $5, $6, $7, NULL::text, NULL::jsonb, NULL::text, NULL::interval, NULL::timestamptz, NULL::text, $8, $9, $10, $11, $12, false, true, $13)', als)
+            INTO trained USING format('%I.%I', target[1], target[2]),
+            format('SELECT id AS user_id, %s FROM (%s) s', CASE WHEN explicit THEN format('f[:%s] AS factors, f[%s] AS bias', factors, factors + 1) ELSE 'f AS factors' END,
+                   format(plan.solved, 'users')),
+            format('SELECT id AS item_id, %s FROM (%s) s', CASE WHEN explicit THEN format('f[:%s] AS factors, f[%s] AS bias', factors, factors + 1) ELSE 'f AS factors' END,
+                   format(plan.solved, 'items')),
+            ratings::text, user_column, item_column, rating_column, feedback, chosen.chosen_regularization, chosen.chosen_scaling, regularization_by,
+            CASE WHEN NOT explicit THEN chosen.chosen_alpha END, CASE WHEN explicit THEN mean END;
         EXECUTE format('UPDATE %I.%I SET iterations = $1, solver = ''cholesky'', seed = $2, ratings = $3, loss = $4, losses = $5, best_iteration = $1, seconds = $6'
             ' WHERE run = $7 RETURNING *', target[1], target[2])
-            INTO trained USING iterations, seed, known, loss, losses, extract(epoch FROM clock_timestamp() - started), trained.run;
-        IF citus THEN
-            PERFORM set_config('client_min_messages', 'warning', true);
-            EXECUTE format('DROP SCHEMA %I CASCADE', work);
-            PERFORM set_config('client_min_messages', messages, true);
-        ELSE
-            EXECUTE format('TRUNCATE %1$I.by_item, %2$s; DROP FOREIGN TABLE %2$s; DROP TABLE %1$I.by_item, %1$I.users, %1$I.items; DROP SCHEMA %1$I', work,
-                (SELECT string_agg(format('%1$I.users_%2$s, %1$I.items_%2$s', work, k), ', ') FROM generate_series(1, cardinality(servers)) k));
-        END IF;
+            INTO trained USING iterations, seed, latest.ratings, latest.loss, losses, extract(epoch FROM clock_timestamp() - started), trained.run;
+        EXECUTE run USING plan.emptied, citus;
+        PERFORM set_config('client_min_messages', 'warning', true);
+        EXECUTE format('DROP SCHEMA %I CASCADE', work);
+        PERFORM set_config('client_min_messages', messages, true);
     EXCEPTION WHEN OTHERS OR query_canceled THEN
         IF citus THEN
-            EXECUTE format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work));
+            EXECUTE format('SELECT * FROM run_command_on_coordinator(%L)', format('DROP SCHEMA IF EXISTS %I CASCADE', work));
         ELSE
             EXECUTE format(leave, dblink) USING format(clean, work);
         END IF;
@@ -1433,5 +1751,5 @@ BEGIN
     PERFORM set_config('search_path', path, true);
     RETURN trained;
 END $$;
-COMMENT ON FUNCTION als_train_sharded(text, regclass, text, text, text, integer, double precision, double precision, text, double precision, integer, bigint, boolean)
+COMMENT ON FUNCTION als_train_sharded(text, regclass, text, text, text, text, integer, double precision, double precision, text, double precision, integer, bigint, boolean)
 IS 'trains a recommender where the ratings are: on several servers, which solve their own rows';

@@ -57,13 +57,30 @@ image_init(Image *image, uint32 stride, uint32 rows, size_t id_bytes)
 		   (image->mask + 1) * sizeof(uint32));
 }
 
+/* The same of an integer, without the calls: a training asks for each rating. */
+static inline uint32 *
+find_integer(const Image *image, const IdType *type, int64 value)
+{
+	uint32	   *places = (uint32 *) ((char *) image + image->places);
+	const Datum *ids = (const Datum *) ((const char *) image + image->ids);
+	uint64		place = id_hash_integer(value) & image->mask;
+
+	while (places[place] != 0 &&
+		   id_integer(type, ids[places[place] - 1]) != value)
+		place = (place + 1) & image->mask;
+	return &places[place];
+}
+
 /* The place of an id in the hash table, or the free one for it */
 static inline uint32 *
 find_place(const Image *image, const IdType *type, Datum id)
 {
 	uint32	   *places = (uint32 *) ((char *) image + image->places);
-	uint64		place = id_hash(type, id) & image->mask;
+	uint64		place;
 
+	if (type->integer)
+		return find_integer(image, type, id_integer(type, id));
+	place = id_hash(type, id) & image->mask;
 	while (places[place] != 0 &&
 		   !id_equal(type, id, image_id(image, type, places[place] - 1)))
 		place = (place + 1) & image->mask;

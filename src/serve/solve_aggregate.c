@@ -1,12 +1,16 @@
 /*
  * solve_aggregate.c
- *	  als_solve: rows of one side from their ratings, against the stored
+ *	  als_solve, als_solve_row: rows of one side from their ratings, against the stored
  *	  factors of the other side.
  *
- * Half an iteration as SQL:
+ * Half an iteration as SQL, from single ratings by an aggregate, or by a
+ * function from what has been grouped once for many iterations:
  *
  *	  SELECT user_id, als_solve(item_id, rating, '{"model": "m", "side": "users"}')
  *	  FROM ratings GROUP BY user_id
+ *
+ *	  SELECT user_id, als_solve_row(item_ids, ratings, '{"model": "m", "side": "users"}')
+ *	  FROM grouped
  *
  * What rows are solved against is prepared once for a query.  A row is solved
  * by the solver that als_train has for solver => 'cholesky', and its result
@@ -28,6 +32,7 @@
 #include "funcapi.h"
 #include "ratings/csr_blocks.h"
 #include "serve/fold_in.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/jsonb.h"
 #include "utils/lsyscache.h"
@@ -35,6 +40,7 @@
 
 PG_FUNCTION_INFO_V1(als_solve_transfn);
 PG_FUNCTION_INFO_V1(als_solve_finalfn);
+PG_FUNCTION_INFO_V1(als_solve_row);
 PG_FUNCTION_INFO_V1(als_starting_factors);
 
 /* Arguments of the aggregate, behind the state */
@@ -43,7 +49,25 @@ enum
 	ARG_STATE, ARG_ID, ARG_RATING, ARG_OPTIONS
 };
 
+/* Arguments of the function */
+enum
+{
+	ARG_IDS, ARG_RATINGS, ARG_ARRAY_OPTIONS
+};
+
 #define FIRST_CAPACITY 8		/* ratings */
+#define RATINGS_PER_CHECK 65536 /* for interrupts */
+#define SOLUTION_COLUMNS 4		/* of als_solution */
+
+/* One row's ratings */
+typedef struct SolveState
+{
+	struct Solver *solver;
+	MemoryContext context;		/* of the entries */
+	uint64		size;
+	uint64		capacity;
+	AlsEntry   *entries;
+} SolveState;
 
 /* What all rows of a query are solved with */
 typedef struct Solver
@@ -57,16 +81,9 @@ typedef struct Solver
 	AlsSystem	system;
 	float	   *solved;			/* [stride] */
 	void	   *workspace;
+	TupleDesc	result;			/* als_solution; of the function alone */
+	SolveState	row;			/* likewise, used for one row after the other */
 } Solver;
-
-/* One row's ratings, in the aggregate's memory context */
-typedef struct SolveState
-{
-	Solver	   *solver;
-	uint64		size;
-	uint64		capacity;
-	AlsEntry   *entries;
-} SolveState;
 
 /* An option, which is a string. */
 static char *
@@ -183,7 +200,7 @@ prepare_biased(Solver *solver, const float *rows, uint32 nrows)
 
 /* Prepares the solver, in a memory context that lives as long as the query. */
 static Solver *
-begin_solver(FunctionCallInfo fcinfo)
+begin_solver(Jsonb *options, Oid id_type)
 {
 	Solver	   *solver = palloc0(sizeof(Solver));
 	AlsSystem  *system = &solver->system;
@@ -191,7 +208,8 @@ begin_solver(FunctionCallInfo fcinfo)
 	uint32		nrows;
 	Oid			model;
 
-	solver->options = PG_GETARG_JSONB_P_COPY(ARG_OPTIONS);
+	solver->options = palloc(VARSIZE(options));
+	memcpy(solver->options, options, VARSIZE(options));
 	solver->side = side_option(solver->options);
 	other = other_side(solver->side);
 	model = DatumGetObjectId(DirectFunctionCall1(regclassin,
@@ -205,8 +223,7 @@ begin_solver(FunctionCallInfo fcinfo)
 				 errhint("Raise als.cache_size.")));
 	solver->image = solver->cache->sides[other].image;
 	solver->type = &solver->cache->sides[other].type;
-	id_conversion_init(&solver->conversion, solver->type,
-					   get_fn_expr_argtype(fcinfo->flinfo, ARG_ID),
+	id_conversion_init(&solver->conversion, solver->type, id_type,
 					   side_names[other], CurrentMemoryContext);
 
 	nrows = solver->image->nrows;
@@ -224,61 +241,94 @@ begin_solver(FunctionCallInfo fcinfo)
 	return solver;
 }
 
-/* The solver of the query that calls, made with its first row */
+/*
+ * The solver of the query that calls, made with its first row; id_type is the
+ * type of what ids are given as.
+ */
 static Solver *
-find_solver(FunctionCallInfo fcinfo)
+find_solver(FunctionCallInfo fcinfo, int argument, Oid id_type)
 {
 	Solver	   *solver = fcinfo->flinfo->fn_extra;
+	Jsonb	   *options;
 
-	if (PG_ARGISNULL(ARG_OPTIONS))
+	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("options must not be null"),
 				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
+	options = PG_GETARG_JSONB_P(argument);
 	if (solver == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
 
-		solver = begin_solver(fcinfo);
+		solver = begin_solver(options, id_type);
 		MemoryContextSwitchTo(old);
 		fcinfo->flinfo->fn_extra = solver;
 	}
-	else
-	{
-		Jsonb	   *options = PG_GETARG_JSONB_P(ARG_OPTIONS);
-
-		if (VARSIZE(options) != VARSIZE(solver->options) ||
-			memcmp(options, solver->options, VARSIZE(options)) != 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("the options of als_solve must be the same for all rows of a query"),
-					 errhint("Use a query for each model.")));
-	}
+	else if (VARSIZE(options) != VARSIZE(solver->options) ||
+			 memcmp(options, solver->options, VARSIZE(options)) != 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the options of als_solve must be the same for all rows of a query"),
+				 errhint("Use a query for each model.")));
 	return solver;
 }
 
-/* Raises for a rating that is null or not finite. */
+/* Makes room for so many ratings, in the row's memory context. */
 static void
-reject_rating(FunctionCallInfo fcinfo, const Solver *solver)
+reserve(SolveState *row, uint64 capacity)
+{
+	size_t		size = capacity * sizeof(AlsEntry);
+
+	if (capacity <= row->capacity)
+		return;
+	row->entries = row->entries == NULL ?
+		MemoryContextAllocHuge(row->context, size) :
+		repalloc_huge(row->entries, size);
+	row->capacity = capacity;
+}
+
+/* Adds a rating for which there is room, unless the model does not know the id. */
+static inline void
+add_rating(SolveState *row, Datum value, double rating)
+{
+	Solver	   *solver = row->solver;
+	Datum		id;
+	uint32		column;
+
+	if (id_convert(&solver->conversion, value, &id) &&
+		image_find(solver->image, solver->type, id, &column))
+	{
+		row->entries[row->size].column = column;
+		row->entries[row->size].rating = (float4) rating;
+		row->size++;
+	}
+}
+
+/* Raises for an id or a rating that is null. */
+pg_noreturn static void
+reject_null(const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("%s of als_solve must not be null", what),
+			 errhint("Leave such rows out.")));
+}
+
+/* Raises for a rating, of an id of some type, that is not finite. */
+pg_noreturn static void
+reject_rating(const Solver *solver, Oid id_type, Datum id, double rating)
 {
 	Oid			output;
 	bool		is_varlena;
 
-	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("%s of als_solve must not be null",
-						PG_ARGISNULL(ARG_ID) ? "ids" : "ratings"),
-				 errhint("Leave such rows out.")));
-	getTypeOutputInfo(get_fn_expr_argtype(fcinfo->flinfo, ARG_ID), &output,
-					  &is_varlena);
+	getTypeOutputInfo(id_type, &output, &is_varlena);
 	ereport(ERROR,
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("ratings must not contain the value %g",
-					PG_GETARG_FLOAT8(ARG_RATING)),
+			 errmsg("ratings must not contain the value %g", rating),
 			 errdetail("It is a rating of %s %s; ratings must be finite and within the range of type real.",
 					   side_names[other_side(solver->side)],
-					   OidOutputFunctionCall(output, PG_GETARG_DATUM(ARG_ID))),
+					   OidOutputFunctionCall(output, id)),
 			 errhint("Leave such rows out.")));
 }
 
@@ -287,99 +337,161 @@ Datum
 als_solve_transfn(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
-	SolveState *state;
+	Oid			id_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_ID);
+	SolveState *row;
 	Solver	   *solver;
-	Datum		id;
-	uint32		column;
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "als_solve_transfn called in non-aggregate context");
 
-	solver = find_solver(fcinfo);
-	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING) ||
-		!rating_is_real(PG_GETARG_FLOAT8(ARG_RATING)))
-		reject_rating(fcinfo, solver);
+	solver = find_solver(fcinfo, ARG_OPTIONS, id_type);
+	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING))
+		reject_null(PG_ARGISNULL(ARG_ID) ? "ids" : "ratings");
+	if (!rating_is_real(PG_GETARG_FLOAT8(ARG_RATING)))
+		reject_rating(solver, id_type, PG_GETARG_DATUM(ARG_ID),
+					  PG_GETARG_FLOAT8(ARG_RATING));
 	if (PG_ARGISNULL(ARG_STATE))
 	{
-		state = MemoryContextAllocZero(context, sizeof(SolveState));
-		state->solver = solver;
-		state->capacity = FIRST_CAPACITY;
-		state->entries = MemoryContextAlloc(context,
-											FIRST_CAPACITY * sizeof(AlsEntry));
+		row = MemoryContextAllocZero(context, sizeof(SolveState));
+		row->solver = solver;
+		row->context = context;
+		reserve(row, FIRST_CAPACITY);
 	}
 	else
-		state = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+		row = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
 
-	/* ids that the model does not know count for nothing */
-	if (id_convert(&solver->conversion, PG_GETARG_DATUM(ARG_ID), &id) &&
-		image_find(solver->image, solver->type, id, &column))
-	{
-		if (state->size == state->capacity)
-		{
-			state->capacity *= 2;
-			state->entries = repalloc_huge(state->entries,
-										   state->capacity * sizeof(AlsEntry));
-		}
-		state->entries[state->size].column = column;
-		state->entries[state->size].rating = (float4) PG_GETARG_FLOAT8(ARG_RATING);
-		state->size++;
-	}
-	PG_RETURN_POINTER(state);
+	if (row->size == row->capacity)
+		reserve(row, 2 * row->capacity);
+	add_rating(row, PG_GETARG_DATUM(ARG_ID), PG_GETARG_FLOAT8(ARG_RATING));
+	PG_RETURN_POINTER(row);
 }
 
-/* als_solve's final function: solves the row; null if none of its ids is known. */
-Datum
-als_solve_finalfn(PG_FUNCTION_ARGS)
+/* The type als_solution, which a function returns, in its memory context */
+static TupleDesc
+solution_type(FunctionCallInfo fcinfo)
 {
-	SolveState *state;
-	Solver	   *solver;
-	AlsSystem  *system;
+	MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	TupleDesc	type;
+
+	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE ||
+		type->natts != SOLUTION_COLUMNS)
+		elog(ERROR, "return type must be als_solution");
+	type = BlessTupleDesc(type);
+	MemoryContextSwitchTo(old);
+	return type;
+}
+
+/* Solves a row, of which the model knows some id; an als_solution. */
+static Datum
+solve(SolveState *row, TupleDesc type)
+{
+	Solver	   *solver = row->solver;
+	AlsSystem  *system = &solver->system;
 	AlsRows		rows;
 	uint64		start[2] = {0, 0};
 	double		loss = 0;
 	uint32_t	failed;
 	int			result;
-	Datum		values[4];
-	bool		nulls[4] = {false};
+	Datum		values[SOLUTION_COLUMNS];
+	bool		nulls[SOLUTION_COLUMNS] = {false};
 
-	if (!AggCheckCallContext(fcinfo, NULL))
-		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
-	if (PG_ARGISNULL(ARG_STATE))
-		PG_RETURN_NULL();
-	state = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
-	solver = state->solver;
-	system = &solver->system;
-	state->size = sort_and_merge(state->entries, state->size, system->feedback);
-	if (state->size == 0)
-		PG_RETURN_NULL();
-	if (fcinfo->flinfo->fn_extra == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-		TupleDesc	row_type;
-
-		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE ||
-			row_type->natts != lengthof(values))
-			elog(ERROR, "return type must be als_solution");
-		fcinfo->flinfo->fn_extra = BlessTupleDesc(row_type);
-		MemoryContextSwitchTo(old);
-	}
-
-	start[1] = state->size;
+	row->size = sort_and_merge(row->entries, row->size, system->feedback);
+	start[1] = row->size;
 	rows.nrows = 1;
 	rows.start = start;
-	rows.entries = state->entries;
+	rows.entries = row->entries;
 	memset(solver->solved, 0, als_stride(system->rank) * sizeof(float));
 	result = als_solve_rows(system, &rows, solver->solved, solver->workspace,
 							&loss, &failed);
 	if (result != ALS_OK)
 		reject_row(solver->cache, result);
 	values[0] = reals_datum(solver->solved, system->rank);
-	values[1] = Int64GetDatum(state->size);
+	values[1] = Int64GetDatum(row->size);
 	values[2] = Float8GetDatum(loss);
 	values[3] = Float8GetDatum(solver->cache->run.regularization *
 							   als_penalty(system, &rows, solver->solved));
-	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(fcinfo->flinfo->fn_extra,
-													  values, nulls)));
+	return HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
+}
+
+/* als_solve's final function: solves the row; null if none of its ids is known. */
+Datum
+als_solve_finalfn(PG_FUNCTION_ARGS)
+{
+	SolveState *row;
+
+	if (!AggCheckCallContext(fcinfo, NULL))
+		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
+	if (PG_ARGISNULL(ARG_STATE))
+		PG_RETURN_NULL();
+	row = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+	if (row->size == 0)
+		PG_RETURN_NULL();
+	if (fcinfo->flinfo->fn_extra == NULL)
+		fcinfo->flinfo->fn_extra = solution_type(fcinfo);
+	PG_RETURN_DATUM(solve(row, fcinfo->flinfo->fn_extra));
+}
+
+/*
+ * als_solve_row(other_ids, ratings, options): the same of a row whose ratings are
+ * arrays already; null if there are none, or if no id is known.  Columns come
+ * sorted, without cost, where ids are in the order of the model's table.
+ */
+Datum
+als_solve_row(PG_FUNCTION_ARGS)
+{
+	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_IDS);
+	Oid			id_type = get_element_type(getBaseType(array_type));
+	Solver	   *solver = find_solver(fcinfo, ARG_ARRAY_OPTIONS, id_type);
+	SolveState *row = &solver->row;
+	ArrayType  *id_array;
+	ArrayType  *rating_array;
+	int			size;
+	int			nratings;
+	int16		length;
+	bool		by_value;
+	char		align;
+	Datum	   *ids;
+	const float4 *ratings;
+
+	if (PG_ARGISNULL(ARG_IDS) || PG_ARGISNULL(ARG_RATINGS))
+		PG_RETURN_NULL();
+	if (solver->result == NULL)
+	{
+		solver->result = solution_type(fcinfo);
+		row->solver = solver;
+		row->context = fcinfo->flinfo->fn_mcxt;
+	}
+
+	id_array = PG_GETARG_ARRAYTYPE_P(ARG_IDS);
+	rating_array = PG_GETARG_ARRAYTYPE_P(ARG_RATINGS);
+	size = ArrayGetNItems(ARR_NDIM(id_array), ARR_DIMS(id_array));
+	nratings = ArrayGetNItems(ARR_NDIM(rating_array), ARR_DIMS(rating_array));
+	if (size != nratings || ARR_NDIM(id_array) > 1 ||
+		ARR_NDIM(rating_array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("the arrays of als_solve_row must have one dimension and the same number of elements"),
+				 errdetail("There are %d ids and %d ratings.", size, nratings)));
+	if (array_contains_nulls(id_array) || array_contains_nulls(rating_array))
+		reject_null(array_contains_nulls(id_array) ? "ids" : "ratings");
+
+	get_typlenbyvalalign(id_type, &length, &by_value, &align);
+	deconstruct_array(id_array, id_type, length, by_value, align, &ids, NULL,
+					  &size);
+	ratings = (const float4 *) ARR_DATA_PTR(rating_array);
+	row->size = 0;
+	reserve(row, size);
+	for (int i = 0; i < size; i++)
+	{
+		if (i % RATINGS_PER_CHECK == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (!rating_is_real(ratings[i]))
+			reject_rating(solver, id_type, ids[i], ratings[i]);
+		add_rating(row, ids[i], ratings[i]);
+	}
+	if (row->size == 0)
+		PG_RETURN_NULL();
+	PG_RETURN_DATUM(solve(row, solver->result));
 }
 
 /*

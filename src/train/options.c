@@ -51,8 +51,10 @@ typedef struct Option
 #define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
 #define PARAMETER (USE_TRAIN | USE_AGGREGATE | USE_GRID)
 #define IMPORTED (PARAMETER | USE_IMPORT)
+#define SOLVED (IMPORTED | USE_SHARDED)
 #define READING (USE_TRAIN | USE_TUNE)
 #define WEIGHING (USE_TRAIN | USE_IMPORT)
+#define SHARDED (PARAMETER | USE_SHARDED)
 
 static const Option options_table[] = {
 	{"user_column", OPTION_TEXT, AT(source.user_column), 0, 0, READING | USE_IMPORT, 0},
@@ -64,15 +66,15 @@ static const Option options_table[] = {
 	{"half_life", OPTION_INTERVAL, AT(source.weighing.half_life), 0, 0, WEIGHING, WEIGHING},
 	{"reference_time", OPTION_TIME, AT(source.weighing.reference_time), 0, 0, WEIGHING, WEIGHING},
 	{"weight_column", OPTION_TEXT, AT(source.weighing.weight_column), 0, 0, WEIGHING, WEIGHING},
-	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT, 0},
-	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, PARAMETER, 0},
-	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, IMPORTED, IMPORTED},
-	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, IMPORTED, IMPORTED},
-	{"regularization_by", OPTION_BY, AT(parameters.by_ratings), 0, 0, IMPORTED, 0},
-	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, IMPORTED, IMPORTED},
+	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT | USE_SHARDED, 0},
+	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, SHARDED, 0},
+	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, SOLVED, SOLVED},
+	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, SOLVED, SOLVED},
+	{"regularization_by", OPTION_BY, AT(parameters.by_ratings), 0, 0, SOLVED, 0},
+	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, SOLVED, SOLVED},
 	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, IMPORTED, 0},
 	{"biases", OPTION_BOOLEAN, AT(parameters.biases), 0, 0, EVERYWHERE | USE_IMPORT, 0},
-	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, PARAMETER, 0},
+	{"iterations", OPTION_INTEGER, AT(parameters.iterations), 1, 100000, SHARDED, 0},
 	{"solver", OPTION_SOLVER, AT(parameters.solver), 0, 0, PARAMETER, 0},
 	{"cg_steps", OPTION_INTEGER, AT(parameters.cg_steps), 1, 10000, PARAMETER, 0},
 	{"tolerance", OPTION_REAL, AT(parameters.tolerance), 0, 1, PARAMETER, 0},
@@ -81,7 +83,7 @@ static const Option options_table[] = {
 	{"validation_metric", OPTION_METRIC, AT(validation.metric), 0, 0, READING, READING},
 	{"validation_k", OPTION_INTEGER, AT(validation.k), 1, PG_INT32_MAX, READING, 0},
 	{"patience", OPTION_INTEGER, AT(validation.patience), 1, 100000, READING, READING},
-	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, EVERYWHERE | USE_GRID, 0},
+	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, EVERYWHERE | USE_GRID | USE_SHARDED, 0},
 	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, EVERYWHERE, EVERYWHERE},
 	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, USE_TRAIN | USE_AGGREGATE, 0},
 	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, EVERYWHERE, 0},

@@ -38,12 +38,13 @@ typedef enum OptionUse
 	USE_AGGREGATE = 2,			/* key of als_train_agg's options */
 	USE_TUNE = 4,				/* argument of als_tune */
 	USE_GRID = 8,				/* key of its grid */
-	USE_IMPORT = 16				/* argument of als_import */
+	USE_IMPORT = 16,			/* argument of als_import */
+	USE_SHARDED = 32			/* argument of als_train_sharded */
 } OptionUse;
 
 /*
- * The arguments of als_train, als_tune or als_import from first on, in the order
- * of declaration; raises for what is out of range.
+ * The arguments of als_train, als_tune, als_import or als_sharded_parameters from
+ * first on, in the order of declaration; raises for what is out of range.
  */
 extern void options_from_arguments(TrainOptions *options,
 								   FunctionCallInfo fcinfo, int first,

@@ -72,6 +72,29 @@ RESET enable_hashagg;
 SELECT (SELECT als_solve(i, r, options('implicit', 'users')) FROM (VALUES (8, 1), (9, 2), (8, 3)) v(i, r)) =
        (SELECT als_solve(i, r, options('implicit', 'users')) FROM (VALUES (9, 2), (8, 4)) v(i, r)) AS added_up;
 
+-- of arrays, the same to the bit, in whatever order and with what duplicates they come
+CREATE TABLE grouped AS SELECT user_id, array_agg(item_id ORDER BY item_id % 7, rating) AS item_ids, array_agg(rating::real ORDER BY item_id % 7, rating) AS ratings
+    FROM ratings GROUP BY user_id;
+SELECT count(*) FROM (SELECT user_id, als_solve_row(item_ids, ratings, options('implicit', 'users')) FROM grouped EXCEPT TABLE by_hash) t;
+SELECT count(*) FROM (SELECT 'i' || user_id, als_solve_row(md5s, ratings, options('text', 'users'))
+    FROM grouped, LATERAL (SELECT array_agg(md5(i::text)::uuid ORDER BY n) AS md5s FROM unnest(item_ids) WITH ORDINALITY u(i, n)) m
+    EXCEPT SELECT 'i' || user_id, als_solve(md5(item_id::text)::uuid, rating, options('text', 'users')) FROM ratings GROUP BY user_id) t;
+SELECT als_solve_row('{8,9,8}'::int[], '{1,2,3}', options('implicit', 'users')) = als_solve_row('{9,8}'::int[], '{2,4}', options('implicit', 'users')) AS added_up,
+       als_solve_row('{12345,8}'::bigint[], '{1,2}', options('implicit', 'users')) = als_solve_row('{8}'::smallint[], '{2}', options('implicit', 'users')) AS known_only,
+       als_solve_row('{12345}'::int[], '{1}', options('implicit', 'users')) IS NULL AS unknown, als_solve_row('{}'::int[], '{}', options('implicit', 'users')) IS NULL AS nothing,
+       als_solve_row(NULL::int[], '{1}', options('implicit', 'users')) IS NULL AS no_ids, als_solve_row('{8}'::int[], NULL, options('implicit', 'users')) IS NULL AS no_ratings;
+SELECT bool_and(als_solve_row(item_ids, ratings, options('explicit', 'users')) = s) AS explicit FROM grouped
+    JOIN (SELECT user_id, als_solve(item_id, rating, options('explicit', 'users')) AS s FROM ratings GROUP BY user_id) t USING (user_id);
+
+-- factors on their way: all bits of them, in order
+SELECT als_pack_factors(f ORDER BY n) FROM (VALUES (1, '{1,-2}'::real[]), (2, NULL), (3, '{0.5,Infinity}')) v(n, f);
+SELECT als_unpack_factors('\x3f800000c00000003f0000007f800000', 2);
+SELECT count(*) FROM (SELECT unnest(ids) AS item_id, als_unpack_factors(packed, 6) AS factors
+    FROM (SELECT item_id % 3, array_agg(item_id) AS ids, als_pack_factors(factors) AS packed FROM implicit_items GROUP BY 1) p
+    EXCEPT SELECT item_id, factors FROM implicit_items) t;
+SELECT als_pack_factors(f) IS NULL AS nothing FROM (SELECT NULL::real[] AS f WHERE false) n;
+SELECT count(*), count(als_pack_factors) FROM (SELECT als_pack_factors('{}'::real[])) e, als_unpack_factors(als_pack_factors, 5);
+
 -- rows that say nothing, and ids that the model does not know
 SELECT als_solve(item_id, rating, options('implicit', 'users')) FROM ratings WHERE false;
 SELECT als_solve(i, 1, options('implicit', 'users')) FROM (VALUES (12345), (0)) v(i);
@@ -105,7 +128,21 @@ SELECT code, message, detail, hint FROM (VALUES
     ($$SELECT als_solve(item_id, 'NaN', options('implicit', 'users')) FROM ratings WHERE item_id = 8$$),
     ($$SELECT als_solve(item_id, 1e300, options('implicit', 'users')) FROM ratings WHERE item_id = 8$$),
     ($$SELECT als_solve(item_id, 3e38, options('implicit', 'users')) FROM ratings, generate_series(1, 2) WHERE item_id = 8$$),
-    ($$SELECT als_solve(item_id, rating, options('implicit', 'users')) OVER () FROM ratings$$)) v(statement),
+    ($$SELECT als_solve(item_id, rating, options('implicit', 'users')) OVER () FROM ratings$$),
+    ($$SELECT als_solve_row('{8}'::int[], '{1}', NULL)$$),
+    ($$SELECT als_solve_row('{8}'::int[], '{1}', '{"model": "solve.implicit", "side": "x"}')$$),
+    ($$SELECT als_solve_row('{8,9}'::int[], '{1}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row('{{8,9}}'::int[], '{{1,2}}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row('{8,NULL}'::int[], '{1,2}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row('{8,9}'::int[], '{1,NULL}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row('{8,9}'::int[], '{1,NaN}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row('{8,9}'::int[], '{-Infinity,1}', options('implicit', 'users'))$$),
+    ($$SELECT als_solve_row(ARRAY[now()], '{1}', options('implicit', 'users'))$$),
+    ($$SELECT als_pack_factors('{1,NULL}'::real[])$$),
+    ($$SELECT als_unpack_factors('\x0000', 1)$$),
+    ($$SELECT als_unpack_factors('\x00000000', 0)$$),
+    ($$SELECT als_unpack_factors('\x00000000', 2)$$),
+    ($$SELECT als_unpack_factors('\x00000000', 2147483647)$$)) v(statement),
     LATERAL try(statement);
 SET als.cache_size = '64kB';
 SELECT t.* FROM als_train('wide', 'SELECT user_id, item_id, rating FROM solve.ratings', factors => 512, iterations => 1) w,

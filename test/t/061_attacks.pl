@@ -233,7 +233,7 @@ INSERT INTO shards SELECT who, item_id, rating FROM ratings;
 	foreach my $path ('public', 'trap, public, pg_catalog')
 	{
 		my ($status, $out, $error) = $node->psql('postgres', qq{
-SET search_path = $path;
+SET client_min_messages = warning; SET search_path = $path;
 SELECT run FROM public.als_train_sharded('public.m_shards', 'public.shards', factors => 2, iterations => 2);
 });
 		is($error, '', "als_train_sharded works with search_path = $path");

@@ -35,21 +35,7 @@ foreach my $name ('east', 'north', 'south')
 	$shard->init;
 	$shard->append_conf('postgresql.conf', 'log_statement = all');
 	$shard->start;
-	# what is read the fourth time, in the second iteration, waits for whoever has a lock
-	$shard->safe_psql('postgres', q{
-CREATE EXTENSION als;
-CREATE TABLE gated_ratings (user_id int, item_id int, rating real);
-CREATE SEQUENCE readings;
-CREATE FUNCTION wait_for(number int) RETURNS boolean LANGUAGE plpgsql AS $$
-BEGIN
-    IF nextval('public.readings') >= 4 THEN
-        PERFORM pg_advisory_lock_shared(number);
-        PERFORM pg_advisory_unlock_shared(number);
-    END IF;
-    RETURN true;
-END $$;
-CREATE VIEW gated AS SELECT g.* FROM public.wait_for(1) w, gated_ratings g WHERE w;
-});
+	$shard->safe_psql('postgres', 'CREATE EXTENSION als');
 	asks(sprintf(q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres', async_capable 'true');},
 			$name, $shard->host, $shard->port) . "CREATE USER MAPPING FOR CURRENT_USER SERVER $name");
 }
@@ -81,8 +67,6 @@ distribute('none', 'local_ratings WHERE false', 'int', 'int', @names);
 
 my $training = q{factors => 6, alpha => 2, regularization => 0.5};
 my $before = asks('SELECT count(*) FROM pg_namespace');
-fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: server "east" does not have als among its extensions\n.*HINT:  ALTER SERVER east OPTIONS \(ADD extensions 'als'\)/s, 'servers are not told of als');
-asks("ALTER SERVER $_ OPTIONS (ADD extensions 'als')") foreach @names;
 fails("SELECT als_train_sharded('m', 'three')", qr/ERROR:  55000: als_train_sharded needs the extension dblink\n/, 'no dblink');
 asks('CREATE SCHEMA tools; CREATE EXTENSION dblink SCHEMA tools');
 $shards{south}->safe_psql('postgres', 'DROP EXTENSION als');
@@ -93,7 +77,7 @@ $shards{south}->safe_psql('postgres', 'CREATE EXTENSION als');
 foreach my $again ([ 'again', $shards{east} ], [ 'back', $main ])
 {
 	my ($name, $node) = @$again;
-	asks(sprintf q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres', extensions 'als');},
+	asks(sprintf q{CREATE SERVER %s FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'postgres');},
 		$name, $node->host, $node->port);
 	asks("CREATE USER MAPPING FOR CURRENT_USER SERVER $name");
 }
@@ -116,13 +100,13 @@ fails("SELECT als_train_sharded('m', 'home')", qr/ERROR:  55000: server "back" l
 sub compare
 {
 	my ($model, $table, $local, $options) = @_;
-	$options .= ', regularization_scaling => 0' unless $options =~ /scaling/;
+	my ($bias, $mean) = $options =~ /explicit/ ? (', 0 AS bias', ', mean_rating => 0') : ('', '');
 	asks("SELECT als_train_sharded('$model', '$table', $training, iterations => 5$options)");
 	return asks(qq{
 SET client_min_messages = warning;
 DROP TABLE IF EXISTS reference;
-SELECT FROM als_import('reference', 'SELECT DISTINCT user_id, array_fill(0::real, ARRAY[6]) AS factors FROM $local',
-	'SELECT DISTINCT item_id, als_starting_factors(item_id, 6) AS factors FROM $local', regularization => 0.5, alpha => 2$options);
+SELECT FROM als_import('reference', 'SELECT DISTINCT user_id, array_fill(0::real, ARRAY[6]) AS factors$bias FROM $local',
+	'SELECT DISTINCT item_id, als_starting_factors(item_id, 6) AS factors$bias FROM $local', regularization => 0.5, alpha => 2$options$mean);
 SELECT FROM als_train('reference', '$local', $training, iterations => 5$options, solver => 'cholesky', warm_start => true);
 SELECT a.users = b.users AND a.items = b.items AND a.ratings = b.ratings, a.iterations, a.solver, cardinality(a.losses), a.loss = a.losses[5],
 	(SELECT max(abs(x / y - 1)) < 1e-5 FROM unnest(a.losses, b.losses) t(x, y)),
@@ -148,6 +132,21 @@ is(compare('one_als', 'one', 'local_ratings', ''), $same, 'one');
 is(compare('texts_als', 'texts', 'local_text_ratings', ''), $same, 'ids of other types');
 is(compare('scaled_als', 'three', 'local_ratings', ', regularization_scaling => 0.5'), $same, 'lambda that grows with the ratings');
 is(compare('spark_als', 'three', 'local_ratings', q{, regularization_scaling => 1, regularization_by => 'ratings'}), $same, 'and with their number alone');
+is(compare('explicit_als', 'three', 'local_ratings', q{, feedback => 'explicit'}), $same, 'explicit feedback');
+is(asks(q{SELECT abs(a.mean_rating - b.mean_rating) < 1e-6, a.alpha IS NULL, a.biases,
+	(SELECT max(abs(u.bias - r.bias)) < 1e-4 FROM explicit_als_users u JOIN reference_users r USING (user_id)),
+	(SELECT max(abs(u.bias - r.bias)) < 1e-4 FROM explicit_als_items u JOIN reference_items r USING (item_id)) FROM explicit_als a, reference b WHERE b.run = 2}),
+	't|t|t|t|t', 'and its biases');
+
+# what is not given is what als_train chooses
+foreach my $options ('', q{, alpha => 3, regularization_by => 'ratings'}, ', regularization => 0.1', ', regularization_scaling => 0.3', q{, feedback => 'explicit'}, q{, rating_column => NULL})
+{
+	asks(qq{SET client_min_messages = warning; DROP TABLE IF EXISTS reference, chosen_als;
+SELECT FROM als_train_sharded('chosen_als', 'three', factors => 3, iterations => 1$options);
+SELECT FROM als_train('reference', 'local_ratings', factors => 3, iterations => 1$options)});
+	is(asks(q{SELECT abs(a.regularization / b.regularization - 1) < 1e-9, a.regularization_scaling = b.regularization_scaling,
+		coalesce(abs(a.alpha / b.alpha - 1) < 1e-9, a.alpha IS NULL AND b.alpha IS NULL) FROM chosen_als a, reference b}), 't|t|t', "chosen as als_train chooses: $options");
+}
 nothing_left('after trainings');
 is(asks(q{SELECT count(*) FROM (SELECT losses[5] FROM three_als UNION ALL SELECT losses[5] FROM two_als UNION ALL SELECT losses[5] FROM one_als) l(loss), three_als t WHERE abs(l.loss / t.loss - 1) < 1e-6}),
 	3, 'any number of servers: the same loss');
@@ -167,7 +166,7 @@ $main->safe_psql('there', 'CREATE TABLE ratings (user_id int, item_id int, ratin
 $main->safe_psql('here', sprintf q{
 CREATE EXTENSION postgres_fdw;
 CREATE EXTENSION dblink SCHEMA ext;
-CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'there', extensions 'als');
+CREATE SERVER there FOREIGN DATA WRAPPER postgres_fdw OPTIONS (host '%s', port '%s', dbname 'there');
 CREATE USER MAPPING FOR CURRENT_USER SERVER there;
 CREATE TABLE ratings (user_id int, item_id int, rating real) PARTITION BY HASH (user_id);
 CREATE FOREIGN TABLE ratings_0 PARTITION OF ratings FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER there OPTIONS (table_name 'ratings');
@@ -219,9 +218,13 @@ foreach my $name (@names)
 {
 	my $log = slurp_file($shards{$name}->logfile, $seen{$name});
 	my @reads = $log =~ /DECLARE c\d+ CURSOR FOR\s+(SELECT [^\n]*)/g;
-	is(scalar(grep { /^SELECT user_id, public\.als_solve\(item_id, rating.*GROUP BY 1$/ } @reads), 3, "$name solves its users");
-	is(scalar(grep { /^SELECT item_id, public\.als_solve\(user_id, rating.*GROUP BY 1$/ } @reads), 3, "$name solves its items");
-	cmp_ok(scalar(grep { !/als_solve/ } @reads), '<=', 3, "$name is read otherwise to begin with alone");
+	foreach my $side ('users', 'items')
+	{
+		is(scalar(grep { /^SELECT ids, factors, ratings, loss, penalty FROM als_sharded_\w+\.solved_$side$/ } @reads), 3, "$name solves its $side");
+	}
+	my @ratings = grep { /FROM public\.three/ } @reads;
+	cmp_ok(scalar(@ratings), '<=', 2, "$name is asked for ratings to begin with alone");
+	is(join(' ', sort map { /FROM als_sharded_\w+\.(\w+)$/ } grep { !/solved/ } @reads), 'emptied imported staged started', "... and otherwise does what is done once");
 }
 
 #
@@ -289,31 +292,21 @@ nothing_left('after errors');
 # A training that does not get to its end, in its second iteration
 #
 
-asks('CREATE TABLE gated (user_id int, item_id int, rating real) PARTITION BY HASH (user_id)');
-foreach my $i (0 .. 2)
-{
-	asks("CREATE FOREIGN TABLE gated_$i PARTITION OF gated FOR VALUES WITH (MODULUS 3, REMAINDER $i) SERVER $names[$i] OPTIONS (table_name 'gated')");
-	$shards{ $names[$i] }->safe_psql('postgres', 'INSERT INTO gated_ratings TABLE three');
-}
-my $gated = qq{SELECT run FROM als_train_sharded('gated_als', 'gated', $training, iterations => 3)};
-is(asks($gated), '1', 'a training without a gate');
-my $answer = 'SELECT count(*), sum(score) FROM als_recommend_all(\'gated_als\', 3, exclude_seen => false)';
+my $short = qq{SELECT run FROM als_train_sharded('long_als', 'three', $training, iterations => 2)};
+my $long = qq{SELECT run FROM als_train_sharded('long_als', 'three', $training, iterations => 100000, verbose => true)};
+is(asks($short), '1', 'a training that gets there');
+my $answer = 'SELECT count(*), sum(score) FROM als_recommend_all(\'long_als\', 3, exclude_seen => false)';
 my $answers = asks($answer);
 
-# Starts a training that waits on north, lets something happen to it and waits for
-# its end; returns what it has said
+# Starts a training that would go on for long, lets something happen to it and waits
+# for its end; returns what it has said
 sub interrupt
 {
 	my ($what) = @_;
-	my $north = $shards{north};
-	$north->safe_psql('postgres', q{SELECT setval('readings', 1, false)});
-	my $gate = open_session($north, 'SELECT pg_advisory_lock(1);');
-	my $victim = background($main, 'victim', $gated);
-	wait_for_lock($north, 'advisory');
+	my $victim = background($main, 'victim', $long);
+	wait_for_message($victim, qr/iteration 2 of/);
 	$what->();
 	$victim->{run}->finish;
-	ask($gate, 'SELECT 1;') if $north->{_pid};
-	eval { close_sessions($gate) };
 	return $victim->{err};
 }
 
@@ -325,25 +318,25 @@ interrupt(sub { asks(q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WH
 is(asks($answer), $answers, 'terminated: the model serves');
 is(asks(q{SELECT count(*) FROM pg_namespace WHERE starts_with(nspname, 'als_sharded')}), 0, 'terminated: nothing is left here');
 wait_until($_, q{SELECT count(*) = 0 FROM pg_stat_activity WHERE application_name = 'postgres_fdw'}) foreach values %shards;
-my $rows = q{DO $$ DECLARE r regclass; n bigint; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relname IN ('ratings') AND starts_with(relnamespace::regnamespace::text, 'als_sharded') LOOP
+my $rows = q{DO $$ DECLARE r regclass; n bigint; BEGIN FOR r IN SELECT oid FROM pg_class WHERE relname IN ('ratings', 'by_user', 'by_item', 'users', 'items') AND starts_with(relnamespace::regnamespace::text, 'als_sharded') LOOP
 	EXECUTE 'SELECT count(*) FROM ' || r INTO n; RAISE WARNING 'rows: %', n; END LOOP; END $$};
 my $said;
 $shards{east}->psql('postgres', $rows, stderr => \$said);
-like($said, qr/rows: 0/, 'terminated: empty tables are left on the servers');
-is(asks($gated), '2', 'the next training works');
+is(scalar(() = $said =~ /rows: 0/g), 5, 'terminated: empty tables are left on the servers');
+is(asks($short), '2', 'the next training works');
 nothing_left('and it removes them');
 
 $answers = asks($answer);
 like(interrupt(sub { $shards{north}->stop('immediate') }), qr/ERROR: .*(?:server closed the connection|terminating connection|could not)/s, 'a server dies');
 is(asks($answer), $answers, 'a dead server: the model serves');
-fails($gated, qr/ERROR:  08001: could not connect to server "north"|ERROR:  08001: could not establish connection/, 'a training without it');
+fails($short, qr/ERROR:  08001: could not connect to server "north"|ERROR:  08001: could not establish connection/, 'a training without it');
 $shards{north}->start;
-is(asks($gated), '3', 'the next training works');
+is(asks($short), '3', 'the next training works');
 nothing_left('and what the dead one had is removed');
 
 # the caller does not want it after all
 $answers = asks($answer);
-asks("BEGIN; $gated; ROLLBACK");
+asks("BEGIN; $short; ROLLBACK");
 is(asks($answer), $answers, 'rolled back: the model serves');
 nothing_left('rolled back');
 

@@ -61,7 +61,8 @@ foreach my $case (
 	[ q{'m', 'local_ratings', item_column => 'film'}, qr/42809: the ratings of "public\.local_ratings" are not on several servers/ ],
 	[ q{'m', 'reference_ratings', item_column => 'film'}, qr/42809: the ratings of "public\.reference_ratings" are not on several servers/ ],
 	[ q{'m', 'empty', item_column => 'film'}, qr/P0002: there are no ratings to train from/ ],
-	[ q{'m', 'ratings', item_column => 'film', alpha => -1}, qr/38000: a node of Citus cannot take part in the training\n.*Node \d+ says: .*alpha must not be -1/s ])
+	[ q{'m', 'ratings', item_column => 'film', alpha => -1}, qr/22023: alpha must not be -1/ ],
+	[ q{'m', 'ratings', item_column => 'film', regularization => 0, factors => 200}, qr/38000: a node of Citus cannot take part in the training\n.*Node \d+ says: .*the normal equations are singular/s ])
 {
 	my ($arguments, $pattern) = @$case;
 	my ($status, $stdout, $stderr) = $coordinator->psql('postgres', "\\set VERBOSITY verbose\nSELECT als_train_sharded($arguments)");

@@ -273,7 +273,7 @@ sub options
 {
 	my ($model, $name, $function) = @_;
 	return literal('{"model": "' . pick($model->{name}, $model->{name}, hostile($model->{arena}, @hostile_relations)) =~ s/"/\\"/gr . '", "side": "' . pick(qw(users items users items x)) . '"}')
-	  if ($function // '') eq 'als_solve' && chance(0.9);
+	  if ($function // '') =~ /^als_solve/ && chance(0.9);
 	my @all = ('"factors": 4', '"factors": 1', '"factors": 0', '"factors": "4"', '"factors": null', '"iterations": 2', '"iterations": 1', '"iterations": 1e9', '"alpha": 1', '"alpha": -1', '"alpha": 1e400',
 		'"regularization": 0', '"regularization": 1e30', '"feedback": "explicit"', '"feedback": 5', '"solver": "cholesky"', '"nonnegative": true', '"seed": 5', '"seed": 1e30', '"workers": 2', '"workers": -1', '"warm_start": true',
 		'"verbose": 1', '"unknown": 1', '"tolerance": 0.5', '"cg_steps": 1', '"regularization_scaling": 1', '"regularization_by": "ratings"', '"biases": false', '"validation": "x"', '"": {}', '"factors": [4]');
@@ -305,6 +305,11 @@ my @arguments = (
 	[ qr/^users$/, qr/^(?:"any"|text\[\])$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
 	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatible)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
 	[ qr/^ratings$/, qr/^double precision\[\]$/, sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{-1,0,1e300}'", "'{Infinity,1}'", "'{{1,2},{3,4}}'", 'ARRAY[' . join(', ', map { between(-2, 5) } 1 .. between(1, 6)) . ']::float8[]') } ],
+	[ qr/^other_ids$/, 'anyarray', sub { chance(0.1) ? 'NULL' : pick('(SELECT array_agg(DISTINCT user_id) FROM %s)', '(SELECT array_agg(DISTINCT item_id) FROM %s)') =~ s/%s/$_[0]{arena}.$_[0]{kind}_ratings/r } ],
+	[ qr/^ratings$/, 'real[]', sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{{1,2},{3,4}}'", '(SELECT array_agg(1::real) FROM (SELECT DISTINCT ' . pick('user_id', 'item_id') . " FROM $_[0]{arena}.$_[0]{kind}_ratings) r)") } ],
+	[ qr/^factors$/, 'real[]', sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{{1,2},{3,4}}'", "'{1}'") } ],
+	[ qr/^packed$/, 'bytea', sub { pick('NULL', "''", "'x'", "'\\x3f800000'", "'\\x3f8000003f800000'") } ],
+	[ qr/^(?:users|items|ratings|size|deviation)$/, 'double precision', sub { chance(0.7) ? pick(1, 10, 1000) : pick(@hostile_reals) } ],
 	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^rating$/, '"any"', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^key$/, 'bigint', sub { pick('NULL', 0, 5, '(1::bigint << 40) + 12345', '-9223372036854775808', '9223372036854775807') } ],
@@ -345,6 +350,7 @@ JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 LEFT JOIN LATERAL (SELECT coalesce(p.proargnames[n], '$' || n), p.proargtypes[n - 1], n FROM generate_series(1, p.pronargs) n) a(name, type, number) ON true
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
+AND p.proname !~ '^als_sharded_(?!parameters)'	-- these write or execute statements of als_train_sharded
 ORDER BY p.proname COLLATE "C", 1, a.number});
 my @missing;
 for (split /\n/, $listed)
@@ -667,7 +673,7 @@ sub not_called
 	return $node->safe_psql('postgres', q{SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 		LEFT JOIN pg_stat_user_functions f ON f.funcid = p.oid
 		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-		AND p.proname NOT IN ('als_train_sharded', 'als_reject_value')	-- that takes other servers; never returns
+		AND p.proname !~ '^als_(?:train_sharded|sharded_(?!parameters)|reject_value)'	-- those take other servers; never returns
 		AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype AND 'internal'::regtype <> ALL (p.proargtypes) AND coalesce(f.calls, 0) = 0});
 }
 unless (defined $ENV{ALS_FUZZ_BATCH} || @failures)
