@@ -174,6 +174,12 @@ CREATE FUNCTION als_tune(
     user_column     text DEFAULT 'user_id',
     item_column     text DEFAULT 'item_id',
     rating_column   text DEFAULT 'rating',
+    event_column    text DEFAULT NULL,
+    event_weights   jsonb DEFAULT NULL,
+    time_column     text DEFAULT NULL,
+    half_life       interval DEFAULT NULL,
+    reference_time  timestamptz DEFAULT NULL,
+    weight_column   text DEFAULT NULL,
     feedback        text DEFAULT 'implicit',
     biases          boolean DEFAULT true,
     validation      text DEFAULT NULL,
@@ -200,7 +206,7 @@ CREATE FUNCTION als_tune(
 )
 AS 'MODULE_PATHNAME', 'als_tune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 60;
-COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, jsonb, text, interval, timestamptz, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
 IS 'searches parameters, or tries every combination of those in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")

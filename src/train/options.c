@@ -53,7 +53,7 @@ typedef struct Option
 #define IMPORTED (PARAMETER | USE_IMPORT)
 #define SOLVED (IMPORTED | USE_SHARDED)
 #define READING (USE_TRAIN | USE_TUNE)
-#define WEIGHING (USE_TRAIN | USE_IMPORT)
+#define WEIGHING (READING | USE_IMPORT)
 #define SHARDED (PARAMETER | USE_SHARDED)
 
 static const Option options_table[] = {
@@ -355,7 +355,6 @@ options_settle(TrainOptions *options)
 	TrainerParameters *parameters = &options->parameters;
 
 	check_validation(&options->validation, options_validate(options));
-	settle_weighing(&options->source.weighing, parameters->feedback);
 	if (!parameters->biases && parameters->feedback == ALS_IMPLICIT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -428,6 +427,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 				break;
 		}
 	}
+	settle_weighing(&options->source.weighing, options->parameters.feedback);
 }
 
 /* The options that have a use, for hints. */

@@ -58,6 +58,21 @@ SELECT run > 0 AS trained FROM als_train('weighed', 'events', factors => 5, iter
 SELECT run > 0 AS trained FROM als_train('reference', 'computed', factors => 5, iterations => 3, validation => 'SELECT * FROM computed WHERE item_id < 9');
 SELECT fingerprint('weighed') = fingerprint('reference') AS same;
 
+-- and in every trial
+CREATE VIEW tuned_computed AS SELECT user_id, item_id, 2 ^ -((date_part('epoch', timestamptz '2024-06-10 00:00+00') - date_part('epoch', happened)) / 864000)
+    * CASE event WHEN 'view' THEN -1 WHEN 'cart' THEN 2 WHEN 'buy' THEN 5 END AS rating FROM events;
+SELECT count(*), bool_and((w.parameters, w.metric, w.loss) = (r.parameters, r.metric, r.loss)) AS same
+FROM als_tune('weighed_tuned', 'events', '{"factors": [3, 5], "iterations": 3}', rating_column => NULL, event_column => 'event', event_weights => '{"view": -1, "cart": 2, "buy": 5}',
+              time_column => 'happened', half_life => '10 days', reference_time => '2024-06-10 00:00+00') w
+JOIN als_tune('reference_tuned', 'tuned_computed', '{"factors": [3, 5], "iterations": 3}') r USING (rank);
+SELECT fingerprint('weighed_tuned') = fingerprint('reference_tuned') AS same;
+BEGIN;
+SELECT count(*) FROM als_tune('weighed_tuned', 'events', '{"factors": [3, 5], "iterations": 3}', refit => true, rating_column => NULL, time_column => 'happened', half_life => '1000 days');
+CREATE VIEW now_computed AS SELECT user_id, item_id, 2 ^ -((date_part('epoch', now()) - date_part('epoch', happened)) / 86400000) AS rating FROM events;
+SELECT count(*) FROM als_tune('reference_tuned', 'now_computed', '{"factors": [3, 5], "iterations": 3}', refit => true);
+SELECT fingerprint('weighed_tuned') = fingerprint('reference_tuned') AS same, reference_time = now() AS now FROM weighed_tuned ORDER BY run DESC LIMIT 1;
+COMMIT;
+
 -- columns of any type: events as text of it, by bytes; times of three types, UTC's without a time zone
 CREATE VIEW typed AS SELECT user_id, item_id, event::kind AS enum, event::char(9) AS padded, to_jsonb(event) AS json, 1 + length(event) % 2 AS number,
     length(event) > 3 AS truth, upper(event) AS upper, happened::moment AS moment, happened AT TIME ZONE 'UTC' AS local, (happened AT TIME ZONE 'UTC')::date AS date,
@@ -208,6 +223,12 @@ SET ROLE als_weigher;
 SELECT * FROM try($$SELECT als_recommend('weighed', 7, 3)$$);
 SELECT * FROM try($$SELECT als_reject_value(NULL, NULL, NULL, NULL)$$);
 SELECT * FROM try($$SELECT als_reject_value(NULL, 'x', NULL, NULL)$$);
+RESET ROLE;
+-- nor one of the columns
+REVOKE SELECT ON events FROM als_weigher;
+GRANT SELECT (user_id, item_id) ON events TO als_weigher;
+SET ROLE als_weigher;
+SELECT * FROM try($$SELECT als_recommend('weighed', 7, 3)$$);
 RESET ROLE;
 DROP OWNED BY als_weigher;
 DROP ROLE als_weigher;
