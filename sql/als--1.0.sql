@@ -404,11 +404,14 @@ CREATE FUNCTION als_recommend(
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
     cold_start      text DEFAULT 'none',
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -419,11 +422,14 @@ CREATE FUNCTION als_recommend(
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
     cold_start      text DEFAULT 'none',
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -435,11 +441,14 @@ CREATE FUNCTION als_recommend_as(
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
     cold_start      text DEFAULT 'none',
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -451,11 +460,14 @@ CREATE FUNCTION als_recommend_as(
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
     cold_start      text DEFAULT 'none',
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(
@@ -857,11 +869,14 @@ CREATE FUNCTION als_recommend_for(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision)
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for(
@@ -872,11 +887,14 @@ CREATE FUNCTION als_recommend_for(
     exclude_seen    boolean DEFAULT true,
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision)
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -888,11 +906,14 @@ CREATE FUNCTION als_recommend_for_as(
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -904,11 +925,14 @@ CREATE FUNCTION als_recommend_for_as(
     exclude_seen    boolean DEFAULT true,
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -920,11 +944,14 @@ CREATE FUNCTION als_recommend_for_as(
     exclude_seen    boolean,
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -936,11 +963,14 @@ CREATE FUNCTION als_recommend_for_as(
     exclude_seen    boolean,
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 --

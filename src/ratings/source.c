@@ -237,7 +237,8 @@ source_prepare(const SourceReading *reading, const char *targets,
 	if (locks_rows((Node *) source_plan(plan)->query_list, NULL))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("ratings must not be read FOR UPDATE or with another lock on rows"),
+				 errmsg("%s must not be read FOR UPDATE or with another lock on rows",
+						reading->what),
 				 errhint("Leave the locking clause out, of views as well.")));
 	return plan;
 }

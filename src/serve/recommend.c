@@ -15,7 +15,7 @@
 #include "common/id_conversion.h"
 #include "serve/fold_in.h"
 #include "serve/live_ratings.h"
-#include "serve/side_search.h"
+#include "serve/shortlist.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
@@ -30,14 +30,14 @@ PG_FUNCTION_INFO_V1(als_recommend_for_as);
 enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
-	ARG_COLD_START, ARG_MIN_SCORE
+	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP
 };
 
 /* Those of als_recommend_for, likewise */
 enum
 {
 	FOR_MODEL, FOR_ITEMS, FOR_RATINGS, FOR_K, FOR_EXCLUDE_SEEN, FOR_EXCLUDE,
-	FOR_CANDIDATES, FOR_MIN_SCORE
+	FOR_CANDIDATES, FOR_MIN_SCORE, FOR_DIVERSITY, FOR_GROUPS, FOR_PER_GROUP
 };
 
 /* What to do for a user of whom nothing is known */
@@ -124,6 +124,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		  ScoredRows *result)
 {
 	SideSearch	search;
+	Shortlist	list;
 	ColdStart	cold_start;
 	ModelCache *cache;
 	IdConversion conversion;
@@ -158,13 +159,18 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	side_search_filters(&search, fcinfo, first + ARG_EXCLUDE,
 						first + ARG_CANDIDATES);
 	side_search_min_score(&search, fcinfo, first + ARG_MIN_SCORE);
+	shortlist_arguments(&list, fcinfo, first + ARG_DIVERSITY);
 	if (cache_replaced(cache))
 		return;
 
 	if (search.vector != NULL)
-		side_search_best(&search, k, result);
+		shortlist_choose(&list, &search, k, side_search_best, result);
 	else if (cold_start == COLD_START_POPULAR)
-		find_popular(&search, k, result);
+	{
+		/* how often items are rated is no scale to weigh it with */
+		list.diversity = 0;
+		shortlist_choose(&list, &search, k, find_popular, result);
+	}
 	else if (cold_start == COLD_START_ERROR)
 		reject_cold_user(cache, id, !possible);
 }
@@ -178,6 +184,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 			  ScoredRows *result)
 {
 	SideSearch	search;
+	Shortlist	list;
 	ModelCache *cache;
 	RowRatings	ratings;
 	uint32		k;
@@ -200,11 +207,12 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	side_search_filters(&search, fcinfo, first + FOR_EXCLUDE,
 						first + FOR_CANDIDATES);
 	side_search_min_score(&search, fcinfo, first + FOR_MIN_SCORE);
+	shortlist_arguments(&list, fcinfo, first + FOR_DIVERSITY);
 	if (cache_replaced(cache))
 		return;
 	search.vector = fold_in(cache, ALS_USERS, &ratings);
 	if (cache_knows(cache, search.vector))
-		side_search_best(&search, k, result);
+		shortlist_choose(&list, &search, k, side_search_best, result);
 }
 
 /* als_recommend(model, user, k, exclude_seen, exclude, ...) */

@@ -23,6 +23,7 @@ main(void)
 	test_search();
 	test_rank_metrics();
 	test_estimate();
+	test_rerank();
 	test_influence();
 	test_fuzz();
 	return finish();

@@ -23,6 +23,7 @@ extern void test_weights(void);
 extern void test_search(void);
 extern void test_rank_metrics(void);
 extern void test_estimate(void);
+extern void test_rerank(void);
 extern void test_influence(void);
 extern void test_fuzz(void);
 

@@ -1,4 +1,5 @@
--- What lists of items have beside filters, against SQL over the scores: min_score
+-- What lists of items have beside filters, against SQL over the scores: min_score,
+-- groups, diversity
 SET client_min_messages = warning;
 CREATE SCHEMA lists;
 SET search_path = lists, public;
@@ -43,6 +44,103 @@ GROUP BY n ORDER BY n;
 SELECT * FROM try($$SELECT als_recommend('implicit', 1, min_score => 'NaN')$$);
 SELECT * FROM try($$SELECT als_recommend_for('implicit', ARRAY[1], min_score => 'NaN')$$);
 SELECT * FROM try($$SELECT als_recommend_all('implicit', min_score => 'NaN')$$);
+
+--
+-- At most so many of a group
+--
+
+-- seven groups, and items in none; nearly all in one; each in its own; two that nothing is left in
+CREATE TABLE kinds AS
+    SELECT kind, item_id, CASE kind WHEN 'sevens' THEN nullif(item_id % 8, 0) WHEN 'one' THEN CASE WHEN item_id % 40 = 3 THEN item_id ELSE 0 END
+                                    WHEN 'own' THEN item_id ELSE item_id % 2 END AS in_group
+    FROM implicit_items, unnest(ARRAY['sevens', 'one', 'own', 'two']) kind;
+CREATE VIEW capped AS SELECT model, user_id, kind, k, per_group FROM callers, unnest(ARRAY['sevens', 'one', 'own', 'two']) kind, unnest(ARRAY[1, 10, 100]) k, unnest(ARRAY[1, 3, 1000]) per_group;
+CREATE FUNCTION best_under_cap(capped) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT array_agg((item_id, score)::text ORDER BY score DESC, item_id) FROM (
+        SELECT item_id, score FROM (
+            SELECT r.item_id, r.score, g.in_group, row_number() OVER (PARTITION BY g.in_group ORDER BY r.place) AS nth
+            FROM ranked r JOIN kinds g USING (item_id) WHERE (r.model, r.user_id, g.kind) = ($1.model, $1.user_id, $1.kind)) t
+        WHERE in_group IS NULL OR nth <= $1.per_group ORDER BY score DESC, item_id LIMIT $1.k) t $$;
+CREATE FUNCTION groups_query(kind text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT format('SELECT item_id, in_group FROM lists.kinds WHERE kind = %L', kind) $$;
+SELECT kind, count(*), bool_and(found = best_under_cap(c)) AS same
+FROM capped c, LATERAL (SELECT array_agg((item_id, score)::text ORDER BY o) AS found FROM als_recommend(model::regclass, c.user_id, k, groups => groups_query(kind), per_group => c.per_group) WITH ORDINALITY r(item_id, score, o)) f
+GROUP BY kind ORDER BY kind;
+-- a relation; groups and ids of other types; with other arguments
+CREATE TABLE genres AS SELECT item_id::bigint, ('genre ' || in_group)::varchar AS genre, now() AS since FROM kinds WHERE kind = 'sevens';
+SELECT count(*), bool_and(a = b) AS same
+FROM als_recommend('implicit', 3, groups => 'genres') WITH ORDINALITY a(item_id, score, o)
+FULL JOIN als_recommend('implicit', 3, groups => groups_query('sevens')) WITH ORDINALITY b(item_id, score, o) USING (o);
+SELECT count(*), count(DISTINCT item_id % 8) AS groups, bool_and(item_id BETWEEN 101 AND 250 AND item_id <> 105) AS filtered, min(score) >= 2 AS at_least
+FROM als_recommend('explicit', 3, 50, groups => 'genres', candidates => ARRAY(SELECT generate_series(101, 250)), exclude => ARRAY[105], min_score => 2) WHERE item_id % 8 <> 0;
+SELECT count(*), max(n) FROM (SELECT count(*) AS n FROM als_recommend_for('implicit', ARRAY[1, 2], k => 20, groups => 'genres', per_group => 2) WHERE item_id % 8 <> 0 GROUP BY item_id % 8) t;
+SELECT count(*), max(n) FROM (SELECT count(*) AS n FROM als_recommend('implicit', 999, 20, groups => 'genres', per_group => 2, cold_start => 'popular') WHERE item_id % 8 <> 0 GROUP BY item_id % 8) t;
+-- who is in no group is in no way of others; nulls and unknown items do not matter
+SELECT count(*) FROM als_recommend('implicit', 3, groups => 'SELECT 1, 1 WHERE false');
+SELECT count(*) FROM als_recommend('implicit', 3, groups => 'VALUES (NULL, 1), (99999, 2), (1, NULL)');
+SELECT count(*) FROM als_recommend('implicit', 3, groups => NULL, per_group => 1);
+-- more groups of one item than one; the same twice is one
+SELECT count(*) FROM als_recommend('implicit', 3, groups => 'SELECT item_id, genre FROM lists.genres UNION ALL SELECT item_id, genre FROM lists.genres');
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, 1000, candidates => ARRAY[7, 8], groups => 'SELECT item_id, n FROM lists.genres, generate_series(1, 2) n', exclude_seen => false, exclude => ARRAY[8])$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'nowhere')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'SELECT 1')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'SELECT item_id, point(1, 1) FROM lists.genres')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'SELECT now(), 1')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'SELECT 1, 1; SELECT 2, 2')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'SELECT item_id, genre FROM lists.genres FOR UPDATE')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'genres', per_group => 0)$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'genres', per_group => NULL)$$);
+
+--
+-- Diversity: maximal marginal relevance by its definition
+--
+
+CREATE TABLE cosines AS
+    SELECT m AS model, i.item_id AS a, s.item_id AS b, s.score FROM unnest(ARRAY['implicit', 'explicit']) m, implicit_items i, als_similar_items(m::regclass, i.item_id, 1000) s;
+CREATE UNIQUE INDEX ON cosines (model, a, b);
+ANALYZE cosines;
+CREATE TYPE wish AS (model text, user_id int, k int, diversity float8, kind text, per_group int);
+CREATE FUNCTION most_relevant(w wish) RETURNS text[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    items int[] := '{}';
+    list text[];
+    next record;
+BEGIN
+    WHILE coalesce(cardinality(list), 0) < w.k LOOP
+        SELECT r.item_id, r.score INTO next
+        FROM ranked r LEFT JOIN kinds g ON g.item_id = r.item_id AND g.kind = w.kind,
+             LATERAL (SELECT coalesce(max(c.score), 0) AS score FROM cosines c WHERE c.model = w.model AND c.a = r.item_id AND c.b = ANY (items)) alike
+        WHERE (r.model, r.user_id) = (w.model, w.user_id) AND r.item_id <> ALL (items)
+          AND (g.in_group IS NULL OR (SELECT count(*) FROM kinds o WHERE o.kind = w.kind AND o.in_group = g.in_group AND o.item_id = ANY (items)) < w.per_group)
+        ORDER BY (1 - w.diversity) * r.score::float8 - w.diversity * greatest(alike.score::float8, 0) DESC, r.place LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        items := items || next.item_id;
+        list := list || (next.item_id, next.score)::text;
+    END LOOP;
+    RETURN list;
+END $$;
+CREATE FUNCTION diverse(w wish) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT array_agg((item_id, score)::text ORDER BY o)
+    FROM als_recommend(w.model::regclass, w.user_id, w.k, diversity => w.diversity, groups => groups_query(w.kind), per_group => w.per_group) WITH ORDINALITY r(item_id, score, o) $$;
+CREATE TABLE wishes AS SELECT model, user_id, k, diversity, kind, per_group
+    FROM unnest(ARRAY['implicit', 'explicit']) model, (VALUES (1, 8), (4, 15)) u(user_id, k), unnest(ARRAY[0, 0.05, 0.3, 0.7, 0.95, 1]::float8[]) diversity,
+         (VALUES (NULL, 1), ('sevens', 2)) g(kind, per_group);
+SELECT model, kind, count(*), count(DISTINCT diverse(w::wish)) > 6 AS differ, bool_and(diverse(w::wish) = most_relevant(w::wish)) AS same
+FROM (SELECT model, user_id, k, diversity, kind, per_group FROM wishes) w GROUP BY model, kind ORDER BY 1, 2;
+-- the first is the best in any case, and all items come in the end
+SELECT bool_and(r.item_id = (SELECT item_id FROM als_recommend('implicit', 5, 1))) AS best FROM unnest(ARRAY[0, 0.5, 1]::float8[]) d, als_recommend('implicit', 5, 1, diversity => d) r;
+SELECT count(*), count(DISTINCT item_id), bool_and(item_id IN (SELECT item_id FROM ranked WHERE model = 'implicit' AND user_id = 5)) AS eligible FROM als_recommend('implicit', 5, 1000, diversity => 0.5);
+SELECT count(*) FROM als_recommend_for('explicit', ARRAY[1, 2], k => 15, diversity => 0.5, candidates => ARRAY(SELECT generate_series(1, 12)));
+-- zero vectors are like nothing; the same where nothing is kept
+SELECT diverse(('implicit', 7, 12, 0.4, 'sevens', 1)) AS kept \gset
+SET als.cache_size = '64kB';
+SELECT diverse(('implicit', 7, 12, 0.4, 'sevens', 1)) = :'kept' AS same;
+RESET als.cache_size;
+UPDATE implicit_items SET factors = array_fill(0::real, ARRAY[8]) WHERE item_id IN (1, 2, 3);
+SELECT array_agg(item_id ORDER BY o) AS list FROM als_recommend('implicit', 5, 3, false, candidates => ARRAY[1, 2, 3], diversity => 1) WITH ORDINALITY r(item_id, score, o);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, diversity => 1.1)$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, diversity => -0.1)$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, diversity => 'NaN')$$);
+SELECT * FROM try($$SELECT als_recommend_for('implicit', ARRAY[3], diversity => NULL)$$);
 
 SET client_min_messages = error;
 DROP SCHEMA lists CASCADE;

@@ -314,6 +314,11 @@ my @arguments = (
 	[ qr/^rating$/, '"any"', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^key$/, 'bigint', sub { pick('NULL', 0, 5, '(1::bigint << 40) + 12345', '-9223372036854775808', '9223372036854775807') } ],
 	[ qr/./, 'bytea', sub { pick('NULL', "''", "'x'") } ],
+	[ qr/^groups$/, 'text', sub { my ($model) = @_; chance(0.5) ? 'NULL' : chance(0.2) ? source(@_) :
+		literal(pick('SELECT ID, ID FROM TABLE', 'SELECT ID, length(ID::text) FROM TABLE', 'SELECT ID, 1 FROM TABLE', 'SELECT ID, NULL::int FROM TABLE', 'SELECT ID, factors FROM TABLE', 'TABLE', 'SELECT ID FROM TABLE', 'SELECT ID, point(1, 1) FROM TABLE', 'SELECT ID, n FROM TABLE, generate_series(1, 2) n', 'SELECT NULL, 1', 'SELECT 1, ARENA.retrain()', 'SELECT ID::text, ID FROM TABLE', "SELECT user_id, rating FROM ARENA.$model->{kind}_ratings")
+		=~ s/\bTABLE\b/factor_table($model->{name}, 1)/er =~ s/\bID\b/item_id/gr =~ s/\bARENA\b/$model->{arena}/gr) } ],
+	[ qr/^diversity$/, 'double precision', sub { chance(0.6) ? pick(0, 0.1, 0.5, 1) : pick(@hostile_reals) } ],
+	[ qr/^per_group$/, 'integer', sub { integer(1, 3, 10, 100) } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
 	[ qr/^solver$/, 'text', sub { word('cg', 'cholesky') } ],
 	[ qr/^regularization_by$/, 'text', sub { word('confidence', 'ratings') } ],

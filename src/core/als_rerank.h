@@ -1,0 +1,49 @@
+/*
+ * als_rerank.h
+ *	  A list chosen from a ranking by more than scores: how alike its rows are,
+ *	  and how many of them are of a kind.
+ *
+ * Maximal marginal relevance (Carbonell and Goldstein 1998): the next of the list
+ * is the row i for which
+ *
+ *	  (1 - diversity) score_i - diversity max(0, cos(i, j) of the rows j before it)
+ *
+ * is the largest, of those whose group has fewer than per_group rows in the list;
+ * of equal ones the first in the ranking.
+ */
+#ifndef ALS_RERANK_H
+#define ALS_RERANK_H
+
+#include "als_core.h"
+
+/* The group of a row that is in none, of which any number may come */
+#define ALS_NO_GROUP UINT32_MAX
+
+/* The first rows of a ranking, and how to choose from them */
+typedef struct AlsShortlist
+{
+	size_t		size;
+	int			complete;		/* no other row is eligible */
+	const float *scores;		/* [size] falling */
+	const uint32_t *groups;		/* [size]; NULL: none has one */
+	uint32_t	ngroups;
+	uint32_t	per_group;		/* at least 1 */
+	double		diversity;		/* 0 to 1 */
+	int			stride;
+	const float *rows;			/* [size x stride] factors, without biases; NULL
+								 * if diversity is 0 */
+} AlsShortlist;
+
+extern size_t als_rerank_workspace(const AlsShortlist *shortlist);
+
+/*
+ * Writes to chosen[k] the places in the ranking of the list's first rows, and
+ * returns how many.  They are fewer than k if rows that are not in the shortlist
+ * could be the next, or if it is complete and no other row may come.
+ * workspace: als_rerank_workspace bytes, aligned for double.
+ */
+extern uint32_t als_rerank(const AlsShortlist *shortlist,
+						   const AlsKernels *kernels, AlsPoll poll, uint32_t k,
+						   uint32_t *chosen, void *workspace);
+
+#endif							/* ALS_RERANK_H */

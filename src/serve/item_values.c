@@ -1,0 +1,100 @@
+/*
+ * item_values.c
+ *	  What a call says of items by a relation or query.
+ */
+#include "compat.h"
+
+#include "common/id_conversion.h"
+#include "common/side.h"
+#include "ratings/source.h"
+#include "serve/item_values.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/ruleutils.h"
+#include "utils/typcache.h"
+
+/*
+ * The condition that the item is one of an array, $1, of *array_type; nothing if
+ * there are no such arrays, or perhaps none: to read too much is not wrong.
+ */
+static const char *
+is_wanted(const IdType *type, Oid *element_type, Oid *array_type)
+{
+	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
+	StringInfoData clause;
+	Oid			left_type;
+	Oid			right_type;
+
+	op_input_types(equal, &left_type, &right_type);
+	*element_type = IsPolymorphicType(right_type) ? type->type : right_type;
+	*array_type = get_array_type(*element_type);
+	if (!OidIsValid(*array_type) || type_is_rowtype(type->type))
+		return "";
+	initStringInfo(&clause);
+	appendStringInfoString(&clause, " WHERE ");
+	generate_operator_clause(&clause, source_operand("als_item", type->type),
+							 type->type, equal,
+							 psprintf("ANY ($1%s)", source_collation(type)),
+							 right_type);
+	return clause.data;
+}
+
+/* The ids as an array of a type that is that of the ids, or has the same bytes */
+static Datum
+array_of(IdMap *ids, Oid element_type)
+{
+	uint32		size = idmap_size(ids);
+	Datum	   *elements = palloc(Max(size, 1) * sizeof(Datum));
+	int16		length;
+	bool		byval;
+	char		alignment;
+
+	for (uint32 i = 0; i < size; i++)
+		elements[i] = idmap_id(ids, i);
+	get_typlenbyvalalign(element_type, &length, &byval, &alignment);
+	return PointerGetDatum(construct_array(elements, size, element_type, length,
+										   byval, alignment));
+}
+
+void
+item_values_read(ModelCache *cache, const char *what, const char *source,
+				 const char *cast, IdMap *wanted, ItemValueVisitor visit, void *arg)
+{
+	const IdType *type = &cache->sides[ALS_ITEMS].type;
+	const char *condition = "";
+	SourceReading reading;
+	IdConversion conversion;
+	SPIPlanPtr	plan;
+	Oid			element_type;
+	Oid			array_type;
+	Datum		array = (Datum) 0;
+	TupleDesc	columns;
+
+	source_begin(&reading, what, source, NULL);
+	if (wanted != NULL)
+		condition = is_wanted(type, &element_type, &array_type);
+	if (condition[0] != '\0')
+		array = array_of(wanted, element_type);
+	plan = source_prepare(&reading, psprintf("als_item, als_value%s", cast),
+						  psprintf("(als_item, als_value)%s", condition),
+						  condition[0] != '\0' ? 1 : 0, &array_type);
+	source_execute(&reading, plan, &array, NULL, false);
+	columns = SPI_tuptable->tupdesc;
+	id_conversion_init(&conversion, type, SPI_gettypeid(columns, 1),
+					   side_names[ALS_ITEMS], CurrentMemoryContext);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		bool		item_null;
+		bool		value_null;
+		Datum		item = SPI_getbinval(SPI_tuptable->vals[i], columns, 1,
+										 &item_null);
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], columns, 2,
+										  &value_null);
+
+		CHECK_FOR_INTERRUPTS();
+		if (!item_null && !value_null && id_convert(&conversion, item, &item))
+			visit(item, value, TupleDescAttr(columns, 1), arg);
+	}
+	source_end(&reading);
+}

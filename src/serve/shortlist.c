@@ -1,0 +1,242 @@
+/*
+ * shortlist.c
+ *	  A list of items chosen from the ranking by more than scores.
+ *
+ * The list is that of all eligible items.  As no item has a greater share in it
+ * than its score gives, the first few of the ranking mostly tell it all; if they
+ * do not, four times as many are ranked.  So groups are read of a few items only.
+ */
+#include "compat.h"
+
+#include "common/arena.h"
+#include "common/arguments.h"
+#include "common/settings.h"
+#include "core/als_rerank.h"
+#include "serve/item_values.h"
+#include "serve/shortlist.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+
+/* How much of the ranking is looked at first, and how much more if need be */
+#define FIRST_DEPTH 64
+#define FIRST_LISTS 4
+#define DEEPER 4
+
+void
+shortlist_arguments(Shortlist *list, FunctionCallInfo fcinfo, int argument)
+{
+	int			per_group;
+
+	memset(list, 0, sizeof(Shortlist));
+	list->context = CurrentMemoryContext;
+	require_argument(fcinfo, argument, "diversity");
+	require_argument(fcinfo, argument + 2, "per_group");
+	list->diversity = PG_GETARG_FLOAT8(argument);
+	if (!(list->diversity >= 0 && list->diversity <= 1))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("diversity must be between 0 and 1, not %g",
+						list->diversity),
+				 errhint("0 orders by scores alone, 1 by how little items are alike.")));
+	if (!PG_ARGISNULL(argument + 1))
+		list->groups = text_to_cstring(PG_GETARG_TEXT_PP(argument + 1));
+	per_group = PG_GETARG_INT32(argument + 2);
+	if (per_group < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("per_group must not be %d", per_group),
+				 errhint("It is the number of items of a group that a list may have, at least 1.")));
+	list->per_group = per_group;
+}
+
+/* Takes note of an item's group, if it is one that has been looked for. */
+static void
+take_group(Datum item, Datum value, Form_pg_attribute column, void *arg)
+{
+	Shortlist  *list = arg;
+	uint32		place;
+	uint32		kind;
+
+	if (!idmap_find(list->items, item, &place))
+		return;
+	if (list->kinds == NULL)
+	{
+		if (!id_type_init(&list->kind_type, column->atttypid, column->atttypmod,
+						  column->attcollation, list->context))
+			ereport(ERROR,
+					(errcode(ERRCODE_DATATYPE_MISMATCH),
+					 errmsg("groups cannot be of type %s",
+							format_type_be(column->atttypid)),
+					 errhint("Give them as a type with a hash operator class: cast them, to text for example.")));
+		list->kinds = idmap_create(list->context, &list->kind_type);
+	}
+	else if (list->kind_type.type != column->atttypid)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_IN_USE),
+				 errmsg("the groups have changed while they were read")));
+	kind = idmap_add(list->kinds, value);
+	if (list->item_groups[place] != ALS_NO_GROUP &&
+		list->item_groups[place] != kind)
+		ereport(ERROR,
+				(errcode(ERRCODE_CARDINALITY_VIOLATION),
+				 errmsg("item %s is in more than one group",
+						id_to_text(idmap_type(list->items), item)),
+				 errhint("Give each item one group, with DISTINCT ON or min() for example.")));
+	list->item_groups[place] = kind;
+}
+
+/* Reads the groups of those ranked that have not been looked for. */
+static void
+read_groups(Shortlist *list, ModelCache *cache, const ScoredRows *ranked)
+{
+	const IdType *type = &cache->sides[ALS_ITEMS].type;
+	IdMap	   *wanted = idmap_create(CurrentMemoryContext, type);
+	uint32		known;
+
+	if (list->items == NULL)
+		list->items = idmap_create(list->context, type);
+	known = idmap_size(list->items);
+	for (uint32 i = 0; i < ranked->size; i++)
+		if (idmap_add(list->items, ranked->items[i].id) >= known)
+			idmap_add(wanted, ranked->items[i].id);
+	if (idmap_size(wanted) == 0)
+		return;
+	if (list->item_groups == NULL)
+		list->item_groups =
+			MemoryContextAllocHuge(list->context, idmap_size(list->items) *
+								   sizeof(uint32));
+	else
+		list->item_groups =
+			repalloc_huge(list->item_groups, idmap_size(list->items) *
+						  sizeof(uint32));
+	for (uint32 i = known; i < idmap_size(list->items); i++)
+		list->item_groups[i] = ALS_NO_GROUP;
+	item_values_read(cache, "groups", list->groups, "", wanted, take_group,
+					 list);
+}
+
+/* The groups of those ranked, as places in list->kinds. */
+static uint32 *
+groups_of(const Shortlist *list, const ScoredRows *ranked)
+{
+	uint32	   *groups = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(ranked->size, 1) *
+												sizeof(uint32));
+
+	for (uint32 i = 0; i < ranked->size; i++)
+	{
+		uint32		place;
+
+		CHECK_FOR_INTERRUPTS();
+		groups[i] = idmap_find(list->items, ranked->items[i].id, &place) ?
+			list->item_groups[place] : ALS_NO_GROUP;
+	}
+	return groups;
+}
+
+/* The factors of those ranked, without biases. */
+static float *
+rows_of(const SideSearch *search, const ScoredRows *ranked)
+{
+	ModelCache *cache = search->cache;
+	size_t		stride = cache->stride;
+	size_t		bytes = Max(ranked->size, 1) * stride * sizeof(float);
+	float	   *rows = allocate_aligned(CurrentMemoryContext, bytes);
+
+	memset(rows, 0, bytes);
+	for (uint32 i = 0; i < ranked->size; i++)
+	{
+		const float *row = cache_lookup(cache, search->side,
+										ranked->items[i].id);
+
+		CHECK_FOR_INTERRUPTS();
+		if (row != NULL)
+			memcpy(rows + i * stride, row, cache->run.factors * sizeof(float));
+	}
+	return rows;
+}
+
+/* The scores of those ranked. */
+static float *
+scores_of(const ScoredRows *ranked)
+{
+	float	   *scores = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(ranked->size, 1) *
+												sizeof(float));
+
+	for (uint32 i = 0; i < ranked->size; i++)
+		scores[i] = ranked->items[i].score;
+	return scores;
+}
+
+/* As much of the list as those ranked tell; how much is in result->size. */
+static void
+choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
+	   bool complete, uint32 k, ScoredRows *result)
+{
+	AlsShortlist shortlist = {
+		.size = ranked->size,
+		.complete = complete,
+		.scores = scores_of(ranked),
+		.per_group = list->per_group,
+		.diversity = list->diversity,
+		.stride = search->cache->stride
+	};
+	uint32		size = Min(k, ranked->size);
+	uint32	   *chosen = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(size, 1) * sizeof(uint32));
+
+	if (list->groups != NULL)
+	{
+		shortlist.groups = groups_of(list, ranked);
+		shortlist.ngroups = list->kinds == NULL ? 0 : idmap_size(list->kinds);
+	}
+	if (list->diversity > 0)
+		shortlist.rows = rows_of(search, ranked);
+	result->size = als_rerank(&shortlist, search->kernels, poll_interrupts, size,
+							  chosen,
+							  MemoryContextAllocHuge(CurrentMemoryContext,
+													 als_rerank_workspace(&shortlist)));
+	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
+										   Max(size, 1) * sizeof(ScoredItem));
+	for (uint32 i = 0; i < result->size; i++)
+		result->items[i] = ranked->items[chosen[i]];
+}
+
+void
+shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
+				 ScoredRows *result)
+{
+	uint64		limit = cache_rows_limit(search->cache, search->side);
+	uint64		depth = Max((uint64) k * FIRST_LISTS, FIRST_DEPTH);
+	MemoryContext context;
+	MemoryContext old;
+
+	if (k == 0 || (list->groups == NULL && list->diversity == 0))
+	{
+		rank(search, k, result);
+		return;
+	}
+	/* the last of them stays, with the ids of the result */
+	context = AllocSetContextCreate(CurrentMemoryContext, "als shortlist",
+									ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	for (;; depth *= DEEPER)
+	{
+		ScoredRows	ranked = {0};
+		bool		complete;
+
+		depth = Min(depth, PG_INT32_MAX);
+		rank(search, (uint32) depth, &ranked);
+		complete = ranked.size < depth || depth >= limit;
+		if (list->groups != NULL)
+			read_groups(list, search->cache, &ranked);
+		if (cache_replaced(search->cache))
+			break;
+		choose(list, search, &ranked, complete, k, result);
+		if (result->size == k || complete)
+			break;
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+}
