@@ -407,11 +407,13 @@ CREATE FUNCTION als_recommend(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -425,11 +427,13 @@ CREATE FUNCTION als_recommend(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -444,11 +448,13 @@ CREATE FUNCTION als_recommend_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -463,11 +469,13 @@ CREATE FUNCTION als_recommend_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(
@@ -872,11 +880,13 @@ CREATE FUNCTION als_recommend_for(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for(
@@ -890,11 +900,13 @@ CREATE FUNCTION als_recommend_for(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -909,11 +921,13 @@ CREATE FUNCTION als_recommend_for_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -928,11 +942,13 @@ CREATE FUNCTION als_recommend_for_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -947,11 +963,13 @@ CREATE FUNCTION als_recommend_for_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -966,11 +984,13 @@ CREATE FUNCTION als_recommend_for_as(
     min_score       double precision DEFAULT NULL,
     diversity       double precision DEFAULT 0,
     groups          text DEFAULT NULL,
-    per_group       integer DEFAULT 1
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 --

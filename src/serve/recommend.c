@@ -30,14 +30,16 @@ PG_FUNCTION_INFO_V1(als_recommend_for_as);
 enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
-	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP
+	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS,
+	ARG_PER_GROUP, ARG_BOOST
 };
 
 /* Those of als_recommend_for, likewise */
 enum
 {
 	FOR_MODEL, FOR_ITEMS, FOR_RATINGS, FOR_K, FOR_EXCLUDE_SEEN, FOR_EXCLUDE,
-	FOR_CANDIDATES, FOR_MIN_SCORE, FOR_DIVERSITY, FOR_GROUPS, FOR_PER_GROUP
+	FOR_CANDIDATES, FOR_MIN_SCORE, FOR_DIVERSITY, FOR_GROUPS,
+	FOR_PER_GROUP, FOR_BOOST
 };
 
 /* What to do for a user of whom nothing is known */
@@ -160,6 +162,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 						first + ARG_CANDIDATES);
 	side_search_min_score(&search, fcinfo, first + ARG_MIN_SCORE);
 	shortlist_arguments(&list, fcinfo, first + ARG_DIVERSITY);
+	search.boosts = boosts_argument(fcinfo, first + ARG_BOOST, cache);
 	if (cache_replaced(cache))
 		return;
 
@@ -208,6 +211,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 						first + FOR_CANDIDATES);
 	side_search_min_score(&search, fcinfo, first + FOR_MIN_SCORE);
 	shortlist_arguments(&list, fcinfo, first + FOR_DIVERSITY);
+	search.boosts = boosts_argument(fcinfo, first + FOR_BOOST, cache);
 	if (cache_replaced(cache))
 		return;
 	search.vector = fold_in(cache, ALS_USERS, &ratings);

@@ -85,7 +85,18 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 	return true;
 }
 
-/* Offers a row that has been scored. */
+/* Is the row one that the filters let through? */
+static inline bool
+is_eligible(const SideSearch *search, Datum id)
+{
+	uint32		index;
+
+	return !idmap_find(search->excluded, id, &index) &&
+		(search->candidates == NULL ||
+		 idmap_find(search->candidates, id, &index));
+}
+
+/* Offers a row that has been scored; those with a boost come by themselves. */
 static inline void
 offer(SideSearch *search, Datum id, float score)
 {
@@ -93,13 +104,24 @@ offer(SideSearch *search, Datum id, float score)
 
 	if (score < search->min_score || !topk_may_enter(search->best, score))
 		return;
-	if (search->excluded != NULL &&
-		idmap_find(search->excluded, id, &index))
-		return;
-	if (search->candidates != NULL &&
-		!idmap_find(search->candidates, id, &index))
+	if (!is_eligible(search, id) ||
+		(search->boosts != NULL &&
+		 idmap_find(search->boosts->items, id, &index)))
 		return;
 	topk_add(search->best, id, score);
+}
+
+/* The score of a row; false if it has none. */
+static inline bool
+score_of(const SideSearch *search, const float *row, float *score)
+{
+	const ModelCache *cache = search->cache;
+
+	if (search->measure != NULL)
+		return search->measure(search, row, score);
+	*score = search->kernels->dot(cache->stride, row, search->vector) +
+		cache->run.mean_rating;
+	return true;
 }
 
 /* Scores a row that is read from the table. */
@@ -107,18 +129,10 @@ static bool
 score_row(Datum id, const float *row, void *arg)
 {
 	SideSearch *search = arg;
-	ModelCache *cache = search->cache;
 	float		score;
 
-	if (search->measure != NULL)
-	{
-		if (!search->measure(search, row, &score))
-			return true;
-	}
-	else
-		score = search->kernels->dot(cache->stride, row, search->vector) +
-			cache->run.mean_rating;
-	offer(search, id, score);
+	if (score_of(search, row, &score))
+		offer(search, id, score);
 	return true;
 }
 
@@ -137,6 +151,31 @@ score_candidates(SideSearch *search)
 		CHECK_FOR_INTERRUPTS();
 		if (row != NULL)
 			score_row(id, row, search);
+	}
+}
+
+/*
+ * Scores the rows that have a boost.  No limit tells what these can be, so they
+ * come first, all of them.
+ */
+static void
+score_boosted(SideSearch *search)
+{
+	Boosts	   *boosts = search->boosts;
+
+	for (uint32 i = 0; i < idmap_size(boosts->items); i++)
+	{
+		Datum		id = idmap_id(boosts->items, i);
+		const float *row = cache_lookup(search->cache, search->side, id);
+		float		score;
+
+		CHECK_FOR_INTERRUPTS();
+		if (row == NULL || !score_of(search, row, &score))
+			continue;
+		score = boosted_score(score, boosts->amounts[i], boosts->multiply);
+		if (score >= search->min_score &&
+			topk_may_enter(search->best, score) && is_eligible(search, id))
+			topk_add(search->best, id, score);
 	}
 }
 
@@ -243,6 +282,8 @@ side_search_best(SideSearch *search, uint32 k, ScoredRows *result)
 		search->best =
 			topk_create(&cache->sides[search->side].type,
 						Min(k, idmap_size(search->candidates)));
+		if (search->boosts != NULL)
+			score_boosted(search);
 		score_candidates(search);
 	}
 	else
@@ -252,6 +293,8 @@ side_search_best(SideSearch *search, uint32 k, ScoredRows *result)
 		search->best =
 			topk_create(&cache->sides[search->side].type,
 						Min(k, cache_rows_limit(cache, search->side)));
+		if (search->boosts != NULL)
+			score_boosted(search);
 		if (kept)
 		{
 			const AlsIndex *index = search->measure != NULL ? NULL :

@@ -11,6 +11,7 @@
 #ifndef ALS_SIDE_SEARCH_H
 #define ALS_SIDE_SEARCH_H
 
+#include "serve/boosts.h"
 #include "serve/scored_rows.h"
 
 typedef struct SideSearch SideSearch;
@@ -33,6 +34,7 @@ struct SideSearch
 	float		min_score;		/* of what is returned */
 	IdMap	   *excluded;
 	IdMap	   *candidates;		/* NULL: all rows */
+	Boosts	   *boosts;			/* of items; NULL: none */
 	TopK	   *best;
 };
 

@@ -1,5 +1,5 @@
 -- What lists of items have beside filters, against SQL over the scores: min_score,
--- groups, diversity
+-- groups, diversity, boosts
 SET client_min_messages = warning;
 CREATE SCHEMA lists;
 SET search_path = lists, public;
@@ -130,11 +130,61 @@ FROM (SELECT model, user_id, k, diversity, kind, per_group FROM wishes) w GROUP 
 SELECT bool_and(r.item_id = (SELECT item_id FROM als_recommend('implicit', 5, 1))) AS best FROM unnest(ARRAY[0, 0.5, 1]::float8[]) d, als_recommend('implicit', 5, 1, diversity => d) r;
 SELECT count(*), count(DISTINCT item_id), bool_and(item_id IN (SELECT item_id FROM ranked WHERE model = 'implicit' AND user_id = 5)) AS eligible FROM als_recommend('implicit', 5, 1000, diversity => 0.5);
 SELECT count(*) FROM als_recommend_for('explicit', ARRAY[1, 2], k => 15, diversity => 0.5, candidates => ARRAY(SELECT generate_series(1, 12)));
--- zero vectors are like nothing; the same where nothing is kept
+-- the same where nothing is kept
 SELECT diverse(('implicit', 7, 12, 0.4, 'sevens', 1)) AS kept \gset
 SET als.cache_size = '64kB';
 SELECT diverse(('implicit', 7, 12, 0.4, 'sevens', 1)) = :'kept' AS same;
 RESET als.cache_size;
+--
+-- Boosts
+--
+
+CREATE TABLE boosts AS
+    SELECT size, item_id, amount FROM (VALUES ('few', 50), ('half', 2), ('all', 1)) s(size, n), implicit_items,
+         LATERAL (SELECT ((item_id * 7919) % 101 - 40)::float8 / 60) a(amount) WHERE item_id % n = 0;
+CREATE VIEW boosting AS SELECT model, user_id, size, boost_by, k, min_score, diversity, kind
+    FROM callers, unnest(ARRAY['few', 'half', 'all']) size, unnest(ARRAY['sum', 'product']) boost_by,
+         (VALUES (1, NULL::float8), (10, 0.4), (1000, NULL)) a(k, min_score), (VALUES (0::float8, NULL), (0, 'sevens')) l(diversity, kind);
+CREATE FUNCTION boosts_query(size text) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT format('SELECT item_id, amount FROM lists.boosts WHERE size = %L', size) $$;
+CREATE FUNCTION best_boosted(b boosting) RETURNS text[] LANGUAGE sql STABLE AS $$
+    SELECT array_agg((item_id, score)::text ORDER BY score DESC, item_id) FROM (
+        SELECT item_id, score FROM (
+            SELECT r.item_id, s.score, g.in_group, row_number() OVER (PARTITION BY g.in_group ORDER BY s.score DESC, r.item_id) AS nth
+            FROM ranked r LEFT JOIN boosts a ON a.item_id = r.item_id AND a.size = b.size
+                 LEFT JOIN kinds g ON g.item_id = r.item_id AND g.kind = b.kind,
+                 LATERAL (SELECT (CASE b.boost_by WHEN 'sum' THEN r.score::float8 + coalesce(a.amount, 0) ELSE r.score::float8 * coalesce(a.amount, 1) END)::real AS score) s
+            WHERE (r.model, r.user_id) = (b.model, b.user_id)) t
+        WHERE (in_group IS NULL OR nth <= 1) AND (b.min_score IS NULL OR score >= b.min_score) ORDER BY score DESC, item_id LIMIT b.k) t $$;
+SELECT size, boost_by, kind, count(*), bool_and(found IS NOT DISTINCT FROM best_boosted(b)) AS same
+FROM boosting b, LATERAL (SELECT array_agg((item_id, score)::text ORDER BY o) AS found
+                          FROM als_recommend(model::regclass, b.user_id, k, boost => boosts_query(size), boost_by => b.boost_by,
+                                             min_score => b.min_score, groups => groups_query(kind)) WITH ORDINALITY r(item_id, score, o)) f
+GROUP BY size, boost_by, kind ORDER BY 1, 2, 3;
+-- with filters
+SELECT array_agg(item_id ORDER BY o) AS list FROM als_recommend('implicit', 5, 5, false, exclude => ARRAY[10], candidates => ARRAY[10, 20, 30, 41],
+    boost => 'VALUES (10, 100.0), (41, 50.0), (20, 25.0), (50, 70.0), (99999, 1.0), (NULL, 1.0), (30, NULL)') WITH ORDINALITY r(item_id, score, o);
+SELECT item_id FROM als_recommend_for('implicit', ARRAY[1, 2], k => 1, boost => 'SELECT 77, 1000');
+-- a diverse list weighs what is boosted
+SELECT item_id FROM als_recommend('implicit', 5, 1, diversity => 0.9, boost => 'SELECT 78, 1000');
+-- the same where nothing is kept
+SELECT array_agg(r::text) AS kept FROM als_recommend('explicit', 7, 20, boost => boosts_query('half')) r \gset
+SET als.cache_size = '64kB';
+SELECT array_agg(r::text) = :'kept' AS same FROM als_recommend('explicit', 7, 20, boost => boosts_query('half')) r;
+RESET als.cache_size;
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, n FROM generate_series(1, 2) n')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, float8 ''Infinity''')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, exclude_seen => false, boost => 'SELECT 1, 1e300')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, text ''x''')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, now()')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT now(), 1')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'nowhere')$$);
+SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, 1', boost_by => 'power')$$);
+SELECT * FROM try($$SELECT als_recommend_for('implicit', ARRAY[3], boost => 'SELECT 1, 1', boost_by => NULL)$$);
+
+--
+-- Zero vectors are like nothing, each other included
+--
+
 UPDATE implicit_items SET factors = array_fill(0::real, ARRAY[8]) WHERE item_id IN (1, 2, 3);
 SELECT array_agg(item_id ORDER BY o) AS list FROM als_recommend('implicit', 5, 3, false, candidates => ARRAY[1, 2, 3], diversity => 1) WITH ORDINALITY r(item_id, score, o);
 SELECT * FROM try($$SELECT als_recommend('implicit', 3, diversity => 1.1)$$);

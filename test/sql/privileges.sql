@@ -35,6 +35,8 @@ INSERT INTO calls (call) SELECT unnest(ARRAY[
     $$als_recommend('model', 1, exclude_seen => false)$$,
     $$als_recommend('model', 1)$$,
     $$als_recommend('model', '1')$$,
+    $$als_recommend('model', 1, exclude_seen => false, groups => 'SELECT DISTINCT item_id, 1 FROM ratings')$$,
+    $$als_recommend_for('model', ARRAY[1], boost => 'SELECT DISTINCT item_id, 1 FROM ratings')$$,
     $$als_recommend('model', 100, exclude_seen => false)$$,
     $$als_recommend('model', NULL::int, cold_start => 'popular')$$,
     $$als_recommend_as(NULL::int, 'model', 1, exclude_seen => false)$$,

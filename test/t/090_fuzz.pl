@@ -314,8 +314,8 @@ my @arguments = (
 	[ qr/^rating$/, '"any"', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^key$/, 'bigint', sub { pick('NULL', 0, 5, '(1::bigint << 40) + 12345', '-9223372036854775808', '9223372036854775807') } ],
 	[ qr/./, 'bytea', sub { pick('NULL', "''", "'x'") } ],
-	[ qr/^groups$/, 'text', sub { my ($model) = @_; chance(0.5) ? 'NULL' : chance(0.2) ? source(@_) :
-		literal(pick('SELECT ID, ID FROM TABLE', 'SELECT ID, length(ID::text) FROM TABLE', 'SELECT ID, 1 FROM TABLE', 'SELECT ID, NULL::int FROM TABLE', 'SELECT ID, factors FROM TABLE', 'TABLE', 'SELECT ID FROM TABLE', 'SELECT ID, point(1, 1) FROM TABLE', 'SELECT ID, n FROM TABLE, generate_series(1, 2) n', 'SELECT NULL, 1', 'SELECT 1, ARENA.retrain()', 'SELECT ID::text, ID FROM TABLE', "SELECT user_id, rating FROM ARENA.$model->{kind}_ratings")
+	[ qr/^(?:groups|boost)$/, 'text', sub { my ($model) = @_; chance(0.5) ? 'NULL' : chance(0.2) ? source(@_) :
+		literal(pick('SELECT ID, ID FROM TABLE', 'SELECT ID, length(ID::text) FROM TABLE', 'SELECT ID, 1 FROM TABLE', 'SELECT ID, NULL::int FROM TABLE', 'SELECT ID, factors FROM TABLE', 'TABLE', 'SELECT ID FROM TABLE', 'SELECT ID, point(1, 1) FROM TABLE', 'SELECT ID, n FROM TABLE, generate_series(1, 2) n', 'SELECT NULL, 1', 'SELECT ID, 0.1 FROM TABLE LIMIT 5', 'SELECT ID, 1e300 FROM TABLE', q{SELECT ID, 'NaN'::float8 FROM TABLE}, 'SELECT 1, ARENA.retrain()', 'SELECT ID::text, ID FROM TABLE', "SELECT user_id, rating FROM ARENA.$model->{kind}_ratings")
 		=~ s/\bTABLE\b/factor_table($model->{name}, 1)/er =~ s/\bID\b/item_id/gr =~ s/\bARENA\b/$model->{arena}/gr) } ],
 	[ qr/^diversity$/, 'double precision', sub { chance(0.6) ? pick(0, 0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	[ qr/^per_group$/, 'integer', sub { integer(1, 3, 10, 100) } ],
@@ -324,6 +324,7 @@ my @arguments = (
 	[ qr/^regularization_by$/, 'text', sub { word('confidence', 'ratings') } ],
 	[ qr/^metric$/, 'text', sub { word('cosine', 'inner_product') } ],
 	[ qr/^validation_metric$/, 'text', sub { word(qw(rmse mae ndcg map auc precision recall)) } ],
+	[ qr/^boost_by$/, 'text', sub { word('sum', 'product') } ],
 	[ qr/^cold_start$/, 'text', sub { word('none', 'popular', 'error', 'biases') } ],
 	[ qr/^factors$/, 'integer', sub { integer(1, 2, 3, 4, 4, 4, 17, chance(0.05) ? 1024 : 5) } ],
 	[ qr/^(?:iterations|trials)$/, 'integer', sub { chance(0.9) ? pick(1, 2, 3) : pick(0, -1, 100001, 2147483647, 'NULL') } ],
