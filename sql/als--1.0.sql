@@ -1095,6 +1095,100 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
+CREATE FUNCTION als_similar_items_all(
+    model           regclass,
+    k               bigint DEFAULT 10,
+    items           "any" DEFAULT NULL::bigint[],
+    metric          text DEFAULT 'cosine',
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id bigint, similar_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all(regclass, bigint, "any", text, anycompatible, anycompatible, integer, double precision)
+IS 'the k items most similar to each item, or to those of an array; als_similar_items_all_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_items_all(
+    model           regclass,
+    k               bigint,
+    items           text,
+    metric          text DEFAULT 'cosine',
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id bigint, similar_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all(regclass, bigint, text, text, anycompatible, anycompatible, integer, double precision)
+IS 'the k items most similar to each item, or to those of an array; als_similar_items_all_as for ids that are not integers';
+
+CREATE FUNCTION als_similar_items_all_as(
+    item_type       anyelement,
+    model           regclass,
+    k               bigint DEFAULT 10,
+    items           "any" DEFAULT NULL::bigint[],
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, similar_id anyelement, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all_as(anyelement, regclass, bigint, "any", text, "any", "any", integer, double precision)
+IS 'the k items most similar to each item, with ids of the given type: als_similar_items_all_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_items_all_as(
+    item_type       anyelement,
+    model           regclass,
+    k               bigint,
+    items           text,
+    metric          text DEFAULT 'cosine',
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, similar_id anyelement, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all_as(anyelement, regclass, bigint, text, text, "any", "any", integer, double precision)
+IS 'the k items most similar to each item, with ids of the given type: als_similar_items_all_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_items_all_as(
+    item_type       anyelement,
+    model           regclass,
+    k               bigint,
+    items           "any",
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, similar_id anyelement, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all_as(anyelement, regclass, bigint, "any", text, text, "any", integer, double precision)
+IS 'the k items most similar to each item, with ids of the given type: als_similar_items_all_as(NULL::text, ...)';
+
+CREATE FUNCTION als_similar_items_all_as(
+    item_type       anyelement,
+    model           regclass,
+    k               bigint,
+    items           text,
+    metric          text,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, similar_id anyelement, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_similar_items_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_similar_items_all_as(anyelement, regclass, bigint, text, text, text, "any", integer, double precision)
+IS 'the k items most similar to each item, with ids of the given type: als_similar_items_all_as(NULL::text, ...)';
+
 --
 -- New and changed users and items
 --

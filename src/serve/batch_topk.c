@@ -8,6 +8,7 @@
  */
 #include "compat.h"
 
+#include <float.h>
 #include <math.h>
 
 #include "common/parallel.h"
@@ -28,7 +29,9 @@ typedef struct BatchUser
 	AlsRankedItem *best;		/* [k] a heap */
 	uint32		size;			/* of the heap */
 	float		least;			/* score with which an item may still enter */
-	float		least_product;	/* the same without the mean */
+	float		least_product;	/* the same as what the index has to find */
+	float		square;			/* |factors|^2, for cosines */
+	uint32		own_row;		/* of items; NOT_THERE: none */
 	uint64	   *seen;			/* bitmap of the items; NULL: none */
 } BatchUser;
 
@@ -63,6 +66,11 @@ batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
 	job.items_offset = arena_reserve(&size, job.nitems * row);
 	job.index_offset =
 		arena_reserve(&size, als_index_size(job.stride, job.nitems));
+	if (job.similar)
+	{
+		job.squares_offset = arena_reserve(&size, job.nitems * sizeof(float));
+		job.own_rows_offset = arena_reserve(&size, job.nusers * sizeof(uint32));
+	}
 	job.seen_rows_offset =
 		arena_reserve(&size, job.nusers * sizeof(uint32));
 	job.item_rows_offset =
@@ -96,6 +104,44 @@ mark_seen(TopKProcess *me, BatchUser *user, uint32 row, uint64 *bitmap)
 	user->seen = bitmap;
 }
 
+/*
+ * The inner product to look for if the score is to be at least so much.  Rows
+ * that have been divided by their lengths have products that differ from the
+ * cosine by rounding: a unit for each sum and a few for the rest.
+ */
+static inline float
+product_of(const BatchTopK *job, float score)
+{
+	float		product = als_query_least(score, job->mean);
+
+	return job->cosine ? product - 2 * (job->stride + 8) * FLT_EPSILON : product;
+}
+
+void
+batch_topk_unit_row(int stride, const float *row, float square, float *unit)
+{
+	double		inverse = square > 0 ? 1 / sqrt(square) : 0;
+
+	for (int d = 0; d < stride; d++)
+		unit[d] = (float) (row[d] * inverse);
+}
+
+/* Prepares the query for a user, in the form of the rows of the index. */
+static void
+prepare_query(const BatchTopK *job, BatchUser *user, const AlsKernels *kernels)
+{
+	float		unit[ALS_MAX_FACTORS + 32] pg_attribute_aligned(ALS_ALIGNMENT);
+
+	if (!job->cosine)
+	{
+		als_query_prepare(job->stride, user->factors, &user->query);
+		return;
+	}
+	user->square = kernels->dot(job->stride, user->factors, user->factors);
+	batch_topk_unit_row(job->stride, user->factors, user->square, unit);
+	als_query_prepare(job->stride, unit, &user->query);
+}
+
 /* Prepares the user at a place of the batch. */
 static void
 begin_query(TopKProcess *me, uint32 number, int place)
@@ -105,11 +151,12 @@ begin_query(TopKProcess *me, uint32 number, int place)
 
 	user->factors = batch_topk_users(job) +
 		(size_t) number * job->stride;
-	als_query_prepare(job->stride, user->factors, &user->query);
+	prepare_query(job, user, me->kernels);
 	batch_topk_best(job, number, &user->best);
 	user->size = 0;
 	user->least = job->min_score;
-	user->least_product = als_query_least(job->min_score, job->mean);
+	user->least_product = product_of(job, job->min_score);
+	user->own_row = job->similar ? batch_topk_own_rows(job)[number] : NOT_THERE;
 	user->seen = NULL;
 	if (me->seen != NULL && seen_rows(job)[number] != NOT_THERE)
 		mark_seen(me, user, seen_rows(job)[number],
@@ -133,14 +180,23 @@ score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 												 user->factors) +
 		job->mean, item};
 
-		if (scored.score < user->least ||
+		if (job->cosine)
+		{
+			float		square = batch_topk_squares(job)[item];
+
+			/* a zero vector has no cosine */
+			if (square == 0 || user->square == 0)
+				continue;
+			scored.score = als_cosine(scored.score, square, user->square);
+		}
+		if (scored.score < user->least || item == user->own_row ||
 			(user->seen != NULL && user->seen[item / 64] >> item % 64 & 1))
 			continue;
 		als_heap_add(user->best, &user->size, job->k, scored);
 		if (user->size == job->k)
 		{
 			user->least = user->best[0].score;
-			user->least_product = als_query_least(user->least, job->mean);
+			user->least_product = product_of(job, user->least);
 		}
 	}
 }
@@ -178,8 +234,8 @@ let_leave(TopKProcess *me, size_t block)
 	{
 		BatchUser  *user = me->searching[i];
 
-		if (als_index_limit(me->index, block, &user->query) +
-			me->job->mean >= user->least)
+		if (als_index_limit(me->index, block, &user->query) >=
+			user->least_product)
 			me->searching[left++] = user;
 	}
 	me->nsearching = left;

@@ -1,6 +1,7 @@
 /*
  * batch_topk.h
- *	  The k best items for many users, by the leader and its workers.
+ *	  The k best items for many users, by the leader and its workers; or for many
+ *	  items, those that are most similar, where items are users too.
  *
  * Results are computed in rounds of as many users as there is room for.  Users
  * of a round are claimed in batches; what one of them gets depends on nobody
@@ -23,6 +24,8 @@ typedef struct BatchTopK
 	uint32		k;				/* at most nitems */
 	uint32		nusers;
 	uint32		nitems;			/* those that may be recommended */
+	bool		similar;		/* users have squares and a row of their own */
+	bool		cosine;			/* scores are cosines, and not inner products */
 	uint32		seen_items;		/* different items in the set of seen ones */
 	uint32		round;			/* users of a round, at most */
 
@@ -34,6 +37,9 @@ typedef struct BatchTopK
 	size_t		users_offset;	/* float [nusers x stride] */
 	size_t		items_offset;	/* float [nitems x stride], in order of ids */
 	size_t		index_offset;	/* AlsIndex of the items */
+	size_t		squares_offset; /* float [nitems]: |item|^2, if similar */
+	size_t		own_rows_offset;	/* uint32 [nusers]: rows of items that are the
+									 * user, or NOT_THERE, if similar */
 	size_t		seen_rows_offset;	/* uint32 [nusers]: rows of the set */
 	size_t		item_rows_offset;	/* uint32 [seen_items]: rows of items */
 	size_t		best_offset;	/* AlsRankedItem [round x k], output, best
@@ -57,6 +63,19 @@ static inline float *
 batch_topk_items(const BatchTopK *job)
 {
 	return batch_topk_at(job, job->items_offset);
+}
+
+/* The squares of items, and which of these users are; if similar */
+static inline float *
+batch_topk_squares(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->squares_offset);
+}
+
+static inline uint32 *
+batch_topk_own_rows(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->own_rows_offset);
 }
 
 /* Where users are in the set of seen items, which is blocks; or NOT_THERE */
@@ -87,10 +106,15 @@ batch_topk_best(const BatchTopK *job, uint32 user, AlsRankedItem **best)
 
 /*
  * Allocates what the sizes in layout ask for, and copies them, with as many
- * users in a round as fit in budget bytes; users, items and what is seen are
- * the caller's to fill in.
+ * users in a round as fit in budget bytes; users, items and what is seen, or the
+ * squares and the users' own rows, are the caller's to fill in, and the index.  If
+ * scores are cosines, that is of the items divided by their lengths.
  */
 extern Arena batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared);
+
+/* unit[stride] := the row divided by its length; 0 if its square is. */
+extern void batch_topk_unit_row(int stride, const float *row, float square,
+								float *unit);
 
 /*
  * Finds the best for the users [first, first + round).  seen is what

@@ -14,6 +14,7 @@
 #include "common/id_conversion.h"
 #include "common/side.h"
 #include "serve/side_search.h"
+#include "serve/similar.h"
 #include "utils/builtins.h"
 
 PG_FUNCTION_INFO_V1(als_similar_items);
@@ -37,8 +38,7 @@ typedef struct Neighbour
 	bool		cosine;
 } Neighbour;
 
-/* Does the metric's name mean cosine, and not the inner product? */
-static bool
+bool
 is_cosine(const char *metric)
 {
 	if (strcmp(metric, "cosine") == 0)

@@ -25,6 +25,8 @@ INSERT INTO calls (call) SELECT unnest(ARRAY[
     $$als_similar_items('model', '1')$$,
     $$als_similar_items_as(NULL::int, 'model', 1)$$,
     $$als_similar_items_as(NULL::int, 'model', '1')$$,
+    $$als_similar_items_all('model')$$,
+    $$als_similar_items_all_as(NULL::int, 'model', items => ARRAY[1])$$,
     $$als_similar_users('model', 1)$$,
     $$als_similar_users('model', '1')$$,
     $$als_similar_users_as(NULL::int, 'model', 1)$$,

@@ -189,6 +189,6 @@ ALTER TABLE pairs SET (parallel_workers = 2);
 SELECT count(als_predict('m_temporary', user_id, item_id)), count(als_fold_in('m_temporary', ARRAY[item_id])) FROM pairs;
 SELECT count(als_predict('m_integer', user_id, item_id)), count(als_fold_in('m_integer', ARRAY[item_id])) FROM pairs;
 SELECT count(*) FROM pairs, als_recommend_for('m_temporary', ARRAY[item_id], k => 1);
-SELECT bool_and(proparallel = 'r') FROM pg_proc WHERE proname ~ '^als_(predict|recommend(_for)?(_as)?|fold_in|similar_.*|explain(_as)?)$';
+SELECT bool_and(proparallel = 'r') FROM pg_proc WHERE proname ~ '^als_(predict|recommend(_for)?(_as)?|fold_in|similar_(items|users)(_as)?|explain(_as)?)$';
 DROP TABLE m_temporary;
 DROP SCHEMA values CASCADE;

@@ -119,6 +119,8 @@ foreach my $reads (
 		UNION ALL SELECT 'text_model', r FROM als_audience_as(NULL::text, 'text_model', md5('3')::uuid, 5) r} ],
 	[ 'als_similar_items', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_items('model', 7, 5, m) r} ],
 	[ 'als_similar_items_as', 5, q{SELECT als_similar_items_as(NULL::uuid, 'text_model', md5('7')::uuid, 5)} ],
+	[ 'als_similar_items_all', 6, q{SELECT r FROM als_similar_items_all('model', 3, ARRAY[7, 8]) r ORDER BY item_id, rank} ],
+	[ 'als_similar_items_all_as', 3, q{SELECT r FROM als_similar_items_all_as(NULL::uuid, 'text_model', 3, ARRAY[md5('7')::uuid], workers => 0) r ORDER BY rank} ],
 	[ 'als_similar_users', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_users('model', 7, 5, m) r} ],
 	[ 'als_similar_users_as', 5, q{SELECT als_similar_users_as(NULL::text, 'text_model', 'u''7', 5)} ],
 	[ 'als_explain', 12, q{SELECT m, u, r FROM unnest(ARRAY['model', 'explicit_model']) m, unnest(ARRAY[3, 4, 999]) u, als_explain(m::regclass, u, 5, 2) r} ],
