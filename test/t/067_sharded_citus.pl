@@ -52,6 +52,23 @@ SELECT a.ratings = b.ratings, cardinality(a.losses), (SELECT max(abs(x / y - 1))
 FROM m a, reference b WHERE b.run = 2}), 't|5|t|t|t|5|public.ratings', 'as als_train from the same start');
 nothing_left('after a training');
 
+# explicit feedback, and what is not given is what als_train chooses
+asks(q{SET client_min_messages = warning;
+SELECT FROM als_train_sharded('stars', 'ratings', item_column => 'film', feedback => 'explicit', factors => 6, iterations => 3);
+SELECT FROM als_train('stars_chosen', 'local_ratings', item_column => 'film', feedback => 'explicit', factors => 6, iterations => 1);
+SELECT FROM als_train_sharded('chosen', 'ratings', item_column => 'film', factors => 3, iterations => 1);
+SELECT FROM als_train('reference_chosen', 'local_ratings', item_column => 'film', factors => 3, iterations => 1);
+SELECT als_import('stars_reference', 'SELECT DISTINCT user_id, array_fill(0::real, ARRAY[6]) AS factors, 0 AS bias FROM local_ratings',
+	'SELECT DISTINCT film AS item_id, als_starting_factors(film, 6) AS factors, 0 AS bias FROM local_ratings', feedback => 'explicit', mean_rating => 0, regularization => 1) IS NULL;
+SELECT FROM stars s, LATERAL als_train('stars_reference', 'local_ratings', item_column => 'film', feedback => 'explicit', factors => 6, iterations => 3, solver => 'cholesky', warm_start => true,
+	regularization => s.regularization, regularization_scaling => s.regularization_scaling)});
+is(asks(q{SELECT abs(a.regularization / b.regularization - 1) < 1e-9, a.regularization_scaling = b.regularization_scaling, coalesce(abs(a.alpha / b.alpha - 1) < 1e-9, a.alpha IS NULL AND b.alpha IS NULL)
+	FROM (VALUES ('chosen'), ('stars')) v(name), LATERAL (SELECT * FROM chosen WHERE name = 'chosen' UNION ALL SELECT * FROM stars WHERE name = 'stars') a,
+	LATERAL (SELECT * FROM reference_chosen WHERE name = 'chosen' UNION ALL SELECT * FROM stars_chosen WHERE name = 'stars') b}), "t|t|t\nt|t|t", 'chosen as als_train chooses');
+is(asks(q{SELECT abs(a.mean_rating - b.mean_rating) < 1e-6, (SELECT max(abs(x / y - 1)) < 1e-5 FROM unnest(a.losses, b.losses) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-4 FROM stars_users u JOIN stars_reference_users r USING (user_id), unnest(u.factors || u.bias, r.factors || r.bias) t(x, y))
+	FROM stars a, stars_reference b WHERE b.run = 2}), 't|t|t', 'explicit feedback as als_train');
+
 # solving runs on the nodes
 like(asks(qq{SET client_min_messages = log; SET citus.log_remote_commands = on; EXPLAIN (VERBOSE) SELECT user_id, als_solve(film, rating, '{"model": "m", "side": "users"}') FROM ratings GROUP BY user_id}),
 	qr/Task Count: 8.*Query: SELECT user_id, public\.als_solve\(film.*GROUP BY user_id/s, 'als_solve is pushed down');
