@@ -154,8 +154,8 @@ typedef struct AlsKernels
 									float *sum, float *dots);
 
 	/*
-	 * sum[stride] += fixed[entries[k].column] over those of nrows ratings that
-	 * are above 0; available as above
+	 * sum[stride] += fixed[entries[k].column] over those of nrows ratings
+	 * that are above 0; available as above
 	 */
 	void		(*sum_rows) (int stride, size_t nrows, size_t available,
 							 const float *fixed, const AlsEntry *entries,

@@ -26,7 +26,8 @@ typedef struct AlsRanking
 	AlsRankedItem *relevant;	/* [nrelevant] begin sorts them, worst first */
 	float	   *scores;			/* [nrelevant + 1] theirs, and infinity */
 	uint32_t   *beating;		/* [nrelevant + 1] others that beat so many */
-	AlsRankedItem *best;		/* [capacity] the top ones, a heap, worst first */
+	AlsRankedItem *best;		/* [capacity] the top ones, a heap, worst
+								 * first */
 
 	uint32_t	nbest;
 	int64_t		ties;			/* what they add to twice the items beaten */

@@ -27,8 +27,8 @@ typedef enum RatingSet
 /* A user of the test set, whom the model knows as a rule */
 typedef struct MeasuredUser
 {
-	uint32		factors;		/* row of the users' factors; NOT_THERE for one
-								 * who is not known, with by_known_biases */
+	uint32		factors;		/* row of the users' factors; NOT_THERE for
+								 * one who is not known, with by_known_biases */
 	uint32		rows[2];		/* of the sets; NOT_THERE in training */
 } MeasuredUser;
 
@@ -55,8 +55,8 @@ typedef enum Ranker
 typedef struct UserMeasures
 {
 	uint32		pairs;			/* of the test set, both sides known */
-	uint32		predicted;		/* those that errors are over: as many, or with
-								 * by_known_biases all */
+	uint32		predicted;		/* those that errors are over: as many, or
+								 * with by_known_biases all */
 	uint32		relevant;		/* among them; 0: nothing is ranked */
 	double		squared_error[PREDICTORS];	/* sums over the pairs */
 	double		absolute_error[PREDICTORS];
@@ -134,8 +134,8 @@ typedef struct Measurement
 									 * set who have it; if ranked by that */
 	size_t		recommended_offset; /* pg_atomic_uint32 [nrankers x ncutoffs x
 									 * nitems], output: by order, lists that
-									 * it is in up to a cutoff, but not up
-									 * to the one before; if there are lists */
+									 * it is in up to a cutoff, but not up to
+									 * the one before; if there are lists */
 } Measurement;
 
 static inline void *

@@ -77,7 +77,8 @@ typedef struct ModelCache
 	ModelRun	run;
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
-	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live source */
+	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live
+								 * source */
 	char	   *seen_from[2];	/* ... which it was made for */
 	PopularItems *popular;		/* NULL: not there, or in use */
 } ModelCache;

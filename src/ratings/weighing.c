@@ -173,6 +173,7 @@ static char *
 event_expression(const Weighing *weighing, const char *reject)
 {
 	const char *column = weighing->event_column;
+
 	/* by bytes, whatever the column's collation holds for equal */
 	const char *event = psprintf("(%s::pg_catalog.text COLLATE pg_catalog.\"C\")",
 								 quote_identifier(column));

@@ -219,9 +219,9 @@ score_kept(SideSearch *search)
 
 		CHECK_FOR_INTERRUPTS();
 		search->kernels->scores(cache->stride, count,
-										image_rows(image) +
-										(size_t) first * cache->stride,
-										search->vector, scores);
+								image_rows(image) +
+								(size_t) first * cache->stride,
+								search->vector, scores);
 		for (uint32 i = 0; i < count; i++)
 			offer_kept(search, first + i,
 					   scores[i] + cache->run.mean_rating);

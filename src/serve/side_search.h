@@ -26,10 +26,10 @@ struct SideSearch
 	ModelCache *cache;
 	AlsSide		side;			/* whose rows are returned */
 	const AlsKernels *kernels;
-	const float *vector;		/* [stride] of the other side; NULL: nothing is
-								 * known of it */
-	RowMeasure	measure;		/* NULL: the inner product with the vector, plus
-								 * the mean */
+	const float *vector;		/* [stride] of the other side; NULL: nothing
+								 * is known of it */
+	RowMeasure	measure;		/* NULL: the inner product with the vector,
+								 * plus the mean */
 	void	   *measure_arg;
 	float		min_score;		/* of what is returned */
 	IdMap	   *excluded;

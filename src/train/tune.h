@@ -14,7 +14,8 @@
 /* What came of a combination of parameters */
 typedef struct Trial
 {
-	int			number;			/* from 1, in the order in which they are tried */
+	int			number;			/* from 1, in the order in which they are
+								 * tried */
 	Jsonb	   *parameters;
 	TrainOptions options;		/* with all that the ratings choose */
 	SearchBest	place;			/* in the search */

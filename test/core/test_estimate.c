@@ -91,7 +91,10 @@ test_estimate(void)
 			   confidences[j]);
 		}
 	/* beyond all tables: the normal distribution */
-	estimate = (AlsEstimate) {(size_t) 1 << 40, 0, 2};
+	estimate = (AlsEstimate)
+	{
+		(size_t) 1 << 40, 0, 2
+	};
 	ok(near(als_estimate_margin(&estimate, 0.5), 2 * known, 3e-6),
 	   "a great many values");
 }
