@@ -30,8 +30,8 @@ typedef struct AlsShortlist
 	uint32_t	per_group;		/* at least 1 */
 	double		diversity;		/* 0 to 1 */
 	int			stride;
-	const float *rows;			/* [size x stride] factors, without biases; NULL
-								 * if diversity is 0 */
+	const float *rows;			/* [size x stride] factors, without biases;
+								 * NULL if diversity is 0 */
 } AlsShortlist;
 
 extern size_t als_rerank_workspace(const AlsShortlist *shortlist);

@@ -38,8 +38,8 @@ typedef struct BatchTopK
 	size_t		items_offset;	/* float [nitems x stride], in order of ids */
 	size_t		index_offset;	/* AlsIndex of the items */
 	size_t		squares_offset; /* float [nitems]: |item|^2, if similar */
-	size_t		own_rows_offset;	/* uint32 [nusers]: rows of items that are the
-									 * user, or NOT_THERE, if similar */
+	size_t		own_rows_offset;	/* uint32 [nusers]: rows of items that are
+									 * the user, or NOT_THERE, if similar */
 	size_t		seen_rows_offset;	/* uint32 [nusers]: rows of the set */
 	size_t		item_rows_offset;	/* uint32 [seen_items]: rows of items */
 	size_t		best_offset;	/* AlsRankedItem [round x k], output, best

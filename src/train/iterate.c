@@ -5,7 +5,7 @@
  * Phases with a barrier behind each, and within a phase pieces of work claimed
  * from a shared counter:
  *
- *	  the items' starting factors, see start_from_singular_vectors (implicit)
+ *	  the items' starting factors, see start.c			 (implicit)
  *	  the items moved on along their last change (implicit, CG)
  *	  for each side:
  *		1. Gram matrix of the other side, by ranges of rows	 (implicit)
@@ -30,33 +30,17 @@
 #include "common/settings.h"
 #include "common/side.h"
 #include "portability/instr_time.h"
-#include "train/iterate.h"
+#include "train/start.h"
+#include "train/trainer_process.h"
 #include "train/validation.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
 
 #define GRAM_RANGES 16			/* at most */
 #define GRAM_ROWS 2048			/* at least, in a range */
-#define PREPARE_ROWS 1024		/* in a piece of phase 3 */
-
-/* Products with the ratings and their transpose, for the singular vectors */
-#define SPECTRAL_ROUNDS 2
 
 /* Of their last change, how far items are moved on; see docs/experiments.md */
 #define AHEAD 0.6f
-
-/* One process's view */
-typedef struct TrainerProcess
-{
-	const ParallelProcess *process;
-	Arena	   *const *arenas;	/* by TrainerArena */
-	TrainerState *shared;
-	RatingBlocks *blocks;
-	BlockReader *readers[2];
-	AlsSystem	system;
-	void	   *workspace;
-	instr_time	iteration_start;
-} TrainerProcess;
 
 uint32
 gram_ranges(uint32 nrows, int stride, uint32 *length)
@@ -70,7 +54,7 @@ gram_ranges(uint32 nrows, int stride, uint32 *length)
 
 /* Sets up what a process has of its own. */
 static void
-begin(TrainerProcess *me, const ParallelProcess *process,
+begin(TrainerProcess * me, const ParallelProcess *process,
 	  Arena *const arenas[PARALLEL_ARENAS])
 {
 	TrainerState *shared = (TrainerState *) arenas[TRAINER_STATE]->address;
@@ -123,8 +107,7 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	me->workspace = allocate_aligned(CurrentMemoryContext, size);
 }
 
-/* Remembers that a system could not be solved; of several, the first row. */
-static void
+void
 note_failure(TrainerState *shared, int failure, AlsSide side, int64 row)
 {
 	SpinLockAcquire(&shared->mutex);
@@ -137,9 +120,8 @@ note_failure(TrainerState *shared, int failure, AlsSide side, int64 row)
 	SpinLockRelease(&shared->mutex);
 }
 
-/* Phase 1: partial Gram matrices of a side. */
-static void
-sum_gram(TrainerProcess *me, AlsSide side)
+void
+sum_gram(TrainerProcess * me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -167,7 +149,7 @@ sum_gram(TrainerProcess *me, AlsSide side)
  * ranges, or all rows as one, of the other side's.
  */
 static int
-factor_gram(TrainerProcess *me, int ranges, bool exact)
+factor_gram(TrainerProcess * me, int ranges, bool exact)
 {
 	TrainerState *shared = me->shared;
 
@@ -180,7 +162,7 @@ factor_gram(TrainerProcess *me, int ranges, bool exact)
 }
 
 static void
-finish_gram(TrainerProcess *me, AlsSide side)
+finish_gram(TrainerProcess * me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	uint32		nrows = me->blocks->sides[side].nrows;
@@ -209,7 +191,7 @@ finish_gram(TrainerProcess *me, AlsSide side)
 
 /* Phase 3: a side's rows as the solver of the other wants them. */
 static void
-prepare_rows(TrainerProcess *me, AlsSide side)
+prepare_rows(TrainerProcess * me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -232,7 +214,7 @@ prepare_rows(TrainerProcess *me, AlsSide side)
 
 /* Phase 4: the side's rows, by blocks, the longest rows first. */
 static void
-solve_rows(TrainerProcess *me, AlsSide side)
+solve_rows(TrainerProcess * me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -274,114 +256,12 @@ solve_rows(TrainerProcess *me, AlsSide side)
 	}
 }
 
-/* Lets a phase's pieces of work be claimed anew, by the leader. */
-static void
+void
 reset_pieces(TrainerState *shared)
 {
 	pg_atomic_write_u32(&shared->next_gram, 0);
 	pg_atomic_write_u32(&shared->next_prepare, 0);
 	pg_atomic_write_u32(&shared->next_solve, 0);
-}
-
-/* A side's columns made orthonormal, or what another power makes of them. */
-static bool
-turn_columns(TrainerProcess *me, AlsSide side, double power, bool last)
-{
-	TrainerState *shared = me->shared;
-	size_t		stride = als_stride(shared->rank);
-	uint32		nrows = me->blocks->sides[side].nrows;
-	const uint64 *start = blocks_row_start(me->blocks, side);
-	float	   *basis = shared_at(shared, shared->base_factor_offset);
-	uint32		first;
-
-	sum_gram(me, side);
-	parallel_wait(me->process);
-	if (me->process->leader)
-	{
-		uint32		length;
-		int			ranges = gram_ranges(nrows, stride, &length);
-		int			result = als_spectral_basis(&me->system, ranges,
-												shared_at(shared, shared->grams_offset),
-												power, &shared->trace, basis,
-												me->workspace);
-
-		if (result != 0)
-			note_failure(shared, ALS_NOT_FINITE, side, 0);
-		reset_pieces(shared);
-	}
-	parallel_wait(me->process);
-	if (shared->failure != ALS_OK)
-		return false;
-	while ((first = pg_atomic_fetch_add_u32(&shared->next_prepare, 1) *
-			PREPARE_ROWS) < nrows)
-	{
-		float	   *rows = side_factors(shared, side) + first * stride;
-		uint32		count = Min(PREPARE_ROWS, nrows - first);
-
-		CHECK_FOR_INTERRUPTS();
-		als_spectral_turn(&me->system, basis, count, rows, me->workspace);
-		if (last)
-			als_initial_mix((uint64) shared->parameters.seed, side,
-							shared->parameters.factors, shared->rank, first,
-							count, shared->trace > 0 ?
-							sqrt(nrows * (double) shared->rank / shared->trace) : 0,
-							rows);
-		else
-			als_spectral_divide(&me->system, start + first, count, rows);
-	}
-	parallel_wait(me->process);
-	return true;
-}
-
-/* A side's rows := B or B' times the other's. */
-static void
-multiply_ratings(TrainerProcess *me, AlsSide side)
-{
-	TrainerState *shared = me->shared;
-	size_t		stride = als_stride(shared->rank);
-	const uint32 *first_row = blocks_first_row(me->blocks, side);
-	uint32		block;
-
-	me->system.fixed = side_factors(shared, other_side(side));
-	while ((block = pg_atomic_fetch_add_u32(&shared->next_solve, 1)) <
-		   me->blocks->sides[side].nblocks)
-	{
-		AlsRows		rows = blocks_read(me->readers[side], block);
-
-		CHECK_FOR_INTERRUPTS();
-		als_spectral_sum(&me->system, &rows, side_factors(shared, side) +
-						 first_row[block] * stride);
-	}
-	parallel_wait(me->process);
-}
-
-/*
- * Turns the items' random factors to the leading singular vectors of the
- * ratings; users are at 0 again then.
- */
-static void
-start_from_singular_vectors(TrainerProcess *me)
-{
-	TrainerState *shared = me->shared;
-
-	for (int product = 0; product < 2 * SPECTRAL_ROUNDS; product++)
-	{
-		AlsSide		side = product % 2;
-
-		if (!turn_columns(me, other_side(side), -0.5, false))
-			return;
-		multiply_ratings(me, side);
-	}
-	if (!turn_columns(me, ALS_ITEMS, -0.25, true))
-		return;
-	if (me->process->leader)
-	{
-		zero_large(side_factors(shared, ALS_USERS),
-				   me->blocks->sides[ALS_USERS].nrows *
-				   (size_t) als_stride(shared->rank) * sizeof(float));
-		reset_pieces(shared);
-	}
-	parallel_wait(me->process);
 }
 
 /*
@@ -391,7 +271,7 @@ start_from_singular_vectors(TrainerProcess *me)
  * that every iteration ends with items that are best for its users.
  */
 static void
-move_items_on(TrainerProcess *me)
+move_items_on(TrainerProcess * me)
 {
 	TrainerState *shared = me->shared;
 	const double *losses = shared_at(shared, shared->losses_offset);
@@ -416,7 +296,7 @@ move_items_on(TrainerProcess *me)
 
 /* Half an iteration: one side solved against the other; false on failure. */
 static bool
-solve_side(TrainerProcess *me, AlsSide side)
+solve_side(TrainerProcess * me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	AlsSide		other = other_side(side);
@@ -468,7 +348,7 @@ is_measured(const TrainerState *shared)
  * report plus the users' regularization.
  */
 static void
-finish_iteration(TrainerProcess *me)
+finish_iteration(TrainerProcess * me)
 {
 	TrainerState *shared = me->shared;
 	const TrainerParameters *parameters = &shared->parameters;
@@ -517,7 +397,7 @@ finish_iteration(TrainerProcess *me)
 
 /* The leader's beginning of phase 5: what is to be measured. */
 static void
-take_factors(TrainerProcess *me)
+take_factors(TrainerProcess * me)
 {
 	TrainerState *shared = me->shared;
 	float	   *factors[2] = {side_factors(shared, ALS_USERS),
@@ -530,7 +410,7 @@ take_factors(TrainerProcess *me)
 
 /* Phase 5: the factors measured on what was set aside. */
 static void
-measure_factors(TrainerProcess *me)
+measure_factors(TrainerProcess * me)
 {
 	Arena	   *const sets[2] = {[TEST_SET] = me->arenas[TRAINER_HELD_OUT],
 	[TRAINING_SET] = me->arenas[TRAINER_RATINGS]};
@@ -540,7 +420,7 @@ measure_factors(TrainerProcess *me)
 
 /* Keeps the factors as the best. */
 static void
-keep_factors(TrainerProcess *me)
+keep_factors(TrainerProcess * me)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -552,7 +432,7 @@ keep_factors(TrainerProcess *me)
 
 /* The leader's end of phase 5: sums up, and compares with the best so far. */
 static void
-judge_factors(TrainerProcess *me)
+judge_factors(TrainerProcess * me)
 {
 	TrainerState *shared = me->shared;
 	Measurement *measurement = (Measurement *) me->arenas[TRAINER_MEASUREMENT]->address;
