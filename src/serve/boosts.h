@@ -26,7 +26,7 @@ extern Boosts *boosts_argument(FunctionCallInfo fcinfo, int argument,
 							   ModelCache *cache);
 
 /* Raises for a score that is out of range. */
-extern void boosts_reject(void) pg_attribute_noreturn();
+pg_noreturn extern void boosts_reject(void);
 
 /* A score with an amount, in double and rounded. */
 static inline float
