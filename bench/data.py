@@ -108,6 +108,11 @@ def packages(project: Path) -> Ratings:
                    np.ones(len(pairs), np.float32))
 
 
+def public(project: Path, name: str) -> Ratings | None:
+    """Ratings of people or packages, where they are at hand."""
+    return packages(project) if name == "packages" else movielens(project, name)
+
+
 def places(ids: np.ndarray) -> np.ndarray:
     """Indices without gaps."""
     return np.unique(ids, return_inverse=True)[1].astype(np.int32)

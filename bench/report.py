@@ -9,6 +9,7 @@ import statistics
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Callable
 
 import matplotlib
 
@@ -302,17 +303,61 @@ def reading(samples: Samples) -> str:
                   "reading and sorting, in iterations", "the start, in iterations"], rows)
 
 
+# Of quality: what is shown of each kind of feedback, the first one deciding, and whether more of it is better
+MEASURES = {"implicit": ({"ndcg": "NDCG@10", "recall": "recall@10", "coverage": "coverage"}, True),
+            "explicit": ({"rmse": "RMSE"}, False)}
+NO_PEERS = ("als", "popularity", "item-kNN", "EASE", "the mean", "the textbook's")
+
+
 def quality(result: dict) -> str:
-    rows = []
-    for entry in result["quality"]:
-        figures = [entry["measures"].get(name) for name in ("ndcg", "recall", "precision", "rmse")]
-        explicit = "explicit" in entry["program"]
-        rows.append([entry["data"], entry["program"],
-                     ", ".join(f"{name} {value:g}" for name, value in entry["setting"].items()
-                               if isinstance(value, (int, float)) and name in ("factors", "regularization", "alpha")),
-                     *(f"{value:.4f}" if value is not None and explicit == (place == 3) else ""
-                       for place, value in enumerate(figures))])
-    return table(["data", "program", "best setting", "NDCG@10", "recall@10", "precision@10", "RMSE"], rows)
+    parts = []
+    for feedback, (measures, more) in MEASURES.items():
+        deciding = next(iter(measures))
+        entries: dict[str, list[dict]] = defaultdict(list)
+        for entry in result["quality"]:
+            if entry.get("feedback") == feedback:
+                entries[entry["data"]].append(entry)
+        if not entries:
+            continue
+        rows, heads = [], []
+        for data, these in entries.items():
+            these.sort(key=lambda entry: (entry["trials"], entry["factors"], (-1 if more else 1) * entry["measures"][deciding]))
+            rows += [[data, f"**{entry['program']}**" if entry["program"] == "als" else entry["program"], tuning(entry),
+                      *(f"{entry['measures'][name]:.4f}" for name in measures),
+                      "–" if entry["seconds"] is None else show(entry["seconds"]),
+                      ", ".join(f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}"
+                                for name, value in entry["setting"].items())] for entry in these]
+            heads.append([data, *against(these, deciding, max if more else min)])
+        parts += [table(["data", "defaults to als_tune's best", "defaults to none", "defaults to the best peer's defaults",
+                         "als_tune to the best peer tuned"], heads),
+                  table(["data", "program", "", *measures.values(), "seconds", "setting"], rows)]
+    return ("Of both tables of a kind of feedback the first has ratios of "
+            "als' figure to others', the second has all figures; seconds are those of tuning and training. "
+            "`Spark's` and `the textbook's` are their parameters, trained by als.\n\n" + "\n".join(parts)) if parts else ""
+
+
+def tuning(entry: dict) -> str:
+    if entry["trials"]:
+        return f"{entry['trials']} trials"
+    return f"{entry['factors']} factors" if entry["factors"] else ""
+
+
+def against(entries: list[dict], measure: str, best: Callable) -> list[str]:
+    """als' defaults to its best search, to no model at all, and to the best peer's; the search to the best peer tuned, by trials."""
+    def figure(keep: Callable[[dict], bool]) -> float | None:
+        return best((entry["measures"][measure] for entry in entries if keep(entry)), default=None)
+
+    def ratio_to(ours: float | None, other: float | None) -> str:
+        return f"{ours / other:.3f}" if ours and other else "–"
+
+    defaults = figure(lambda entry: entry["program"] == "als" and not entry["trials"])
+    budgets = sorted({entry["trials"] for entry in entries if entry["trials"]})
+    tuned = [(figure(lambda entry: entry["program"] == "als" and entry["trials"] == trials),
+              figure(lambda entry: entry["program"] != "als" and entry["trials"] == trials)) for trials in budgets]
+    return [ratio_to(defaults, figure(lambda entry: entry["program"] == "als" and entry["trials"] > 0)),
+            ratio_to(defaults, figure(lambda entry: entry["program"] in ("popularity", "the mean"))),
+            ratio_to(defaults, figure(lambda entry: not entry["trials"] and entry["program"] not in NO_PEERS)),
+            ", ".join(f"{ratio_to(*pair)} ({trials})" for trials, pair in zip(budgets, tuned)) or "–"]
 
 
 def tidy(axes: plt.Axes) -> None:
@@ -402,8 +447,8 @@ def write(results: Path) -> None:
             name, plot = PLOTS[part]
             plot(samples, results / name)
             parts.append(f"![{title}]({name})\n")
-    if result.get("quality"):
-        parts.append(f"## What the recommendations are worth\n\n{quality(result)}")
+    if worth := quality(result):
+        parts.append(f"## What the recommendations are worth\n\n{worth}")
     text = "\n".join(parts)
     (results / "table.md").write_text(text, encoding="utf-8")
     print(text[:text.find("\n## ", text.find("## Goals") + 3)])

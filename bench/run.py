@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-import defaults
 import loss as objective
 import machine
 import ours
@@ -21,13 +20,13 @@ import report
 import scale
 import serving
 import tuning
-from data import Ratings, generate, load, movielens, packages, skewed
+from data import Ratings, generate, load, movielens, public, skewed
 from explicit import Explicit
 from time_to_loss import OURS, PEERS, Counts, TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "defaults", "tuning")
+PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "tuning")
 
 # Iterations of als and its peers, by solver: few where they take long.  The first does not
 # count, as factors and caches are cold then, except cmfrec's, which are not told apart.
@@ -57,6 +56,7 @@ class Bench:
         self.notes: list[str] = []
         self.earlier: dict | None = None  # results of this machine, to add to
         self.datasets: dict[str, Ratings] = {}
+        self.splits: dict[str, quality.Quality] = {}
         self.started = time.time()
         self.counts = Counts(options.results / "counts.json")
         self.bandwidth = machine.bandwidth()
@@ -238,20 +238,6 @@ class Bench:
                 first, calls = serving.predict_calls("serving", 3)
                 self.add("predict", "als", min(calls), first=first, **about, **this)
 
-    # What one gets without tuning
-
-    def untuned(self) -> None:
-        rows: dict[str, list[list]] = {"implicit": [], "explicit": []}
-        self.options.results.mkdir(parents=True, exist_ok=True)
-        for name in ("ml-100k", "lastfm", "ml-1m", "packages"):
-            ratings = packages(HERE.parent) if name == "packages" else movielens(HERE.parent, name)
-            if ratings is None:
-                self.note(f"{name} is not here: nothing was trained with defaults")
-                continue
-            self.say(f"defaults: {name}")
-            load(self.connection, ratings, name.replace("-", "_"))
-            defaults.measure(self.connection, ratings, os.cpu_count() or 1, rows, self.options.results / "defaults.md")
-
     # What als_tune finds
 
     def tuned(self) -> None:
@@ -268,22 +254,26 @@ class Bench:
 
     # What the recommendations are worth
 
-    def quality(self, ratings: Ratings) -> None:
-        load(self.connection, ratings, ratings.name.replace("-", "_"))
-        for name, setting, measures in quality.Quality(self.connection, ratings, os.cpu_count() or 1).run():
-            self.say(f"quality: {ratings.name}, {name}: {measures}, {setting}")
-            self.worth.append({"data": ratings.name, "program": name, "setting": setting, "measures": measures})
+    def quality(self, ratings: Ratings, feedback: str, program: str, factors: int, trials: int) -> None:
+        if ratings.name not in self.splits:
+            self.splits[ratings.name] = quality.Quality(self.connection, ratings, os.cpu_count() or 1)
+        setting, measures, seconds = self.splits[ratings.name].row(feedback, program, factors, trials)
+        self.say(f"quality: {ratings.name}, {feedback}, {program}, {trials} trials: {measures}, {setting}")
+        self.worth.append({"data": ratings.name, "feedback": feedback, "program": program, "factors": factors, "trials": trials,
+                           "setting": setting, "measures": measures, "seconds": seconds})
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
     parser.add_argument("--quick", action="store_true", help="without M, one point of lambda and alpha, no rank 256, no HNSW, and without what does not depend on the machine")
     parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour")
-    parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}")
-    parser.add_argument("--ranks", default="64,128", help="of iterations and loss; default 64,128, of iterations 256 too")
+    parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}; for quality of {','.join(quality.DATA)}")
+    parser.add_argument("--ranks", default="64,128",
+                        help=f"of iterations and loss; default 64,128, of iterations 256 too, of quality's defaults {quality.RANK}")
     parser.add_argument("--processes", default="", help="default 1,2 where there is more than one core")
     parser.add_argument("--points", type=int, default=len(GRID), help="of lambda and alpha, for loss")
     parser.add_argument("--peers", default=",".join(PEERS), help="of loss; default all: %(default)s")
+    parser.add_argument("--trials", default="20,60", help="budgets of tuning, for quality; default %(default)s")
     parser.add_argument("--minutes", type=float, default=0, help="begins nothing new after so many; what is done is kept")
     parser.add_argument("--count", action="store_true",
                         help="only counts the iterations to a loss, for a later run: takes no quiet machine")
@@ -296,7 +286,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--add", action="store_true",
                         help="to the results of this machine that are there, but for the same parts of the same data")
     options = parser.parse_args()
-    options.given = [f"--{name} {shlex.quote(str(getattr(options, name)))}" for name in ("ranks", "processes", "points", "peers", "minutes", "rounds", "patience")
+    options.given = [f"--{name} {shlex.quote(str(getattr(options, name)))}" for name in ("ranks", "processes", "points", "peers", "trials", "minutes", "rounds", "patience")
                      if getattr(options, name) != parser.get_default(name)]
     options.results = options.results or HERE / "results" / machine.kind()
     options.ranks_given = options.ranks != parser.get_default("ranks")
@@ -304,11 +294,12 @@ def arguments() -> argparse.Namespace:
     if not set(options.peers) <= set(PEERS):
         parser.error(f"no such peers: {', '.join(set(options.peers) - set(PEERS))}")
     options.ranks = [int(rank) for rank in options.ranks.split(",")]
+    options.trials = [int(trials) for trials in options.trials.split(",")]
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.quick:
         options.points = 1
         if options.only == parser.get_default("only"):
-            options.only = ",".join(part for part in PARTS if part not in ("quality", "defaults"))
+            options.only = ",".join(part for part in PARTS if part not in ("quality", "tuning"))
     if options.patience is None:
         options.patience = 5 if options.quick else 20
     return options
@@ -333,9 +324,9 @@ def prepare(bench: Bench, wanted: list[str]) -> None:
             make = skewed if name == SKEWED else generate
             ratings = make(name, title, scaled(users), scaled(items), int(count * options.scale ** 2))
         else:
-            ratings = movielens(HERE.parent)
+            ratings = public(HERE.parent, name)
             if ratings is None:
-                bench.note("MovieLens-1M is not here: skipped")
+                bench.note(f"{name} is not here: skipped")
                 continue
         bench.datasets[name] = ratings
         load(bench.connection, ratings, name.replace("-", "_"))
@@ -368,20 +359,16 @@ def rows(bench: Bench, parts: list[str], processes: list[int]):
             for name in usual[:2]:
                 yield bench.ablation, datasets[name], options.ranks[0], *point, 1
     if {"serving", "everyone", "predict"} & set(parts):
-        for name in datasets:
-            if name != SKEWED:
+        for name in (*usual, WIDE):
+            if name in datasets:
                 for rank in options.ranks:
                     yield bench.serving, datasets[name], rank, parts
     if "quality" in parts:
-        for name in ("ml-100k", "ml-1m"):
-            ratings = movielens(HERE.parent, name)
-            if ratings is None:
-                bench.note(f"{name} is not here: nothing was tuned")
-            else:
-                datasets[name] = ratings
-                yield bench.quality, ratings
-    if "defaults" in parts:
-        yield bench.untuned,
+        for row in quality.rows([datasets[name] for name in quality.DATA if name in datasets],
+                                options.ranks if options.ranks_given else [quality.RANK], options.trials):
+            yield bench.quality, *row
+    if "tuning" in parts:
+        yield bench.tuned,
 
 
 def measure(bench: Bench) -> None:
@@ -389,7 +376,7 @@ def measure(bench: Bench) -> None:
     parts = options.only.split(",")
     if options.data:
         wanted = options.data.split(",")
-    elif set(parts) <= {"quality", "defaults", "tuning"}:
+    elif set(parts) <= {"quality", "tuning"}:
         wanted = []
     elif set(parts) <= {"explicit", "ablation"}:
         wanted = ["ml-1m"]
@@ -397,6 +384,8 @@ def measure(bench: Bench) -> None:
         wanted = ["ml-1m", "S"] + ([] if options.quick else ["M"])
         wanted += [SKEWED] if "iterations" in parts and not options.quick else []
         wanted += [WIDE] if {"serving", "everyone", "predict"} & set(parts) else []
+    if "quality" in parts and not options.data:
+        wanted = list(dict.fromkeys([*wanted, *quality.DATA]))
     processes = [int(count) for count in options.processes.split(",")] if options.processes else \
         [1, 2] if (os.cpu_count() or 1) > 1 else [1]
     prepare(bench, wanted)
@@ -433,6 +422,7 @@ def main() -> None:
 
 
 ROW = ("part", "data", "rank", "processes", "regularization", "alpha")
+WORTH = ("data", "feedback", "program", "factors", "trials")
 
 
 def together(old: dict, new: dict) -> dict:
@@ -442,7 +432,7 @@ def together(old: dict, new: dict) -> dict:
               "bandwidth": max(old["bandwidth"], new["bandwidth"]), "best calibration": {
                   count: min(run["best calibration"][count] for run in (old, new) if count in run["best calibration"])
                   for count in sorted(old["best calibration"] | new["best calibration"])}}
-    for kind, names in (("samples", ROW), ("quality", ("data", "program"))):
+    for kind, names in (("samples", ROW), ("quality", WORTH)):
         replaced = {tuple(entry.get(name) for name in names) for entry in new[kind]}
         result[kind] = [entry | {} for entry in old[kind] if tuple(entry.get(name) for name in names) not in replaced]
         result[kind] += [entry | {"run": len(old["runs"])} for entry in new[kind]]
