@@ -3,8 +3,9 @@ popularity, item-kNN and EASE, all on the same split."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
-import json
 import time
 from typing import Callable, Iterator
 
@@ -180,7 +181,8 @@ class Programs:
             # its range expects ratings about 1
             matrix = matrix / usual(matrix)
         config = IALSConfig(n_components=point["factors"], n_threads=self.processes, **settings)
-        model = IALSRecommender.from_config(matrix, config).learn()
+        with contextlib.redirect_stdout(io.StringIO()):  # its bar of progress
+            model = IALSRecommender.from_config(matrix, config).learn()
         return inner(model.get_user_embedding(), model.get_item_embedding())
 
     def cmfrec_explicit(self, matrix: sp.csr_matrix, point: dict) -> CMF:
