@@ -13,6 +13,7 @@
 #include "ratings/triplets.h"
 #include "ratings/weighing.h"
 #include "storage/spin.h"
+#include "utils/snapshot.h"
 
 /* One side's ids after collection, in order of falling popularity */
 typedef struct RatedIds
@@ -55,6 +56,7 @@ typedef struct RatingSource
 	const char *rating_column;	/* NULL: every row counts 1 */
 	Weighing	weighing;		/* of what a row counts */
 	const char *condition;		/* on the rows to read; NULL: all */
+	Snapshot	snapshot;		/* that shows them; NULL: one taken for it */
 	const struct SourceReader *reader;	/* of a model's source; NULL: given */
 } RatingSource;
 

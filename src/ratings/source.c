@@ -200,6 +200,7 @@ source_begin(SourceReading *reading, const char *what, const char *source,
 	reading->what = what;
 	reading->name = source;
 	reading->reader = reader;
+	reading->snapshot = NULL;
 	reading->executing = NULL;
 	error_context_push(&reading->callback, source_error_context, reading);
 	reading->from_clause = from_clause(reading, &canonical);
@@ -264,7 +265,8 @@ source_execute(SourceReading *reading, SPIPlanPtr plan, const Datum *values,
 	if (new_snapshot)
 	{
 		CommandCounterIncrement();
-		PushActiveSnapshot(GetTransactionSnapshot());
+		PushActiveSnapshot(reading->snapshot ? reading->snapshot :
+						   GetTransactionSnapshot());
 	}
 	if (receiver != NULL)
 	{
@@ -571,6 +573,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 
 	*canonical = source_begin(&reading, "ratings", source->source,
 							  source->reader);
+	reading.snapshot = source->snapshot;
 	targets = rating_columns(&reading, source, &user_type, &item_type,
 							 &collector->rating_type, context);
 	tail = source->condition == NULL ? "" :

@@ -25,6 +25,7 @@ typedef struct SourceReading
 	const SourceReader *reader; /* NULL: the caller has given the source */
 	const char *from_clause;	/* with the alias "ratings" */
 	bool		is_query;		/* or else it is a relation's qualified name */
+	Snapshot	snapshot;		/* in place of a new one, or NULL */
 	SPIPlanPtr	executing;		/* what runs; NULL: not yet */
 	ErrorContextCallback callback;
 } SourceReading;
@@ -79,8 +80,8 @@ extern CachedPlanSource *source_plan(SPIPlanPtr plan);
 
 /*
  * Runs what was prepared, read-only, into a receiver or SPI_tuptable.  With the
- * statement's snapshot, or with one that is taken now and sees all that the
- * transaction has done.
+ * statement's snapshot; or with the reading's, if there is none with one that is
+ * taken now and sees all that the transaction has done.
  */
 extern void source_execute(SourceReading *reading, SPIPlanPtr plan,
 						   const Datum *values, DestReceiver *receiver,

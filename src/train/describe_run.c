@@ -8,7 +8,6 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
-#include "ratings/csr_blocks.h"
 #include "train/describe_run.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -120,7 +119,6 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 {
 	const TrainerParameters *parameters = &options->parameters;
 	const Ratings *ratings = input->ratings;
-	const RatingBlocks *blocks = (const RatingBlocks *) input->blocks.address;
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
 
 	memset(nulls, false, MODEL_COLUMNS * sizeof(bool));
@@ -150,8 +148,8 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_WORKERS - 1] = Int32GetDatum(result->workers);
 	values[MODEL_USERS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_USERS)->size);
 	values[MODEL_ITEMS - 1] = Int64GetDatum(ratings_ids(ratings, ALS_ITEMS)->size);
-	values[MODEL_RATINGS - 1] = Int64GetDatum(blocks->nratings);
-	values[MODEL_MEAN_RATING - 1] = Float8GetDatum(blocks->mean);
+	values[MODEL_RATINGS - 1] = Int64GetDatum(input->nratings);
+	values[MODEL_MEAN_RATING - 1] = Float8GetDatum(input->mean);
 	nulls[MODEL_MEAN_RATING - 1] = !explicit;
 	values[MODEL_LOSS - 1] = Float8GetDatum(result->losses[result->best_iteration - 1]);
 	values[MODEL_LOSSES - 1] = iterations_array(result->losses,

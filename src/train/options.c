@@ -61,9 +61,9 @@ static const Option options_table[] = {
 	{"item_column", OPTION_TEXT, AT(source.item_column), 0, 0, READING | USE_IMPORT, 0},
 	{"rating_column", OPTION_TEXT, AT(source.rating_column), 0, 0, READING | USE_IMPORT, READING | USE_IMPORT},
 	{"event_column", OPTION_TEXT, AT(source.weighing.event_column), 0, 0, WEIGHING, WEIGHING},
-	{"event_weights", OPTION_WEIGHTS, AT(source.weighing.event_weights), 0, 0, WEIGHING, WEIGHING},
+	{"event_weights", OPTION_WEIGHTS, AT(source.weighing.event_weights), 0, 0, WEIGHING | USE_GRID, WEIGHING},
 	{"time_column", OPTION_TEXT, AT(source.weighing.time_column), 0, 0, WEIGHING, WEIGHING},
-	{"half_life", OPTION_INTERVAL, AT(source.weighing.half_life), 0, 0, WEIGHING, WEIGHING},
+	{"half_life", OPTION_INTERVAL, AT(source.weighing.half_life), 0, 0, WEIGHING | USE_GRID, WEIGHING | USE_GRID},
 	{"reference_time", OPTION_TIME, AT(source.weighing.reference_time), 0, 0, WEIGHING, WEIGHING},
 	{"weight_column", OPTION_TEXT, AT(source.weighing.weight_column), 0, 0, WEIGHING, WEIGHING},
 	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT | USE_SHARDED, 0},
@@ -355,6 +355,7 @@ options_settle(TrainOptions *options)
 	TrainerParameters *parameters = &options->parameters;
 
 	check_validation(&options->validation, options_validate(options));
+	settle_weighing(&options->source.weighing, parameters->feedback);
 	if (!parameters->biases && parameters->feedback == ALS_IMPLICIT)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -427,7 +428,6 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 				break;
 		}
 	}
-	settle_weighing(&options->source.weighing, options->parameters.feedback);
 }
 
 /* The options that have a use, for hints. */
@@ -452,6 +452,17 @@ reject_option_type(const Option *option, OptionUse use, const char *expected)
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("option \"%s\" must be %s", option->name, expected),
 			 errhint("The options are %s.", known_options(use))));
+}
+
+/* Raises for a string that is no interval. */
+static Interval *
+interval_from_string(const JsonbValue *value)
+{
+	char	   *text = pnstrdup(value->val.string.val, value->val.string.len);
+
+	return DatumGetIntervalP(DirectFunctionCall3(interval_in, CStringGetDatum(text),
+												 ObjectIdGetDatum(InvalidOid),
+												 Int32GetDatum(-1)));
 }
 
 int
@@ -482,6 +493,8 @@ options_set(TrainOptions *options, int place, OptionUse use,
 	if (value->type == jbvNull)
 	{
 		check_null(option, use);
+		if (option->type == OPTION_INTERVAL)
+			*(Interval **) option_field(options, option) = NULL;
 		return;
 	}
 	switch (option->type)
@@ -519,9 +532,15 @@ options_set(TrainOptions *options, int place, OptionUse use,
 			*(bool *) option_field(options, option) = value->val.boolean;
 			break;
 		case OPTION_WEIGHTS:
+			set_weights(options, option, JsonbValueToJsonb(value));
+			break;
 		case OPTION_INTERVAL:
+			if (value->type != jbvString)
+				reject_option_type(option, use, "a string with an interval");
+			set_interval(options, option, interval_from_string(value));
+			break;
 		case OPTION_TIME:
-			/* of columns that no JSON names */
+			/* no JSON has it */
 			break;
 	}
 }

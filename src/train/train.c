@@ -164,6 +164,7 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 	const TrainerParameters *parameters = &options->parameters;
 	Ratings    *ratings = input->ratings;
 	size_t		other = validation_budget(input->held_out != NULL);
+	RatingBlocks *blocks;
 	instr_time	phase;
 
 	if (parameters->verbose)
@@ -188,13 +189,15 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 	input->blocks = blocks_build(ratings, parameters->feedback,
 								 (size_t) maintenance_work_mem * 1024 - other,
 								 nworkers);
+	blocks = (RatingBlocks *) input->blocks.address;
 	if (!parameters->biases)
-		((RatingBlocks *) input->blocks.address)->mean = 0;
+		blocks->mean = 0;
+	input->nratings = blocks->nratings;
+	input->mean = blocks->mean;
 	if (input->held_out != NULL)
 		input->validation =
-			validation_begin(options, ratings,
-							 ((RatingBlocks *) input->blocks.address)->mean,
-							 input->held_out, other, nworkers);
+			validation_begin(options, ratings, input->mean, input->held_out,
+							 other, nworkers);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("sorted ratings in %.3f s",
 								seconds_since(phase))));

@@ -25,6 +25,8 @@ typedef struct TrainInput
 	const char *validation_from;	/* likewise; NULL if it was set aside */
 	int64		split_seed;		/* with which it was then */
 	Arena		blocks;			/* once sorted */
+	uint64		nratings;		/* then: pairs */
+	double		mean;			/* likewise, 0 without biases */
 	RatingSummary summary;		/* once parameters have been chosen by it */
 	Validation *validation;		/* likewise; or NULL */
 } TrainInput;

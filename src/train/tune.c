@@ -2,12 +2,17 @@
  * tune.c
  *	  als_tune: trainings with many parameters on the same ratings, read and
  *	  sorted once; the best by validation becomes the model.
+ *
+ * What rows weigh may be a parameter of the grid.  Then they are read and sorted
+ * for each of these weighings, with the same snapshot, and the trials of one run
+ * after those of the other.
  */
 #include "compat.h"
 
 #include <limits.h>
 #include <math.h>
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/progress.h"
 #include "funcapi.h"
@@ -15,6 +20,7 @@
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/snapmgr.h"
 #include "utils/syscache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
@@ -122,6 +128,7 @@ list_trials(Tuning *tuning)
 
 		trial->parameters = grid_json(grid, combinations[i]);
 		MemoryContextSwitchTo(old);
+		trial->weighing = grid_weighing(grid, combinations[i]);
 		trial->options = tuning->options;
 		grid_options(grid, combinations[i], &trial->options);
 	}
@@ -140,15 +147,6 @@ settle_trial(Tuning *tuning, Trial *trial)
 	if (asked.verbose)
 		notice_chosen(&asked, &trial->options.parameters);
 	trial->options.parameters.verbose = false;
-}
-
-/* Runs the trials of a grid. */
-static void
-run_grid(Tuning *tuning)
-{
-	for (int i = 0; i < tuning->ntrials; i++)
-		settle_trial(tuning, tuning->trials[i]);
-	trials_run(tuning, tuning->trials, tuning->ntrials, INT_MAX);
 }
 
 /* Do trials want workers, each or all together? */
@@ -197,23 +195,105 @@ model_row_type(FunctionCallInfo fcinfo)
 	return lookup_rowtype_tupdesc_copy(type, -1);
 }
 
-/* Reads and sorts what all trials train from. */
+/*
+ * Raises unless what has been read is as much as the first time, when its rows
+ * weighed something else: otherwise trials would not compare.
+ */
 static void
-read_data(Tuning *tuning)
+check_same_data(Tuning *tuning)
+{
+	const TrainInput *input = &tuning->input;
+
+	if (tuning->nusers == 0)
+	{
+		tuning->nusers = input->validation->nusers;
+		tuning->nratings = input->nratings;
+	}
+	else if (tuning->nusers != input->validation->nusers ||
+			 tuning->nratings != input->nratings)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("ratings are others when they are read again"),
+				 errdetail("They are read for each combination of event_weights and half_life in the grid, whose trials are compared."),
+				 errhint("Use a table, or a query without random() and the like.")));
+}
+
+/* Reads and sorts what trials train from whose rows weigh the same. */
+static void
+read_data(Tuning *tuning, const RatingSource *source)
 {
 	TrainOptions options = tuning->options;
 	MemoryContext old;
 
-	tuning->data_context = AllocSetContextCreate(CurrentMemoryContext,
+	tuning->data_context = AllocSetContextCreate(tuning->context,
 												 "als tuning data",
 												 ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(tuning->data_context);
 	/* the grid's seeds are not for setting aside */
 	options.validation.metric = tuning->metric;
+	options.source = *source;
+	options.source.snapshot = tuning->snapshot;
 	train_read(&tuning->target, &options, &tuning->input);
+	/* which has been said */
+	tuning->input.temporary &= tuning->nusers == 0;
 	train_prepare(&tuning->target, &options, &tuning->input);
 	train_sort(&options, &tuning->input, want_workers(tuning));
+	check_same_data(tuning);
 	MemoryContextSwitchTo(old);
+}
+
+/*
+ * Gives back what trials have trained from, but for what it takes to store the best
+ * of them.
+ */
+static void
+put_away_data(Tuning *tuning)
+{
+	TrainInput	nothing = {.started = tuning->input.started};
+	MemoryContext context = tuning->data_context;
+
+	train_end(&tuning->input);
+	if (tuning->best != NULL && tuning->best->weighing == tuning->weighing)
+	{
+		context = tuning->best_context;
+		tuning->best_context = tuning->data_context;
+		tuning->best_input = tuning->input;
+	}
+	if (context != NULL)
+		MemoryContextDelete(context);
+	tuning->input = nothing;
+}
+
+/* Runs the trials of a grid, those whose rows weigh the same in succession. */
+static void
+run_grid(Tuning *tuning)
+{
+	int			next;
+
+	for (int first = 0; first < tuning->ntrials && !tuning_is_over(tuning); first = next)
+	{
+		Trial	  **trials = tuning->trials + first;
+
+		if (first > 0)
+			put_away_data(tuning);
+		tuning->weighing = trials[0]->weighing;
+		read_data(tuning, &trials[0]->options.source);
+		for (next = first; next < tuning->ntrials &&
+			 tuning->trials[next]->weighing == tuning->weighing; next++)
+			settle_trial(tuning, tuning->trials[next]);
+		trials_run(tuning, trials, next - first, INT_MAX);
+	}
+}
+
+/* Runs those of a search. */
+static void
+run_search(Tuning *tuning)
+{
+	TrainOptions options = tuning->options;
+
+	grid_options(tuning->grid, 0, &options);
+	read_data(tuning, &options.source);
+	search_run(tuning);
 }
 
 /* Stores the model of the best trial. */
@@ -223,7 +303,8 @@ store_best(Tuning *tuning, TupleDesc row_type)
 	TrainOptions options = tuning->best->options;
 
 	options.parameters.verbose = tuning->options.parameters.verbose;
-	train_store(&tuning->target, &options, &tuning->input,
+	train_store(&tuning->target, &options,
+				tuning->best->weighing == tuning->weighing ? &tuning->input : &tuning->best_input,
 				trainer_result(tuning->best->trainer), row_type);
 }
 
@@ -268,6 +349,10 @@ end_trials(Tuning *tuning)
 	tuning->best = best;
 	train_end(&tuning->input);
 	MemoryContextDelete(tuning->data_context);
+	if (tuning->best_context != NULL)
+		MemoryContextDelete(tuning->best_context);
+	if (tuning->snapshot != NULL)
+		UnregisterSnapshot(tuning->snapshot);
 }
 
 /* Leaves the trials that have run, in order of merit. */
@@ -290,6 +375,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo)
 	TupleDesc	row_type = model_row_type(fcinfo);
 	Progress	before;
 
+	tuning->context = CurrentMemoryContext;
 	read_options(tuning, fcinfo);
 	tuning->limit = PG_ARGISNULL(ARG_TRIALS) ? 0 : PG_GETARG_INT32(ARG_TRIALS);
 	tuning->grid = grid_parse(PG_ARGISNULL(ARG_GRID) ? NULL : PG_GETARG_JSONB_P(ARG_GRID));
@@ -303,9 +389,14 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo)
 	INSTR_TIME_SET_CURRENT(tuning->input.started);
 	tuning->deadline = read_deadline(fcinfo);
 	before = progress_begin(tuning->target.name, tuning->target.model);
-	read_data(tuning);
+	if (tuning->grid->weighings > 1)
+	{
+		/* what the transaction has done is seen as well */
+		CommandCounterIncrement();
+		tuning->snapshot = RegisterSnapshot(GetTransactionSnapshot());
+	}
 	if (tuning->grid->searched)
-		search_run(tuning);
+		run_search(tuning);
 	else
 		run_grid(tuning);
 	if (tuning->best == NULL)

@@ -18,6 +18,7 @@ typedef struct Trial
 								 * tried */
 	Jsonb	   *parameters;
 	TrainOptions options;		/* with all that the ratings choose */
+	int			weighing;		/* of the grid's */
 	SearchBest	place;			/* in the search */
 	bool		present;		/* with the parameters of the model so far */
 	char	   *error;			/* NULL: it was trained, or has not been yet */
@@ -49,8 +50,17 @@ typedef struct Tuning
 	TimestampTz deadline;		/* 0: none */
 	ModelTarget target;
 	MemoryContext result;		/* what outlives the call: trials */
-	MemoryContext data_context; /* what is below */
-	TrainInput	input;
+	MemoryContext context;		/* what does not, whatever rows weigh */
+	MemoryContext data_context; /* what is trained from */
+	TrainInput	input;			/* that, as its rows weigh now */
+	MemoryContext best_context; /* what the best was trained from, where rows */
+	TrainInput	best_input;		/* weighed something else: all but what is
+								 * sorted; or NULL */
+	int			weighing;		/* of the grid's: that of what is read */
+	Snapshot	snapshot;		/* with which all of them are read; NULL:
+								 * there is only one */
+	uint32		nusers;			/* to validate on; 0: not read yet */
+	uint64		nratings;		/* to train from */
 	int			limit;			/* trials at most */
 	int			ntrials;
 	Trial	  **trials;			/* [ntrials], room for more */

@@ -29,7 +29,7 @@ answer_keep(Tuning *tuning, Trial *trial)
 
 	if (tuning->values == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(tuning->data_context);
+		MemoryContext old = MemoryContextSwitchTo(tuning->context);
 
 		tuning->values = BufFileCreateTemp(false);
 		MemoryContextSwitchTo(old);

@@ -7,9 +7,11 @@
 #include <math.h>
 
 #include "core/als_core.h"
+#include "miscadmin.h"
 #include "train/tune_grid.h"
 #include "utils/builtins.h"
 #include "utils/numeric.h"
+#include "utils/timestamp.h"
 
 #define MOST_COMBINATIONS 1000000
 
@@ -17,6 +19,26 @@ static int
 compare_axes(const void *a, const void *b)
 {
 	return ((const GridAxis *) a)->option - ((const GridAxis *) b)->option;
+}
+
+static bool
+is_weights(const GridAxis *axis)
+{
+	return strcmp(axis->name, "event_weights") == 0;
+}
+
+/* Is it a parameter of what rows weigh? */
+static bool
+is_weighing(const GridAxis *axis)
+{
+	return is_weights(axis) || strcmp(axis->name, "half_life") == 0;
+}
+
+static bool
+is_positive(const JsonbValue *number)
+{
+	return DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
+											  NumericGetDatum(number->val.numeric))) > 0;
 }
 
 /* Sets one end of a range. */
@@ -87,20 +109,26 @@ read_range(GridAxis *axis, JsonbContainer *object)
 	check_range(axis);
 }
 
-/* Reads the values of a parameter: an array of them, or a single one. */
+/* Raises for more combinations than there may be. */
 static void
-read_values(GridAxis *axis, JsonbValue *value)
+check_size(double size)
+{
+	if (size > MOST_COMBINATIONS)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("grid has %.0f combinations", size),
+				 errdetail("The limit is %d.", MOST_COMBINATIONS),
+				 errhint("Give fewer values; trials => n tries a random sample of what is left.")));
+}
+
+/* Reads an array of values, or a single one. */
+static void
+read_list(GridAxis *axis, JsonbValue *value)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
 	JsonbValue	element;
 
-	axis->range = false;
-	if (value->type == jbvBinary && JsonContainerIsObject(value->val.binary.data))
-	{
-		read_range(axis, value->val.binary.data);
-		return;
-	}
 	if (value->type != jbvBinary ||
 		!JsonContainerIsArray(value->val.binary.data))
 	{
@@ -123,6 +151,94 @@ read_values(GridAxis *axis, JsonbValue *value)
 				 errhint("Give it at least one, or leave it out for its default.")));
 }
 
+/* Reads an object of lists, one for each event, and multiplies them out. */
+static void
+read_weights(GridAxis *axis, JsonbContainer *object)
+{
+	Grid		events = {0};
+	double		size = 1;
+	JsonbIterator *iterator = JsonbIteratorInit(object);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	events.axes = palloc0(Max(JsonContainerSize(object), 1) * sizeof(GridAxis));
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		GridAxis   *event = &events.axes[events.naxes];
+
+		if (token != WJB_KEY)
+			continue;
+		event->name = pnstrdup(value.val.string.val, value.val.string.len);
+		JsonbIteratorNext(&iterator, &value, true);
+		read_list(event, &value);
+		size *= event->size;
+		events.naxes++;
+	}
+	check_size(size);
+	axis->size = (int) size;
+	axis->values = palloc(axis->size * sizeof(JsonbValue));
+	for (int i = 0; i < axis->size; i++)
+	{
+		Jsonb	   *weights = grid_json(&events, i);
+
+		CHECK_FOR_INTERRUPTS();
+		axis->values[i].type = jbvBinary;
+		axis->values[i].val.binary.data = &weights->root;
+		axis->values[i].val.binary.len = VARSIZE(weights) - VARHDRSZ;
+	}
+}
+
+/* Reads the values of a parameter, or its range. */
+static void
+read_values(GridAxis *axis, JsonbValue *value)
+{
+	bool		object = value->type == jbvBinary &&
+		JsonContainerIsObject(value->val.binary.data);
+
+	axis->range = false;
+	if (object && is_weights(axis))
+		read_weights(axis, value->val.binary.data);
+	else if (object)
+		read_range(axis, value->val.binary.data);
+	else
+		read_list(axis, value);
+}
+
+/*
+ * Raises for weights of an event of which some are above 0 and others are not: what
+ * is relevant would not be the same in all trials.
+ */
+static void
+check_signs(const GridAxis *axis)
+{
+	JsonbIterator *iterator = JsonbIteratorInit(axis->values[0].val.binary.data);
+	JsonbIteratorToken token;
+	JsonbValue	event;
+	JsonbValue	weight;
+
+	while ((token = JsonbIteratorNext(&iterator, &event, true)) != WJB_DONE)
+	{
+		if (token != WJB_KEY)
+			continue;
+		JsonbIteratorNext(&iterator, &weight, true);
+		for (int i = 1; i < axis->size; i++)
+		{
+			JsonbValue *other = findJsonbValueFromContainer(axis->values[i].val.binary.data,
+															JB_FOBJECT, &event);
+
+			CHECK_FOR_INTERRUPTS();
+			if (other == NULL || is_positive(other) == is_positive(&weight))
+				continue;
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("weights of \"%s\" in the grid must be all above 0 or none",
+							pnstrdup(event.val.string.val, event.val.string.len)),
+					 errdetail("What is rated above 0 is relevant where trials are validated, and has to be the same in all of them."),
+					 errhint("Compare such weights by als_evaluate, on a test set of what is to be recommended.")));
+		}
+	}
+}
+
 /* Raises for a value that the parameter cannot have. */
 static void
 check_values(const GridAxis *axis)
@@ -131,6 +247,8 @@ check_values(const GridAxis *axis)
 
 	for (int i = 0; i < axis->size; i++)
 		options_set(&ignored, axis->option, USE_GRID, &axis->values[i]);
+	if (is_weights(axis))
+		check_signs(axis);
 }
 
 Grid *
@@ -144,7 +262,7 @@ grid_parse(Jsonb *jsonb)
 
 	if (jsonb == NULL)
 	{
-		grid->size = 1;
+		grid->size = grid->weighings = 1;
 		grid->searched = true;
 		return grid;
 	}
@@ -180,13 +298,13 @@ grid_parse(Jsonb *jsonb)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("grid has both ranges and lists of values"),
 				 errhint("Where there is a range, the other parameters have a range or a single value.")));
-	if (size > MOST_COMBINATIONS)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("grid has %.0f combinations", size),
-				 errdetail("The limit is %d.", MOST_COMBINATIONS),
-				 errhint("Give fewer values; trials => n tries a random sample of what is left.")));
+	check_size(size);
 	grid->size = (int) size;
+	grid->weighings = 1;
+	for (int i = 0; i < grid->naxes; i++)
+		if (is_weighing(&grid->axes[i]))
+			grid->weighings *= grid->axes[i].size;
+	/* what rows weigh comes first, and so varies slowest */
 	qsort(grid->axes, grid->naxes, sizeof(GridAxis), compare_axes);
 	return grid;
 }
@@ -206,13 +324,26 @@ void
 grid_options(const Grid *grid, int combination, TrainOptions *options)
 {
 	JsonbValue **values = palloc(Max(grid->naxes, 1) * sizeof(JsonbValue *));
+	Weighing   *weighing = &options->source.weighing;
 
 	grid_values(grid, combination, values);
 	for (int i = 0; i < grid->naxes; i++)
 		if (!grid->axes[i].range)
 			options_set(options, grid->axes[i].option, USE_GRID, values[i]);
+	/* where nothing fades, times have no meaning */
+	if (weighing->half_life == NULL && grid_axis(grid, "half_life") != NULL)
+	{
+		weighing->time_column = NULL;
+		weighing->reference_time = DT_NOBEGIN;
+	}
 	options_settle(options);
 	pfree(values);
+}
+
+int
+grid_weighing(const Grid *grid, int combination)
+{
+	return combination / (grid->size / grid->weighings);
 }
 
 const GridAxis *

@@ -27,6 +27,8 @@ typedef struct Grid
 	int			naxes;
 	GridAxis   *axes;
 	int			size;			/* combinations */
+	int			weighings;		/* of what rows weigh; each is so many
+								 * combinations in succession */
 	bool		searched;		/* there is no grid, or a range in it */
 } Grid;
 
@@ -35,6 +37,9 @@ typedef struct Grid
  * is what to search where nothing is said of it.
  */
 extern Grid *grid_parse(Jsonb *jsonb);
+
+/* Which of its weighings a combination has. */
+extern int	grid_weighing(const Grid *grid, int combination);
 
 /* The axis of a parameter, or NULL. */
 extern const GridAxis *grid_axis(const Grid *grid, const char *name);

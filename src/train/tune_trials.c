@@ -71,7 +71,7 @@ open_trial(Tuning *tuning, Trial *trial)
 								   tuning->input.validation, false,
 								   train_workers(&trial->options, &tuning->input));
 	trainer_bound(trial->trainer, &tuning->rungs, tuning->deadline);
-	MemoryContextSwitchTo(tuning->data_context);
+	MemoryContextSwitchTo(tuning->context);
 	tuning->kept = lappend(tuning->kept, trial);
 	MemoryContextSwitchTo(old);
 	tuning->memory += trainer_memory(trial->trainer);

@@ -73,6 +73,86 @@ SELECT count(*) FROM als_tune('reference_tuned', 'now_computed', '{"factors": [3
 SELECT fingerprint('weighed_tuned') = fingerprint('reference_tuned') AS same, reference_time = now() AS now FROM weighed_tuned ORDER BY run DESC LIMIT 1;
 COMMIT;
 
+-- a grid of weights and half-lives: each trial is the training with these arguments
+CREATE TABLE irregular AS
+    SELECT u AS user_id, i AS item_id, (ARRAY['view', 'cart', 'buy'])[1 + (u * u + i) % 3] AS event, timestamptz '2024-06-01 12:00+00' - (u * 37 + i * i * 101) % 400 * interval '7 hours' AS happened
+    FROM generate_series(1, 60) u, generate_series(1, 40) i WHERE (u * u * 7919 + i * i * 104729 + u * i * i * 13) % 97 < 25;
+CREATE FUNCTION weigh_alone(parameters jsonb, others text DEFAULT '') RETURNS als_model LANGUAGE plpgsql AS $$
+DECLARE
+    result als_model;
+BEGIN
+    EXECUTE format('SELECT m.* FROM als_train(''alone'', ''irregular'', factors => %s, iterations => 4, rating_column => NULL, event_column => ''event'', event_weights => %L %s %s) m',
+                   parameters -> 'factors', parameters -> 'event_weights', others,
+                   ', time_column => ''happened'', reference_time => ''2024-06-10 00:00+00'', half_life => ' || quote_literal(parameters ->> 'half_life'))
+    INTO result;
+    RETURN result;
+END $$;
+CREATE TABLE grid_trials AS
+    SELECT * FROM als_tune('weighed_tuned', 'irregular', '{"event_weights": {"view": 1, "cart": [2, 3], "buy": [5, 20]}, "half_life": ["10 days", null, "1000 days"], "factors": [3, 5], "iterations": 4}',
+                           rating_column => NULL, event_column => 'event', time_column => 'happened', reference_time => '2024-06-10 00:00+00', validation_fraction => 0.2, validation_metric => 'auc');
+SELECT parameters FROM grid_trials WHERE trial IN (1, 2, 3, 6, 7, 24) ORDER BY trial;
+SELECT event_weights = parameters -> 'event_weights' AS weights, half_life IS NOT DISTINCT FROM (parameters ->> 'half_life')::interval AS half_life, (time_column IS NULL) = (half_life IS NULL) AS time,
+       (reference_time IS NULL) = (half_life IS NULL) AS reference
+FROM weighed_tuned, grid_trials WHERE rank = 1 ORDER BY run DESC LIMIT 1;
+SELECT count(*) AS trials, count(DISTINCT t.loss) AS losses, count(DISTINCT t.metric) AS metrics, count(p_value) AS compared, bool_and((a.loss, a.validation_curve[a.best_iteration]) = (t.loss, t.metric)) AS same
+FROM grid_trials t, weigh_alone(parameters, ', validation_fraction => 0.2, validation_metric => ''auc''') a;
+SELECT (weigh_alone(parameters, ', validation_fraction => 0.2, validation_metric => ''auc''')).run > 0 AS trained FROM grid_trials WHERE rank = 1;
+SELECT fingerprint('weighed_tuned') = fingerprint('alone') AS same;
+-- with the values in another order the same trials, and the same best, which is read first, last or in between
+CREATE FUNCTION tune_weights(weights text, half_lives text, others text DEFAULT '') RETURNS TABLE (trials bigint, same boolean, best boolean) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('CREATE TEMPORARY TABLE again AS SELECT * FROM als_tune(''again_tuned'', ''irregular'', ''{"iterations": 4, "factors": [3, 5], "event_weights": %s, "half_life": %s}'',
+                           rating_column => NULL, event_column => ''event'', time_column => ''happened'', reference_time => ''2024-06-10 00:00+00'', validation_fraction => 0.2, validation_metric => ''auc'' %s)', weights, half_lives, others);
+    RETURN QUERY SELECT count(*), bool_and((a.metric, a.loss, a.best_iteration, a.baseline) = (t.metric, t.loss, t.best_iteration, t.baseline) AND (a.rank = 1 OR a.p_value IS NOT DISTINCT FROM t.p_value)),
+           fingerprint('again_tuned') = fingerprint('weighed_tuned')
+    FROM weighing.grid_trials t JOIN again a USING (parameters);
+    DROP TABLE again;
+END $$;
+SELECT * FROM tune_weights('{"view": 1, "cart": [2, 3], "buy": [5, 20]}', '["10 days", null, "1000 days"]');
+SELECT * FROM tune_weights('{"view": 1, "cart": [3, 2], "buy": [20, 5]}', '["1000 days", null, "10 days"]');
+SELECT * FROM tune_weights('[{"view": 1, "cart": 2, "buy": 5}, {"view": 1, "cart": 3, "buy": 5}, {"view": 1, "cart": 3, "buy": 20}, {"view": 1, "cart": 2, "buy": 20}]', '[null, "1000 days", "10 days"]', ', workers => 2');
+SET maintenance_work_mem = '1MB';
+SELECT * FROM tune_weights('{"view": 1, "cart": [3, 2], "buy": [20, 5]}', '[null, "1000 days", "10 days"]', ', workers => 0');
+RESET maintenance_work_mem;
+-- a sample, no events to weigh, all ratings in the end, a relation to validate on, and a search with one weighing
+SELECT count(*) AS trials, bool_and((s.metric, s.loss) = (t.metric, t.loss)) AS same
+FROM als_tune('again_tuned', 'irregular', '{"event_weights": {"view": 1, "cart": [2, 3], "buy": [5, 20]}, "half_life": ["10 days", null, "1000 days"], "factors": [3, 5], "iterations": 4}', trials => 5,
+              rating_column => NULL, event_column => 'event', time_column => 'happened', reference_time => '2024-06-10 00:00+00', validation_fraction => 0.2, validation_metric => 'auc') s JOIN grid_trials t USING (parameters);
+BEGIN;
+CREATE TABLE refitted AS SELECT * FROM als_tune('again_tuned', 'events', '{"half_life": ["10 days", "100 days"], "factors": 5, "iterations": 4, "regularization": 0.1, "alpha": 2}', refit => true, rating_column => 'stars', time_column => 'happened');
+SELECT run > 0 AS trained FROM refitted, als_train('alone', 'events', half_life => (parameters ->> 'half_life')::interval, factors => 5, iterations => best_iteration, regularization => 0.1, alpha => 2, rating_column => 'stars', time_column => 'happened') WHERE rank = 1;
+SELECT fingerprint('again_tuned') = fingerprint('alone') AS same;
+COMMIT;
+SELECT bool_and((a.loss, a.validation_curve[a.best_iteration]) = (t.loss, t.metric)) AS same
+FROM als_tune('again_tuned', 'irregular', '{"event_weights": {"view": [1, 4], "cart": 1, "buy": 2}, "half_life": null, "factors": 3, "iterations": 4}', validation => 'SELECT * FROM irregular WHERE item_id < 9',
+              rating_column => NULL, event_column => 'event', time_column => 'happened') t, weigh_alone(parameters, $$, validation => 'SELECT * FROM irregular WHERE item_id < 9'$$) a;
+SELECT count(*) AS trials, bool_and(parameters @> '{"event_weights": {"view": 1, "cart": 2, "buy": 5}, "half_life": "10 days"}') AS pinned
+FROM als_tune('again_tuned', 'irregular', '{"event_weights": {"view": 1, "cart": [2], "buy": 5}, "half_life": ["10 days"], "factors": {"to": 4}, "iterations": 4}', trials => 3,
+              rating_column => NULL, event_column => 'event', time_column => 'happened');
+SELECT event_weights, half_life, time_column FROM again_tuned ORDER BY run DESC LIMIT 1;
+-- all readings see the same rows, whatever has been added meanwhile; or it is an error
+CREATE TABLE growing AS SELECT user_id, item_id, event FROM irregular;
+CREATE FUNCTION grow() RETURNS boolean LANGUAGE sql AS 'INSERT INTO weighing.growing SELECT user_id + 100, item_id, event FROM weighing.irregular WHERE item_id = 1 RETURNING true';
+SELECT count(*) AS trials, bool_and((g.metric, g.loss) = (t.metric, t.loss)) AS same
+FROM als_tune('again_tuned', 'SELECT g.* FROM growing g, (SELECT grow() OFFSET 0) f', '{"event_weights": {"view": 1, "cart": 2, "buy": [5, 6, 7]}, "factors": 3, "iterations": 4}', rating_column => NULL, event_column => 'event') g
+JOIN als_tune('weighed_tuned', 'irregular', '{"event_weights": {"view": 1, "cart": 2, "buy": [5, 6, 7]}, "factors": 3, "iterations": 4}', rating_column => NULL, event_column => 'event') t USING (parameters);
+SELECT count(*) / (SELECT count(*) FROM irregular WHERE item_id = 1) AS readings FROM growing WHERE user_id > 100;
+CREATE SEQUENCE readings;
+\x on
+SELECT * FROM try($$SELECT als_tune('bad', 'SELECT * FROM weighing.events ORDER BY user_id, item_id LIMIT 100 + 100 * nextval(''weighing.readings'')', '{"half_life": ["10 days", "20 days"], "factors": 3, "iterations": 4}',
+    rating_column => NULL, time_column => 'happened')$$);
+SELECT grid, t.* FROM unnest(ARRAY['{"event_weights": {}}', '{"event_weights": []}', '{"event_weights": [1]}', '{"event_weights": [[]]}', '{"event_weights": 5}', '{"event_weights": "x"}', '{"event_weights": null}', '{"event_weights": [null]}',
+    '{"event_weights": {"view": []}}', '{"event_weights": {"view": ["1"]}}', '{"event_weights": {"view": null}}', '{"event_weights": {"view": {"from": 1, "to": 2}}}', '{"event_weights": [{"view": [1, 2]}]}', '{"event_weights": {"view": [1, 1e31]}}',
+    '{"event_weights": {"view": [1, 0]}}', '{"event_weights": {"view": 1, "buy": [-1, 1]}}', '{"event_weights": [{"view": 1}, {"buy": 1, "view": -1}]}', '{"event_weights": {"view": 1, "buy": [2, 3]}, "alpha": {}}',
+    '{"half_life": []}', '{"half_life": "x"}', '{"half_life": 7}', '{"half_life": ["0"]}', '{"half_life": ["-1 day"]}', '{"half_life": {}}', '{"half_life": [["1 day"]]}', '{"half_life": [null, "1 day"], "factors": {"to": 4}}']) grid,
+    try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL, event_column => ''event'', event_weights => ''{"view": 1}'', time_column => ''happened'', half_life => ''1 day'')', grid)) t;
+SELECT * FROM try(format('SELECT als_tune(''bad'', ''events'', %L)', (SELECT jsonb_build_object('event_weights', jsonb_object_agg(x, '[1, 2]'::jsonb)) FROM generate_series(1, 20) x)));
+SELECT grid, arguments, t.* FROM (VALUES ('{"event_weights": {"view": 1}}', ''), ('{"half_life": "1 day"}', ''), ('{"factors": 3}', $$, event_column => 'event'$$), ('{"factors": 3}', $$, time_column => 'happened'$$),
+    ('{"half_life": "1 day"}', $$, time_column => 'happened', feedback => 'explicit'$$), ('{"event_weights": {"view": [1, 2]}}', $$, event_column => 'event'$$)) v(grid, arguments),
+    try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL %s)', grid, arguments)) t;
+\x off
+SELECT relname FROM pg_class WHERE relnamespace = 'weighing'::regnamespace AND relname LIKE 'bad%';
+
 -- columns of any type: events as text of it, by bytes; times of three types, UTC's without a time zone
 CREATE VIEW typed AS SELECT user_id, item_id, event::kind AS enum, event::char(9) AS padded, to_jsonb(event) AS json, 1 + length(event) % 2 AS number,
     length(event) > 3 AS truth, upper(event) AS upper, happened::moment AS moment, happened AT TIME ZONE 'UTC' AS local, (happened AT TIME ZONE 'UTC')::date AS date,
