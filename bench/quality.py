@@ -42,9 +42,9 @@ SPARK = {"alpha": 1, "regularization": 0.1, "regularization_by": "ratings"}
 SPARK_EXPLICIT = {"regularization": 0.1, "biases": False}
 TEXTBOOK = {"alpha": 40, "regularization": 0.01}
 NEIGHBOURS = ({"neighbours": 20}, {"neighbours": 50}, {"neighbours": 100}, {"neighbours": 200}, {"neighbours": 400})
-EASE = ({"regularization": 10}, {"regularization": 30}, {"regularization": 100}, {"regularization": 300},
-        {"regularization": 1000})
-EASE_ITEMS, EASE_SOON = 20_000, 5_000  # of more items it is not computed, or after all others' first budget
+EASE = ({"regularization": 10}, {"regularization": 50}, {"regularization": 200}, {"regularization": 800},
+        {"regularization": 3000})
+EASE_ITEMS, EASE_SOON = 20_000, 5_000  # of more items it is not computed, or last of all
 
 Score = Callable[[np.ndarray], np.ndarray]  # of users: a row each, with a score for each item
 Fit = Callable[[sp.csr_matrix, dict], Score]
@@ -315,7 +315,7 @@ def rows(datasets: list[Ratings], ranks: list[int], budgets: list[int]) -> Itera
             for rank in ranks:
                 for program in ("als", *RANGES_EXPLICIT, "Spark's"):
                     yield ratings, "explicit", program, rank, 0
-    for number, trials in enumerate(budgets):
+    for trials in budgets:
         # als' first: they are the cheapest
         for programs, theirs in ((("als",), ("als",)), (RANGES, RANGES_EXPLICIT)):
             for ratings in datasets:
@@ -323,6 +323,6 @@ def rows(datasets: list[Ratings], ranks: list[int], budgets: list[int]) -> Itera
                     yield ratings, "implicit", program, 0, trials
                 for program in theirs if ratings.name in STARS else ():
                     yield ratings, "explicit", program, 0, trials
-        for ratings in datasets if number == 0 else ():
-            for program in deep(ratings, False):
-                yield ratings, "implicit", program, 0, 0
+    for ratings in datasets:
+        for program in deep(ratings, False):
+            yield ratings, "implicit", program, 0, 0
