@@ -330,7 +330,7 @@ settle_weighing(Weighing *weighing, AlsFeedback feedback)
 						weighing->event_column != NULL ? "event_column" :
 						weighing->half_life != NULL ? "half_life" :
 						"weight_column"),
-				 errhint("Explicit ratings are values to predict, which all weigh the same.")));
+				 errhint("Explicit ratings all weigh the same. Use a SELECT that averages those of a pair by weight.")));
 	if (!refers)
 		weighing->reference_time = GetCurrentTransactionStartTimestamp();
 }

@@ -225,6 +225,20 @@ FROM (SELECT * FROM weighed ORDER BY run DESC LIMIT 1) m, als_import('imported',
 SELECT als_refresh_user('imported', 7), als_refresh_user('weighed', 7);
 SELECT factors_of('imported') = factors_of('weighed') AS same;
 
+-- explicit: several ratings of a pair by their weights, in the query that the model keeps;
+-- with whole weights as if each came so many times
+CREATE TABLE opinions AS
+    SELECT u AS user_id, i AS item_id, (u * 31 + i * 17 + n * 3) % 5 + 1 AS stars, (u * 13 + i * 7 + n * 2) % 4 AS sureness
+    FROM generate_series(1, 30) u, generate_series(1, 20) i, generate_series(1, 3) n WHERE (u * 7919 + i * 104729 + u * i * 13) % 5 < 2;
+SELECT ratings = (SELECT count(DISTINCT (user_id, item_id)) FROM opinions WHERE sureness > 0) AS pairs
+FROM als_train('averaged', $$SELECT user_id, item_id, sum(sureness * stars) / sum(sureness)::float8 AS rating
+    FROM opinions WHERE sureness > 0 GROUP BY user_id, item_id$$, feedback => 'explicit', factors => 5, iterations => 3);
+INSERT INTO opinions VALUES (7, 5, 5, 3), (7, 5, 1, 1), (7, 5, 2, 0), (31, 3, 4, 2), (31, 3, 1, 5), (31, 8, 5, 1);
+SELECT als_refresh_user('averaged', u) FROM unnest(ARRAY[7, 9, 31]) u;
+SELECT user_id, factors || bias = als_fold_in('averaged', items, stars) AS same
+FROM averaged_users JOIN (SELECT user_id, array_agg(item_id) AS items, array_agg(stars::float8) AS stars
+                          FROM opinions, generate_series(1, sureness) GROUP BY user_id) o USING (user_id) WHERE user_id IN (7, 9, 31) ORDER BY user_id;
+
 -- rows that cannot be weighed; one process reads, or several
 \x on
 SELECT * FROM try($$SELECT run > 0 AS trained FROM als_train('bad', 'events', rating_column => NULL, event_column => 'event', event_weights => '{"view": 1, "buy": 5}')$$);
