@@ -1,7 +1,7 @@
 /*
  * topk.c
  *	  The k best of a stream of scored items, on PostgreSQL's binary heap with
- *	  the worst of them on top.
+ *	  the worst of them on top; there is none while all items are kept.
  */
 #include "compat.h"
 
@@ -22,6 +22,18 @@ compare_worse(Datum a, Datum b, void *arg)
 	return id_compare(arg, item_a->id, item_b->id);
 }
 
+/* Better items first */
+#define ST_SORT sort_items
+#define ST_ELEMENT_TYPE ScoredItem
+#define ST_COMPARE(a, b, type) \
+	((a)->score != (b)->score ? ((a)->score < (b)->score ? 1 : -1) : \
+	 id_compare(type, (a)->id, (b)->id))
+#define ST_COMPARE_ARG_TYPE const IdType
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
 TopK *
 topk_create(const IdType *type, uint32 k)
 {
@@ -33,9 +45,19 @@ topk_create(const IdType *type, uint32 k)
 	topk->least = INFINITY;
 	topk->items = MemoryContextAllocHuge(CurrentMemoryContext,
 										 Max(k, 1) * sizeof(ScoredItem));
-	topk->heap = binaryheap_allocate(Max(k, 1), compare_worse,
-									 unconstify(IdType *, type));
+	topk->heap = NULL;
 	return topk;
+}
+
+/* Makes the heap, once there are k items. */
+static void
+make_heap(TopK *topk)
+{
+	topk->heap = binaryheap_allocate(topk->k, compare_worse,
+									 unconstify(IdType *, topk->type));
+	for (uint32 i = 0; i < topk->k; i++)
+		binaryheap_add_unordered(topk->heap, PointerGetDatum(&topk->items[i]));
+	binaryheap_build(topk->heap);
 }
 
 /* The worst item kept. */
@@ -46,18 +68,22 @@ worst(const TopK *topk)
 }
 
 void
-topk_add(TopK *topk, Datum id, float score)
+topk_add(TopK *topk, Datum id, float score, uint32 row)
 {
-	ScoredItem	item = {score, id};
+	ScoredItem	item = {score, row, id};
 	ScoredItem *slot;
 
 	if (topk->size < topk->k)
 	{
 		slot = &topk->items[topk->size++];
 		slot->score = score;
+		slot->row = row;
 		slot->id = id_copy(topk->type, id);
-		binaryheap_add(topk->heap, PointerGetDatum(slot));
-		topk->least = worst(topk)->score;
+		if (topk->size == topk->k)
+		{
+			make_heap(topk);
+			topk->least = worst(topk)->score;
+		}
 		return;
 	}
 	if (topk->k == 0 ||
@@ -69,6 +95,7 @@ topk_add(TopK *topk, Datum id, float score)
 	if (!topk->type->typbyval)
 		pfree(DatumGetPointer(slot->id));
 	slot->score = score;
+	slot->row = row;
 	slot->id = id_copy(topk->type, id);
 	binaryheap_replace_first(topk->heap, PointerGetDatum(slot));
 	topk->least = worst(topk)->score;
@@ -77,16 +104,7 @@ topk_add(TopK *topk, Datum id, float score)
 ScoredItem *
 topk_finish(TopK *topk, uint32 *size)
 {
-	ScoredItem *sorted = MemoryContextAllocHuge(CurrentMemoryContext,
-												Max(topk->size, 1) *
-												sizeof(ScoredItem));
-
-	for (uint32 i = topk->size; i > 0; i--)
-	{
-		CHECK_FOR_INTERRUPTS();
-		sorted[i - 1] = *(ScoredItem *)
-			DatumGetPointer(binaryheap_remove_first(topk->heap));
-	}
+	sort_items(topk->items, topk->size, topk->type);
 	*size = topk->size;
-	return sorted;
+	return topk->items;
 }

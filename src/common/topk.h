@@ -9,9 +9,13 @@
 
 #include "common/ids.h"
 
+/* Of an item whose place nobody has told */
+#define NO_ROW PG_UINT32_MAX
+
 typedef struct ScoredItem
 {
 	float		score;
+	uint32		row;			/* of the image that it is from; or NO_ROW */
 	Datum		id;
 } ScoredItem;
 
@@ -22,7 +26,7 @@ typedef struct TopK
 	uint32		size;
 	float		least;			/* score of the worst, once there are k */
 	ScoredItem *items;			/* [k] */
-	struct binaryheap *heap;	/* of pointers into items */
+	struct binaryheap *heap;	/* of pointers into items; NULL: not yet k */
 } TopK;
 
 /*
@@ -46,7 +50,7 @@ topk_least(const TopK *topk)
 }
 
 /* Adds an item; the id is copied. */
-extern void topk_add(TopK *topk, Datum id, float score);
+extern void topk_add(TopK *topk, Datum id, float score, uint32 row);
 
 /* The best, in order; their number in *size.  Ends the collection. */
 extern ScoredItem *topk_finish(TopK *topk, uint32 *size);

@@ -24,26 +24,32 @@ typedef struct AlsShortlist
 {
 	size_t		size;
 	int			complete;		/* no other row is eligible */
+	float		limit;			/* else: of their scores, and they come after
+								 * rows that have the same */
 	const float *scores;		/* [size] falling */
 	const uint32_t *groups;		/* [size]; NULL: none has one */
 	uint32_t	ngroups;
 	uint32_t	per_group;		/* at least 1 */
 	double		diversity;		/* 0 to 1 */
 	int			stride;
-	const float *rows;			/* [size x stride] factors, without biases;
-								 * NULL if diversity is 0 */
+	int			factors;		/* numbers of a row that count, a bias does not */
+	const float *const *rows;	/* [size] aligned, of stride floats; NULL if
+								 * diversity is 0 */
 } AlsShortlist;
 
-extern size_t als_rerank_workspace(const AlsShortlist *shortlist);
+extern size_t als_rerank_workspace(const AlsShortlist *shortlist, uint32_t k);
 
 /*
- * Writes to chosen[k] the places in the ranking of the list's first rows, and
- * returns how many.  They are fewer than k if rows that are not in the shortlist
- * could be the next, or if it is complete and no other row may come.
- * workspace: als_rerank_workspace bytes, aligned for double.
+ * Writes to chosen[k] the places in the ranking of the list's rows, and returns
+ * how many of them are certain.  They are fewer than k if rows that are not in
+ * the shortlist could be the next, or if it is complete and no other row may
+ * come.  *share: the value of the k-th, were there no other rows, and so about
+ * what (1 - diversity) score of rows that matter has to reach; -INFINITY if
+ * there are not so many.  workspace: als_rerank_workspace bytes, aligned as
+ * rows.
  */
 extern uint32_t als_rerank(const AlsShortlist *shortlist,
 						   const AlsKernels *kernels, AlsPoll poll, uint32_t k,
-						   uint32_t *chosen, void *workspace);
+						   uint32_t *chosen, double *share, void *workspace);
 
 #endif							/* ALS_RERANK_H */

@@ -4,117 +4,262 @@
  *
  * A row's value falls while the list grows, as what is alike to it can only get
  * more.  So a value from earlier is a bound of what it is now, and a row is
- * compared with those that have come since only if its bound is above the best
- * value so far; and its share of the score is a bound of any value, so that the
- * search for the next ends at the first row whose share is no better.
+ * compared with those that have come since only while its bound is no less than
+ * the best value so far, which begins with the row of the best bound; and its
+ * share of the score is a bound of any value, so that the search for the next
+ * ends at the first row whose share is less.
  */
 #include <math.h>
 #include <string.h>
 
 #include "als_rerank.h"
 
+/* Rows lie anywhere: so many before one is met, it is fetched. */
+#define AHEAD 8
+
+#define CACHE_LINE 16			/* floats */
+
 /* What is known of a row */
 typedef struct Candidate
 {
-	float		square;			/* |row|^2; 0: alike to nothing */
+	float		square;			/* |row|^2, once it has met one; 0: alike to
+								 * nothing */
 	float		alike;			/* the largest cosine with those it has met */
 	uint32_t	met;			/* so many of the list */
 	uint32_t	taken;
 } Candidate;
 
-size_t
-als_rerank_workspace(const AlsShortlist *shortlist)
+/* The list while it grows; all lies in the workspace. */
+typedef struct List
 {
-	return shortlist->size * sizeof(Candidate) +
+	uint32_t	size;
+	float	   *rows;			/* [k x stride], without biases */
+	float	   *squares;		/* [k] */
+	float	   *row;			/* [stride] of which the bias has been left out */
+	Candidate  *candidates;
+	uint32_t   *groups;			/* [ngroups]: how many of each */
+} List;
+
+/* Bytes that keep what follows aligned as rows are */
+static size_t
+aligned(size_t bytes)
+{
+	return (bytes + ALS_ALIGNMENT - 1) / ALS_ALIGNMENT * ALS_ALIGNMENT;
+}
+
+/* Rows that the list keeps, and one more */
+static size_t
+kept_rows(const AlsShortlist *shortlist, uint32_t k)
+{
+	return shortlist->diversity > 0 ? (size_t) k + 1 : 0;
+}
+
+size_t
+als_rerank_workspace(const AlsShortlist *shortlist, uint32_t k)
+{
+	return kept_rows(shortlist, k) *
+		(size_t) (shortlist->stride + 1) * sizeof(float) + ALS_ALIGNMENT +
+		aligned(shortlist->size * sizeof(Candidate)) +
 		shortlist->ngroups * sizeof(uint32_t);
 }
 
-/* Meets the rows of the list that have come since. */
+/* An empty list */
 static void
-meet(const AlsShortlist *shortlist, const AlsKernels *kernels, size_t place,
-	 Candidate *candidates, uint32_t size, const uint32_t *chosen)
+begin_list(List *list, const AlsShortlist *shortlist, uint32_t k, void *workspace)
 {
-	Candidate  *candidate = &candidates[place];
-	const float *row = shortlist->rows + place * (size_t) shortlist->stride;
+	size_t		rows = kept_rows(shortlist, k);
+	char	   *next = workspace;
 
-	for (; candidate->met < size; candidate->met++)
+	memset(workspace, 0, als_rerank_workspace(shortlist, k));
+	list->size = 0;
+	list->row = (float *) next;
+	list->rows = list->row + (rows > 0 ? shortlist->stride : 0);
+	next += rows * (size_t) shortlist->stride * sizeof(float);
+	list->squares = (float *) next;
+	next += aligned(rows * sizeof(float));
+	list->candidates = (Candidate *) next;
+	next += aligned(shortlist->size * sizeof(Candidate));
+	list->groups = (uint32_t *) next;
+}
+
+/* Copies a row without its bias, and returns its square; the rest is 0. */
+static float
+copy_row(const AlsShortlist *shortlist, const AlsKernels *kernels, size_t place,
+		 float *copy)
+{
+	memcpy(copy, shortlist->rows[place],
+		   (size_t) shortlist->factors * sizeof(float));
+	return kernels->dot(shortlist->stride, copy, copy);
+}
+
+/* What is left of a row's share of its score, by what it has met */
+static inline double
+value_of(const List *list, const AlsShortlist *shortlist, size_t place)
+{
+	return (1 - shortlist->diversity) * shortlist->scores[place] -
+		shortlist->diversity * list->candidates[place].alike;
+}
+
+/*
+ * Meets the rows of the list that have come since, until the value of this one
+ * is less than the best.
+ */
+static void
+meet(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
+	 size_t place, double best)
+{
+	Candidate  *candidate = &list->candidates[place];
+
+	if (candidate->met == 0 && list->size > 0)
+		candidate->square = copy_row(shortlist, kernels, place, list->row);
+	for (; candidate->met < list->size &&
+		 value_of(list, shortlist, place) >= best;
+		 candidate->met++)
 	{
-		uint32_t	other = chosen[candidate->met];
+		float		square = list->squares[candidate->met];
 		float		cosine;
 
-		if (candidate->square == 0 || candidates[other].square == 0)
+		if (candidate->square == 0 || square == 0)
 			continue;
-		cosine = als_cosine(kernels->dot(shortlist->stride, row, shortlist->rows +
-										 other * (size_t) shortlist->stride),
-							candidate->square, candidates[other].square);
+		/* a bias meets a 0 */
+		cosine = als_cosine(kernels->dot(shortlist->stride,
+										 shortlist->rows[place],
+										 list->rows + candidate->met *
+										 (size_t) shortlist->stride),
+							candidate->square, square);
 		if (cosine > candidate->alike)
 			candidate->alike = cosine;
 	}
 }
 
-uint32_t
-als_rerank(const AlsShortlist *shortlist, const AlsKernels *kernels, AlsPoll poll,
-		   uint32_t k, uint32_t *chosen, void *workspace)
+/* Adds a row to the list. */
+static void
+add_to_list(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
+			size_t place)
+{
+	list->candidates[place].taken = 1;
+	if (shortlist->groups != NULL && shortlist->groups[place] != ALS_NO_GROUP)
+		list->groups[shortlist->groups[place]]++;
+	if (shortlist->diversity > 0)
+		list->squares[list->size] =
+			copy_row(shortlist, kernels, place, list->rows + list->size *
+					 (size_t) shortlist->stride);
+	list->size++;
+}
+
+/* May a row be the next of the list? */
+static int
+may_come(const List *list, const AlsShortlist *shortlist, size_t place)
+{
+	return !list->candidates[place].taken &&
+		(shortlist->groups == NULL ||
+		 shortlist->groups[place] == ALS_NO_GROUP ||
+		 list->groups[shortlist->groups[place]] < shortlist->per_group);
+}
+
+/* Fetches a row that will be met if the best value so far is no better. */
+static inline void
+fetch_ahead(const List *list, const AlsShortlist *shortlist, size_t place,
+			double best)
+{
+	if (place < shortlist->size && list->size > 0 &&
+		value_of(list, shortlist, place) >= best)
+		for (int d = 0; d < shortlist->factors; d += CACHE_LINE)
+			__builtin_prefetch(shortlist->rows[place] + d);
+}
+
+/*
+ * The row with the best value by what it has met: a good one to start from.
+ * The size if there is none.
+ */
+static size_t
+most_promising(const List *list, const AlsShortlist *shortlist, AlsWork *work)
+{
+	size_t		place = shortlist->size;
+	double		best = -INFINITY;
+
+	for (size_t i = 0; i < shortlist->size &&
+		 (1 - shortlist->diversity) * shortlist->scores[i] > best; i++)
+	{
+		double		value = value_of(list, shortlist, i);
+
+		als_work(work, 1);
+		if (value > best && may_come(list, shortlist, i))
+		{
+			best = value;
+			place = i;
+		}
+	}
+	return place;
+}
+
+/* The best of the rows for the next place of the list; size if there is none. */
+static size_t
+find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
+		  AlsWork *work, double *value)
 {
 	double		diversity = shortlist->diversity;
-	Candidate  *candidates = workspace;
-	uint32_t   *taken = (uint32_t *) (candidates + shortlist->size);
-	AlsWork		work = {poll, 0};
-	uint32_t	size = 0;
+	size_t		next = most_promising(list, shortlist, work);
+	double		best;
 
-	memset(workspace, 0, als_rerank_workspace(shortlist));
-	if (diversity > 0)
-		for (size_t i = 0; i < shortlist->size; i++)
-		{
-			const float *row = shortlist->rows + i * (size_t) shortlist->stride;
-
-			candidates[i].square = kernels->dot(shortlist->stride, row, row);
-			als_work(&work, (size_t) shortlist->stride);
-		}
-
-	for (; size < k; size++)
+	if (next == shortlist->size || diversity == 0)
 	{
-		double		best = -INFINITY;
-		size_t		next = shortlist->size;
-		size_t		i;
-
-		for (i = 0; i < shortlist->size; i++)
-		{
-			Candidate  *candidate = &candidates[i];
-			double		share = (1 - diversity) * shortlist->scores[i];
-			uint32_t	met = candidate->met;
-
-			als_work(&work, 1);
-			if (next < shortlist->size && share <= best)
-				break;
-			if (candidate->taken ||
-				(shortlist->groups != NULL &&
-				 shortlist->groups[i] != ALS_NO_GROUP &&
-				 taken[shortlist->groups[i]] >= shortlist->per_group))
-				continue;
-			if (diversity > 0 &&
-				(next == shortlist->size ||
-				 share - diversity * candidate->alike > best))
-			{
-				meet(shortlist, kernels, i, candidates, size, chosen);
-				als_work(&work, (size_t) shortlist->stride * (size - met));
-			}
-			if (next == shortlist->size ||
-				share - diversity * candidate->alike > best)
-			{
-				best = share - diversity * candidate->alike;
-				next = i;
-			}
-		}
-		/* rows that are not here have at most the last one's score */
-		if (next == shortlist->size ||
-			(i == shortlist->size && !shortlist->complete &&
-			 best < (1 - diversity) * shortlist->scores[i - 1]))
-			break;
-		chosen[size] = (uint32_t) next;
-		candidates[next].taken = 1;
-		if (shortlist->groups != NULL && shortlist->groups[next] != ALS_NO_GROUP)
-			taken[shortlist->groups[next]]++;
+		*value = next == shortlist->size ? -INFINITY : shortlist->scores[next];
+		return next;
 	}
-	return size;
+	meet(list, shortlist, kernels, next, -INFINITY);
+	best = value_of(list, shortlist, next);
+	for (size_t i = 0; i < shortlist->size; i++)
+	{
+		double		now;
+
+		als_work(work, 1);
+		if ((1 - diversity) * shortlist->scores[i] < best)
+			break;
+		fetch_ahead(list, shortlist, i + AHEAD, best);
+		if (value_of(list, shortlist, i) < best || i == next ||
+			!may_come(list, shortlist, i))
+			continue;
+		als_work(work, (size_t) shortlist->stride *
+				 (list->size - list->candidates[i].met + 1));
+		meet(list, shortlist, kernels, i, best);
+		now = value_of(list, shortlist, i);
+		/* of equal ones the first in the ranking */
+		if (now > best || (now == best && i < next))
+		{
+			best = now;
+			next = i;
+		}
+	}
+	*value = best;
+	return next;
+}
+
+uint32_t
+als_rerank(const AlsShortlist *shortlist, const AlsKernels *kernels, AlsPoll poll,
+		   uint32_t k, uint32_t *chosen, double *share, void *workspace)
+{
+	AlsWork		work = {poll, 0};
+	List		list;
+	uint32_t	certain = 0;
+
+	begin_list(&list, shortlist, k, workspace);
+	*share = -INFINITY;
+	while (list.size < k)
+	{
+		double		value;
+		size_t		next = find_next(&list, shortlist, kernels, &work, &value);
+
+		if (next == shortlist->size)
+			return certain;
+		if (certain == list.size &&
+			(shortlist->complete ||
+			 value >= (1 - shortlist->diversity) * shortlist->limit))
+			certain++;
+		chosen[list.size] = (uint32_t) next;
+		add_to_list(&list, shortlist, kernels, next);
+		if (list.size == k)
+			*share = value;
+	}
+	return certain;
 }

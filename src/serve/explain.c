@@ -88,7 +88,7 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 					 errmsg("the contributions to this score are out of the range of type real"),
 					 errhint("Train the model with a larger regularization.")));
-		topk_add(best, known->ids[k], contribution);
+		topk_add(best, known->ids[k], contribution, NO_ROW);
 	}
 }
 

@@ -4,9 +4,13 @@
  *
  * The list is that of all eligible items.  As no item has a greater share in it
  * than its score gives, the first few of the ranking mostly tell it all; if they
- * do not, four times as many are ranked.  So groups are read of a few items only.
+ * do not, more are ranked, but for those whose score is too low to matter, by
+ * what the last of the list has.  So groups are read of a few items only.
  */
 #include "compat.h"
+
+#include <float.h>
+#include <math.h>
 
 #include "common/arena.h"
 #include "common/arguments.h"
@@ -20,7 +24,7 @@
 /* How much of the ranking is looked at first, and how much more if need be */
 #define FIRST_DEPTH 64
 #define FIRST_LISTS 4
-#define DEEPER 4
+#define DEEPER 8
 
 void
 shortlist_arguments(Shortlist *list, FunctionCallInfo fcinfo, int argument)
@@ -134,24 +138,38 @@ groups_of(const Shortlist *list, const ScoredRows *ranked)
 	return groups;
 }
 
-/* The factors of those ranked, without biases. */
-static float *
+/*
+ * The factors of those ranked: in the image that they have been found in, or
+ * copied without biases.
+ */
+static const float **
 rows_of(const SideSearch *search, const ScoredRows *ranked)
 {
 	ModelCache *cache = search->cache;
-	size_t		stride = cache->stride;
-	size_t		bytes = Max(ranked->size, 1) * stride * sizeof(float);
-	float	   *rows = allocate_aligned(CurrentMemoryContext, bytes);
+	const Image *image = cache->sides[search->side].image;
+	size_t		bytes = cache->stride * sizeof(float);
+	const float **rows = MemoryContextAllocHuge(CurrentMemoryContext,
+												Max(ranked->size, 1) *
+												sizeof(float *));
 
-	memset(rows, 0, bytes);
 	for (uint32 i = 0; i < ranked->size; i++)
 	{
-		const float *row = cache_lookup(cache, search->side,
-										ranked->items[i].id);
+		const ScoredItem *item = &ranked->items[i];
+		const float *row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (row != NULL)
-			memcpy(rows + i * stride, row, cache->run.factors * sizeof(float));
+		if (image != NULL && item->row != NO_ROW)
+			rows[i] = image_rows(image) + (size_t) item->row * cache->stride;
+		else
+		{
+			float	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
+
+			memset(copy, 0, bytes);
+			row = cache_lookup(cache, search->side, item->id);
+			if (row != NULL)
+				memcpy(copy, row, cache->run.factors * sizeof(float));
+			rows[i] = copy;
+		}
 	}
 	return rows;
 }
@@ -169,18 +187,24 @@ scores_of(const ScoredRows *ranked)
 	return scores;
 }
 
-/* As much of the list as those ranked tell; how much is in result->size. */
+/*
+ * As much of the list as those ranked tell; how much is in result->size.  No
+ * others have a score above the limit, which is -Infinity if there are none.
+ * *share is that of als_rerank.
+ */
 static void
 choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
-	   bool complete, uint32 k, ScoredRows *result)
+	   float limit, uint32 k, ScoredRows *result, double *share)
 {
 	AlsShortlist shortlist = {
 		.size = ranked->size,
-		.complete = complete,
+		.complete = isinf(limit),
+		.limit = limit,
 		.scores = scores_of(ranked),
 		.per_group = list->per_group,
 		.diversity = list->diversity,
-		.stride = search->cache->stride
+		.stride = search->cache->stride,
+		.factors = search->cache->run.factors
 	};
 	uint32		size = Min(k, ranked->size);
 	uint32	   *chosen = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -194,21 +218,38 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 	if (list->diversity > 0)
 		shortlist.rows = rows_of(search, ranked);
 	result->size = als_rerank(&shortlist, search->kernels, poll_interrupts, size,
-							  chosen,
-							  MemoryContextAllocHuge(CurrentMemoryContext,
-													 als_rerank_workspace(&shortlist)));
+							  chosen, share,
+							  allocate_aligned(CurrentMemoryContext,
+											   als_rerank_workspace(&shortlist,
+																	size)));
 	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
 										   Max(size, 1) * sizeof(ScoredItem));
 	for (uint32 i = 0; i < result->size; i++)
 		result->items[i] = ranked->items[chosen[i]];
+	if (size < k)
+		*share = -INFINITY;
+}
+
+/*
+ * The score that an item needs to be worth ranking, if the k-th of the list has
+ * such a share of its own left; a little less.
+ */
+static float
+least_score(const Shortlist *list, double share)
+{
+	double		score = share / (1 - list->diversity);
+
+	return isfinite(score) && fabs(score) < FLT_MAX ?
+		nextafterf((float) score, -INFINITY) : -INFINITY;
 }
 
 void
 shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 				 ScoredRows *result)
 {
-	uint64		limit = cache_rows_limit(search->cache, search->side);
+	uint64		depth_limit = cache_rows_limit(search->cache, search->side);
 	uint64		depth = Max((uint64) k * FIRST_LISTS, FIRST_DEPTH);
+	float		min_score = search->min_score;
 	MemoryContext context;
 	MemoryContext old;
 
@@ -224,19 +265,26 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 	for (;; depth *= DEEPER)
 	{
 		ScoredRows	ranked = {0};
-		bool		complete;
+		float		limit;
+		double		share;
 
 		depth = Min(depth, PG_INT32_MAX);
 		rank(search, (uint32) depth, &ranked);
-		complete = ranked.size < depth || depth >= limit;
+		if (ranked.size == depth && depth < depth_limit)
+			limit = ranked.items[depth - 1].score;
+		else
+			limit = search->min_score > min_score ? search->min_score : -INFINITY;
 		if (list->groups != NULL)
 			read_groups(list, search->cache, &ranked);
 		if (cache_replaced(search->cache))
 			break;
-		choose(list, search, &ranked, complete, k, result);
-		if (result->size == k || complete)
+		choose(list, search, &ranked, limit, k, result, &share);
+		if (result->size == k || isinf(limit))
 			break;
+		if (list->diversity > 0)
+			search->min_score = Max(min_score, least_score(list, share));
 		MemoryContextReset(context);
 	}
+	search->min_score = min_score;
 	MemoryContextSwitchTo(old);
 }

@@ -96,9 +96,12 @@ is_eligible(const SideSearch *search, Datum id)
 		 idmap_find(search->candidates, id, &index));
 }
 
-/* Offers a row that has been scored; those with a boost come by themselves. */
+/*
+ * Offers a row that has been scored, and its place in the image if that is where
+ * it is from; those with a boost come by themselves.
+ */
 static inline void
-offer(SideSearch *search, Datum id, float score)
+offer(SideSearch *search, Datum id, float score, uint32 row)
 {
 	uint32		index;
 
@@ -108,7 +111,7 @@ offer(SideSearch *search, Datum id, float score)
 		(search->boosts != NULL &&
 		 idmap_find(search->boosts->items, id, &index)))
 		return;
-	topk_add(search->best, id, score);
+	topk_add(search->best, id, score, row);
 }
 
 /* The score of a row; false if it has none. */
@@ -132,7 +135,7 @@ score_row(Datum id, const float *row, void *arg)
 	float		score;
 
 	if (score_of(search, row, &score))
-		offer(search, id, score);
+		offer(search, id, score, NO_ROW);
 	return true;
 }
 
@@ -175,7 +178,7 @@ score_boosted(SideSearch *search)
 		score = boosted_score(score, boosts->amounts[i], boosts->multiply);
 		if (score >= search->min_score &&
 			topk_may_enter(search->best, score) && is_eligible(search, id))
-			topk_add(search->best, id, score);
+			topk_add(search->best, id, score, NO_ROW);
 	}
 }
 
@@ -185,7 +188,7 @@ offer_kept(SideSearch *search, uint32 row, float score)
 {
 	const SideCache *side = &search->cache->sides[search->side];
 
-	offer(search, image_id(side->image, &side->type, row), score);
+	offer(search, image_id(side->image, &side->type, row), score, row);
 }
 
 /* Measures all rows, which are kept, one by one. */

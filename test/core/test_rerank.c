@@ -21,14 +21,24 @@ alike(const AlsShortlist *shortlist, const AlsKernels *kernels, size_t a,
 	  size_t b)
 {
 	int			stride = shortlist->stride;
-	const float *x = shortlist->rows + a * (size_t) stride;
-	const float *y = shortlist->rows + b * (size_t) stride;
-	float		square_x = kernels->dot(stride, x, x);
-	float		square_y = kernels->dot(stride, y, y);
+	float	   *x = allocate_aligned((size_t) stride * sizeof(float));
+	float	   *y = allocate_aligned((size_t) stride * sizeof(float));
+	float		square_x;
+	float		square_y;
+	float		product;
 
+	memset(x, 0, (size_t) stride * sizeof(float));
+	memset(y, 0, (size_t) stride * sizeof(float));
+	memcpy(x, shortlist->rows[a], FACTORS * sizeof(float));
+	memcpy(y, shortlist->rows[b], FACTORS * sizeof(float));
+	square_x = kernels->dot(stride, x, x);
+	square_y = kernels->dot(stride, y, y);
+	product = kernels->dot(stride, x, y);
+	free(x);
+	free(y);
 	if (square_x == 0 || square_y == 0)
 		return 0;
-	return fmax(0, als_cosine(kernels->dot(stride, x, y), square_x, square_y));
+	return fmax(0, als_cosine(product, square_x, square_y));
 }
 
 /* The list by its definition: all values, for every place of it. */
@@ -92,13 +102,16 @@ check_list(Random *random, double diversity, uint32_t per_group, double values,
 	const AlsKernels *kernels = als_kernels("reference");
 	int			stride = als_stride(FACTORS);
 	float	   *rows = allocate_aligned(ROWS * (size_t) stride * sizeof(float));
+	const float *places[ROWS];
 	float		scores[ROWS];
 	uint32_t	groups[ROWS];
 	uint32_t	expected[ROWS];
 	uint32_t	chosen[ROWS];
-	AlsShortlist shortlist = {ROWS, 1, scores, per_group == 0 ? NULL : groups,
-	GROUPS, per_group == 0 ? 1 : per_group, diversity, stride, rows};
-	void	   *workspace = allocate_aligned(als_rerank_workspace(&shortlist));
+	AlsShortlist shortlist = {ROWS, 1, 0, scores, per_group == 0 ? NULL : groups,
+		GROUPS, per_group == 0 ? 1 : per_group, diversity, stride, FACTORS, places
+	};
+	void	   *workspace = allocate_aligned(als_rerank_workspace(&shortlist, k));
+	double		share;
 	uint32_t	size;
 	uint32_t	certain = 0;
 	int			wrong = 0;
@@ -112,13 +125,16 @@ check_list(Random *random, double diversity, uint32_t per_group, double values,
 		if (groups[i] == GROUPS)
 			groups[i] = ALS_NO_GROUP;
 		/* a few zero vectors, and a few that are the same */
+		places[i] = rows + i * (size_t) stride;
+		rows[i * (size_t) stride + FACTORS] = (float) random_normal(random);
 		for (int d = 0; d < FACTORS && i % 11 != 3; d++)
 			rows[i * (size_t) stride + (size_t) d] = i % 13 == 5 ? (float) d :
 				(float) random_normal(random);
 	}
 	qsort(scores, ROWS, sizeof(float), falling);
 	size = choose(&shortlist, kernels, k, expected);
-	ok(als_rerank(&shortlist, kernels, NULL, k, chosen, workspace) == size &&
+	ok(als_rerank(&shortlist, kernels, NULL, k, chosen, &share,
+				  workspace) == size &&
 	   memcmp(chosen, expected, size * sizeof(uint32_t)) == 0,
 	   "%u rows, diversity %g, %u of a group, %g values", size, diversity,
 	   per_group, values);
@@ -129,7 +145,8 @@ check_list(Random *random, double diversity, uint32_t per_group, double values,
 		uint32_t	known;
 
 		shortlist.size = n;
-		known = als_rerank(&shortlist, kernels, NULL, k, chosen, workspace);
+		shortlist.limit = n == 0 ? INFINITY : scores[n - 1];
+		known = als_rerank(&shortlist, kernels, NULL, k, chosen, &share, workspace);
 		wrong += known > size ||
 			memcmp(chosen, expected, known * sizeof(uint32_t)) != 0;
 		certain = known;

@@ -181,6 +181,31 @@ SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'nowhere')$$);
 SELECT * FROM try($$SELECT als_recommend('implicit', 3, boost => 'SELECT 1, 1', boost_by => 'power')$$);
 SELECT * FROM try($$SELECT als_recommend_for('implicit', ARRAY[3], boost => 'SELECT 1, 1', boost_by => NULL)$$);
 
+-- many items, of which some are the same, with an index and without
+CREATE TABLE user_factors AS SELECT u AS user_id, ARRAY(SELECT sin(u * f * 7.3)::real FROM generate_series(1, 6) f) AS factors FROM generate_series(1, 6) u;
+CREATE TABLE item_factors AS SELECT i AS item_id, ARRAY(SELECT (sin(j * f * 1.7 + f) * (0.1 + j % 50 / 50.0))::real FROM generate_series(1, 6) f) AS factors FROM generate_series(1, 5000) i, LATERAL (SELECT i - i % 7 / 6 AS j) same;
+SELECT (als_import('many', 'lists.user_factors', 'lists.item_factors', 'SELECT 1 AS user_id, 1 AS item_id, 1 AS rating')).items;
+CREATE FUNCTION next_by_next(caller int, k int, diversity float8) RETURNS bigint[] LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    items int[] := '{}';
+BEGIN
+    FOR i IN 1..k LOOP
+        items := items || (
+            SELECT item_id FROM (SELECT item_id, als_predict('many', caller, item_id) AS score FROM many_items) s
+            LEFT JOIN (SELECT n.item_id, max(n.score) AS most FROM unnest(items) c, als_similar_items('many', c, 5000) n GROUP BY 1) m USING (item_id)
+            WHERE item_id <> ALL (items)
+            ORDER BY (1 - diversity) * score::float8 - diversity * greatest(coalesce(most, 0), 0)::float8 DESC, score DESC, item_id LIMIT 1);
+    END LOOP;
+    RETURN items;
+END $$;
+CREATE TABLE next_ones AS SELECT u, d, next_by_next(u, 7, d) AS expected FROM generate_series(1, 6) u, unnest(ARRAY[0.1, 0.4, 0.8, 1]) d;
+SELECT d, count(*), bool_and(found = expected) AS same
+FROM next_ones, LATERAL (SELECT array_agg(item_id ORDER BY o) AS found FROM als_recommend('many', u, 7, exclude_seen => false, diversity => d) WITH ORDINALITY r(item_id, score, o)) f GROUP BY d ORDER BY d;
+SET als.cache_size = '64kB';
+SELECT d, count(*), bool_and(found = expected) AS same
+FROM next_ones, LATERAL (SELECT array_agg(item_id ORDER BY o) AS found FROM als_recommend('many', u, 7, exclude_seen => false, diversity => d) WITH ORDINALITY r(item_id, score, o)) f GROUP BY d ORDER BY d;
+RESET als.cache_size;
+
 --
 -- Zero vectors are like nothing, each other included
 --
