@@ -22,6 +22,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/error_context.h"
+#include "common/id_conversion.h"
 #include "common/progress.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
@@ -416,11 +417,31 @@ number_column(TupleDesc columns, const char *column, const char *option)
 	return attribute;
 }
 
+/*
+ * Raises for events whose text, by which they are compared, depends on settings.  Enums'
+ * is not immutable since values can be renamed; that of bytea is, says PostgreSQL.
+ */
+static void
+check_event_type(const char *column, Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	if (get_typtype(base) != TYPTYPE_ENUM &&
+		(base == BYTEAOID || !id_text_is_stable(base)))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("event column \"%s\" is of type %s, whose text depends on settings",
+						column, format_type_be(type)),
+				 errhint("Use a SELECT that makes it text in a way that is the same in all sessions.")));
+}
+
 void
 source_check_weighing(TupleDesc columns, const Weighing *weighing)
 {
 	if (weighing->event_column != NULL)
-		source_column(columns, weighing->event_column, "event_column");
+		check_event_type(weighing->event_column,
+						 source_column(columns, weighing->event_column,
+									   "event_column")->atttypid);
 	if (weighing->weight_column != NULL)
 		number_column(columns, weighing->weight_column, "weight_column");
 	if (weighing->time_column != NULL)

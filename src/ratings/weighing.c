@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/extension.h"
+#include "common/shortest_dec.h"
 #include "lib/stringinfo.h"
 #include "parser/parse_func.h"
 #include "ratings/weighing.h"
@@ -21,7 +22,7 @@
 
 PG_FUNCTION_INFO_V1(als_reject_value);
 
-/* A constant of type text, or double precision. */
+/* A constant of type text, or double precision, whatever extra_float_digits is. */
 static char *
 text_constant(const char *text)
 {
@@ -31,9 +32,10 @@ text_constant(const char *text)
 static char *
 real_constant(double value)
 {
-	return psprintf("'%s'::pg_catalog.float8",
-					DatumGetCString(DirectFunctionCall1(float8out,
-														Float8GetDatum(value))));
+	char		digits[DOUBLE_SHORTEST_DECIMAL_LEN];
+
+	double_to_shortest_decimal_buf(value, digits);
+	return psprintf("'%s'::pg_catalog.float8", digits);
 }
 
 /* A column as double precision. */
