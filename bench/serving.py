@@ -163,6 +163,8 @@ LISTS = {
     "groups, half in one": "als_recommend('lists', {user}, 10, groups => 'list_halves', per_group => 2)",
     "boost, 100 items": "als_recommend('lists', {user}, 10, boost => 'list_boosts')",
     "all three": "als_recommend('lists', {user}, 10, diversity => 0.3, groups => 'list_groups', per_group => 2, boost => 'list_boosts')",
+    "four users, average": "als_recommend_together('lists', ARRAY[{user}, {user} + 1, {user} + 2, {user} + 3], 10)",
+    "four users, least misery": "als_recommend_together('lists', ARRAY[{user}, {user} + 1, {user} + 2, {user} + 3], 10, by => 'least_misery')",
     "audience": "als_audience('lists', {user}, 10)",
     "similar items": "als_similar_items('lists', {user}, 10)",
     "similar items of 5,000": "als_similar_items('lists', {user}, 10, candidates => (SELECT ids FROM list_candidates))",

@@ -993,6 +993,88 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
 COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
+CREATE FUNCTION als_recommend_together(
+    model           regclass,
+    users           "any",
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    by              text DEFAULT 'average',
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_together'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_together(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
+IS 'the k best items for several users at once, best first; als_recommend_together_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_together(
+    model           regclass,
+    users           text,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    by              text DEFAULT 'average',
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
+) RETURNS TABLE (item_id bigint, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_together'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_together(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
+IS 'the k best items for several users at once, best first; als_recommend_together_as for ids that are not integers';
+
+CREATE FUNCTION als_recommend_together_as(
+    item_type       anyelement,
+    model           regclass,
+    users           anycompatible,
+    k               bigint DEFAULT 10,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    by              text DEFAULT 'average',
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_together_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_together_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text)
+IS 'the k best items for several users at once, best first, with item ids of the given type: als_recommend_together_as(NULL::text, ...)';
+
+CREATE FUNCTION als_recommend_together_as(
+    item_type       anyelement,
+    model           regclass,
+    users           anycompatible,
+    k               bigint,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    by              text DEFAULT 'average',
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
+) RETURNS TABLE (item_id anyelement, score real)
+AS 'MODULE_PATHNAME', 'als_recommend_together_as'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
+COMMENT ON FUNCTION als_recommend_together_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text)
+IS 'the k best items for several users at once, best first, with item ids of the given type: als_recommend_together_as(NULL::text, ...)';
+
 --
 -- Everyone at once
 --

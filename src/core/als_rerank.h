@@ -32,7 +32,8 @@ typedef struct AlsShortlist
 	uint32_t	per_group;		/* at least 1 */
 	double		diversity;		/* 0 to 1 */
 	int			stride;
-	int			factors;		/* numbers of a row that count, a bias does not */
+	int			factors;		/* numbers of a row that count, a bias does
+								 * not */
 	const float *const *rows;	/* [size] aligned, of stride floats; NULL if
 								 * diversity is 0 */
 } AlsShortlist;

@@ -35,7 +35,8 @@ typedef struct List
 	uint32_t	size;
 	float	   *rows;			/* [k x stride], without biases */
 	float	   *squares;		/* [k] */
-	float	   *row;			/* [stride] of which the bias has been left out */
+	float	   *row;			/* [stride] of which the bias has been left
+								 * out */
 	Candidate  *candidates;
 	uint32_t   *groups;			/* [ngroups]: how many of each */
 } List;

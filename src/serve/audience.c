@@ -50,7 +50,7 @@ audience(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		return;
 	side_search_filters(&search, fcinfo, first + ARG_EXCLUDE,
 						first + ARG_CANDIDATES);
-	if (search.vector != NULL && !cache_replaced(cache))
+	if (search.nvectors > 0 && !cache_replaced(cache))
 		side_search_best(&search, k, result);
 }
 

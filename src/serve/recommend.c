@@ -166,7 +166,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	if (cache_replaced(cache))
 		return;
 
-	if (search.vector != NULL)
+	if (search.nvectors > 0)
 		shortlist_choose(&list, &search, k, side_search_best, result);
 	else if (cold_start == COLD_START_POPULAR)
 	{
@@ -214,8 +214,9 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	search.boosts = boosts_argument(fcinfo, first + FOR_BOOST, cache);
 	if (cache_replaced(cache))
 		return;
-	search.vector = fold_in(cache, ALS_USERS, &ratings);
-	if (cache_knows(cache, search.vector))
+	search.vectors = fold_in(cache, ALS_USERS, &ratings);
+	search.nvectors = 1;
+	if (cache_knows(cache, search.vectors))
 		shortlist_choose(&list, &search, k, side_search_best, result);
 }
 

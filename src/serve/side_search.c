@@ -63,7 +63,8 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 		size_t		bytes = cache->stride * sizeof(float);
 		void	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
 
-		search->vector = memcpy(copy, row, bytes);
+		search->vectors = memcpy(copy, row, bytes);
+		search->nvectors = 1;
 		if (exclude_seen && cache->run.source != NULL)
 			live_ratings_add_seen(cache, other, id, function, search->excluded);
 		return !cache_replaced(cache);
@@ -80,7 +81,10 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 				idmap_add(search->excluded, ratings.ratings[i].id);
 		row = fold_in(cache, other, &ratings);
 		if (cache_knows(cache, row))
-			search->vector = row;
+		{
+			search->vectors = row;
+			search->nvectors = 1;
+		}
 	}
 	return true;
 }
@@ -122,8 +126,15 @@ score_of(const SideSearch *search, const float *row, float *score)
 
 	if (search->measure != NULL)
 		return search->measure(search, row, score);
-	*score = search->kernels->dot(cache->stride, row, search->vector) +
-		cache->run.mean_rating;
+	*score = INFINITY;
+	for (uint32 v = 0; v < search->nvectors; v++)
+	{
+		float		by = search->kernels->dot(cache->stride, row, search->vectors +
+											  (size_t) v * cache->stride) +
+			cache->run.mean_rating;
+
+		*score = Min(*score, by);
+	}
 	return true;
 }
 
@@ -215,20 +226,51 @@ score_kept(SideSearch *search)
 	const Image *image = cache->sides[search->side].image;
 	uint32		size = image->nrows;
 	float		scores[CACHE_BLOCK];
+	float		by[CACHE_BLOCK];
 
 	for (uint32 first = 0; first < size; first += CACHE_BLOCK)
 	{
 		uint32		count = Min(CACHE_BLOCK, size - first);
 
-		CHECK_FOR_INTERRUPTS();
-		search->kernels->scores(cache->stride, count,
-								image_rows(image) +
-								(size_t) first * cache->stride,
-								search->vector, scores);
+		for (uint32 v = 0; v < search->nvectors; v++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			search->kernels->scores(cache->stride, count,
+									image_rows(image) +
+									(size_t) first * cache->stride,
+									search->vectors +
+									(size_t) v * cache->stride,
+									v == 0 ? scores : by);
+			for (uint32 i = 0; v > 0 && i < count; i++)
+				scores[i] = Min(scores[i], by[i]);
+		}
 		for (uint32 i = 0; i < count; i++)
 			offer_kept(search, first + i,
 					   scores[i] + cache->run.mean_rating);
 	}
+}
+
+/* The rows of a block whose products with all vectors may be so much. */
+static uint64
+search_block(const AlsIndex *index, const AlsKernels *kernels, size_t block,
+			 const AlsQuery *const *queries, uint32 nqueries, float least)
+{
+	float		leasts[ALS_INDEX_QUERIES];
+	uint64		found = PG_UINT64_MAX;
+
+	for (int i = 0; i < ALS_INDEX_QUERIES; i++)
+		leasts[i] = least;
+	for (uint32 first = 0; first < nqueries && found != 0;
+		 first += ALS_INDEX_QUERIES)
+	{
+		int			n = Min(ALS_INDEX_QUERIES, nqueries - first);
+		uint64		each[ALS_INDEX_QUERIES];
+
+		als_index_search(index, kernels, block, n, queries + first, leasts, each);
+		for (int i = 0; i < n; i++)
+			found &= each[i];
+	}
+	return found;
 }
 
 /*
@@ -238,39 +280,51 @@ static void
 search_kept(SideSearch *search, const AlsIndex *index)
 {
 	ModelCache *cache = search->cache;
-	const AlsKernels *kernels = search->kernels;
-	const float *vector = search->vector;
 	const float *rows = image_rows(cache->sides[search->side].image);
 	float		mean = cache->run.mean_rating;
-	AlsQuery	query;
-	const AlsQuery *queries = &query;
+	uint32		nqueries = search->nvectors;
+	AlsQuery   *memory = MemoryContextAllocHuge(CurrentMemoryContext,
+												nqueries * sizeof(AlsQuery));
+	const AlsQuery **queries = MemoryContextAllocHuge(CurrentMemoryContext,
+													  nqueries * sizeof(AlsQuery *));
 
-	als_query_prepare(cache->stride, vector, &query);
+	for (uint32 v = 0; v < nqueries; v++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		als_query_prepare(cache->stride,
+						  search->vectors + (size_t) v * cache->stride,
+						  &memory[v]);
+		queries[v] = &memory[v];
+	}
 	for (size_t block = 0;
 		 block < als_index_blocks(index);
 		 block++)
 	{
-		float		limit = als_index_limit(index, block, &query) + mean;
+		float		limit = INFINITY;
 		float		least =
 			als_query_least(Max(topk_least(search->best), search->min_score),
 							mean);
 		uint64		found;
 
 		CHECK_FOR_INTERRUPTS();
+		for (uint32 v = 0; v < nqueries; v++)
+			limit = Min(limit, als_index_limit(index, block, queries[v]) + mean);
 		if (limit < search->min_score || !topk_may_enter(search->best, limit))
 			break;
-		als_index_search(index, kernels, block, 1, &queries, &least, &found);
+		found = search_block(index, search->kernels, block, queries, nqueries,
+							 least);
 		for (; found != 0; found &= found - 1)
 		{
 			uint32		row = als_index_row(index, block,
 											pg_rightmost_one_pos64(found));
+			float		score;
 
-			offer_kept(search, row, mean +
-					   kernels->dot(cache->stride,
-									rows + (size_t) row * cache->stride,
-									vector));
+			if (score_of(search, rows + (size_t) row * cache->stride, &score))
+				offer_kept(search, row, score);
 		}
 	}
+	pfree(queries);
+	pfree(memory);
 }
 
 void

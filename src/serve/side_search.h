@@ -1,7 +1,8 @@
 /*
  * side_search.h
  *	  The best rows of one side of a model for a row of the other: the items for
- *	  a user, or the users for an item; or by another measure, as neighbours are.
+ *	  a user or several, or the users for an item; or by another measure, as
+ *	  neighbours are.
  *
  * Exact: every eligible row is scored, by the same inner product that
  * als_predict returns, or by the measure.  Filters are sets of ids; they are asked only about rows
@@ -26,10 +27,10 @@ struct SideSearch
 	ModelCache *cache;
 	AlsSide		side;			/* whose rows are returned */
 	const AlsKernels *kernels;
-	const float *vector;		/* [stride] of the other side; NULL: nothing
-								 * is known of it */
+	const float *vectors;		/* [nvectors x stride] of the other side */
+	uint32		nvectors;		/* 0: nothing is known of it */
 	RowMeasure	measure;		/* NULL: the inner product with the vector,
-								 * plus the mean */
+								 * plus the mean; of several the least */
 	void	   *measure_arg;
 	float		min_score;		/* of what is returned */
 	IdMap	   *excluded;
@@ -58,7 +59,7 @@ extern void side_search_min_score(SideSearch *search, FunctionCallInfo fcinfo,
 extern bool side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 							const char *function);
 
-/* The k best rows for search->vector. */
+/* The k best rows for search->vectors. */
 extern void side_search_best(SideSearch *search, uint32 k, ScoredRows *result);
 
 #endif							/* ALS_SIDE_SEARCH_H */

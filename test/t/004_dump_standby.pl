@@ -115,6 +115,8 @@ foreach my $reads (
 	[ 'als_recommend_for', 15, q{SELECT m, r FROM unnest(ARRAY['model', 'explicit_model']) m, als_recommend_for(m::regclass, ARRAY[1, 5, 9], k => 5, exclude => ARRAY[2]) r
 		UNION ALL SELECT 'big_model', r FROM als_recommend_for('big_model', ARRAY[5000000001, 5000000005], k => 5) r} ],
 	[ 'als_recommend_for_as', 5, q{SELECT als_recommend_for_as(NULL::uuid, 'text_model', ARRAY[md5('1')::uuid], k => 5)} ],
+	[ 'als_recommend_together', 10, q{SELECT b, r FROM unnest(ARRAY['average', 'least_misery']) b, als_recommend_together('explicit_model', ARRAY[3, 4, 999], 5, by => b) r} ],
+	[ 'als_recommend_together_as', 5, q{SELECT als_recommend_together_as(NULL::uuid, 'text_model', ARRAY['u''7', 'u''8'], 5)} ],
 	[ 'als_audience', 15, q{SELECT m, r FROM unnest(ARRAY['model', 'explicit_model']) m, als_audience(m::regclass, 3, 5) r
 		UNION ALL SELECT 'text_model', r FROM als_audience_as(NULL::text, 'text_model', md5('3')::uuid, 5) r} ],
 	[ 'als_similar_items', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_items('model', 7, 5, m) r} ],

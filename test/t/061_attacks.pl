@@ -83,6 +83,7 @@ foreach my $source ('ratings', 'texts')
 	  "als_recommend('m_$source', '5000', cold_start => 'popular')",
 	  "als_recommend_for('m_$source', ARRAY[1, 2])",
 	  "als_recommend_all_as(NULL::text, NULL::bigint, 'm_$source', users => ARRAY[$user])",
+	  "als_recommend_together('m_$source', ARRAY[$user])",
 	  "als_audience_as(NULL::text, 'm_$source', 1, exclude => ARRAY[$user])",
 	  "als_similar_items('m_$source', 1)",
 	  "als_similar_users_as(NULL::text, 'm_$source', $user)",
