@@ -213,6 +213,12 @@ measure_all(Evaluation *evaluation)
 	/* one for ids and factors: others may add rows, or delete them */
 	Snapshot	snapshot = cache_snapshot(cache);
 
+	/* what is sorted is not kept, be it private */
+	MemoryContext blocks = AllocSetContextCreate(CurrentMemoryContext,
+												 "als evaluation blocks",
+												 ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = CurrentMemoryContext;
+
 	Assert(evaluation->ratings[TEST_SET] != NULL);
 	evaluation->users = idmap_create(CurrentMemoryContext,
 									 &cache->sides[ALS_USERS].type);
@@ -235,8 +241,10 @@ measure_all(Evaluation *evaluation)
 		items[set] = ratings_map_ids(ratings, ALS_ITEMS, evaluation->items,
 									 false);
 		layout.set_items[set] = ratings_ids(ratings, ALS_ITEMS)->size;
+		MemoryContextSwitchTo(blocks);
 		evaluation->sets[set] = blocks_build(ratings, cache->run.feedback,
 											 budget, nworkers);
+		MemoryContextSwitchTo(old);
 		sets[set] = &evaluation->sets[set];
 	}
 	evaluation->known = palloc_extended(Max(idmap_size(evaluation->users), 1) *
@@ -284,6 +292,7 @@ measure_all(Evaluation *evaluation)
 	for (int set = 0; set < 2; set++)
 		if (sets[set] != NULL)
 			arena_free(sets[set]);
+	MemoryContextDelete(blocks);
 }
 
 Evaluation *

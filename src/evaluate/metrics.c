@@ -58,40 +58,46 @@ lists_of_items(const Measurement *measurement)
 		measurement->ncutoffs * measurement->nitems : 0;
 }
 
+size_t
+metrics_lay_out(Measurement *layout)
+{
+	size_t		row = layout->stride * sizeof(float);
+	size_t		size = 0;
+
+	arena_reserve(&size, sizeof(Measurement));
+	layout->users_offset =
+		arena_reserve(&size, layout->users_limit * sizeof(MeasuredUser));
+	layout->measures_offset =
+		arena_reserve(&size, layout->users_limit * sizeof(UserMeasures));
+	layout->lists_offset =
+		arena_reserve(&size, layout->errors_only ? 0 :
+					  (size_t) layout->users_limit * layout->nrankers *
+					  layout->ncutoffs * sizeof(ListMeasures));
+	layout->factors_offset[ALS_USERS] =
+		arena_reserve(&size, layout->users_limit * row);
+	layout->factors_offset[ALS_ITEMS] =
+		arena_reserve(&size, layout->nitems * row);
+	for (int set = 0; set < 2; set++)
+		layout->items_offset[set] =
+			arena_reserve(&size, layout->set_items[set] * sizeof(uint32));
+	layout->order_offset = arena_reserve(&size, layout->nitems * sizeof(uint32));
+	layout->by_order_offset =
+		arena_reserve(&size, layout->lists ? layout->nitems * sizeof(uint32) : 0);
+	layout->popularity_offset =
+		arena_reserve(&size, layout->training_users > 0 ?
+					  layout->nitems * sizeof(float) : 0);
+	layout->recommended_offset =
+		arena_reserve(&size, lists_of_items(layout) * sizeof(pg_atomic_uint32));
+	return size;
+}
+
 Arena
 metrics_begin(const Measurement *layout, bool shared)
 {
 	Measurement measurement = *layout;
-	size_t		row = measurement.stride * sizeof(float);
-	size_t		size = 0;
-	Arena		arena;
+	size_t		size = metrics_lay_out(&measurement);
+	Arena		arena = arena_create(size, shared, "the evaluation");
 
-	arena_reserve(&size, sizeof(Measurement));
-	measurement.users_offset =
-		arena_reserve(&size, measurement.users_limit * sizeof(MeasuredUser));
-	measurement.measures_offset =
-		arena_reserve(&size, measurement.users_limit * sizeof(UserMeasures));
-	measurement.lists_offset =
-		arena_reserve(&size, measurement.errors_only ? 0 :
-					  (size_t) measurement.users_limit * measurement.nrankers *
-					  measurement.ncutoffs * sizeof(ListMeasures));
-	measurement.factors_offset[ALS_USERS] =
-		arena_reserve(&size, measurement.users_limit * row);
-	measurement.factors_offset[ALS_ITEMS] =
-		arena_reserve(&size, measurement.nitems * row);
-	for (int set = 0; set < 2; set++)
-		measurement.items_offset[set] =
-			arena_reserve(&size, measurement.set_items[set] * sizeof(uint32));
-	measurement.order_offset = arena_reserve(&size, measurement.nitems * sizeof(uint32));
-	measurement.by_order_offset =
-		arena_reserve(&size, measurement.lists ? measurement.nitems * sizeof(uint32) : 0);
-	measurement.popularity_offset =
-		arena_reserve(&size, measurement.training_users > 0 ?
-					  measurement.nitems * sizeof(float) : 0);
-	measurement.recommended_offset =
-		arena_reserve(&size, lists_of_items(&measurement) * sizeof(pg_atomic_uint32));
-
-	arena = arena_create(size, shared, "the evaluation");
 	*(Measurement *) arena.address = measurement;
 	pg_atomic_init_u32(&((Measurement *) arena.address)->next_user, 0);
 	metrics_restart((Measurement *) arena.address);

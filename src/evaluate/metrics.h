@@ -206,6 +206,9 @@ recommended_items(const Measurement *measurement, Ranker ranker, int cutoff)
 		measurement->nitems;
 }
 
+/* Bytes that metrics_begin allocates for a layout, whose offsets it fills in. */
+extern size_t metrics_lay_out(Measurement *layout);
+
 /*
  * Allocates what the sizes in layout ask for, and copies them; users, factors,
  * items, order, by_order and popularity are the caller's to fill in.

@@ -51,6 +51,7 @@ metrics_count(const Measurement *measurement, MeasureCounts *counts)
 	memset(counts, 0, sizeof(*counts));
 	for (uint32 u = 0; u < measurement->nusers; u++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		counts->pairs += measures[u].pairs;
 		counts->relevant += measures[u].relevant;
 		counts->users += measures[u].relevant > 0;
@@ -86,6 +87,7 @@ mean_error(const Measurement *measurement, Metric metric, int by,
 	{
 		double		error = user_error(measurement, u, metric, by, among);
 
+		CHECK_FOR_INTERRUPTS();
 		if (isnan(error))
 			continue;
 		sum += error;
@@ -116,9 +118,12 @@ error_values(const Measurement *measurement, Metric metric, int by,
 	double		slope = metric == METRIC_RMSE && value > 0 ? 1 / (2 * value) : 1;
 
 	for (uint32 u = 0; u < measurement->nusers; u++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		values[u] = value + users * slope / pairs *
 			(user_error(measurement, u, metric, by, among) -
 			 mean * user_measures(measurement)[u].predicted);
+	}
 }
 
 void
@@ -131,9 +136,12 @@ metrics_user_values(const Measurement *measurement, Metric metric, int by,
 		return;
 	}
 	for (uint32 u = 0; u < measurement->nusers; u++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		values[u] = user_measures(measurement)[u].relevant == 0 ||
 			(among != NULL && !among[u]) ? NAN :
 			list_value(&user_lists(measurement, u, by)[cutoff], metric);
+	}
 }
 
 AlsEstimate
@@ -181,11 +189,11 @@ list_counts(const Measurement *measurement, Ranker ranker, int cutoff,
 	{
 		pg_atomic_uint32 *recommended = recommended_items(measurement, ranker, c);
 
-		CHECK_FOR_INTERRUPTS();
 		for (uint32 i = 0; i < nitems; i++)
 		{
 			uint32		count = pg_atomic_read_u32(&recommended[i]);
 
+			CHECK_FOR_INTERRUPTS();
 			counts[i] += count;
 			*total += count;
 		}
@@ -209,6 +217,7 @@ metrics_of_lists(const Measurement *measurement, Metric metric, Ranker ranker,
 	{
 		double		share = (double) counts[i] / total;
 
+		CHECK_FOR_INTERRUPTS();
 		inequality += (2 * (i + 1.0) - nitems - 1) * share;
 		if (counts[i] == 0)
 			continue;

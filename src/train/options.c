@@ -146,14 +146,13 @@ choose(const Option *option, const char *value, const char *const *names,
 {
 	StringInfoData known;
 
-	initStringInfo(&known);
 	for (int i = 0; i < count; i++)
-	{
 		if (strcmp(value, names[i]) == 0)
 			return i;
+	initStringInfo(&known);
+	for (int i = 0; i < count; i++)
 		appendStringInfo(&known, "%s\"%s\"", i == 0 ? "" :
 						 i < count - 1 ? ", " : " or ", names[i]);
-	}
 	ereport(ERROR,
 			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			 errmsg("unknown %s \"%s\"", option->name, value),

@@ -164,7 +164,7 @@ search_edge(const Search *search, SearchDimension dimension,
 	const SearchRange *range = &search->ranges[dimension];
 	double		share = (point[dimension] - range->from) / (range->to - range->from);
 
-	if (!range->searched || !range->fixed || !(range->to > range->from))
+	if (!range->searched || !range->given || !(range->to > range->from))
 		return 0;
 	return share <= EDGE ? -1 : share >= 1 - EDGE ? 1 : 0;
 }

@@ -22,6 +22,7 @@ typedef struct SearchRange
 {
 	bool		searched;
 	bool		fixed;			/* the best may not lie outside */
+	bool		given;			/* and that was somebody's wish */
 	double		from;
 	double		to;
 } SearchRange;
@@ -76,7 +77,7 @@ extern bool search_next(Search *search, const SearchBest *best,
 extern void search_point(const Search *search, const SearchRound *round,
 						 int number, SearchPoint point);
 
-/* Which end of a fixed range a point is close to: -1, 1, or 0 for neither. */
+/* Which end of a range that was given a point is close to: -1, 1, or 0 for neither. */
 extern int	search_edge(const Search *search, SearchDimension dimension,
 						const SearchPoint point);
 

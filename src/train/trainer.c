@@ -19,6 +19,7 @@
 #include "train/trainer.h"
 #include "train/validation.h"
 #include "utils/memutils.h"
+#include "utils/timestamp.h"
 
 struct Trainer
 {
@@ -36,6 +37,7 @@ struct Trainer
 typedef struct Queue
 {
 	pg_atomic_uint32 next;
+	pg_atomic_uint32 measured;	/* 0: there is nothing to leave yet */
 	uint32		size;
 	struct
 	{
@@ -295,6 +297,27 @@ trainer_memory(const Trainer *trainer)
 	return trainer->size;
 }
 
+bool
+trainer_is_shared(const Trainer *trainer)
+{
+	return arena_is_shared(&trainer->arenas[TRAINER_STATE]);
+}
+
+size_t
+trainer_running_memory(const Trainer *trainer)
+{
+	return trainer->validation == NULL ? 0 :
+		validation_size(trainer->validation, trainer->shared->parameters.factors);
+}
+
+/* Is it too late to begin? */
+static bool
+is_too_late(const TrainerState *shared, bool measured)
+{
+	return measured && shared->iterations == 0 && shared->deadline != 0 &&
+		GetCurrentTimestamp() >= shared->deadline;
+}
+
 /* Runs one training of the queue in this process alone. */
 static void
 run_alone(Arena *state, Arena *measurement, Arena *const shared[PARALLEL_ARENAS])
@@ -339,8 +362,12 @@ run_queue(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 	{
 		Arena		state = map_arena(process, queue->trainers[next].state);
 		Arena		measurement = map_arena(process, queue->trainers[next].measurement);
+		TrainerState *shared = (TrainerState *) state.address;
 
-		run_alone(&state, &measurement, arenas);
+		if (!is_too_late(shared, pg_atomic_read_u32(&queue->measured) > 0))
+			run_alone(&state, &measurement, arenas);
+		if (shared->best_iteration > 0)
+			pg_atomic_write_u32(&queue->measured, 1);
 		if (!process->leader)
 		{
 			arena_free(&measurement);
@@ -358,7 +385,7 @@ als_queue_worker(dsm_segment *segment, shm_toc *toc)
 
 /* Runs trainings that are prepared by a queue; returns how many workers there were. */
 static int
-run_by_queue(Trainer *const *trainers, int count, int nworkers)
+run_by_queue(Trainer *const *trainers, int count, int nworkers, bool measured)
 {
 	Arena		arena = arena_create(offsetof(Queue, trainers) + count * sizeof(((Queue *) NULL)->trainers[0]),
 									 true, "a queue of trainings");
@@ -371,6 +398,7 @@ run_by_queue(Trainer *const *trainers, int count, int nworkers)
 	int			workers;
 
 	pg_atomic_init_u32(&queue->next, 0);
+	pg_atomic_init_u32(&queue->measured, measured);
 	queue->size = count;
 	for (int i = 0; i < count; i++)
 	{
@@ -383,7 +411,8 @@ run_by_queue(Trainer *const *trainers, int count, int nworkers)
 }
 
 void
-trainers_run(Trainer *const *trainers, int count, int iteration, int nworkers)
+trainers_run(Trainer *const *trainers, int count, int iteration, int nworkers,
+			 bool measured)
 {
 	bool		by_queue = count > 1 && nworkers > 0;
 
@@ -394,9 +423,16 @@ trainers_run(Trainer *const *trainers, int count, int iteration, int nworkers)
 			arena_is_shared(&trainers[i]->arenas[TRAINER_MEASUREMENT]);
 	}
 	if (by_queue)
-		run_by_queue(trainers, count, nworkers);
+		run_by_queue(trainers, count, nworkers, measured);
 	for (int i = 0; i < count; i++)
-		finish_run(trainers[i], by_queue ? 0 : run_together(trainers[i]));
+	{
+		int			workers = 0;
+
+		if (!by_queue && !is_too_late(trainers[i]->shared, measured))
+			workers = run_together(trainers[i]);
+		finish_run(trainers[i], workers);
+		measured |= trainers[i]->shared->best_iteration > 0;
+	}
 }
 
 const TrainerResult *

@@ -83,16 +83,24 @@ extern bool trainer_run(Trainer *trainer);
 /*
  * Runs trainings with the same ratings and validation up to an iteration, or to
  * their end.  With workers, one that is alone is run by all processes together,
- * and several by a process each; the bits do not depend on that.
+ * and several by a process each; the bits do not depend on that.  Once time is up,
+ * none begins that has no iteration yet, if anything has been measured: before,
+ * which the caller says, or of these.
  */
 extern void trainers_run(Trainer *const *trainers, int count, int iteration,
-						 int nworkers);
+						 int nworkers, bool measured);
+
+/* Can workers map it? */
+extern bool trainer_is_shared(const Trainer *trainer);
 
 /* Could not a system be solved? */
 extern bool trainer_failed(const Trainer *trainer);
 
 /* Bytes that it takes, while it runs or waits. */
 extern size_t trainer_memory(const Trainer *trainer);
+
+/* Bytes that it takes besides while it runs. */
+extern size_t trainer_running_memory(const Trainer *trainer);
 
 /* Why not: message and detail. */
 extern void trainer_failure(const Trainer *trainer, const char **message,

@@ -116,6 +116,9 @@ list_trials(Tuning *tuning)
 {
 	const Grid *grid = tuning->grid;
 	int		   *combinations;
+	MemoryContext context = AllocSetContextCreate(tuning->context,
+												  "als tuning combination",
+												  ALLOCSET_DEFAULT_SIZES);
 
 	tuning->limit = tuning->limit == 0 ? grid->size : Min(tuning->limit, grid->size);
 	combinations = palloc(tuning->limit * sizeof(int));
@@ -124,14 +127,24 @@ list_trials(Tuning *tuning)
 	for (int i = 0; i < tuning->limit; i++)
 	{
 		Trial	   *trial = trial_add(tuning);
-		MemoryContext old = MemoryContextSwitchTo(tuning->result);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Jsonb	   *parameters = grid_json(grid, combinations[i]);
 
-		trial->parameters = grid_json(grid, combinations[i]);
-		MemoryContextSwitchTo(old);
+		CHECK_FOR_INTERRUPTS();
+		trial->parameters = MemoryContextAlloc(tuning->result, VARSIZE(parameters));
+		memcpy(trial->parameters, parameters, VARSIZE(parameters));
 		trial->weighing = grid_weighing(grid, combinations[i]);
 		trial->options = tuning->options;
+		/* those whose rows weigh the same share what says so */
+		if (i == 0 || trial->weighing != tuning->trials[i - 1]->weighing)
+			MemoryContextSwitchTo(old);
 		grid_options(grid, combinations[i], &trial->options);
+		if (CurrentMemoryContext == context)
+			trial->options.source = tuning->trials[i - 1]->options.source;
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
 	}
+	MemoryContextDelete(context);
 	pfree(combinations);
 	tuning->metric = tuning->trials[0]->options.validation.metric;
 }
@@ -237,6 +250,10 @@ read_data(Tuning *tuning, const RatingSource *source)
 	/* which has been said */
 	tuning->input.temporary &= tuning->nusers == 0;
 	train_prepare(&tuning->target, &options, &tuning->input);
+	tuning->sorted_context = AllocSetContextCreate(tuning->data_context,
+												   "als tuning blocks",
+												   ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(tuning->sorted_context);
 	train_sort(&options, &tuning->input, want_workers(tuning));
 	check_same_data(tuning);
 	MemoryContextSwitchTo(old);
@@ -253,6 +270,8 @@ put_away_data(Tuning *tuning)
 	MemoryContext context = tuning->data_context;
 
 	train_end(&tuning->input);
+	MemoryContextDelete(tuning->sorted_context);
+	tuning->input.validation = NULL;
 	if (tuning->best != NULL && tuning->best->weighing == tuning->weighing)
 	{
 		context = tuning->best_context;

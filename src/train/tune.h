@@ -22,8 +22,9 @@ typedef struct Trial
 	SearchBest	place;			/* in the search */
 	bool		present;		/* with the parameters of the model so far */
 	char	   *error;			/* NULL: it was trained, or has not been yet */
+	bool		failed;			/* it cannot be trained on, if it was at all */
 	double		metric;			/* the best */
-	double		latest;			/* the last that was measured */
+	double		latest;			/* the last that was measured of it */
 	int			best_iteration;
 	int			iterations;		/* 0: it has not been trained yet */
 	double		loss;
@@ -52,6 +53,7 @@ typedef struct Tuning
 	MemoryContext result;		/* what outlives the call: trials */
 	MemoryContext context;		/* what does not, whatever rows weigh */
 	MemoryContext data_context; /* what is trained from */
+	MemoryContext sorted_context;	/* below it, what is sorted, where private */
 	TrainInput	input;			/* that, as its rows weigh now */
 	MemoryContext best_context; /* what the best was trained from, where rows */
 	TrainInput	best_input;		/* weighed something else: all but what is

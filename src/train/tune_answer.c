@@ -90,11 +90,12 @@ p_value(const double *one, const double *other, uint32 nusers)
 		erfc(fabs(difference.value) / difference.standard_error / sqrt(2));
 }
 
-/* How likely chance makes such a difference, in words */
+/* How likely chance makes such a difference, in words; empty if nothing is known */
 static char *
 chance(double p)
 {
-	return p < 0.0001 ? pstrdup("p < 0.0001") : psprintf("p = %.2g", p);
+	return isnan(p) ? pstrdup("") : p < 0.0001 ? pstrdup(" (p < 0.0001)") :
+		psprintf(" (p = %.2g%s)", p, p > SIGNIFICANT ? ", so perhaps by chance" : "");
 }
 
 /* By how much a value is better than another, in percent; empty if that says nothing. */
@@ -116,7 +117,7 @@ remark_baseline(const Tuning *tuning, double p, StringInfo remarks)
 	const char *name = metric_is_error(metric) ? "the mean rating" : "what is popular";
 
 	if (metric_better(metric, value, tuning->baseline))
-		appendStringInfo(remarks, "It is %sbetter than %s, with %s %.4g (%s).",
+		appendStringInfo(remarks, "It is %sbetter than %s, with %s %.4g%s.",
 						 by_percent(metric, value, tuning->baseline), name,
 						 metric_names[metric], tuning->baseline, chance(p));
 	else
@@ -141,10 +142,9 @@ remark_present(const Tuning *tuning, StringInfo remarks)
 		else if (trial->metric == best->metric)
 			appendStringInfo(remarks, " The parameters of the present model, trial %d, are as good.", trial->number);
 		else
-			appendStringInfo(remarks, " It is %sbetter than the parameters of the present model, trial %d (%s%s).",
+			appendStringInfo(remarks, " It is %sbetter than the parameters of the present model, trial %d%s.",
 							 by_percent(tuning->metric, best->metric, trial->metric),
-							 trial->number, chance(trial->p_value),
-							 trial->p_value > SIGNIFICANT ? ", so perhaps by chance" : "");
+							 trial->number, chance(trial->p_value));
 	}
 }
 

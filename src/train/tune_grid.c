@@ -10,6 +10,7 @@
 #include "miscadmin.h"
 #include "train/tune_grid.h"
 #include "utils/builtins.h"
+#include "utils/memutils.h"
 #include "utils/numeric.h"
 #include "utils/timestamp.h"
 
@@ -155,6 +156,7 @@ read_list(GridAxis *axis, JsonbValue *value)
 static void
 read_weights(GridAxis *axis, JsonbContainer *object)
 {
+	MemoryContext context;
 	Grid		events = {0};
 	double		size = 1;
 	JsonbIterator *iterator = JsonbIteratorInit(object);
@@ -177,15 +179,23 @@ read_weights(GridAxis *axis, JsonbContainer *object)
 	check_size(size);
 	axis->size = (int) size;
 	axis->values = palloc(axis->size * sizeof(JsonbValue));
+	context = AllocSetContextCreate(CurrentMemoryContext, "als event weights",
+									ALLOCSET_SMALL_SIZES);
 	for (int i = 0; i < axis->size; i++)
 	{
-		Jsonb	   *weights = grid_json(&events, i);
+		MemoryContext old = MemoryContextSwitchTo(context);
+		Jsonb	   *made = grid_json(&events, i);
+		Jsonb	   *weights = MemoryContextAlloc(old, VARSIZE(made));
 
 		CHECK_FOR_INTERRUPTS();
+		memcpy(weights, made, VARSIZE(made));
+		MemoryContextSwitchTo(old);
+		MemoryContextReset(context);
 		axis->values[i].type = jbvBinary;
 		axis->values[i].val.binary.data = &weights->root;
 		axis->values[i].val.binary.len = VARSIZE(weights) - VARHDRSZ;
 	}
+	MemoryContextDelete(context);
 }
 
 /* Reads the values of a parameter, or its range. */
@@ -202,6 +212,38 @@ read_values(GridAxis *axis, JsonbValue *value)
 		read_range(axis, value->val.binary.data);
 	else
 		read_list(axis, value);
+}
+
+/* Raises for weights that are not of the same events. */
+static void
+check_events(const GridAxis *axis)
+{
+	for (int i = 1; i < axis->size; i++)
+	{
+		JsonbIterator *iterator = JsonbIteratorInit(axis->values[0].val.binary.data);
+		JsonbIteratorToken token;
+		JsonbValue	event;
+		bool		same = JsonContainerSize(axis->values[i].val.binary.data) ==
+			JsonContainerSize(axis->values[0].val.binary.data);
+
+		CHECK_FOR_INTERRUPTS();
+		while (same && (token = JsonbIteratorNext(&iterator, &event, true)) != WJB_DONE)
+			if (token == WJB_KEY)
+			{
+				JsonbValue *other = findJsonbValueFromContainer(axis->values[i].val.binary.data,
+																JB_FOBJECT, &event);
+
+				same = other != NULL;
+				if (same)
+					pfree(other);
+			}
+		if (!same)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("weights in the grid must be of the same events"),
+					 errdetail("Those of the values of \"event_weights\" differ, and with them the rows that they are for."),
+					 errhint("Give each of them a weight for every event, 0 for one that says nothing.")));
+	}
 }
 
 /*
@@ -225,9 +267,11 @@ check_signs(const GridAxis *axis)
 		{
 			JsonbValue *other = findJsonbValueFromContainer(axis->values[i].val.binary.data,
 															JB_FOBJECT, &event);
+			bool		same = is_positive(other) == is_positive(&weight);
 
 			CHECK_FOR_INTERRUPTS();
-			if (other == NULL || is_positive(other) == is_positive(&weight))
+			pfree(other);
+			if (same)
 				continue;
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -244,11 +288,24 @@ static void
 check_values(const GridAxis *axis)
 {
 	TrainOptions ignored;
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als grid value",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
 
 	for (int i = 0; i < axis->size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		options_set(&ignored, axis->option, USE_GRID, &axis->values[i]);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 	if (is_weights(axis))
+	{
+		check_events(axis);
 		check_signs(axis);
+	}
 }
 
 Grid *

@@ -16,11 +16,11 @@
 #include <limits.h>
 #include <math.h>
 
+#include "common/shortest_dec.h"
 #include "core/als_core.h"
 #include "ratings/csr_blocks.h"
 #include "train/tune.h"
 #include "utils/builtins.h"
-#include "utils/float.h"
 #include "utils/numeric.h"
 
 /* Trials where nothing is said */
@@ -102,7 +102,7 @@ logarithmic_range(const Grid *grid, const char *name, double decades,
 	const GridAxis *axis = grid_axis(grid, name);
 
 	range->searched = axis == NULL || axis->range;
-	range->fixed = range->searched && axis != NULL && !isnan(axis->from);
+	range->fixed = range->given = range->searched && axis != NULL && !isnan(axis->from);
 	range->from = range->fixed ? log10(axis->from) : -decades;
 	range->to = range->fixed ? log10(axis->to) : decades;
 }
@@ -113,14 +113,14 @@ scaling_range(const Tuning *tuning, const SearchRange *regularization,
 			  SearchRange *range)
 {
 	const GridAxis *axis = grid_axis(tuning->grid, "regularization_scaling");
-	bool		given = axis != NULL && axis->range && !isnan(axis->from);
 
 	range->searched = axis != NULL ? axis->range :
 		tuning->options.parameters.feedback == ALS_EXPLICIT &&
 		regularization->searched && !regularization->fixed;
 	range->fixed = true;
-	range->from = given ? axis->from : 0;
-	range->to = given ? axis->to : MOST_SCALING;
+	range->given = axis != NULL && axis->range && !isnan(axis->from);
+	range->from = range->given ? axis->from : 0;
+	range->to = range->given ? axis->to : MOST_SCALING;
 }
 
 static void
@@ -150,6 +150,15 @@ rounded(double value)
 	return strtod(text, NULL);
 }
 
+/* A value rounded, but not out of the range that was given for it, if there is one */
+static double
+within(double value, const Grid *grid, const char *name)
+{
+	const GridAxis *axis = grid_axis(grid, name);
+
+	return axis == NULL || isnan(axis->from) ? value : Min(Max(value, axis->from), axis->to);
+}
+
 /* The options of a point. */
 static void
 set_options(Tuning *tuning, const Search *search, Trial *trial)
@@ -163,11 +172,13 @@ set_options(Tuning *tuning, const Search *search, Trial *trial)
 	parameters->verbose = false;
 	parameters->factors = search->levels[trial->place.level];
 	if (ranges[SEARCH_ALPHA].searched && ranges[SEARCH_ALPHA].fixed)
-		parameters->alpha = rounded(pow(10, point[SEARCH_ALPHA]));
+		parameters->alpha = within(rounded(pow(10, point[SEARCH_ALPHA])), tuning->grid, "alpha");
 	if (ranges[SEARCH_REGULARIZATION].searched && ranges[SEARCH_REGULARIZATION].fixed)
-		parameters->regularization = rounded(pow(10, point[SEARCH_REGULARIZATION]));
+		parameters->regularization = within(rounded(pow(10, point[SEARCH_REGULARIZATION])),
+											tuning->grid, "regularization");
 	if (ranges[SEARCH_SCALING].searched)
-		parameters->regularization_scaling = rint(point[SEARCH_SCALING] * 100) / 100;
+		parameters->regularization_scaling = within(rint(point[SEARCH_SCALING] * 100) / 100,
+													tuning->grid, "regularization_scaling");
 	grid_options(tuning->grid, 0, &trial->options);
 
 	/* alpha first, by which lambda is chosen */
@@ -186,12 +197,15 @@ set_options(Tuning *tuning, const Search *search, Trial *trial)
 static void
 push_number(JsonbParseState **state, const char *name, double number)
 {
+	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
 	JsonbValue	value;
 
+	/* the same whatever the session's extra_float_digits */
+	double_to_shortest_decimal_buf(number, text);
 	value.type = jbvNumeric;
 	value.val.numeric =
 		DatumGetNumeric(DirectFunctionCall3(numeric_in,
-											CStringGetDatum(float8out_internal(number)),
+											CStringGetDatum(text),
 											ObjectIdGetDatum(InvalidOid),
 											Int32GetDatum(-1)));
 	push_pair(state, name, &value);
@@ -204,21 +218,21 @@ parameters_json(const Tuning *tuning, const TrainOptions *options)
 	const TrainerParameters *parameters = &options->parameters;
 	const Grid *grid = tuning->grid;
 	JsonbParseState *state = NULL;
-	JsonbValue	yes = {.type = jbvBool,.val.boolean = true};
+	JsonbValue	nonnegative = {.type = jbvBool,.val.boolean = options->nonnegative};
 
 	/* of two with the same name the later one stays */
 	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < grid->naxes; i++)
 		if (!grid->axes[i].range)
 			push_pair(&state, grid->axes[i].name, &grid->axes[i].values[0]);
-	if (options->nonnegative)
-		push_pair(&state, "nonnegative", &yes);
-	if (parameters->by_ratings)
+	if (options->nonnegative || grid_axis(grid, "nonnegative") != NULL)
+		push_pair(&state, "nonnegative", &nonnegative);
+	if (parameters->by_ratings || grid_axis(grid, "regularization_by") != NULL)
 	{
 		JsonbValue	by;
 
 		by.type = jbvString;
-		by.val.string.val = unconstify(char *, regularization_by_name(true));
+		by.val.string.val = unconstify(char *, regularization_by_name(parameters->by_ratings));
 		by.val.string.len = (int) strlen(by.val.string.val);
 		push_pair(&state, "regularization_by", &by);
 	}
@@ -240,13 +254,15 @@ describe_trial(const Tuning *tuning, Trial *trial)
 	MemoryContextSwitchTo(old);
 }
 
-/* Orders pointers to trials by what was measured last, those that failed last. */
+/* Orders pointers to trials by what was measured last, those that failed last, however late. */
 static int
 compare_latest(const void *a, const void *b, void *metric)
 {
 	const Trial *first = *(Trial *const *) a;
 	const Trial *second = *(Trial *const *) b;
 
+	if (first->failed != second->failed)
+		return first->failed ? 1 : -1;
 	if (first->error == NULL && second->error == NULL &&
 		first->latest != second->latest)
 		return metric_better(*(Metric *) metric, first->latest, second->latest) ? -1 : 1;
@@ -261,7 +277,7 @@ cut(Tuning *tuning, Trial **trials, int count)
 
 	qsort_arg(trials, count, sizeof(Trial *), compare_latest, &tuning->metric);
 	for (int i = 0; i < count; i++)
-		if (i >= left || trials[i]->error != NULL || trials[i]->iterations == 0)
+		if (i >= left || trials[i]->failed || trials[i]->iterations == 0)
 		{
 			trials[i]->goes_on = false;
 			trial_release(tuning, trials[i]);
@@ -303,7 +319,7 @@ run_round(Tuning *tuning, const Search *search, const SearchRound *round,
 			left = cut(tuning, trials, left);
 	}
 	for (int i = 0; i < left; i++)
-		if (trials[i]->iterations > 0 &&
+		if (trials[i]->iterations > 0 && !trials[i]->failed &&
 			(before == NULL || compare_latest(&trials[i], &before, &tuning->metric) < 0))
 			before = trials[i];
 	for (int i = 0; i < round->count; i++)

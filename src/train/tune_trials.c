@@ -9,6 +9,7 @@
 #include "compat.h"
 
 #include <limits.h>
+#include <math.h>
 
 #include "common/parallel.h"
 #include "common/progress.h"
@@ -16,6 +17,13 @@
 #include "train/tune.h"
 #include "utils/memutils.h"
 #include "utils/timestamp.h"
+
+/* So many trials wait for each process that runs one: each takes two segments of
+ * shared memory, of which all sessions together have few */
+#define BATCH_PER_PROCESS 4
+
+/* Likewise, so many are kept that go on */
+#define MOST_KEPT 64
 
 Trial *
 trial_add(Tuning *tuning)
@@ -77,11 +85,10 @@ open_trial(Tuning *tuning, Trial *trial)
 	tuning->memory += trainer_memory(trial->trainer);
 }
 
-void
-trial_release(Tuning *tuning, Trial *trial)
+/* Gives back a trial's trainer. */
+static void
+close_trial(Tuning *tuning, Trial *trial)
 {
-	if (trial->trainer == NULL || trial == tuning->best || trial->goes_on)
-		return;
 	tuning->kept = list_delete_ptr(tuning->kept, trial);
 	tuning->memory -= trainer_memory(trial->trainer);
 	trial->seconds_before += trainer_result(trial->trainer)->seconds;
@@ -90,11 +97,26 @@ trial_release(Tuning *tuning, Trial *trial)
 	trial->trainer = NULL;
 }
 
+void
+trial_release(Tuning *tuning, Trial *trial)
+{
+	if (trial->trainer != NULL && trial != tuning->best && !trial->goes_on)
+		close_trial(tuning, trial);
+}
+
+/* Are more trials kept than there is memory for, or segments of it? */
+static bool
+keeps_too_much(const Tuning *tuning)
+{
+	return tuning->memory > (size_t) maintenance_work_mem * 1024 ||
+		(arena_is_shared(&tuning->input.blocks) && list_length(tuning->kept) > MOST_KEPT);
+}
+
 /* Releases those that go on, the worst first, until the rest fits in memory. */
 static void
 make_room(Tuning *tuning)
 {
-	while (tuning->memory > (size_t) maintenance_work_mem * 1024)
+	while (keeps_too_much(tuning))
 	{
 		Trial	   *worst = NULL;
 		ListCell   *cell;
@@ -109,21 +131,24 @@ make_room(Tuning *tuning)
 		}
 		if (worst == NULL)
 			return;
-		worst->goes_on = false;
-		trial_release(tuning, worst);
-		worst->goes_on = true;
+		close_trial(tuning, worst);
 	}
 }
 
-/* Writes down what came of a trial; one that fails later stays what it was. */
+/*
+ * Writes down what came of a trial, that began; one that fails later stays what it
+ * was.
+ */
 static void
 note_result(Tuning *tuning, Trial *trial)
 {
 	const TrainerResult *result = trainer_result(trial->trainer);
 	int			best = result->best_iteration;
 	bool		failed = trainer_failed(trial->trainer);
+	int			last = result->iterations;
 
 	trial->seconds = trial->seconds_before + result->seconds;
+	trial->failed = failed;
 	if (failed)
 		trial->goes_on = false;
 	if (failed && (best == 0 || tuning->rungs.count == 0))
@@ -139,7 +164,9 @@ note_result(Tuning *tuning, Trial *trial)
 	trial->iterations = result->iterations;
 	trial->best_iteration = best;
 	trial->metric = result->curve[best - 1];
-	trial->latest = result->curve[result->iterations - 1];
+	while (isnan(result->curve[last - 1]))
+		last--;
+	trial->latest = result->curve[last - 1];
 	trial->loss = result->losses[best - 1];
 }
 
@@ -170,6 +197,14 @@ finish_trial(Tuning *tuning, Trial *trial)
 {
 	Trial	   *before = tuning->best;
 
+	/* when it had its turn, time was up */
+	if (trainer_result(trial->trainer)->iterations == 0 && !trainer_failed(trial->trainer))
+	{
+		tuning->begun -= trial->iterations == 0;
+		trial->goes_on = false;
+		trial_release(tuning, trial);
+		return;
+	}
 	note_result(tuning, trial);
 	if (trial->error == NULL)
 		answer_keep(tuning, trial);
@@ -216,11 +251,45 @@ run_batch(Tuning *tuning, Trial *const *trials, int count, int iteration,
 
 	for (int i = 0; i < count; i++)
 		trainers[i] = trials[i]->trainer;
-	trainers_run(trainers, count, iteration, nworkers);
+	trainers_run(trainers, count, iteration, nworkers, tuning->best != NULL);
 	pfree(trainers);
 	for (int i = 0; i < count; i++)
 		finish_trial(tuning, trials[i]);
 	make_room(tuning);
+}
+
+/*
+ * Opens the trials that run next, side by side if there are workers for that;
+ * returns how many.
+ */
+static int
+open_batch(Tuning *tuning, Trial *const *trials, int count, int nworkers)
+{
+	int			most = nworkers == 0 ? 1 : Min(count, BATCH_PER_PROCESS * (nworkers + 1));
+	size_t		running = 0;
+	int			batch = 0;
+
+	do
+	{
+		Trial	   *trial = trials[batch];
+		bool		waited = trial->trainer != NULL;
+
+		open_trial(tuning, trial);
+		/* where the server has no segment left, it has to run alone */
+		if (!trainer_is_shared(trial->trainer))
+		{
+			if (batch > 0 && !waited)
+				close_trial(tuning, trial);
+			if (batch > 0)
+				break;
+			most = 1;
+		}
+		running += trainer_running_memory(trial->trainer);
+		tuning->begun += trial->iterations == 0;
+		batch++;
+	} while (batch < most &&
+			 tuning->memory + running < (size_t) maintenance_work_mem * 1024);
+	return batch;
 }
 
 void
@@ -235,15 +304,7 @@ trials_run(Tuning *tuning, Trial *const *trials, int count, int iteration)
 
 		CHECK_FOR_INTERRUPTS();
 		progress_trial(tuning->begun + (trials[done]->iterations == 0), tuning->limit);
-		batch = 0;
-		do
-		{
-			Trial	   *trial = trials[done + batch++];
-
-			tuning->begun += trial->iterations == 0;
-			open_trial(tuning, trial);
-		} while (nworkers > 0 && done + batch < count &&
-				 tuning->memory < (size_t) maintenance_work_mem * 1024);
+		batch = open_batch(tuning, trials + done, count - done, nworkers);
 		run_batch(tuning, trials + done, batch, iteration, nworkers);
 	}
 }

@@ -73,13 +73,11 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 	return validation;
 }
 
-Arena
-validation_arena(const Validation *validation, int factors, bool shared)
+/* The sizes of what is measured of a training with so many factors */
+static Measurement
+measurement_layout(const Validation *validation, int factors)
 {
 	Measurement layout = {0};
-	Measurement *measurement;
-	uint32	   *seen;
-	Arena		arena;
 
 	layout.feedback = validation->feedback;
 	layout.stride = serving_stride(validation->feedback, factors);
@@ -95,8 +93,25 @@ validation_arena(const Validation *validation, int factors, bool shared)
 	layout.nitems = validation->nitems;
 	layout.set_items[TEST_SET] = validation->set_items;
 	layout.set_items[TRAINING_SET] = validation->nitems;
+	return layout;
+}
 
-	arena = metrics_begin(&layout, shared);
+size_t
+validation_size(const Validation *validation, int factors)
+{
+	Measurement layout = measurement_layout(validation, factors);
+
+	return metrics_lay_out(&layout);
+}
+
+Arena
+validation_arena(const Validation *validation, int factors, bool shared)
+{
+	Measurement layout = measurement_layout(validation, factors);
+	Arena		arena = metrics_begin(&layout, shared);
+	Measurement *measurement;
+	uint32	   *seen;
+
 	measurement = (Measurement *) arena.address;
 	memcpy(measured_users(measurement), validation->users,
 		   validation->nusers * sizeof(MeasuredUser));

@@ -40,7 +40,10 @@ extern Validation *validation_begin(const TrainOptions *options,
 									Ratings *held_out, size_t budget,
 									int nworkers);
 
-/* What the processes of a training with so many factors share. */
+/* Bytes that the processes of a training with so many factors share to measure. */
+extern size_t validation_size(const Validation *validation, int factors);
+
+/* Allocates them. */
 extern Arena validation_arena(const Validation *validation, int factors,
 							  bool shared);
 

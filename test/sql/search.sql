@@ -109,6 +109,17 @@ SELECT count(*), max(iterations) AS iterations, max(rank) AS rank FROM als_tune(
 SELECT factors, array_length(losses, 1) AS iterations, validation_curve[1] > 0 AS validated FROM hasty;
 SELECT count(*), max(iterations) AS iterations FROM als_tune('hasty_1', 'ratings', '{"factors": [3, 4, 5], "iterations": 20}', timeout => '1 microsecond', workers => 0);
 SELECT count(*) FROM als_tune('hasty_2', 'ratings', '{"factors": [3, 4, 5], "iterations": 2}', timeout => '10 days');
+-- and the same of trials that wait for a process: one each at most has begun
+SET max_parallel_maintenance_workers = 2;
+SELECT count(*) BETWEEN 1 AND 3 AS begun, bool_or(remarks ~ 'Time was up after [123] of 24 trials') AS said FROM als_tune('hasty_3', 'ratings', '{"factors": [3, 4, 5, 6, 7, 8, 9, 10], "alpha": [1, 2, 3], "iterations": 20}', timeout => '1 microsecond', workers => 2);
+RESET max_parallel_maintenance_workers;
+
+-- Numbers are rounded, but not out of their range, and told alike by all sessions.
+SET extra_float_digits = -15;
+SELECT count(*), bool_and((parameters->'alpha')::numeric BETWEEN 1.2345 AND 1.2346) AS alpha, bool_and((parameters->'regularization')::numeric BETWEEN 0.0012345 AND 0.0012346) AS regularization,
+       bool_and((parameters->'regularization_scaling')::numeric BETWEEN 0.123 AND 0.124) AS scaling
+FROM als_tune('rounded', 'ratings', '{"factors": 2, "iterations": 2, "alpha": {"from": 1.2345, "to": 1.2346}, "regularization": {"from": 0.0012345, "to": 0.0012346}, "regularization_scaling": {"from": 0.123, "to": 0.124}}', trials => 6);
+RESET extra_float_digits;
 
 -- bad input
 \i test/include/errors.sql

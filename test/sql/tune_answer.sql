@@ -73,6 +73,10 @@ SELECT count(*), max(trial) AS trials FROM searched;
 SELECT s.trial, s.parameters, s.iterations, s.remarks, s.metric = p.validation_curve[p.best_iteration] AS metric
 FROM searched s, LATERAL train('same', 'ratings', s.parameters, 'validation_fraction => 0.2') p WHERE s.remarks = 'The parameters of the present model.';
 SELECT remarks ~ 'the parameters of the present model, trial 8' AS said FROM searched WHERE rank = 1;
+-- what they are not is said too, whatever the grid says of the other trials
+SELECT run FROM als_train('plain_present', 'ratings', factors => 3);
+SELECT parameters @> '{"factors": 3, "nonnegative": false, "regularization_by": "confidence"}' AS its_own
+FROM als_tune('plain_present', 'ratings', '{"factors": {"to": 4}, "nonnegative": true, "regularization_by": "ratings", "iterations": 3}', trials => 3) WHERE remarks = 'The parameters of the present model.';
 -- where nothing better is found, they are kept
 SELECT run FROM als_train('present', 'ratings', factors => 3);
 SELECT trial, remarks ~ 'The parameters of the present model are the best\.' AS said
@@ -96,9 +100,15 @@ SELECT remarks('{"factors": 3, "regularization": {"from": 1e3, "to": 1e9}, "regu
 SELECT remarks('{"factors": 3, "regularization": [1e5, 1e6], "iterations": 8}') ~ 'regularization is the (least|most) of the grid: try (less|more)\.' AS regularization;
 SELECT remarks('{"factors": 3, "alpha": {}, "regularization": {"from": 1e5, "to": 1e5}, "iterations": 2}') ~ 'regularization is' AS range_of_one_value;
 SELECT remarks('{"factors": 3, "alpha": {}, "regularization": {}}') ~ 'factors were tried' AS factors_that_were_said;
+-- one that nobody has given has no edge
+SELECT remarks('{"factors": 3, "regularization_scaling": {}, "regularization": 1, "alpha": 1}', 'trials => 20') ~ 'regularization_scaling' AS not_given,
+       remarks('{"factors": 3, "regularization_scaling": {"from": 0, "to": 1}, "regularization": 1, "alpha": 1}', 'trials => 20') ~ 'regularization_scaling is at the lower end of its range\.' AS given;
 SELECT remarks('{"factors": 3, "iterations": 1}') ~ 'The last iteration was the best: try more\.' AS iterations;
 SELECT remarks('{"factors": 3, "iterations": [50, 60]}', 'timeout => ''1 microsecond'', workers => 0') ~ 'Time was up after 1 of 2 trials\.' AS grid,
        remarks(NULL, 'timeout => ''1 microsecond'', workers => 0') ~ 'Time was up after 1 of 60 trials\.' AS search,
        remarks('{"factors": 3}', 'timeout => ''1 day''') ~ 'Time was up' AS in_time;
 -- worse than what is popular, and said to be
 SELECT remarks('{"factors": 1, "alpha": 0, "regularization": 1e4, "iterations": 1, "regularization_scaling": 1}') ~ 'It is no better than what is popular, with ndcg 0\.\d+: these ratings do not tell more\.' AS worse;
+-- one user tells nothing of chance
+SELECT bool_and(p_value IS NULL) AS p_values, max(remarks) ~ '^It is \S+ % better than what is popular, with ndcg 0\.\d+\.' AS said, max(remarks) ~ 'p =|NaN' AS chance
+FROM als_tune('of_one', 'training', '{"factors": [1, 3]}', validation => 'SELECT * FROM held_out WHERE user_id = 1');

@@ -101,6 +101,12 @@ CREATE TABLE ratings AS SELECT i % 50 AS user_id, i % 9000 AS item_id, 1 AS rati
 	like($stderr, qr{HINT:  .*/dev/shm.*dynamic_shared_memory_type.*workers => 0}, 'full: and says what to do');
 	is(() = $stderr =~ /ERROR:/g, 1, 'full: it alone does');
 	is($stdout, "trained|0\nserved|40\nagain|20", 'full: another does not, and serving keeps copies of its own');
+
+	# trials of als_tune side by side: few wait at a time, so that many fit where one does
+	is($node->safe_psql('postgres', q{
+		SELECT count(*), count(error) FROM als_tune('tuned', 'SELECT i % 500 AS user_id, i * 7919 % 300 AS item_id, 1 AS rating FROM generate_series(1, 20000) i',
+			jsonb_build_object('factors', 16, 'iterations', 1, 'alpha', (SELECT jsonb_agg(a) FROM generate_series(1, 100) a)), workers => 2)}),
+		'100|0', 'full: a hundred trials side by side');
 	$node->stop;
 }
 
