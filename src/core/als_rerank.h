@@ -19,7 +19,13 @@
 /* The group of a row that is in none, of which any number may come */
 #define ALS_NO_GROUP UINT32_MAX
 
-/* The first rows of a ranking, and how to choose from them */
+/* Called for a row by its place in the ranking */
+typedef const float *(*AlsFetchRow) (size_t place, void *arg);
+
+/*
+ * The first rows of a ranking, and how to choose from them.  The rows are asked
+ * for only if diversity is not 0.
+ */
 typedef struct AlsShortlist
 {
 	size_t		size;
@@ -34,8 +40,12 @@ typedef struct AlsShortlist
 	int			stride;
 	int			factors;		/* numbers of a row that count, a bias does
 								 * not */
-	const float *const *rows;	/* [size] aligned, of stride floats; NULL if
-								 * diversity is 0 */
+	const float *const *rows;	/* [size] of stride floats, aligned; NULL: that
+								 * one is fetched, each time */
+	AlsFetchRow fetch;			/* one that lasts until the next; NULL: it is
+								 * gone, and alike to nothing */
+	void	   *fetch_arg;
+	uint32_t	copies;			/* rows of the list that are not fetched again */
 } AlsShortlist;
 
 extern size_t als_rerank_workspace(const AlsShortlist *shortlist, uint32_t k);

@@ -33,10 +33,12 @@ typedef struct Candidate
 typedef struct List
 {
 	uint32_t	size;
-	float	   *rows;			/* [k x stride], without biases */
+	const uint32_t *chosen;		/* [size] places */
+	size_t		start;			/* none before this place may come any more */
+	uint32_t	copies;			/* of rows, at most */
+	float	   *rows;			/* [copies x stride] the first of the list */
 	float	   *squares;		/* [k] */
-	float	   *row;			/* [stride] of which the bias has been left
-								 * out */
+	float	   *row;			/* [stride] without its bias */
 	Candidate  *candidates;
 	uint32_t   *groups;			/* [ngroups]: how many of each */
 } List;
@@ -48,39 +50,45 @@ aligned(size_t bytes)
 	return (bytes + ALS_ALIGNMENT - 1) / ALS_ALIGNMENT * ALS_ALIGNMENT;
 }
 
-/* Rows that the list keeps, and one more */
+/*
+ * Where the parts of the workspace begin, unless it is NULL; returns its size.
+ */
 static size_t
-kept_rows(const AlsShortlist *shortlist, uint32_t k)
+lay_out(List *list, const AlsShortlist *shortlist, uint32_t k, char *workspace)
 {
-	return shortlist->diversity > 0 ? (size_t) k + 1 : 0;
+	size_t		stride = (size_t) shortlist->stride;
+	uint32_t	copies = shortlist->copies < k ? shortlist->copies : k;
+	size_t		rows = aligned(stride * sizeof(float));
+	size_t		squares = rows + aligned(copies * stride * sizeof(float));
+	size_t		candidates = shortlist->diversity == 0 ? 0 :
+		squares + aligned(k * sizeof(float));
+	size_t		groups = candidates + aligned(shortlist->size * sizeof(Candidate));
+
+	if (workspace != NULL)
+	{
+		list->copies = copies;
+		list->row = (float *) workspace;
+		list->rows = (float *) (workspace + rows);
+		list->squares = (float *) (workspace + squares);
+		list->candidates = (Candidate *) (workspace + candidates);
+		list->groups = (uint32_t *) (workspace + groups);
+	}
+	return groups + shortlist->ngroups * sizeof(uint32_t);
 }
 
 size_t
 als_rerank_workspace(const AlsShortlist *shortlist, uint32_t k)
 {
-	return kept_rows(shortlist, k) *
-		(size_t) (shortlist->stride + 1) * sizeof(float) + ALS_ALIGNMENT +
-		aligned(shortlist->size * sizeof(Candidate)) +
-		shortlist->ngroups * sizeof(uint32_t);
+	return lay_out(NULL, shortlist, k, NULL);
 }
 
-/* An empty list */
-static void
-begin_list(List *list, const AlsShortlist *shortlist, uint32_t k, void *workspace)
+/* A row of the ranking, until the next is asked for; NULL: it is gone. */
+static const float *
+row_of(const AlsShortlist *shortlist, size_t place)
 {
-	size_t		rows = kept_rows(shortlist, k);
-	char	   *next = workspace;
+	const float *row = shortlist->rows[place];
 
-	memset(workspace, 0, als_rerank_workspace(shortlist, k));
-	list->size = 0;
-	list->row = (float *) next;
-	list->rows = list->row + (rows > 0 ? shortlist->stride : 0);
-	next += rows * (size_t) shortlist->stride * sizeof(float);
-	list->squares = (float *) next;
-	next += aligned(rows * sizeof(float));
-	list->candidates = (Candidate *) next;
-	next += aligned(shortlist->size * sizeof(Candidate));
-	list->groups = (uint32_t *) next;
+	return row != NULL ? row : shortlist->fetch(place, shortlist->fetch_arg);
 }
 
 /* Copies a row without its bias, and returns its square; the rest is 0. */
@@ -88,9 +96,22 @@ static float
 copy_row(const AlsShortlist *shortlist, const AlsKernels *kernels, size_t place,
 		 float *copy)
 {
-	memcpy(copy, shortlist->rows[place],
-		   (size_t) shortlist->factors * sizeof(float));
+	const float *row = row_of(shortlist, place);
+	size_t		bytes = (size_t) shortlist->factors * sizeof(float);
+
+	if (row == NULL)
+		memset(copy, 0, bytes);
+	else
+		memcpy(copy, row, bytes);
 	return kernels->dot(shortlist->stride, copy, copy);
+}
+
+/* A row of the list, until the next is asked for */
+static const float *
+row_of_list(const List *list, const AlsShortlist *shortlist, uint32_t i)
+{
+	return i < list->copies ? list->rows + i * (size_t) shortlist->stride :
+		row_of(shortlist, list->chosen[i]);
 }
 
 /* What is left of a row's share of its score, by what it has met */
@@ -111,22 +132,24 @@ meet(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 {
 	Candidate  *candidate = &list->candidates[place];
 
-	if (candidate->met == 0 && list->size > 0)
-		candidate->square = copy_row(shortlist, kernels, place, list->row);
+	if (candidate->met == list->size)
+		return;
+	candidate->square = copy_row(shortlist, kernels, place, list->row);
 	for (; candidate->met < list->size &&
 		 value_of(list, shortlist, place) >= best;
 		 candidate->met++)
 	{
 		float		square = list->squares[candidate->met];
+		const float *row;
 		float		cosine;
 
 		if (candidate->square == 0 || square == 0)
 			continue;
 		/* a bias meets a 0 */
-		cosine = als_cosine(kernels->dot(shortlist->stride,
-										 shortlist->rows[place],
-										 list->rows + candidate->met *
-										 (size_t) shortlist->stride),
+		row = row_of_list(list, shortlist, candidate->met);
+		if (row == NULL)
+			continue;
+		cosine = als_cosine(kernels->dot(shortlist->stride, list->row, row),
 							candidate->square, square);
 		if (cosine > candidate->alike)
 			candidate->alike = cosine;
@@ -143,8 +166,9 @@ add_to_list(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels
 		list->groups[shortlist->groups[place]]++;
 	if (shortlist->diversity > 0)
 		list->squares[list->size] =
-			copy_row(shortlist, kernels, place, list->rows + list->size *
-					 (size_t) shortlist->stride);
+			copy_row(shortlist, kernels, place,
+					 list->size < list->copies ? list->rows +
+					 list->size * (size_t) shortlist->stride : list->row);
 	list->size++;
 }
 
@@ -164,6 +188,7 @@ fetch_ahead(const List *list, const AlsShortlist *shortlist, size_t place,
 			double best)
 {
 	if (place < shortlist->size && list->size > 0 &&
+		shortlist->rows[place] != NULL &&
 		value_of(list, shortlist, place) >= best)
 		for (int d = 0; d < shortlist->factors; d += CACHE_LINE)
 			__builtin_prefetch(shortlist->rows[place] + d);
@@ -179,7 +204,7 @@ most_promising(const List *list, const AlsShortlist *shortlist, AlsWork *work)
 	size_t		place = shortlist->size;
 	double		best = -INFINITY;
 
-	for (size_t i = 0; i < shortlist->size &&
+	for (size_t i = list->start; i < shortlist->size &&
 		 (1 - shortlist->diversity) * shortlist->scores[i] > best; i++)
 	{
 		double		value = value_of(list, shortlist, i);
@@ -200,9 +225,14 @@ find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 		  AlsWork *work, double *value)
 {
 	double		diversity = shortlist->diversity;
-	size_t		next = most_promising(list, shortlist, work);
+	size_t		next;
 	double		best;
 
+	/* what is taken stays so, and a group that is full */
+	for (; list->start < shortlist->size &&
+		 !may_come(list, shortlist, list->start); list->start++)
+		als_work(work, 1);
+	next = most_promising(list, shortlist, work);
 	if (next == shortlist->size || diversity == 0)
 	{
 		*value = next == shortlist->size ? -INFINITY : shortlist->scores[next];
@@ -210,7 +240,7 @@ find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 	}
 	meet(list, shortlist, kernels, next, -INFINITY);
 	best = value_of(list, shortlist, next);
-	for (size_t i = 0; i < shortlist->size; i++)
+	for (size_t i = list->start; i < shortlist->size; i++)
 	{
 		double		now;
 
@@ -244,7 +274,10 @@ als_rerank(const AlsShortlist *shortlist, const AlsKernels *kernels, AlsPoll pol
 	List		list;
 	uint32_t	certain = 0;
 
-	begin_list(&list, shortlist, k, workspace);
+	memset(workspace, 0, lay_out(&list, shortlist, k, workspace));
+	list.size = 0;
+	list.start = 0;
+	list.chosen = chosen;
 	*share = -INFINITY;
 	while (list.size < k)
 	{

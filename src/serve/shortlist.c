@@ -16,6 +16,7 @@
 #include "common/arguments.h"
 #include "common/settings.h"
 #include "core/als_rerank.h"
+#include "miscadmin.h"
 #include "serve/item_values.h"
 #include "serve/shortlist.h"
 #include "utils/builtins.h"
@@ -138,40 +139,48 @@ groups_of(const Shortlist *list, const ScoredRows *ranked)
 	return groups;
 }
 
-/*
- * The factors of those ranked: in the image that they have been found in, or
- * copied without biases.
- */
-static const float **
-rows_of(const SideSearch *search, const ScoredRows *ranked)
+/* Those ranked, and where to look for the factors of one */
+typedef struct RankedRows
 {
-	ModelCache *cache = search->cache;
-	const Image *image = cache->sides[search->side].image;
-	size_t		bytes = cache->stride * sizeof(float);
-	const float **rows = MemoryContextAllocHuge(CurrentMemoryContext,
-												Max(ranked->size, 1) *
-												sizeof(float *));
+	ModelCache *cache;
+	AlsSide		side;
+	const ScoredRows *ranked;
+} RankedRows;
 
-	for (uint32 i = 0; i < ranked->size; i++)
+/* Reads the factors of one of those ranked. */
+static const float *
+fetch_row(size_t place, void *arg)
+{
+	RankedRows *rows = arg;
+
+	CHECK_FOR_INTERRUPTS();
+	return cache_lookup(rows->cache, rows->side, rows->ranked->items[place].id);
+}
+
+/* Where the factors of those ranked are in the image, if there is one. */
+static const float **
+rows_of(const RankedRows *rows)
+{
+	const SideCache *side = &rows->cache->sides[rows->side];
+	uint32		size = rows->ranked->size;
+	const float **places = MemoryContextAllocHuge(CurrentMemoryContext,
+												  Max(size, 1) * sizeof(float *));
+
+	for (uint32 i = 0; i < size; i++)
 	{
-		const ScoredItem *item = &ranked->items[i];
-		const float *row;
+		const ScoredItem *item = &rows->ranked->items[i];
+		uint32		row = item->row;
 
 		CHECK_FOR_INTERRUPTS();
-		if (image != NULL && item->row != NO_ROW)
-			rows[i] = image_rows(image) + (size_t) item->row * cache->stride;
+		if (side->image != NULL &&
+			(row != NO_ROW ||
+			 image_find(side->image, &side->type, item->id, &row)))
+			places[i] = image_rows(side->image) +
+				(size_t) row * rows->cache->stride;
 		else
-		{
-			float	   *copy = allocate_aligned(CurrentMemoryContext, bytes);
-
-			memset(copy, 0, bytes);
-			row = cache_lookup(cache, search->side, item->id);
-			if (row != NULL)
-				memcpy(copy, row, cache->run.factors * sizeof(float));
-			rows[i] = copy;
-		}
+			places[i] = NULL;
 	}
-	return rows;
+	return places;
 }
 
 /* The scores of those ranked. */
@@ -196,6 +205,7 @@ static void
 choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 	   float limit, uint32 k, ScoredRows *result, double *share)
 {
+	RankedRows	rows = {search->cache, search->side, ranked};
 	AlsShortlist shortlist = {
 		.size = ranked->size,
 		.complete = isinf(limit),
@@ -204,7 +214,9 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 		.per_group = list->per_group,
 		.diversity = list->diversity,
 		.stride = search->cache->stride,
-		.factors = search->cache->run.factors
+		.factors = search->cache->run.factors,
+		.fetch = fetch_row,
+		.fetch_arg = &rows
 	};
 	uint32		size = Min(k, ranked->size);
 	uint32	   *chosen = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -216,7 +228,11 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 		shortlist.ngroups = list->kinds == NULL ? 0 : idmap_size(list->kinds);
 	}
 	if (list->diversity > 0)
-		shortlist.rows = rows_of(search, ranked);
+	{
+		shortlist.rows = rows_of(&rows);
+		shortlist.copies = Min(size, (size_t) work_mem * 1024 /
+							   (shortlist.stride * sizeof(float)));
+	}
 	result->size = als_rerank(&shortlist, search->kernels, poll_interrupts, size,
 							  chosen, share,
 							  allocate_aligned(CurrentMemoryContext,

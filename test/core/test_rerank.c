@@ -94,6 +94,62 @@ falling(const void *a, const void *b)
 	return (x < y) - (x > y);
 }
 
+/* Rows that are there one at a time */
+typedef struct Fetching
+{
+	const float *rows;
+	int			stride;
+	float	   *last;
+} Fetching;
+
+static const float *
+fetch(size_t place, void *arg)
+{
+	const Fetching *fetching = arg;
+
+	return memcpy(fetching->last,
+				  fetching->rows + place * (size_t) fetching->stride,
+				  (size_t) fetching->stride * sizeof(float));
+}
+
+static int	polls;
+
+static void
+count_poll(void)
+{
+	polls++;
+}
+
+/* A long list by groups alone: the work is a few numbers for each row. */
+static void
+check_long_list(void)
+{
+	uint32_t	n = 100000;
+	float	   *scores = calloc(n, sizeof(float));
+	uint32_t   *groups = calloc(n, sizeof(uint32_t));
+	uint32_t   *chosen = calloc(n, sizeof(uint32_t));
+	AlsShortlist shortlist = {.size = n,.complete = 1,.scores = scores,
+		.groups = groups,.ngroups = 10,.per_group = n / 20
+	};
+	void	   *workspace;
+	double		share;
+	int			wrong = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		groups[i] = i % 10;
+	workspace = allocate_aligned(als_rerank_workspace(&shortlist, n));
+	polls = 0;
+	ok(als_rerank(&shortlist, als_kernels("reference"), count_poll, n, chosen,
+				  &share, workspace) == n / 2, "half of a long ranking");
+	for (uint32_t i = 0; i < n / 2; i++)
+		wrong += chosen[i] != i;
+	ok(wrong == 0 && polls < 2, "in one walk: %d polls", polls);
+	free(workspace);
+	free(chosen);
+	free(groups);
+	free(scores);
+}
+
 /* A random ranking: the whole list, and what parts of the ranking tell of it */
 static void
 check_list(Random *random, double diversity, uint32_t per_group, double values,
@@ -108,9 +164,11 @@ check_list(Random *random, double diversity, uint32_t per_group, double values,
 	uint32_t	expected[ROWS];
 	uint32_t	chosen[ROWS];
 	AlsShortlist shortlist = {ROWS, 1, 0, scores, per_group == 0 ? NULL : groups,
-		GROUPS, per_group == 0 ? 1 : per_group, diversity, stride, FACTORS, places
+		GROUPS, per_group == 0 ? 1 : per_group, diversity, stride, FACTORS,
+		places, fetch, NULL, ROWS
 	};
-	void	   *workspace = allocate_aligned(als_rerank_workspace(&shortlist, k));
+	Fetching	fetching = {rows, stride, NULL};
+	void	   *workspace;
 	double		share;
 	uint32_t	size;
 	uint32_t	certain = 0;
@@ -132,12 +190,31 @@ check_list(Random *random, double diversity, uint32_t per_group, double values,
 				(float) random_normal(random);
 	}
 	qsort(scores, ROWS, sizeof(float), falling);
+	workspace = allocate_aligned(als_rerank_workspace(&shortlist, k));
 	size = choose(&shortlist, kernels, k, expected);
 	ok(als_rerank(&shortlist, kernels, NULL, k, chosen, &share,
 				  workspace) == size &&
 	   memcmp(chosen, expected, size * sizeof(uint32_t)) == 0,
 	   "%u rows, diversity %g, %u of a group, %g values", size, diversity,
 	   per_group, values);
+
+	/* the same where rows are fetched, and last until the next */
+	free(workspace);
+	fetching.last = allocate_aligned((size_t) stride * sizeof(float));
+	memset(places, 0, sizeof(places));
+	shortlist.fetch_arg = &fetching;
+	shortlist.copies = 2;
+	workspace = allocate_aligned(als_rerank_workspace(&shortlist, k));
+	ok(als_rerank(&shortlist, kernels, NULL, k, chosen, &share,
+				  workspace) == size &&
+	   memcmp(chosen, expected, size * sizeof(uint32_t)) == 0,
+	   "the same with rows that are fetched");
+	free(fetching.last);
+	shortlist.copies = ROWS;
+	for (uint32_t i = 0; i < ROWS; i++)
+		places[i] = rows + i * (size_t) stride;
+	free(workspace);
+	workspace = allocate_aligned(als_rerank_workspace(&shortlist, k));
 
 	shortlist.complete = 0;
 	for (size_t n = 0; n <= ROWS; n++)
@@ -167,6 +244,7 @@ test_rerank(void)
 	static const uint32_t ks[] = {1, 10, ROWS};
 	Random		random = {21};
 
+	check_long_list();
 	for (size_t d = 0; d < LENGTH(diversities); d++)
 		for (size_t c = 0; c < LENGTH(caps); c++)
 			for (size_t v = 0; v < LENGTH(values); v++)
