@@ -1177,6 +1177,104 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
 COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
+CREATE FUNCTION als_audience_all(
+    model           regclass,
+    k               bigint DEFAULT 10,
+    items           "any" DEFAULT NULL::bigint[],
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id bigint, user_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision)
+IS 'the k best users for all items, or for those of an array; als_audience_all_as for ids that are not integers';
+
+CREATE FUNCTION als_audience_all(
+    model           regclass,
+    k               bigint,
+    items           text,
+    exclude_seen    boolean DEFAULT true,
+    exclude         anycompatible DEFAULT NULL,
+    candidates      anycompatible DEFAULT NULL,
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id bigint, user_id bigint, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision)
+IS 'the k best users for all items, or for those of an array; als_audience_all_as for ids that are not integers';
+
+CREATE FUNCTION als_audience_all_as(
+    item_type       anyelement,
+    user_type       anycompatible,
+    model           regclass,
+    k               bigint DEFAULT 10,
+    items           "any" DEFAULT NULL::bigint[],
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, user_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision)
+IS 'the k best users for all items, with ids of the given types: als_audience_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_audience_all_as(
+    item_type       anyelement,
+    user_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    items           text,
+    exclude_seen    boolean DEFAULT true,
+    exclude         "any" DEFAULT NULL::bigint[],
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, user_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision)
+IS 'the k best users for all items, with ids of the given types: als_audience_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_audience_all_as(
+    item_type       anyelement,
+    user_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    items           "any",
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, user_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision)
+IS 'the k best users for all items, with ids of the given types: als_audience_all_as(NULL::text, NULL::uuid, ...)';
+
+CREATE FUNCTION als_audience_all_as(
+    item_type       anyelement,
+    user_type       anycompatible,
+    model           regclass,
+    k               bigint,
+    items           text,
+    exclude_seen    boolean,
+    exclude         text,
+    candidates      "any" DEFAULT NULL::bigint[],
+    workers         integer DEFAULT NULL,
+    min_score       double precision DEFAULT NULL
+) RETURNS TABLE (item_id anyelement, user_id anycompatible, score real, rank integer)
+AS 'MODULE_PATHNAME', 'als_audience_all_as'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
+COMMENT ON FUNCTION als_audience_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision)
+IS 'the k best users for all items, with ids of the given types: als_audience_all_as(NULL::text, NULL::uuid, ...)';
+
 CREATE FUNCTION als_similar_items_all(
     model           regclass,
     k               bigint DEFAULT 10,

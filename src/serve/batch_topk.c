@@ -286,7 +286,7 @@ serve(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 	{
 		if (!process->leader)
 			blocks_attach(arenas[1]);
-		me.seen = blocks_reader(arenas[1], ALS_USERS);
+		me.seen = blocks_reader(arenas[1], me.job->seen_side);
 		me.words = (me.job->nitems + 63) / 64;
 		me.bitmaps = MemoryContextAllocHuge(CurrentMemoryContext,
 											BATCH_USERS * me.words *

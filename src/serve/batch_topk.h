@@ -11,6 +11,7 @@
 #define ALS_BATCH_TOPK_H
 
 #include "common/arena.h"
+#include "common/side.h"
 #include "core/als_core.h"
 #include "core/als_heap.h"
 #include "port/atomics.h"
@@ -27,6 +28,7 @@ typedef struct BatchTopK
 	bool		similar;		/* users have squares and a row of their own */
 	bool		cosine;			/* scores are cosines, and not inner products */
 	uint32		seen_items;		/* different items in the set of seen ones */
+	AlsSide		seen_side;		/* of users in it; ALS_ITEMS for an audience */
 	uint32		round;			/* users of a round, at most */
 
 	/* the users of this round */

@@ -1,6 +1,10 @@
 /*
  * recommend_all.c
- *	  als_recommend_all: the best items for all users, or for many.
+ *	  als_recommend_all: the best items for all users, or for many; and
+ *	  als_audience_all, the best users for all items.
+ *
+ * That is the same with the sides swapped: what follows, and batch_topk.c, call
+ * users those who are asked for, and items what is found for them.
  *
  * First everything is gathered: what users have seen, which is read and sorted
  * as the ratings of a training are, the items that the filters let through, and
@@ -34,6 +38,8 @@
 
 PG_FUNCTION_INFO_V1(als_recommend_all);
 PG_FUNCTION_INFO_V1(als_recommend_all_as);
+PG_FUNCTION_INFO_V1(als_audience_all);
+PG_FUNCTION_INFO_V1(als_audience_all_as);
 
 /* The arguments' places, or behind the two types two further to the right */
 enum
@@ -59,6 +65,9 @@ typedef struct ResultIds
 /* A call in the making */
 typedef struct Recommendations
 {
+	const char *function;
+	AlsSide		user_side;		/* ALS_ITEMS for an audience */
+	AlsSide		item_side;		/* the other one */
 	Oid			model;
 	ModelCache *cache;			/* while gathering */
 	ResultIds	sides[2];		/* by AlsSide */
@@ -85,9 +94,8 @@ static void
 choose_type(Recommendations *call, AlsSide side, Oid wanted)
 {
 	const IdType *own = &call->cache->sides[side].type;
-	const IdType *other = &call->cache->sides[1 - side].type;
-	const IdType *user = side == ALS_USERS ? own : other;
-	const IdType *item = side == ALS_USERS ? other : own;
+	const IdType *first = &call->cache->sides[call->user_side].type;
+	const IdType *second = &call->cache->sides[call->item_side].type;
 	const char *what = side_names[side];
 	ResultIds  *ids = &call->sides[side];
 
@@ -100,8 +108,9 @@ choose_type(Recommendations *call, AlsSide side, Oid wanted)
 				 errmsg("%s ids of model \"%s\" are of type %s, not %s",
 						what, get_rel_name(call->model),
 						format_type_be(own->type), format_type_be(wanted)),
-				 errhint("Name the types in the call: als_recommend_all_as(NULL::%s, NULL::%s, '%s', ...).",
-						 format_type_be(user->type), format_type_be(item->type),
+				 errhint("Name the types in the call: %s_as(NULL::%s, NULL::%s, '%s', ...).",
+						 call->function, format_type_be(first->type),
+						 format_type_be(second->type),
 						 get_rel_name(call->model))));
 }
 
@@ -133,15 +142,18 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 
 	call->model = PG_GETARG_OID(first + ARG_MODEL);
 	call->cache = cache_open(call->model);
-	choose_type(call, ALS_USERS, TupleDescAttr(row_type, 0)->atttypid);
-	choose_type(call, ALS_ITEMS, TupleDescAttr(row_type, 1)->atttypid);
-	call->wanted = ids_argument(fcinfo, first + ARG_USERS, "users", "user",
-								&call->sides[ALS_USERS].own);
+	choose_type(call, call->user_side, TupleDescAttr(row_type, 0)->atttypid);
+	choose_type(call, call->item_side, TupleDescAttr(row_type, 1)->atttypid);
+	call->wanted = ids_argument(fcinfo, first + ARG_USERS,
+								call->user_side == ALS_USERS ? "users" : "items",
+								side_names[call->user_side],
+								&call->sides[call->user_side].own);
 	call->excluded = ids_argument(fcinfo, first + ARG_EXCLUDE, "exclude",
-								  "item", &call->sides[ALS_ITEMS].own);
+								  side_names[call->item_side],
+								  &call->sides[call->item_side].own);
 	call->candidates = ids_argument(fcinfo, first + ARG_CANDIDATES,
-									"candidates", "item",
-									&call->sides[ALS_ITEMS].own);
+									"candidates", side_names[call->item_side],
+									&call->sides[call->item_side].own);
 }
 
 /*
@@ -198,22 +210,23 @@ read_seen_ratings(Recommendations *call)
 	const ModelRun *run = &call->cache->run;
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
 											   1024 / 2);
-	SourceReader reader = {"als_recommend_all",
+	SourceReader reader = {call->function,
 	get_rel_name(call->cache->model), "exclude_seen => false"};
 	RatingSource source = {
 		.source = run->source,
 		.user_column = run->user_column,
 		.item_column = run->item_column
 	};
-	const char *user = quote_identifier(run->user_column);
+	const char *columns[2] = {quote_identifier(run->user_column),
+	quote_identifier(run->item_column)};
 	StringInfoData condition;
 	char	   *canonical;
 
 	initStringInfo(&condition);
 	appendStringInfo(&condition, "%s IS DISTINCT FROM NULL AND %s IS DISTINCT FROM NULL",
-					 user, quote_identifier(run->item_column));
+					 columns[ALS_USERS], columns[ALS_ITEMS]);
 	if (call->wanted != NULL)
-		add_wanted(&condition, user, call->wanted);
+		add_wanted(&condition, columns[call->user_side], call->wanted);
 	source.condition = condition.data;
 	source.reader = &reader;
 	call->ratings = source_read(CurrentMemoryContext, &source, memory,
@@ -247,7 +260,7 @@ look_up_users(Recommendations *call)
 	for (uint32 i = 0; i < idmap_size(call->wanted); i++)
 	{
 		Datum		id = idmap_id(call->wanted, i);
-		const float *row = cache_lookup(call->cache, ALS_USERS, id);
+		const float *row = cache_lookup(call->cache, call->user_side, id);
 
 		CHECK_FOR_INTERRUPTS();
 		if (!cache_knows(call->cache, row))
@@ -356,22 +369,24 @@ gather(Recommendations *call, int *nworkers)
 	Snapshot	snapshot = cache_snapshot(call->cache);
 
 	call->users = idmap_create(CurrentMemoryContext,
-							   &call->sides[ALS_USERS].own);
+							   &call->sides[call->user_side].own);
 	call->items = idmap_create(CurrentMemoryContext,
-							   &call->sides[ALS_ITEMS].own);
+							   &call->sides[call->item_side].own);
 	/* looking one up costs as much as reading a dozen in sequence */
 	if (call->wanted != NULL && idmap_size(call->wanted) <=
-		cache_rows_limit(call->cache, ALS_USERS) / 16)
+		cache_rows_limit(call->cache, call->user_side) / 16)
 		look_up_users(call);
 	else
-		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, add_user, call);
-	cache_scan_ids(call->cache, ALS_ITEMS, snapshot, add_candidate, call);
+		cache_scan_snapshot(call->cache, call->user_side, snapshot, add_user,
+							call);
+	cache_scan_ids(call->cache, call->item_side, snapshot, add_candidate, call);
 	layout.stride = call->cache->stride;
 	layout.mean = call->cache->run.mean_rating;
 	layout.min_score = call->min_score;
 	layout.nusers = idmap_size(call->users);
 	layout.nitems = idmap_size(call->items);
 	layout.k = Min(call->k, layout.nitems);
+	layout.seen_side = call->user_side;
 	if (layout.k == 0 || layout.nusers == 0)
 	{
 		UnregisterSnapshot(snapshot);
@@ -384,12 +399,12 @@ gather(Recommendations *call, int *nworkers)
 	if (call->ratings != NULL)
 	{
 		/* ids first, since sorting uses the ratings up */
-		seen_users = ratings_map_ids(call->ratings, ALS_USERS, call->users,
-									 false);
-		seen_items = ratings_map_ids(call->ratings, ALS_ITEMS, call->items,
-									 false);
-		nseen_users = ratings_ids(call->ratings, ALS_USERS)->size;
-		layout.seen_items = ratings_ids(call->ratings, ALS_ITEMS)->size;
+		seen_users = ratings_map_ids(call->ratings, call->user_side,
+									 call->users, false);
+		seen_items = ratings_map_ids(call->ratings, call->item_side,
+									 call->items, false);
+		nseen_users = ratings_ids(call->ratings, call->user_side)->size;
+		layout.seen_items = ratings_ids(call->ratings, call->item_side)->size;
 		call->seen = blocks_build(call->ratings, ALS_IMPLICIT, budget,
 								  *nworkers);
 	}
@@ -401,8 +416,9 @@ gather(Recommendations *call, int *nworkers)
 		memcpy(batch_topk_users(call->job), call->few,
 			   (size_t) layout.nusers * layout.stride * sizeof(float));
 	else
-		cache_scan_snapshot(call->cache, ALS_USERS, snapshot, place_user, call);
-	cache_scan_snapshot(call->cache, ALS_ITEMS, snapshot, place_item, call);
+		cache_scan_snapshot(call->cache, call->user_side, snapshot, place_user,
+							call);
+	cache_scan_snapshot(call->cache, call->item_side, snapshot, place_item, call);
 	UnregisterSnapshot(snapshot);
 	als_index_build(layout.stride, layout.nitems,
 					batch_topk_items(call->job),
@@ -429,12 +445,12 @@ put_round(Recommendations *call, const uint32 *items, Tuplestorestate *store,
 		Datum		values[COLUMNS];
 		bool		nulls[COLUMNS] = {false};
 
-		values[0] = id_convert_result(&call->sides[ALS_USERS].conversion,
+		values[0] = id_convert_result(&call->sides[call->user_side].conversion,
 									  idmap_id(call->users, user));
 		for (uint32 i = 0; i < size; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			if (!id_convert(&call->sides[ALS_ITEMS].conversion,
+			if (!id_convert(&call->sides[call->item_side].conversion,
 							idmap_id(call->items, items[best[i].order]),
 							&values[1]))
 				elog(ERROR, "id does not fit the type asked for");
@@ -470,17 +486,22 @@ run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
 
 /* Computes the result in the current memory context; first is as above. */
 static void
-recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
-			  TupleDesc row_type)
+recommend_all(FunctionCallInfo fcinfo, int first, AlsSide user_side,
+			  Tuplestorestate *store, TupleDesc row_type)
 {
 	Recommendations call;
+	const char *function = user_side == ALS_USERS ? "als_recommend_all" :
+		"als_audience_all";
 	int			nworkers;
 	int			times = 0;
 
-	PreventCommandIfParallelMode("als_recommend_all()");
+	PreventCommandIfParallelMode(psprintf("%s()", function));
 	for (;;)
 	{
 		memset(&call, 0, sizeof(call));
+		call.function = function;
+		call.user_side = user_side;
+		call.item_side = other_side(user_side);
 		read_all_arguments(&call, fcinfo, first, row_type);
 		if (call.k == 0)
 			return;
@@ -505,7 +526,7 @@ recommend_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 
 /* Returns all rows at once. */
 static Datum
-return_all(FunctionCallInfo fcinfo, int first)
+return_all(FunctionCallInfo fcinfo, int first, AlsSide user_side)
 {
 	MemoryContext old = CurrentMemoryContext;
 	TupleDesc	row_type;
@@ -514,7 +535,7 @@ return_all(FunctionCallInfo fcinfo, int first)
 												  ALLOCSET_DEFAULT_SIZES);
 
 	MemoryContextSwitchTo(context);
-	recommend_all(fcinfo, first, store, row_type);
+	recommend_all(fcinfo, first, user_side, store, row_type);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	PG_RETURN_NULL();
@@ -524,12 +545,26 @@ return_all(FunctionCallInfo fcinfo, int first)
 Datum
 als_recommend_all(PG_FUNCTION_ARGS)
 {
-	return return_all(fcinfo, 0);
+	return return_all(fcinfo, 0, ALS_USERS);
 }
 
 /* als_recommend_all_as(user_type, item_type, model, k, users, ...) */
 Datum
 als_recommend_all_as(PG_FUNCTION_ARGS)
 {
-	return return_all(fcinfo, 2);
+	return return_all(fcinfo, 2, ALS_USERS);
+}
+
+/* als_audience_all(model, k, items, exclude_seen, exclude, ...) */
+Datum
+als_audience_all(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 0, ALS_ITEMS);
+}
+
+/* als_audience_all_as(item_type, user_type, model, k, items, ...) */
+Datum
+als_audience_all_as(PG_FUNCTION_ARGS)
+{
+	return return_all(fcinfo, 2, ALS_ITEMS);
 }

@@ -95,6 +95,41 @@ FROM generate_series(5, 7) i,
 GROUP BY i ORDER BY i;
 SELECT user_id FROM als_audience_as(NULL::varchar, 'text_model', md5('5'), 1, false, '{"u''1"}', ARRAY['u''1', 'u''2']);
 
+--
+-- als_audience_all: what als_audience returns for each
+--
+
+DELETE FROM ratings WHERE item_id >= 100;
+INSERT INTO ratings SELECT u, 3, 1 FROM generate_series(1, 7) u;
+CREATE TABLE all_calls AS
+    SELECT *, row_number() OVER () AS n FROM calls, unnest(ARRAY[0, 2]) workers, unnest(ARRAY[NULL, 0.3]) least WHERE k < 100 AND (workers = 0 OR e = 2);
+CREATE TABLE everyone AS
+    SELECT n, a.item_id, array_agg((a.user_id, a.score)::text ORDER BY rank) AS found, min(rank) = 1 AND max(rank) = count(*) AND count(DISTINCT rank) = count(*) AS ranks
+    FROM all_calls c, als_audience_all(model::regclass, k, NULL::int[], exclude_seen, exclude, candidates, workers, least) a GROUP BY n, a.item_id;
+SELECT model, exclude_seen, count(*), count(*) FILTER (WHERE found IS NULL) AS empty, bool_and(found IS NOT DISTINCT FROM expected) AS same, bool_and(ranks) AS ranks
+FROM all_calls c CROSS JOIN (SELECT item_id FROM model_items WHERE item_id < 100) i
+     LEFT JOIN everyone e USING (n, item_id),
+     LATERAL (SELECT array_agg((user_id, score)::text ORDER BY o) AS expected FROM als_audience(model::regclass, item_id, k, exclude_seen, exclude, candidates, least) WITH ORDINALITY t(user_id, score, o)) a
+GROUP BY 1, 2 ORDER BY 1, 2;
+-- of some items; who has them is read of these alone, or of all
+SELECT cardinality(items), count(*), array_agg(DISTINCT a.item_id) AS of, bool_and(NOT EXISTS (SELECT FROM ratings r WHERE (r.user_id, r.item_id) = (a.user_id, a.item_id))) AS not_seen
+FROM (VALUES ('{3,5,999,NULL,3}'::int[]), ('{}'), (ARRAY(SELECT generate_series(3, 11000)))) i(items), als_audience_all('model', 4, items) a WHERE a.item_id < 6 GROUP BY items ORDER BY 2, cardinality(items);
+SELECT count(*) FROM als_audience_all('model', 2, '{3,5}');
+SELECT count(*) FROM als_audience_all('model', 0);
+SELECT count(*) FROM als_audience_all('sourceless', 3, ARRAY[5, 6]);
+-- a zero vector has no audience, nor does als_audience know one for it
+UPDATE sourceless_items SET factors = '{0,0,0,0}' WHERE item_id = 5;
+SELECT (SELECT count(*) FROM als_audience_all('sourceless', 3, ARRAY[5])) AS everyone, (SELECT count(*) FROM als_audience('sourceless', 5)) AS one;
+-- ids of other types
+SELECT count(*), bool_and(a.score = als_predict('text_model', a.user_id, a.item_id)) AS same, count(DISTINCT a.item_id) AS items
+FROM als_audience_all_as(NULL::uuid, NULL::text, 'text_model', 3, exclude => ARRAY['u''1']) a;
+SELECT * FROM try($$SELECT als_audience_all('text_model')$$);
+SELECT * FROM try($$SELECT als_audience_all_as(NULL::uuid, NULL::int, 'text_model')$$);
+SELECT * FROM try($$SELECT als_audience_all('model', items => 5)$$);
+SELECT * FROM try($$SELECT als_audience_all('model', candidates => ARRAY[now()])$$);
+SELECT * FROM try($$SELECT als_audience_all('model', workers => -1)$$);
+SELECT * FROM try($$SELECT als_audience_all('model', min_score => 'NaN')$$);
+
 -- Errors
 SELECT * FROM try($$SELECT als_audience('model', 1, -1)$$);
 SELECT * FROM try($$SELECT als_audience('model', 1, NULL)$$);
@@ -108,6 +143,7 @@ SELECT * FROM try($$SELECT als_audience('model', 1, min_score => 'NaN')$$);
 SELECT * FROM try($$SELECT als_audience('text_model', md5('5'))$$);
 DROP TABLE ratings CASCADE;
 SELECT * FROM try($$SELECT als_audience('model', 1)$$);
+SELECT * FROM try($$SELECT als_audience_all('model', 1)$$);
 SELECT count(*) FROM als_audience('model', 1, exclude_seen => false);
 
 SET client_min_messages = error;

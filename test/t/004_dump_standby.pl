@@ -119,6 +119,8 @@ foreach my $reads (
 	[ 'als_recommend_together_as', 5, q{SELECT als_recommend_together_as(NULL::uuid, 'text_model', ARRAY['u''7', 'u''8'], 5)} ],
 	[ 'als_audience', 15, q{SELECT m, r FROM unnest(ARRAY['model', 'explicit_model']) m, als_audience(m::regclass, 3, 5) r
 		UNION ALL SELECT 'text_model', r FROM als_audience_as(NULL::text, 'text_model', md5('3')::uuid, 5) r} ],
+	[ 'als_audience_all', 6, q{SELECT r FROM als_audience_all('model', 3, ARRAY[3, 8], exclude_seen => false) r ORDER BY item_id, rank} ],
+	[ 'als_audience_all_as', 3, q{SELECT r FROM als_audience_all_as(NULL::uuid, NULL::text, 'text_model', 3, ARRAY[md5('3')::uuid], exclude_seen => false, workers => 0) r ORDER BY rank} ],
 	[ 'als_similar_items', 10, q{SELECT m, r FROM unnest(ARRAY['cosine', 'inner_product']) m, als_similar_items('model', 7, 5, m) r} ],
 	[ 'als_similar_items_as', 5, q{SELECT als_similar_items_as(NULL::uuid, 'text_model', md5('7')::uuid, 5)} ],
 	[ 'als_similar_items_all', 6, q{SELECT r FROM als_similar_items_all('model', 3, ARRAY[7, 8]) r ORDER BY item_id, rank} ],
