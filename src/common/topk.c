@@ -2,6 +2,8 @@
  * topk.c
  *	  The k best of a stream of scored items, on PostgreSQL's binary heap with
  *	  the worst of them on top; there is none while all items are kept.
+ *
+ * So memory is what there are items for, however large k.
  */
 #include "compat.h"
 
@@ -9,6 +11,12 @@
 
 #include "common/topk.h"
 #include "lib/binaryheap.h"
+#include "utils/memutils.h"
+
+#define FIRST_CAPACITY 256		/* items */
+
+/* What PostgreSQL's heap has room for, beside its header */
+#define LARGEST_HEAP ((uint32) (MaxAllocSize / sizeof(Datum) - 8))
 
 /* Positive if a is the worse one: the heap's top is its greatest element. */
 static int
@@ -42,17 +50,23 @@ topk_create(const IdType *type, uint32 k)
 	topk->type = type;
 	topk->k = k;
 	topk->size = 0;
-	topk->least = INFINITY;
-	topk->items = MemoryContextAllocHuge(CurrentMemoryContext,
-										 Max(k, 1) * sizeof(ScoredItem));
+	topk->capacity = Max(Min(k, FIRST_CAPACITY), 1);
+	topk->least = k == 0 ? INFINITY : -INFINITY;
+	topk->items = palloc(topk->capacity * sizeof(ScoredItem));
 	topk->heap = NULL;
 	return topk;
 }
 
-/* Makes the heap, once there are k items. */
+/* Makes the heap, of k items, once there is one more. */
 static void
 make_heap(TopK *topk)
 {
+	if (topk->k > LARGEST_HEAP)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("k must not exceed %u where there are more rows",
+						LARGEST_HEAP),
+				 errhint("Ask for fewer, or for all of them.")));
 	topk->heap = binaryheap_allocate(topk->k, compare_worse,
 									 unconstify(IdType *, topk->type));
 	for (uint32 i = 0; i < topk->k; i++)
@@ -75,19 +89,24 @@ topk_add(TopK *topk, Datum id, float score, uint32 row)
 
 	if (topk->size < topk->k)
 	{
-		slot = &topk->items[topk->size++];
-		slot->score = score;
-		slot->row = row;
-		slot->id = id_copy(topk->type, id);
-		if (topk->size == topk->k)
+		if (topk->size == topk->capacity)
 		{
-			make_heap(topk);
-			topk->least = worst(topk)->score;
+			topk->capacity = Min((uint64) topk->capacity * 2, topk->k);
+			topk->items = repalloc_huge(topk->items,
+										topk->capacity * sizeof(ScoredItem));
 		}
+		item.id = id_copy(topk->type, id);
+		topk->items[topk->size++] = item;
 		return;
 	}
-	if (topk->k == 0 ||
-		compare_worse(PointerGetDatum(&item),
+	if (topk->k == 0)
+		return;
+	if (topk->heap == NULL)
+	{
+		make_heap(topk);
+		topk->least = worst(topk)->score;
+	}
+	if (compare_worse(PointerGetDatum(&item),
 					  binaryheap_first(topk->heap),
 					  unconstify(IdType *, topk->type)) >= 0)
 		return;

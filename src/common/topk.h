@@ -24,13 +24,15 @@ typedef struct TopK
 	const IdType *type;
 	uint32		k;
 	uint32		size;
-	float		least;			/* score of the worst, once there are k */
-	ScoredItem *items;			/* [k] */
-	struct binaryheap *heap;	/* of pointers into items; NULL: not yet k */
+	uint32		capacity;		/* of items */
+	float		least;			/* score of the worst, once there is a heap */
+	ScoredItem *items;			/* [capacity] */
+	struct binaryheap *heap;	/* of pointers into items; NULL: there are no
+								 * more than k */
 } TopK;
 
 /*
- * Keeps the k best of what is added, k at most the number of items: higher
+ * Keeps the k best of what is added: higher
  * scores first, equal scores in the order of ids.
  */
 extern TopK *topk_create(const IdType *type, uint32 k);
