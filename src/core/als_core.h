@@ -59,6 +59,7 @@
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
 
+#include <float.h>
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -451,8 +452,18 @@ extern int	als_influence(const AlsBlas *blas, AlsPoll poll, int rank,
 						  void *workspace);
 
 /*
- * The cosine of two vectors, from their inner product and their squares, which
- * are not 0.  In double, so that equal vectors have a cosine of exactly 1.
+ * Has a vector of this square a cosine with others?  Below the normal numbers the square
+ * has lost digits, or is 0 by underflow, and says nothing of the vector's length.
+ */
+static inline int
+als_has_cosine(float square)
+{
+	return square >= FLT_MIN;
+}
+
+/*
+ * The cosine of two vectors, from their inner product and their squares, of which
+ * als_has_cosine is true.  In double, so that equal vectors have a cosine of exactly 1.
  */
 static inline float
 als_cosine(float product, float square_a, float square_b)

@@ -120,7 +120,7 @@ product_of(const BatchTopK *job, float score)
 void
 batch_topk_unit_row(int stride, const float *row, float square, float *unit)
 {
-	double		inverse = square > 0 ? 1 / sqrt(square) : 0;
+	double		inverse = als_has_cosine(square) ? 1 / sqrt(square) : 0;
 
 	for (int d = 0; d < stride; d++)
 		unit[d] = (float) (row[d] * inverse);
@@ -184,8 +184,7 @@ score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 		{
 			float		square = batch_topk_squares(job)[item];
 
-			/* a zero vector has no cosine */
-			if (square == 0 || user->square == 0)
+			if (!als_has_cosine(square) || !als_has_cosine(user->square))
 				continue;
 			scored.score = als_cosine(scored.score, square, user->square);
 		}

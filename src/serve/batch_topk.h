@@ -114,7 +114,7 @@ batch_topk_best(const BatchTopK *job, uint32 user, AlsRankedItem **best)
  */
 extern Arena batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared);
 
-/* unit[stride] := the row divided by its length; 0 if its square is. */
+/* unit[stride] := the row divided by its length; 0 if it has no cosine. */
 extern void batch_topk_unit_row(int stride, const float *row, float square,
 								float *unit);
 

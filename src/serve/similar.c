@@ -60,7 +60,7 @@ allocate_row(int stride)
 	return memset(allocate_aligned(CurrentMemoryContext, bytes), 0, bytes);
 }
 
-/* Compares with one row; a zero vector has no cosine. */
+/* Compares with one row; false if there is no cosine. */
 static bool
 compare_row(const SideSearch *search, const float *row, float *score)
 {
@@ -78,7 +78,7 @@ compare_row(const SideSearch *search, const float *row, float *score)
 	{
 		float		square = kernels->dot(stride, row, row);
 
-		if (square == 0)
+		if (!als_has_cosine(square))
 			return false;
 		*score = als_cosine(*score, square, neighbour->square);
 	}
@@ -130,7 +130,7 @@ similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 	memcpy(neighbour.row, row, cache->run.factors * sizeof(float));
 	neighbour.square = search.kernels->dot(cache->stride, neighbour.row,
 										   neighbour.row);
-	if (neighbour.cosine && neighbour.square == 0)
+	if (neighbour.cosine && !als_has_cosine(neighbour.square))
 		return;
 	if (cache->run.feedback == ALS_EXPLICIT)
 		neighbour.other = allocate_row(cache->stride);

@@ -37,6 +37,16 @@ SET maintenance_work_mem = '1MB';
 SELECT count(*) FILTER (WHERE at_once(c, 1) IS NOT DISTINCT FROM rows) AS same FROM calls c JOIN expected USING (n, model, metric) WHERE n = 2;
 RESET maintenance_work_mem;
 
+-- vectors so short that their squares have lost digits have no cosine, like a zero vector; those a little longer do
+BEGIN;
+SELECT items FROM als_train('short', 'SELECT i % 7 AS user_id, i AS item_id, 1 AS rating FROM generate_series(1, 80) i', factors => 2, iterations => 1);
+UPDATE short_items SET factors = CASE WHEN item_id <= 2 THEN '{3e-23,0}'::real[] WHEN item_id <= 4 THEN '{3e-19,0}' ELSE '{0.9,0.4358899}' END;
+SELECT i AS item_id, count(similar_id) AS found, min(score) AS least, max(score) AS greatest, bool_and(score = one.one_score AND similar_id = one.one_id) AS same,
+       (SELECT count(*) FROM als_similar_items('short', i, 100)) AS one_by_one
+FROM unnest('{1,3,5}'::int[]) i LEFT JOIN als_similar_items_all('short', 100, '{1,3,5}') a ON a.item_id = i
+LEFT JOIN LATERAL als_similar_items('short', i, 100) WITH ORDINALITY one(one_id, one_score, rank) ON one.rank = a.rank GROUP BY i ORDER BY i;
+ROLLBACK;
+
 -- for some, of whom the model does not know all
 SELECT item_id, count(*) FROM als_similar_items_all('implicit', 4, ARRAY[7, 41, 999, NULL, 8, 7]) GROUP BY item_id ORDER BY item_id;
 SELECT a.similar_id, a.rank FROM als_similar_items_all('implicit', 3, '{7}') a ORDER BY a.rank;
