@@ -6,6 +6,7 @@
 
 #include "common/id_conversion.h"
 #include "common/side.h"
+#include "parser/parse_coerce.h"
 #include "ratings/source.h"
 #include "serve/item_values.h"
 #include "utils/array.h"
@@ -15,26 +16,43 @@
 #include "utils/typcache.h"
 
 /*
- * The condition that the item is one of an array, $1, of *array_type; nothing if
- * there are no such arrays, or perhaps none: to read too much is not wrong.
+ * Can values of type source, of a column, be compared with ids by the operator, whose
+ * left operand is left_type, without a cast that may fail?  A domain is what it is of.
+ */
+static bool
+is_comparable(const IdType *type, Oid source, Oid left_type)
+{
+	Oid			base = getBaseType(source);
+
+	return base == getBaseType(type->type) ||
+		(type->integer && is_integer_type(base)) ||
+		(!IsPolymorphicType(left_type) && IsBinaryCoercible(base, left_type));
+}
+
+/*
+ * The condition that the item, a column of type source, is one of an array, $1, of
+ * *array_type; nothing if there are no such arrays, or perhaps none, or no such
+ * comparison: to read too much is not wrong.
  */
 static const char *
-is_wanted(const IdType *type, Oid *element_type, Oid *array_type)
+is_wanted(const IdType *type, Oid source, Oid *element_type, Oid *array_type)
 {
-	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
+	Oid			base = getBaseType(type->type);
+	Oid			equal = lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr;
 	StringInfoData clause;
 	Oid			left_type;
 	Oid			right_type;
 
 	op_input_types(equal, &left_type, &right_type);
-	*element_type = IsPolymorphicType(right_type) ? type->type : right_type;
+	*element_type = IsPolymorphicType(right_type) ? base : right_type;
 	*array_type = get_array_type(*element_type);
-	if (!OidIsValid(*array_type) || type_is_rowtype(type->type))
+	if (!OidIsValid(*array_type) || type_is_rowtype(base) ||
+		!is_comparable(type, source, left_type))
 		return "";
 	initStringInfo(&clause);
 	appendStringInfoString(&clause, " WHERE ");
-	generate_operator_clause(&clause, source_operand("als_item", type->type),
-							 type->type, equal,
+	generate_operator_clause(&clause, source_operand("als_item", base), base,
+							 equal,
 							 psprintf("ANY ($1%s)", source_collation(type)),
 							 right_type);
 	return clause.data;
@@ -63,6 +81,7 @@ item_values_read(ModelCache *cache, const char *what, const char *source,
 {
 	const IdType *type = &cache->sides[ALS_ITEMS].type;
 	const char *condition = "";
+	const char *targets;
 	SourceReading reading;
 	IdConversion conversion;
 	SPIPlanPtr	plan;
@@ -72,13 +91,19 @@ item_values_read(ModelCache *cache, const char *what, const char *source,
 	TupleDesc	columns;
 
 	source_begin(&reading, what, source, NULL);
+	targets = psprintf("als_item, als_value%s", cast);
+	plan = source_prepare(&reading, targets, "(als_item, als_value)", 0, NULL);
 	if (wanted != NULL)
-		condition = is_wanted(type, &element_type, &array_type);
+		condition = is_wanted(type,
+							  TupleDescAttr(source_plan(plan)->resultDesc, 0)->atttypid,
+							  &element_type, &array_type);
 	if (condition[0] != '\0')
+	{
 		array = array_of(wanted, element_type);
-	plan = source_prepare(&reading, psprintf("als_item, als_value%s", cast),
-						  psprintf("(als_item, als_value)%s", condition),
-						  condition[0] != '\0' ? 1 : 0, &array_type);
+		plan = source_prepare(&reading, targets,
+							  psprintf("(als_item, als_value)%s", condition),
+							  1, &array_type);
+	}
 	source_execute(&reading, plan, &array, NULL, false);
 	columns = SPI_tuptable->tupdesc;
 	id_conversion_init(&conversion, type, SPI_gettypeid(columns, 1),

@@ -110,6 +110,25 @@ SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::text, 'uuid', md5('1'), 1)
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::code, 'varchar_domain', '1', 1);
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::text, 'varchar_domain', '1', 1);
 
+-- groups by ids of other types, as boosts and exclude take them: all items are in one, of which a list has one
+CREATE FUNCTION in_one_group(kind text, source text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    listed bigint;
+BEGIN
+    EXECUTE format('SELECT count(*) FROM (SELECT user_id FROM %I ORDER BY user_id::text LIMIT 1) u, als_recommend_as(NULL::%s, %L, u.user_id, 20, false, groups => %L) r',
+        kind || '_users', (SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = (kind || '_items')::regclass AND attname = 'item_id'),
+        kind, source) INTO listed;
+    RETURN listed;
+END $$;
+SELECT kind, item, in_one_group(kind, format('SELECT %s, 1 FROM generate_series(1, 20) i', item))
+FROM (VALUES ('smallint_int', 'i'), ('smallint_int', 'i::smallint'), ('smallint_int', 'i::bigint'), ('smallint_int', 'i::text'), ('smallint_int', 'i::numeric'), ('smallint_int', 'i::float8'),
+             ('bigint', 'i::text'), ('bigint', 'i'), ('text', $$'日本 ' || i$$), ('text', $$('日本 ' || i)::varchar$$), ('uuid', 'md5(i::text)::uuid'), ('uuid', 'md5(i::text)'),
+             ('varchar_domain', $$'c' || i$$), ('varchar_domain', $$('c' || i)::ids.code$$), ('char', 'i::char(8)'), ('char', 'i::text'),
+             ('numeric_date', $$'2000-01-01'::date + i$$), ('numeric_date', $$('2000-01-01'::date + i)::timestamp$$), ('oid_xid', 'i::text::xid'),
+             ('bytea_array', 'ARRAY[i, i + 1]'), ('float_record', $$ROW(i, 'x')::ids.pair$$), ('inet_jsonb', $$jsonb_build_object('i', i)$$)) v(kind, item);
+-- among rows of other ids, which the model's type does not take
+SELECT in_one_group('varchar_domain', $$SELECT 'c' || i, 1 FROM generate_series(1, 20) i UNION ALL SELECT 'x', 1$$);
+
 -- nulls are unknown
 SELECT als_predict('bigint', NULL, 1) IS NULL, als_predict('bigint', 1, NULL::int) IS NULL, als_predict(NULL, 1, 1) IS NULL;
 SELECT count(*) FROM als_recommend('bigint', NULL::int);
