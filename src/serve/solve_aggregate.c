@@ -12,8 +12,9 @@
  *	  SELECT user_id, als_solve_row(item_ids, ratings, '{"model": "m", "side": "users"}')
  *	  FROM grouped
  *
- * What rows are solved against is prepared once for a query.  A row is solved
- * by the solver that als_train has for solver => 'cholesky', and its result
+ * What rows are solved against is prepared once for a query by the aggregate, and by
+ * the function, whose call may outlive a query in a loop of PL/pgSQL, once for each
+ * version of the model.  A row is solved by the solver that als_train has for solver => 'cholesky', and its result
  * tells its part of the objective, so that whoever adds up all rows knows what
  * als_train would have said.
  *
@@ -69,11 +70,14 @@ typedef struct SolveState
 	AlsEntry   *entries;
 } SolveState;
 
-/* What all rows of a query are solved with */
+/* What all rows are solved with that a version of the model has */
 typedef struct Solver
 {
+	MemoryContext context;		/* of all of it, the pin as well */
 	Jsonb	   *options;		/* as given */
-	ModelCache *cache;			/* pinned as long as the query */
+	Oid			model;
+	CachePin   *pin;
+	ModelCache *cache;			/* which that is of */
 	AlsSide		side;			/* of the rows to solve */
 	const Image *image;			/* of the other side */
 	const IdType *type;
@@ -81,9 +85,21 @@ typedef struct Solver
 	AlsSystem	system;
 	float	   *solved;			/* [stride] */
 	void	   *workspace;
+	MemoryContext rated;		/* of fixed and bias */
+	float	   *fixed;			/* explicit: [capacity x stride], what a row has
+								 * rated */
+	float	   *bias;			/* [capacity] and their biases */
+	uint64		capacity;
 	TupleDesc	result;			/* als_solution; of the function alone */
 	SolveState	row;			/* likewise, used for one row after the other */
 } Solver;
+
+/* What a call keeps */
+typedef struct SolveCall
+{
+	MemoryContext context;		/* of the solver, reset for each */
+	Solver	   *solver;			/* NULL: there is none */
+} SolveCall;
 
 /* An option, which is a string. */
 static char *
@@ -171,34 +187,60 @@ prepare_gram(Solver *solver, const float *rows, uint32 nrows)
 	system->fixed = system->stored = rows;
 }
 
-/* Prepares what explicit rows are solved against: factors and 1, biases apart. */
+/*
+ * Gathers what an explicit row is solved against: factors and 1, biases apart, of those
+ * that it has rated, whose places become the columns.  A copy of all others would be
+ * another one in each session; this is little beside solving the row.
+ */
 static void
-prepare_biased(Solver *solver, const float *rows, uint32 nrows)
+gather_rated(Solver *solver, SolveState *row)
 {
 	AlsSystem  *system = &solver->system;
-	AlsSide		other = other_side(solver->side);
+	ModelCache *cache = solver->cache;
 	size_t		stride = als_stride(system->rank);
 	int			factors = system->rank - 1;
-	float	   *fixed = allocate_aligned(CurrentMemoryContext,
-										 nrows * stride * sizeof(float));
-	float	   *bias = MemoryContextAllocHuge(CurrentMemoryContext,
-											  nrows * sizeof(float));
+	int			bias = bias_position(cache, other_side(solver->side));
 
-	for (uint32 r = 0; r < nrows; r++)
+	if (row->size > solver->capacity)
 	{
-		const float *row = rows + (size_t) r * solver->cache->stride;
+		uint64		capacity = Max(row->size, 2 * solver->capacity);
 
-		CHECK_FOR_INTERRUPTS();
-		memset(fixed + r * stride, 0, stride * sizeof(float));
-		memcpy(fixed + r * stride, row, factors * sizeof(float));
-		fixed[r * stride + factors] = solver->cache->run.biases ? 1 : 0;
-		bias[r] = row[bias_position(solver->cache, other)];
+		capacity = Min(capacity, solver->image->nrows);
+		solver->capacity = 0;
+		MemoryContextReset(solver->rated);
+		solver->fixed = allocate_aligned(solver->rated,
+										 capacity * stride * sizeof(float));
+		solver->bias = MemoryContextAllocHuge(solver->rated,
+											  capacity * sizeof(float));
+		solver->capacity = capacity;
 	}
-	system->fixed = system->stored = fixed;
-	system->bias = bias;
+	for (uint64 i = 0; i < row->size; i++)
+	{
+		const float *from = image_rows(solver->image) +
+			(size_t) row->entries[i].column * cache->stride;
+		float	   *to = solver->fixed + i * stride;
+
+		if (i % RATINGS_PER_CHECK == 0)
+			CHECK_FOR_INTERRUPTS();
+		memset(to, 0, stride * sizeof(float));
+		memcpy(to, from, factors * sizeof(float));
+		to[factors] = cache->run.biases ? 1 : 0;
+		solver->bias[i] = from[bias];
+		row->entries[i].column = i;
+	}
+	system->fixed = system->stored = solver->fixed;
+	system->bias = solver->bias;
 }
 
-/* Prepares the solver, in a memory context that lives as long as the query. */
+/* The model that options name */
+static Oid
+model_option(Jsonb *options)
+{
+	return DatumGetObjectId(DirectFunctionCall1(regclassin,
+												CStringGetDatum(string_option(options, "model"))));
+}
+
+/* Prepares the solver, in the current memory context, which is its own. */
 static Solver *
 begin_solver(Jsonb *options, Oid id_type)
 {
@@ -206,15 +248,15 @@ begin_solver(Jsonb *options, Oid id_type)
 	AlsSystem  *system = &solver->system;
 	AlsSide		other;
 	uint32		nrows;
-	Oid			model;
 
+	solver->context = CurrentMemoryContext;
 	solver->options = palloc(VARSIZE(options));
 	memcpy(solver->options, options, VARSIZE(options));
 	solver->side = side_option(solver->options);
 	other = other_side(solver->side);
-	model = DatumGetObjectId(DirectFunctionCall1(regclassin,
-												 CStringGetDatum(string_option(solver->options, "model"))));
-	solver->cache = cache_open(model);
+	solver->model = model_option(solver->options);
+	solver->pin = cache_pin(solver->model);
+	solver->cache = solver->pin->cache;
 	if (!cache_load(solver->cache, other))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY),
@@ -233,7 +275,8 @@ begin_solver(Jsonb *options, Oid id_type)
 	if (system->feedback == ALS_IMPLICIT)
 		prepare_gram(solver, image_rows(solver->image), nrows);
 	else
-		prepare_biased(solver, image_rows(solver->image), nrows);
+		solver->rated = AllocSetContextCreate(CurrentMemoryContext, "als rated",
+											  ALLOCSET_DEFAULT_SIZES);
 	solver->solved = allocate_aligned(CurrentMemoryContext,
 									  als_stride(system->rank) * sizeof(float));
 	solver->workspace = allocate_aligned(CurrentMemoryContext,
@@ -241,15 +284,51 @@ begin_solver(Jsonb *options, Oid id_type)
 	return solver;
 }
 
+/* Was the solver made for such options? */
+static bool
+has_options(const Solver *solver, const Jsonb *options)
+{
+	return VARSIZE(options) == VARSIZE(solver->options) &&
+		memcmp(options, solver->options, VARSIZE(options)) == 0;
+}
+
 /*
- * The solver of the query that calls, made with its first row; id_type is the
- * type of what ids are given as.
+ * Is the solver that of the model's newest version still?  Where something has been
+ * rolled back, or another table has changed, that has to be looked at.
+ */
+static bool
+is_current(const Solver *solver)
+{
+	MemoryContext context;
+	MemoryContext old;
+	bool		current;
+
+	if (cache_pin_ready(solver->pin, solver->model))
+		return true;
+	if (solver->pin->cache == NULL)
+		return false;
+	context = AllocSetContextCreate(CurrentMemoryContext, "als model",
+									ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(context);
+	current = model_option(solver->options) == solver->model &&
+		cache_open(solver->model) == solver->cache;
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+	return current;
+}
+
+/*
+ * The solver for a row, made with the first; id_type is the type of what ids are
+ * given as.  An aggregate, whose rows belong together, has one for all of them; a
+ * function, which may be called by one query after the other, has what is current.
  */
 static Solver *
-find_solver(FunctionCallInfo fcinfo, int argument, Oid id_type)
+find_solver(FunctionCallInfo fcinfo, int argument, Oid id_type, bool aggregate)
 {
-	Solver	   *solver = fcinfo->flinfo->fn_extra;
+	SolveCall  *call = fcinfo->flinfo->fn_extra;
 	Jsonb	   *options;
+	MemoryContext old;
+	Solver	   *solver;
 
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
@@ -257,20 +336,32 @@ find_solver(FunctionCallInfo fcinfo, int argument, Oid id_type)
 				 errmsg("options must not be null"),
 				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
 	options = PG_GETARG_JSONB_P(argument);
-	if (solver == NULL)
+	if (call == NULL)
 	{
-		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-
-		solver = begin_solver(options, id_type);
-		MemoryContextSwitchTo(old);
-		fcinfo->flinfo->fn_extra = solver;
+		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
+									  sizeof(SolveCall));
+		call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
+											  "als solver",
+											  ALLOCSET_DEFAULT_SIZES);
+		fcinfo->flinfo->fn_extra = call;
 	}
-	else if (VARSIZE(options) != VARSIZE(solver->options) ||
-			 memcmp(options, solver->options, VARSIZE(options)) != 0)
+	if (call->solver != NULL && aggregate && !has_options(call->solver, options))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the options of als_solve must be the same for all rows of a query"),
 				 errhint("Use a query for each model.")));
+	if (call->solver != NULL &&
+		(aggregate || (has_options(call->solver, options) &&
+					   is_current(call->solver))))
+		return call->solver;
+
+	/* lets go first, so that there is room for another version */
+	call->solver = NULL;
+	MemoryContextReset(call->context);
+	old = MemoryContextSwitchTo(call->context);
+	solver = begin_solver(options, id_type);
+	MemoryContextSwitchTo(old);
+	call->solver = solver;
 	return solver;
 }
 
@@ -344,7 +435,7 @@ als_solve_transfn(PG_FUNCTION_ARGS)
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "als_solve_transfn called in non-aggregate context");
 
-	solver = find_solver(fcinfo, ARG_OPTIONS, id_type);
+	solver = find_solver(fcinfo, ARG_OPTIONS, id_type, true);
 	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING))
 		reject_null(PG_ARGISNULL(ARG_ID) ? "ids" : "ratings");
 	if (!rating_is_real(PG_GETARG_FLOAT8(ARG_RATING)))
@@ -366,11 +457,11 @@ als_solve_transfn(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(row);
 }
 
-/* The type als_solution, which a function returns, in its memory context */
+/* The type als_solution, which a function returns, in a memory context */
 static TupleDesc
-solution_type(FunctionCallInfo fcinfo)
+solution_type(FunctionCallInfo fcinfo, MemoryContext context)
 {
-	MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+	MemoryContext old = MemoryContextSwitchTo(context);
 	TupleDesc	type;
 
 	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE ||
@@ -396,6 +487,8 @@ solve(SolveState *row, TupleDesc type)
 	bool		nulls[SOLUTION_COLUMNS] = {false};
 
 	row->size = sort_and_merge(row->entries, row->size, system->feedback);
+	if (system->feedback == ALS_EXPLICIT)
+		gather_rated(solver, row);
 	start[1] = row->size;
 	rows.nrows = 1;
 	rows.start = start;
@@ -427,7 +520,8 @@ als_solve_finalfn(PG_FUNCTION_ARGS)
 	if (row->size == 0)
 		PG_RETURN_NULL();
 	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = solution_type(fcinfo);
+		fcinfo->flinfo->fn_extra = solution_type(fcinfo,
+												 fcinfo->flinfo->fn_mcxt);
 	PG_RETURN_DATUM(solve(row, fcinfo->flinfo->fn_extra));
 }
 
@@ -441,8 +535,8 @@ als_solve_row(PG_FUNCTION_ARGS)
 {
 	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_IDS);
 	Oid			id_type = get_element_type(getBaseType(array_type));
-	Solver	   *solver = find_solver(fcinfo, ARG_ARRAY_OPTIONS, id_type);
-	SolveState *row = &solver->row;
+	Solver	   *solver;
+	SolveState *row;
 	ArrayType  *id_array;
 	ArrayType  *rating_array;
 	int			size;
@@ -453,13 +547,22 @@ als_solve_row(PG_FUNCTION_ARGS)
 	Datum	   *ids;
 	const float4 *ratings;
 
+	/* such as pg_stats has, whose arrays are of any type */
+	if (!OidIsValid(id_type))
+		ereport(ERROR,
+				(errcode(ERRCODE_DATATYPE_MISMATCH),
+				 errmsg("the ids of als_solve_row must be an array of ids, not %s",
+						format_type_be(array_type)),
+				 errhint("Cast them to an array of the type that the model's ids have.")));
+	solver = find_solver(fcinfo, ARG_ARRAY_OPTIONS, id_type, false);
+	row = &solver->row;
 	if (PG_ARGISNULL(ARG_IDS) || PG_ARGISNULL(ARG_RATINGS))
 		PG_RETURN_NULL();
 	if (solver->result == NULL)
 	{
-		solver->result = solution_type(fcinfo);
+		solver->result = solution_type(fcinfo, solver->context);
 		row->solver = solver;
-		row->context = fcinfo->flinfo->fn_mcxt;
+		row->context = solver->context;
 	}
 
 	id_array = PG_GETARG_ARRAYTYPE_P(ARG_IDS);

@@ -111,7 +111,73 @@ INSERT INTO implicit_items VALUES (8, '{1,0,0,0,0,0}');
 SELECT round((als_solve(8, 1, options('implicit', 'users'))).factors[1]::numeric, 5), round(3 / 3.3, 5);
 ROLLBACK;
 
+-- A function's call in PL/pgSQL lives as long as the transaction: each row is solved with
+-- what the model is then, by hand, by a training, after what has been rolled back, by
+-- another model of the name, with other options.
+CREATE FUNCTION first_factor(options jsonb) RETURNS numeric LANGUAGE plpgsql AS $$
+DECLARE
+    solution public.als_solution;
+BEGIN
+    solution := als_solve_row('{8}'::int[], '{1}', options);
+    RETURN round(solution.factors[1]::numeric, 5);
+END $$;
+CREATE TABLE seen_at (step int, model text, in_a_loop numeric, expected numeric);
+CREATE FUNCTION look(step int, model text) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    fresh numeric;
+BEGIN
+    EXECUTE format('SELECT round((als_solve(8, 1, %L)).factors[1]::numeric, 5)', options(model, 'users')) INTO fresh;
+    INSERT INTO seen_at VALUES (step, model, first_factor(options(model, 'users')), fresh);
+END $$;
+SELECT run FROM als_train('loop', 'ratings', factors => 2, regularization => 0.3, alpha => 2, iterations => 1),
+    LATERAL als_train('rated', 'ratings', feedback => 'explicit', factors => 2, regularization => 0.3, iterations => 1) r (run2);
+DO $$
+BEGIN
+    FOR step IN 1 .. 6 LOOP
+        IF step = 2 THEN
+            UPDATE loop_items SET factors = '{3,0}' WHERE item_id = 8;
+            UPDATE rated_items SET factors = '{3,0}', bias = 1 WHERE item_id = 8;
+        ELSIF step = 3 THEN
+            BEGIN
+                UPDATE loop_items SET factors = '{0.5,0}' WHERE item_id = 8;
+                UPDATE rated_items SET factors = '{0.5,0}', bias = 1 WHERE item_id = 8;
+                PERFORM look(-step, 'loop'), look(-step, 'rated');
+                RAISE EXCEPTION 'rolled back';
+            EXCEPTION WHEN raise_exception THEN
+                NULL;
+            END;
+        ELSIF step = 4 THEN
+            PERFORM als_train('loop', 'ratings', factors => 3, regularization => 0.3, alpha => 2, iterations => 1);
+            PERFORM als_train('rated', 'ratings', feedback => 'explicit', factors => 3, regularization => 0.3, iterations => 1);
+        ELSIF step = 5 THEN
+            DROP TABLE loop, loop_users, loop_items;
+            PERFORM als_train('loop', 'ratings', factors => 2, regularization => 30, alpha => 2, iterations => 1);
+        END IF;
+        PERFORM look(step, 'loop'), look(step, 'rated');
+    END LOOP;
+END $$;
+SELECT model, count(*), bool_and(in_a_loop = expected) AS current, count(DISTINCT in_a_loop) AS versions FROM seen_at GROUP BY model ORDER BY model;
+
+-- an explicit row is solved against copies of what it has rated, not of all items, which are 2.5 MB
+SELECT items FROM als_train('broad', 'SELECT i % 3 AS user_id, i AS item_id, i % 5 AS rating FROM generate_series(1, 20000) i', feedback => 'explicit', factors => 30, iterations => 1);
+SELECT als_solve_row('{1}'::int[], '{1}', options('broad', 'users')) IS NOT NULL AS solved;
+CREATE FUNCTION grows_by() RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+    solving CURSOR FOR SELECT als_solve_row(ARRAY[i], '{1}', options('broad', 'users')) IS NOT NULL FROM generate_series(1, 3) i;
+    solved boolean;
+    before bigint;
+BEGIN
+    OPEN solving;
+    SELECT sum(total_bytes) INTO before FROM pg_backend_memory_contexts;
+    FETCH solving INTO solved;
+    RETURN sum(total_bytes) - before FROM pg_backend_memory_contexts;
+END $$;
+SELECT bytes BETWEEN 1 AND 1500000 AS by_little FROM grows_by() bytes;
+
 -- what it refuses
+SELECT als_solve_row(most_common_vals, '{1}', options('implicit', 'users')) FROM pg_stats WHERE false;
+ANALYZE ratings;
+SELECT code, message, detail, hint FROM try($$SELECT als_solve_row(most_common_vals, '{1}', options('implicit', 'users')) FROM pg_stats WHERE schemaname = 'solve' AND attname = 'item_id' LIMIT 1$$);
 SELECT code, message, detail, hint FROM (VALUES
     ($$SELECT als_solve(item_id, rating, NULL) FROM ratings$$),
     ($$SELECT als_solve(item_id, rating, '[]') FROM ratings$$),
