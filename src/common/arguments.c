@@ -36,6 +36,18 @@ begin_rows(FunctionCallInfo fcinfo, TupleDesc *row_type)
 }
 
 void
+require_arguments(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_NARGS() < n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("function %s is older than the library of extension als",
+						get_func_name(fcinfo->flinfo->fn_oid)),
+				 errdetail("It has %d arguments, where there are %d at least.", PG_NARGS(), n),
+				 errhint("Run ALTER EXTENSION als UPDATE, and reconnect.")));
+}
+
+void
 require_argument(FunctionCallInfo fcinfo, int argument, const char *name)
 {
 	if (PG_ARGISNULL(argument))

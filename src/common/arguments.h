@@ -18,6 +18,12 @@
 extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo,
 								   TupleDesc *row_type);
 
+/*
+ * Raises unless the call has n arguments: the SQL function may be of an older version
+ * of the extension, which had fewer.
+ */
+extern void require_arguments(FunctionCallInfo fcinfo, int n);
+
 /* Raises for a null where a value is needed. */
 extern void require_argument(FunctionCallInfo fcinfo, int argument,
 							 const char *name);

@@ -202,6 +202,7 @@ static void
 read_arguments(Comparison *comparison, EvaluateOptions options[2],
 			   FunctionCallInfo fcinfo)
 {
+	require_arguments(fcinfo, ARG_CONFIDENCE + 1);
 	require_argument(fcinfo, ARG_MODEL, "model");
 	require_argument(fcinfo, ARG_OTHER, "other");
 	require_argument(fcinfo, ARG_CONFIDENCE, "confidence");

@@ -180,6 +180,7 @@ als_evaluate(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(caller, "als evaluation",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
+	require_arguments(fcinfo, EVALUATE_ARGUMENTS + 2);
 	evaluate_arguments(&options, fcinfo, 0);
 	if (!PG_ARGISNULL(EVALUATE_ARGUMENTS))
 		evaluate_more_k(&options, PG_GETARG_ARRAYTYPE_P(EVALUATE_ARGUMENTS));

@@ -30,6 +30,7 @@ audience(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	Datum		id;
 	uint32		k;
 
+	require_arguments(fcinfo, first + ARG_MIN_SCORE + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + ARG_K, "k");

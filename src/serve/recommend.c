@@ -135,6 +135,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	bool		possible = false;
 	uint32		k;
 
+	require_arguments(fcinfo, first + ARG_BOOST + 2);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + ARG_K, "k");
@@ -192,6 +193,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	RowRatings	ratings;
 	uint32		k;
 
+	require_arguments(fcinfo, first + FOR_BOOST + 2);
 	require_argument(fcinfo, first + FOR_MODEL, "model");
 	require_argument(fcinfo, first + FOR_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + FOR_K, "k");

@@ -133,6 +133,7 @@ static void
 read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 				   TupleDesc row_type)
 {
+	require_arguments(fcinfo, first + ARG_MIN_SCORE + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");

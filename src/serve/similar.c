@@ -98,6 +98,7 @@ similar(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 	const float *row;
 	uint32		k;
 
+	require_arguments(fcinfo, first + ARG_MIN_SCORE + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_METRIC, "metric");

@@ -76,6 +76,7 @@ read_arguments(Neighbours *call, FunctionCallInfo fcinfo, int first,
 {
 	const IdType *own;
 
+	require_arguments(fcinfo, first + ARG_MIN_SCORE + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_METRIC, "metric");

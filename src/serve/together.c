@@ -106,6 +106,7 @@ together(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	bool		average;
 	uint32		k;
 
+	require_arguments(fcinfo, first + ARG_BOOST + 2);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + ARG_K, "k");

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/arguments.h"
 #include "common/progress.h"
 #include "common/side.h"
 #include "funcapi.h"
@@ -430,6 +431,7 @@ als_import(PG_FUNCTION_ARGS)
 	TupleDesc	row_type;
 	Datum		row;
 
+	require_arguments(fcinfo, ARG_MEAN_RATING + 1);
 	prevent_training("als_import()");
 	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be als_model");

@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "access/xact.h"
+#include "common/arguments.h"
 #include "core/als_core.h"
 #include "lib/stringinfo.h"
 #include "train/choose.h"
@@ -388,6 +389,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 		if ((option->uses & use) == 0)
 			continue;
 		argument = next++;
+		require_arguments(fcinfo, next);
 		if (PG_ARGISNULL(argument))
 		{
 			check_null(option, use);

@@ -14,6 +14,7 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/arguments.h"
 #include "common/progress.h"
 #include "funcapi.h"
 #include "train/tune.h"
@@ -46,6 +47,7 @@ enum
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
+	require_arguments(fcinfo, ARG_OPTIONS);
 	if (PG_ARGISNULL(ARG_MODEL) || PG_ARGISNULL(ARG_RATINGS))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
