@@ -61,6 +61,37 @@ is($node->safe_psql('postgres', q{
 	SELECT count(*) FROM in_memory JOIN many USING (losses);}),
 	"4000\n1000\n1", 'and the factors are those of a training in memory');
 
+# listing the combinations of a grid leaves nothing behind but them: 150,000
+# within a kilobyte each, of which a trial's options are the most
+my ($listed, $unread);
+$node->psql('postgres', q{
+	SELECT peak_kilobytes();
+	SELECT als_tune('never', 'nowhere', (SELECT jsonb_build_object('solver', 'cholesky', 'regularization_by', 'confidence', 'factors', jsonb_agg(i), 'alpha', jsonb_agg(i)) FROM generate_series(1, 387) i));
+	SELECT peak_kilobytes();},
+	on_error_stop => 0, stdout => \$listed, stderr => \$unread);
+like($unread, qr/ERROR:  relation "nowhere" does not exist/, 'a grid is listed before ratings are read');
+my ($unlisted, $list) = split /\n/, $listed;
+note("$unlisted kB before, $list kB at most");
+cmp_ok($list - $unlisted, '<', 387 * 387, 'combinations take no more than their trials');
+
+# what is sorted of the weights that were read before, 16 MB of a million pairs, is
+# not kept beside what is sorted of the next
+sub weighed_peak
+{
+	my ($weights) = @_;
+	my $out = $node->safe_psql('postgres', qq{
+		SET maintenance_work_mem = '1GB';
+		SELECT peak_kilobytes();
+		SELECT count(*) FROM als_tune('weighed', 'SELECT *, (ARRAY[''a'', ''b''])[1 + user_id % 2] AS event FROM ratings WHERE user_id < 2000',
+			'{"event_weights": {"a": 1, "b": $weights}, "factors": 2, "iterations": 1}', event_column => 'event', rating_column => NULL, workers => 0);
+		SELECT peak_kilobytes();});
+	my ($before, $trials, $after) = split /\n/, $out;
+	note("$trials weighings: $before kB before, $after kB at most");
+	return $after - $before;
+}
+my $one_weighing = weighed_peak('2');
+cmp_ok(weighed_peak('[2, 3, 4]') - $one_weighing, '<', 28000, 'what is sorted for other weights is not kept');
+
 # a limit is kept to where half the files are written
 my ($stdout, $stderr);
 $node->psql('postgres', qq{

@@ -227,5 +227,13 @@ cancel_serving('als_evaluate, ids of text', "SELECT als_evaluate('words', 'SELEC
 cancel_serving('als_recommend_all', "SELECT count(*) FROM als_recommend_all('big', 100000, workers => 0)");
 cancel_serving('als_recommend_all, as many as there are', "SELECT count(*) FROM als_recommend_all('big', $items, exclude_seen => false, workers => 0)");
 
+# Summing up for many cutoffs takes longer than measuring.
+if ('als_evaluate, 100 cutoffs' =~ /$wanted/)
+{
+	$node->safe_psql('postgres', 'CREATE TABLE wide AS ' . ratings(20_000, 'i', 'i % 200', '1') . ";
+		SELECT als_train('wide_model', 'wide', factors => 2, iterations => 1)");
+	cancel('als_evaluate, 100 cutoffs', "SELECT als_evaluate('wide_model', 'wide', more_k => (SELECT array_agg(k) FROM generate_series(1, 100) k WHERE k <> 10), exclude_seen => false, workers => 0)");
+}
+
 $node->stop;
 done_testing();
