@@ -1519,6 +1519,14 @@ LANGUAGE C STABLE PARALLEL SAFE;
 COMMENT ON FUNCTION als_sharded_parameters(text, integer, double precision, double precision, text, double precision, integer, bigint, double precision, double precision, double precision, double precision, double precision)
 IS 'what als_train_sharded trains with: checks its parameters and chooses those that are null';
 
+-- Locks the model, or creates it; raises for one that cannot have such ids and feedback.
+CREATE FUNCTION als_sharded_begin(model text, ratings text, user_column text, item_column text, explicit boolean)
+RETURNS als_model
+AS 'MODULE_PATHNAME', 'als_sharded_begin'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION als_sharded_begin(text, text, text, text, boolean)
+IS 'part of als_train_sharded: checks or creates the model; returns null';
+
 -- The types of the ids of users and items, and of arrays of them, as columns are
 -- defined: {user, users, item, items}; and of arrays without a collation.
 CREATE FUNCTION als_sharded_types(ratings regclass, user_column text, item_column text, rating_column text)
@@ -1639,14 +1647,15 @@ $$;
 COMMENT ON FUNCTION als_sharded_grouped(text, text, text)
 IS 'part of als_train_sharded: the query that groups ratings';
 
--- Query of sums over the grouped ratings: what als_sharded_parameters wants.
+-- Query of sums over the grouped ratings: what als_sharded_parameters wants.  squares are
+-- those of differences from the mean.
 CREATE FUNCTION als_sharded_sums(work name)
 RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
     SELECT format('SELECT * FROM (SELECT count(*) AS users FROM %1$I.by_user) u, (SELECT count(*) AS items FROM %1$I.by_item) i,'
-        ' (SELECT count(*) AS ratings, count(nullif(rating, 0)) AS nonzero, sum(sqrt(abs(rating))) AS roots, sum(rating) AS total, sum(rating * rating) AS squares'
+        ' (SELECT count(*) AS ratings, count(nullif(rating, 0)) AS nonzero, sum(sqrt(abs(rating))) AS roots, avg(rating) AS mean, var_pop(rating) * count(*) AS squares'
         ' FROM (SELECT unnest(ratings)::float8 AS rating FROM %1$I.by_user) r WHERE rating BETWEEN -3.5e38 AND 3.5e38) r', work)
 $$;
 COMMENT ON FUNCTION als_sharded_sums(name)
@@ -1692,7 +1701,7 @@ BEGIN
         ' CREATE UNLOGGED TABLE %1$I.parameters (user_id %3$s, item_id %5$s, regularization float8, regularization_scaling float8, alpha float8, mean_rating float8);',
         work, comment, types[1], types[2], types[3], types[4]);
     FOR r IN SELECT * FROM (VALUES
-        ('staged', ' (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8)',
+        ('staged', ' (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, mean float8, squares float8)',
          concat_ws('; ', format(group_ratings, work, 'user', block_rows, by_user), format(group_ratings, work, 'item', block_rows, by_item),
                    format('TRUNCATE %I.ratings', work), sums)),
         -- its tables are read whole, and gone when the training is
@@ -1727,7 +1736,7 @@ DECLARE
         ' CREATE UNLOGGED TABLE %1$I.users (ids %3$s, factors bytea, ratings bigint, loss float8, penalty float8);'
         ' CREATE UNLOGGED TABLE %1$I.items (ids %5$s, factors bytea, ratings bigint, loss float8, penalty float8);'
         ' ALTER TABLE %1$I.users ALTER factors SET STORAGE EXTERNAL; ALTER TABLE %1$I.items ALTER factors SET STORAGE EXTERNAL;'
-        ' CREATE TABLE %1$I.staged (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8);'
+        ' CREATE TABLE %1$I.staged (users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, mean float8, squares float8);'
         ' CREATE TABLE %1$I.imported (done boolean); CREATE TABLE %1$I.started (LIKE %1$I.items); CREATE TABLE %1$I.emptied (done boolean);'
         ' CREATE TABLE %1$I.solved_users (LIKE %1$I.users); CREATE TABLE %1$I.solved_items (LIKE %1$I.items)',
         work, types[1], types[2], types[3], types[4]);
@@ -1750,8 +1759,11 @@ BEGIN
         prepare := prepare || format('INSERT INTO %I.parameters_%s VALUES (%L, %L, @parameters@)', work, n, examples[1], examples[2]);
     END LOOP;
     setup := ARRAY[local, copy];
-    sums := format('SELECT sum(users) AS users, sum(items) AS items, sum(ratings) AS ratings, sum(nonzero) AS nonzero, sum(roots) AS roots,'
-                   ' sum(total) AS total, sum(squares) AS squares FROM %I.staged', work);
+    -- squares of all: sum (q_k + n_k (m_k - m)^2) (Chan, Golub and LeVeque 1979); to read
+    -- staged is what groups the ratings
+    sums := format('WITH s AS MATERIALIZED (SELECT * FROM %I.staged) SELECT sum(users) AS users, sum(items) AS items, sum(ratings) AS ratings, sum(nonzero) AS nonzero, sum(roots) AS roots,'
+                   ' min(overall) AS mean, sum(squares + ratings * (mean - overall) ^ 2) AS squares'
+                   ' FROM s, (SELECT sum(ratings * mean) / sum(ratings) FROM s WHERE ratings > 0) m(overall)', work);
     start := ARRAY[format('SELECT * FROM %I.imported', work), format('INSERT INTO %1$I.items SELECT * FROM %1$I.started', work)];
     iterate := ARRAY[sent[2], format(solve, work, 'users', 'solved_users'), sent[1], format(solve, work, 'items', 'solved_items')];
     objective := format('SELECT (SELECT sum(loss) FROM %1$I.items) + (SELECT sum(penalty) FROM %1$I.users) AS loss, (SELECT sum(ratings)::bigint FROM %1$I.users) AS ratings', work);
@@ -1761,10 +1773,29 @@ END $$;
 COMMENT ON FUNCTION als_sharded_postgres_fdw(name, name, text[], name[], text[], text, integer)
 IS 'part of als_train_sharded: the statements of a training with postgres_fdw';
 
+-- The row that a query of one column returns on the coordinator of Citus, committed data alone.
+CREATE FUNCTION als_sharded_asked(query text)
+RETURNS json
+LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+    r record;
+BEGIN
+    EXECUTE 'SELECT nodeid, success, result FROM run_command_on_coordinator($1)' INTO r USING query;
+    IF NOT r.success THEN
+        RAISE EXCEPTION 'a node of Citus cannot take part in the training' USING ERRCODE = 'external_routine_exception',
+            DETAIL = format('Node %s says: %s', r.nodeid, r.result);
+    END IF;
+    RETURN r.result::json;
+END $$;
+COMMENT ON FUNCTION als_sharded_asked(text)
+IS 'part of als_train_sharded: asks the coordinator of Citus';
+
 -- The same with Citus.  What it distributes is read and written by its own connections
 -- alone, which commit each step.
 CREATE FUNCTION als_sharded_citus(work name, comment text, als name, types text[], ratings regclass, copy text, by_user text, by_item text, summed text,
-                                  explicit boolean, factors integer, seed bigint, import text,
+                                  explicit boolean, factors integer, seed bigint, import text, guard text,
                                   OUT setup text[], OUT sums text, OUT prepare text[], OUT start text[], OUT iterate text[],
                                   OUT objective text, OUT solved text, OUT emptied text[])
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
@@ -1776,12 +1807,12 @@ DECLARE
         ' format(''BEGIN SET LOCAL search_path = pg_catalog, pg_temp; %%%%s; END'', %%L))) WHERE NOT success';
     here text := format(sent, 'coordinator');
     everywhere text := format(sent, 'all_nodes');
-    asked text := 'SELECT s.* FROM run_command_on_coordinator(%L), json_to_record(result::json) s(%s)';
+    asked text := format('SELECT s.* FROM json_to_record(%I.als_sharded_asked(%%L)) s(%%s)', als);
     publish text := 'TRUNCATE %1$I.model_%2$s; INSERT INTO %1$I.model_%2$s SELECT id, %3$s FROM (SELECT id, (solved).factors AS f FROM %1$I.%2$s) s WHERE f IS NOT NULL ORDER BY id';
     solve text := 'INSERT INTO %1$I.%2$s SELECT id, %3$I.als_solve_row(other_ids, ratings, %5$L::jsonb) FROM %1$I.by_%4$s';
     stored text := CASE WHEN explicit THEN format('f[:%s], f[%s]', factors, factors + 1) ELSE 'f' END;
 BEGIN
-    setup := ARRAY[format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
+    setup := ARRAY[format(everywhere, guard), format(here, format('DROP SCHEMA IF EXISTS %I CASCADE', work)),
         format(here, format('CREATE SCHEMA %1$I; COMMENT ON SCHEMA %1$I IS %2$L; CREATE TABLE %1$I.ratings (item_id %5$s, user_id %3$s, rating real);'
             ' CREATE TABLE %1$I.by_user (id %3$s, other_ids %6$s, ratings real[]); CREATE TABLE %1$I.by_item (id %5$s, other_ids %4$s, ratings real[]);'
             ' ALTER TABLE %1$I.by_user ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
@@ -1793,7 +1824,7 @@ BEGIN
         format(here, copy), format(here, format('INSERT INTO %I.by_user %s', work, by_user)),
         format(here, format('INSERT INTO %I.by_item %s', work, by_item)), format(here, format('TRUNCATE %I.ratings', work))];
     sums := format(asked, format('SELECT row_to_json(s) FROM (%s) s', summed),
-                   'users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, total float8, squares float8');
+                   'users bigint, items bigint, ratings bigint, nonzero bigint, roots float8, mean float8, squares float8');
     prepare := ARRAY[format(everywhere, 'PERFORM ' || import)];
     start := ARRAY[format(here, format('INSERT INTO %1$I.items SELECT id, ROW(%2$I.als_starting_factors(id, %3$s, %4$s)%5$s, 0, 0, 0)::%2$I.als_solution FROM %1$I.by_item',
                                        work, als, factors, seed, CASE WHEN explicit THEN ' || 0::real' END))];
@@ -1806,12 +1837,34 @@ BEGIN
     solved := format('SELECT id, (solved).factors AS f FROM %I.%%I WHERE (solved).factors IS NOT NULL', work);
     emptied := '{}';
 END $$;
-COMMENT ON FUNCTION als_sharded_citus(name, text, name, text[], regclass, text, text, text, text, boolean, integer, bigint, text)
+COMMENT ON FUNCTION als_sharded_citus(name, text, name, text[], regclass, text, text, text, text, boolean, integer, bigint, text, text)
 IS 'part of als_train_sharded: the statements of a training with Citus';
+
+-- A block of PL/pgSQL that raises if others have functions in als's schema that fit the
+-- servers' calls better, since they are made for one type of ids.
+CREATE FUNCTION als_sharded_guard()
+RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+    SELECT $block$DECLARE f regprocedure := (SELECT min(p.oid) FROM pg_proc p JOIN pg_extension e ON extnamespace = pronamespace
+        WHERE extname = 'als' AND proname IN ('als_solve_row', 'als_starting_factors', 'als_pack_factors', 'als_unpack_factors')
+        AND NOT EXISTS (SELECT FROM pg_depend d WHERE classid = 'pg_proc'::regclass AND objid = p.oid AND deptype = 'e'
+        AND refclassid = 'pg_extension'::regclass AND refobjid = e.oid));
+    BEGIN
+        IF f IS NOT NULL THEN
+            RAISE EXCEPTION 'function % in database "%" is not of the extension als', f, current_database()
+                USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('als_train_sharded would call %s in its place.', f),
+                HINT = 'Drop it, and let nobody else create functions in the schema of als.';
+        END IF;
+    END$block$
+$$;
+COMMENT ON FUNCTION als_sharded_guard()
+IS 'part of als_train_sharded: looks for functions of others';
 
 -- Makes connections to the servers of postgres_fdw, to set them up and to drop what was
 -- made there.
-CREATE FUNCTION als_sharded_connect(dblink name, als name, servers name[])
+CREATE FUNCTION als_sharded_connect(dblink name, als name, servers name[], guard text)
 RETURNS void
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE
 SET search_path = pg_catalog, pg_temp
@@ -1844,10 +1897,11 @@ BEGIN
             RAISE EXCEPTION 'server "%" does not have the extension als in schema "%"', servers[n], als
                 USING ERRCODE = 'object_not_in_prerequisite_state', HINT = format('CREATE EXTENSION als SCHEMA %I there.', als);
         END IF;
+        EXECUTE format('SELECT %I.dblink_exec($1, $2)', dblink) USING connection, format('DO %L', guard);
         databases[n] := r.database;
     END LOOP;
 END $$;
-COMMENT ON FUNCTION als_sharded_connect(name, name, name[])
+COMMENT ON FUNCTION als_sharded_connect(name, name, name[], text)
 IS 'part of als_train_sharded: connects to the servers of postgres_fdw';
 
 -- Executes statements; those of Citus are queries of the nodes where they have failed.
@@ -1892,6 +1946,7 @@ CREATE FUNCTION als_train_sharded(
 ) RETURNS als_model
 LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 1000000
 SET DateStyle = 'ISO'           -- of ids that other sessions read
+SET extra_float_digits = 3      -- and of parameters
 AS $$
 DECLARE
     path pg_catalog.text := pg_catalog.current_setting('search_path');
@@ -1909,6 +1964,7 @@ DECLARE
     work pg_catalog.name;                  -- schema of what is made meanwhile, here and on all servers
     comment pg_catalog.text;
     explicit boolean;
+    guard pg_catalog.text;                 -- against functions of others
     settle pg_catalog.text;                -- query of the parameters
     run pg_catalog.text;                   -- of statements
     group_query pg_catalog.text;           -- of the query that groups ratings
@@ -1924,6 +1980,7 @@ DECLARE
     sums pg_catalog.record;
     chosen pg_catalog.record;
     mean pg_catalog.float8;
+    deviation pg_catalog.float8;
     latest pg_catalog.record;              -- loss and number of ratings, duplicates merged
     losses pg_catalog.float8[] := '{}';
     trained pg_catalog.record;
@@ -1985,6 +2042,9 @@ BEGIN
     END IF;
     comment := format('working tables of als_train_sharded for model %s of database %s', model, current_database());
     PERFORM pg_advisory_xact_lock(hashtext('als_train_sharded'), hashtext(work));
+    EXECUTE format('SELECT %I.als_sharded_begin($1, $2, $3, $4, $5)', als) USING format('%I.%I', target[1], target[2]), ratings::text, user_column, item_column, explicit;
+    EXECUTE format('SELECT %I.als_sharded_guard()', als) INTO guard;
+    EXECUTE format('DO %L', guard);
 
     BEGIN
         EXECUTE format('SELECT ARRAY[%I::text, %I::text] FROM %s WHERE %1$I IS NOT NULL AND %2$I IS NOT NULL LIMIT 1', user_column, item_column, ratings)
@@ -2015,10 +2075,10 @@ BEGIN
         EXECUTE format('SELECT %I.als_sharded_sums($1)', als) INTO summed USING work;
         IF citus THEN
             EXECUTE group_query INTO by_user USING 'users'::text, source, feedback;
-            EXECUTE format('SELECT * FROM %I.als_sharded_citus($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)', als) INTO plan
-                USING work, comment, als, types, ratings, copy, by_user, by_item, summed, explicit, factors, seed, import;
+            EXECUTE format('SELECT * FROM %I.als_sharded_citus($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)', als) INTO plan
+                USING work, comment, als, types, ratings, copy, by_user, by_item, summed, explicit, factors, seed, import, guard;
         ELSE
-            EXECUTE format('SELECT %I.als_sharded_connect($1, $2, $3)', als) USING dblink, als, servers;
+            EXECUTE format('SELECT %I.als_sharded_connect($1, $2, $3, $4)', als) USING dblink, als, servers, guard;
             FOR n IN 1 .. cardinality(servers) LOOP
                 EXECUTE format('SELECT %I.als_sharded_source($1, $2, $3, $4, $5)', als) INTO source USING ratings, servers[n], user_column, item_column, rating_column;
                 EXECUTE group_query INTO by_user USING 'users'::text, source, feedback;
@@ -2031,11 +2091,22 @@ BEGIN
         EXECUTE run USING plan.setup, citus;
 
         EXECUTE plan.sums INTO sums;
-        mean := sums.total / sums.ratings;
+        IF sums.ratings = 0 THEN
+            EXECUTE format('SELECT %I::text AS "user", %I::text AS item, %I::float8 AS rating FROM %s'
+                ' WHERE %3$I IS NULL OR NOT %3$I::float8 BETWEEN -3.5e38 AND 3.5e38 LIMIT 1', user_column, item_column, rating_column, ratings) INTO r;
+            IF r.rating IS NULL THEN
+                RAISE EXCEPTION 'column "%" of the ratings contains a null value', rating_column USING ERRCODE = 'null_value_not_allowed',
+                    DETAIL = format('It is the rating of item %s by user %s; no rating is finite.', r.item, r."user"), HINT = 'Leave such rows out.';
+            END IF;
+            RAISE EXCEPTION 'column "%" of the ratings contains the value %', rating_column, r.rating USING ERRCODE = 'numeric_value_out_of_range',
+                DETAIL = format('It is the rating of item %s by user %s; no rating is finite.', r.item, r."user"), HINT = 'Leave such rows out.';
+        END IF;
+        mean := sums.mean;
+        deviation := sqrt(sums.squares / sums.ratings);
         EXECUTE settle INTO chosen USING feedback, factors, regularization, regularization_scaling, regularization_by, alpha, iterations, seed,
             sums.users, sums.items, sums.ratings, CASE sums.nonzero WHEN 0 THEN 1 ELSE (sums.roots / sums.nonzero) ^ 2 END,
-            -- 1 if all are equal, but for rounding
-            CASE WHEN sums.squares / sums.ratings <= mean ^ 2 * (1 + 1e-14) THEN 1 ELSE sqrt(sums.squares / sums.ratings - mean ^ 2) END;
+            -- 1 if all are equal, but for rounding: train/choose.c
+            CASE WHEN deviation <= 1e-12 * abs(mean) THEN 1 ELSE deviation END;
         EXECUTE run USING ARRAY(SELECT replace(s, '@parameters@', format('%s::float8, %s::float8, %s::float8, %s::float8', chosen.chosen_regularization,
             chosen.chosen_scaling, CASE WHEN explicit THEN 'NULL' ELSE chosen.chosen_alpha::text END, CASE WHEN explicit THEN mean::text ELSE 'NULL' END))
             FROM unnest(plan.prepare) s), citus;

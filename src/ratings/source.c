@@ -390,8 +390,8 @@ source_receiver_init(DestReceiver *receiver,
 }
 
 /* The id type of a column of the source. */
-static void
-column_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
+void
+source_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)
 {
 	if (!id_type_init(type, column->atttypid, column->atttypmod,
 					  column->attcollation, context))
@@ -479,9 +479,9 @@ rating_columns(const SourceReading *reading, const RatingSource *source,
 	StringInfoData targets;
 
 	initStringInfo(&targets);
-	column_id_type(user_type, source_column(columns, source->user_column,
+	source_id_type(user_type, source_column(columns, source->user_column,
 											"user_column"), context);
-	column_id_type(item_type, source_column(columns, source->item_column,
+	source_id_type(item_type, source_column(columns, source->item_column,
 											"item_column"), context);
 	appendStringInfoString(&targets, quote_identifier(source->user_column));
 	appendStringInfo(&targets, ", %s", quote_identifier(source->item_column));

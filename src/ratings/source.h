@@ -72,6 +72,10 @@ extern const char *source_collation(const IdType *type);
 extern Form_pg_attribute source_column(TupleDesc columns, const char *column,
 									   const char *option);
 
+/* What ids of a column are; raises for a type that cannot be one of ids. */
+extern void source_id_type(IdType *type, Form_pg_attribute column,
+						   MemoryContext context);
+
 /* Raises unless the columns by which rows are weighed are there and of their types. */
 extern void source_check_weighing(TupleDesc columns, const Weighing *weighing);
 

@@ -200,7 +200,7 @@ is($node->safe_psql('postgres', 'SELECT who, what, count(*) FROM caught GROUP BY
 # A training on other servers, here another database
 SKIP:
 {
-	skip 'postgres_fdw and dblink are not available', 6
+	skip 'postgres_fdw and dblink are not available', 18
 	  if $node->safe_psql('postgres', q{SELECT count(*) FROM pg_available_extensions WHERE name IN ('postgres_fdw', 'dblink')}) < 2;
 	my $traps = q{
 SET ROLE attacker;
@@ -240,6 +240,23 @@ SELECT run FROM public.als_train_sharded('public.m_shards', 'public.shards', fac
 		is($error, '', "als_train_sharded works with search_path = $path");
 		is($node->safe_psql($_, 'SET search_path = pg_catalog; SELECT who, what, count(*) FROM public.caught GROUP BY 1, 2'),
 			'', "... and runs nothing of others in $_") foreach 'postgres', 'shard';
+	}
+	# what fits the calls of a server better, in als's own schema
+	foreach my $trap ([ 'als_solve_row(integer[],real[],jsonb)', 'public.als_solution', 'NULL' ], [ 'als_starting_factors(integer,integer,integer)', 'real[]', q{'{1,1}'} ])
+	{
+		my ($function, $type, $result) = @$trap;
+		foreach my $database ('shard', 'postgres')
+		{
+			$node->safe_psql($database, qq{SET search_path = pg_catalog; SET ROLE attacker;
+CREATE FUNCTION public.$function RETURNS $type LANGUAGE plpgsql AS \$\$BEGIN PERFORM public.spring('better fit'); RETURN $result; END\$\$});
+			my ($status, $out, $error) = $node->psql('postgres', q{\set VERBOSITY verbose
+SELECT run FROM public.als_train_sharded('public.m_shards', 'public.shards', factors => 2, iterations => 2)});
+			like($error, qr/ERROR:  55000: function (?:public\.)?\Q$function\E in database "$database" is not of the extension als\n.*DETAIL:  als_train_sharded would call.*HINT:  Drop it/s,
+				"$function in $database is refused");
+			is($node->safe_psql($_, 'SET search_path = pg_catalog; SELECT who, what, count(*) FROM public.caught GROUP BY 1, 2'),
+				'', "... and does not run in $_") foreach 'postgres', 'shard';
+			$node->safe_psql($database, "SET search_path = pg_catalog; DELETE FROM public.caught; DROP FUNCTION public.$function");
+		}
 	}
 }
 

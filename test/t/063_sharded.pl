@@ -59,6 +59,10 @@ distribute('three', 'local_ratings', 'int', 'int', @names);
 distribute('two', 'local_ratings', 'int', 'int', @names[ 0, 1 ]);
 distribute('one', 'local_ratings', 'int', 'int', $names[0]);
 distribute('texts', 'local_text_ratings', 'text COLLATE "C"', 'varchar(20)', @names);
+distribute('equal', '(SELECT user_id, item_id, 4.7::real FROM local_ratings) e', 'int', 'int', @names);
+distribute('far', '(SELECT user_id, item_id, 1e6 + rating FROM local_ratings) f', 'int', 'int', @names);
+distribute('nulls', '(SELECT user_id, item_id, NULL::real FROM local_ratings) n', 'int', 'int', @names);
+distribute('nans', q{(SELECT user_id, item_id, 'NaN'::real FROM local_ratings) n}, 'int', 'int', @names);
 distribute('none', 'local_ratings WHERE false', 'int', 'int', @names);
 
 #
@@ -139,14 +143,23 @@ is(asks(q{SELECT abs(a.mean_rating - b.mean_rating) < 1e-6, a.alpha IS NULL, a.b
 	't|t|t|t|t', 'and its biases');
 
 # what is not given is what als_train chooses
-foreach my $options ('', q{, alpha => 3, regularization_by => 'ratings'}, ', regularization => 0.1', ', regularization_scaling => 0.3', q{, feedback => 'explicit'}, q{, rating_column => NULL})
+foreach my $case (map({ [ 'three', $_ ] } '', q{, alpha => 3, regularization_by => 'ratings'}, ', regularization => 0.1', ', regularization_scaling => 0.3', q{, feedback => 'explicit'}, q{, rating_column => NULL}),
+	# far from 0, where squares less the mean's square are rounding errors
+	map({ [ $_, q{, feedback => 'explicit'} ] } 'equal', 'far'))
 {
+	my ($table, $options) = @$case;
 	asks(qq{SET client_min_messages = warning; DROP TABLE IF EXISTS reference, chosen_als;
-SELECT FROM als_train_sharded('chosen_als', 'three', factors => 3, iterations => 1$options);
-SELECT FROM als_train('reference', 'local_ratings', factors => 3, iterations => 1$options)});
+SELECT FROM als_train_sharded('chosen_als', '$table', factors => 3, iterations => 1$options);
+SELECT FROM als_train('reference', 'SELECT * FROM $table', factors => 3, iterations => 1$options)});
 	is(asks(q{SELECT abs(a.regularization / b.regularization - 1) < 1e-9, a.regularization_scaling = b.regularization_scaling,
-		coalesce(abs(a.alpha / b.alpha - 1) < 1e-9, a.alpha IS NULL AND b.alpha IS NULL) FROM chosen_als a, reference b}), 't|t|t', "chosen as als_train chooses: $options");
+		coalesce(abs(a.alpha / b.alpha - 1) < 1e-9, a.alpha IS NULL AND b.alpha IS NULL) FROM chosen_als a, reference b}), 't|t|t', "chosen as als_train chooses: $table$options");
 }
+# however numbers are written
+is(asks(q{SET client_min_messages = warning; SET extra_float_digits = -15;
+SELECT FROM als_train_sharded('digits_als', 'three', factors => 3, iterations => 2, feedback => 'explicit', regularization => 0.123456789);
+SET extra_float_digits = 1;
+SELECT FROM als_train_sharded('digits_als', 'three', factors => 3, iterations => 2, feedback => 'explicit', regularization => 0.123456789);
+SELECT abs(a.loss / b.loss - 1) < 1e-9, a.mean_rating = b.mean_rating FROM digits_als a, digits_als b WHERE a.run = 1 AND b.run = 2}), 't|t', 'however numbers are written');
 nothing_left('after trainings');
 is(asks(q{SELECT count(*) FROM (SELECT losses[5] FROM three_als UNION ALL SELECT losses[5] FROM two_als UNION ALL SELECT losses[5] FROM one_als) l(loss), three_als t WHERE abs(l.loss / t.loss - 1) < 1e-6}),
 	3, 'any number of servers: the same loss');
@@ -254,6 +267,8 @@ foreach my $case (
 	[ q{'m', 'mixed'}, qr/42809: partition "public\.mixed_1" is not a foreign table of postgres_fdw/ ],
 	[ q{'m', 'bare'}, qr/P0002: there are no ratings to train from/ ],
 	[ q{'m', 'none'}, qr/P0002: there are no ratings to train from/ ],
+	[ q{'m', 'nulls'}, qr/22004: column "rating" of the ratings contains a null value\n.*DETAIL:  It is the rating of item \d+ by user \d+/s ],
+	[ q{'m', 'nans'}, qr/22003: column "rating" of the ratings contains the value NaN\n.*DETAIL:  It is the rating of item \d+ by user \d+/s ],
 	[ q{'m', 'nowhere'}, qr/42P01: relation "nowhere" does not exist/ ],
 	[ q{'m', 0::oid::regclass}, qr/42703: column "user_id" does not exist in the ratings/ ],
 	[ q{'m', NULL}, qr/22004: ratings must not be null/ ],
@@ -274,6 +289,25 @@ foreach my $case (
 {
 	my ($arguments, $pattern) = @$case;
 	fails("SELECT als_train_sharded($arguments)", qr/ERROR:  $pattern/, $arguments);
+}
+# a model that cannot be retrained, before it is
+asks(q{
+CREATE ROLE other;
+GRANT CREATE ON DATABASE postgres TO other;
+GRANT CREATE ON SCHEMA public TO other;
+GRANT SELECT ON three TO other;
+CREATE TABLE others_als_items ();
+});
+foreach my $case (
+	[ q{SET ROLE other; SELECT als_train_sharded('three_als', 'three', iterations => 1, verbose => true)}, qr/42501: must be owner of table three_als/ ],
+	[ q{SELECT als_train_sharded('three_als', 'three', feedback => 'explicit', iterations => 1, verbose => true)}, qr/55000: model "three_als" was trained from implicit feedback/ ],
+	[ q{SELECT als_train_sharded('three_als', 'texts', factors => 3, iterations => 1, verbose => true)}, qr/42804: user ids of model "three_als" are of type integer, not text/ ],
+	[ q{SELECT als_train_sharded('others_als', 'three', factors => 3, iterations => 1, verbose => true)}, qr/42P07: relation "others_als_items" already exists/ ])
+{
+	my ($statement, $pattern) = @$case;
+	my ($status, $stdout, $stderr) = $main->psql('postgres', "\\set VERBOSITY verbose\n$statement");
+	like($stderr, qr/ERROR:  $pattern/, $statement);
+	unlike($stderr, qr/iteration 1/, '... at once');
 }
 fails(q{BEGIN; SELECT FROM als_train_sharded('two_als', 'two', factors => 3, iterations => 1); SELECT FROM als_train_sharded('two_als', 'two', factors => 3, iterations => 1)},
 	qr/55006: model "two_als" has been trained by als_train_sharded in this transaction already/, 'twice in a transaction');

@@ -90,7 +90,17 @@ like($stderr, qr/ERROR:  als_train_sharded with Citus needs isolation level READ
 asks(q{INSERT INTO ratings VALUES (8, 'i9', 'NaN')});
 ($status, $stdout, $stderr) = $coordinator->psql('postgres', "SELECT als_train_sharded('m', 'ratings', $training)");
 like($stderr, qr/says: .*ratings must not contain the value NaN/s, 'NaN');
+($status, $stdout, $stderr) = $coordinator->psql('postgres', "\\set VERBOSITY verbose\nSELECT als_sharded_asked('SELECT 1 / 0')");
+like($stderr, qr/ERROR:  38000: a node of Citus cannot take part in the training\n.*Node \d+ says: .*division by zero/s, 'what the coordinator cannot answer');
 asks(q{DELETE FROM ratings WHERE rating = 'NaN'});
+# a function of somebody else's that fits the nodes' calls better
+foreach my $node ($coordinator, $workers[1])
+{
+	$node->safe_psql('postgres', q{SET citus.enable_ddl_propagation = off; CREATE FUNCTION als_solve_row(text[], real[], jsonb) RETURNS als_solution LANGUAGE sql AS 'SELECT NULL::public.als_solution'});
+	($status, $stdout, $stderr) = $coordinator->psql('postgres', "SELECT als_train_sharded('m', 'ratings', $training)");
+	like($stderr, qr/function (?:public\.)?als_solve_row\(text\[\],real\[\],jsonb\) in database "postgres" is not of the extension als/, 'a function of others on ' . $node->name);
+	$node->safe_psql('postgres', 'SET citus.enable_ddl_propagation = off; DROP FUNCTION als_solve_row(text[], real[], jsonb)');
+}
 nothing_left('after errors');
 
 # cancelled while it reads, and a worker away
