@@ -54,7 +54,7 @@ gram_ranges(uint32 nrows, int stride, uint32 *length)
 
 /* Sets up what a process has of its own. */
 static void
-begin(TrainerProcess * me, const ParallelProcess *process,
+begin(TrainerProcess *me, const ParallelProcess *process,
 	  Arena *const arenas[PARALLEL_ARENAS])
 {
 	TrainerState *shared = (TrainerState *) arenas[TRAINER_STATE]->address;
@@ -121,7 +121,7 @@ note_failure(TrainerState *shared, int failure, AlsSide side, int64 row)
 }
 
 void
-sum_gram(TrainerProcess * me, AlsSide side)
+sum_gram(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -149,7 +149,7 @@ sum_gram(TrainerProcess * me, AlsSide side)
  * ranges, or all rows as one, of the other side's.
  */
 static int
-factor_gram(TrainerProcess * me, int ranges, bool exact)
+factor_gram(TrainerProcess *me, int ranges, bool exact)
 {
 	TrainerState *shared = me->shared;
 
@@ -162,7 +162,7 @@ factor_gram(TrainerProcess * me, int ranges, bool exact)
 }
 
 static void
-finish_gram(TrainerProcess * me, AlsSide side)
+finish_gram(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	uint32		nrows = me->blocks->sides[side].nrows;
@@ -191,7 +191,7 @@ finish_gram(TrainerProcess * me, AlsSide side)
 
 /* Phase 3: a side's rows as the solver of the other wants them. */
 static void
-prepare_rows(TrainerProcess * me, AlsSide side)
+prepare_rows(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -214,7 +214,7 @@ prepare_rows(TrainerProcess * me, AlsSide side)
 
 /* Phase 4: the side's rows, by blocks, the longest rows first. */
 static void
-solve_rows(TrainerProcess * me, AlsSide side)
+solve_rows(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -271,7 +271,7 @@ reset_pieces(TrainerState *shared)
  * that every iteration ends with items that are best for its users.
  */
 static void
-move_items_on(TrainerProcess * me)
+move_items_on(TrainerProcess *me)
 {
 	TrainerState *shared = me->shared;
 	const double *losses = shared_at(shared, shared->losses_offset);
@@ -296,7 +296,7 @@ move_items_on(TrainerProcess * me)
 
 /* Half an iteration: one side solved against the other; false on failure. */
 static bool
-solve_side(TrainerProcess * me, AlsSide side)
+solve_side(TrainerProcess *me, AlsSide side)
 {
 	TrainerState *shared = me->shared;
 	AlsSide		other = other_side(side);
@@ -348,7 +348,7 @@ is_measured(const TrainerState *shared)
  * report plus the users' regularization.
  */
 static void
-finish_iteration(TrainerProcess * me)
+finish_iteration(TrainerProcess *me)
 {
 	TrainerState *shared = me->shared;
 	const TrainerParameters *parameters = &shared->parameters;
@@ -397,7 +397,7 @@ finish_iteration(TrainerProcess * me)
 
 /* The leader's beginning of phase 5: what is to be measured. */
 static void
-take_factors(TrainerProcess * me)
+take_factors(TrainerProcess *me)
 {
 	TrainerState *shared = me->shared;
 	float	   *factors[2] = {side_factors(shared, ALS_USERS),
@@ -410,7 +410,7 @@ take_factors(TrainerProcess * me)
 
 /* Phase 5: the factors measured on what was set aside. */
 static void
-measure_factors(TrainerProcess * me)
+measure_factors(TrainerProcess *me)
 {
 	Arena	   *const sets[2] = {[TEST_SET] = me->arenas[TRAINER_HELD_OUT],
 	[TRAINING_SET] = me->arenas[TRAINER_RATINGS]};
@@ -420,7 +420,7 @@ measure_factors(TrainerProcess * me)
 
 /* Keeps the factors as the best. */
 static void
-keep_factors(TrainerProcess * me)
+keep_factors(TrainerProcess *me)
 {
 	TrainerState *shared = me->shared;
 	size_t		stride = als_stride(shared->rank);
@@ -432,7 +432,7 @@ keep_factors(TrainerProcess * me)
 
 /* The leader's end of phase 5: sums up, and compares with the best so far. */
 static void
-judge_factors(TrainerProcess * me)
+judge_factors(TrainerProcess *me)
 {
 	TrainerState *shared = me->shared;
 	Measurement *measurement = (Measurement *) me->arenas[TRAINER_MEASUREMENT]->address;
