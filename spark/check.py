@@ -115,9 +115,9 @@ def compare(db: psycopg.Connection, title: str, master: str, ratings: str, user:
     losses = {}
     for model, seed in (("of_als", 1), ("of_als_again", 2), ("as_usual", None)):
         if seed:
-            start = f"SELECT {{0}}, als_starting_factors({{0}}, {rank}, {seed}) AS factors FROM {ratings} GROUP BY {{0}}"
-            db.execute("SELECT als_import(%s, %s, %s, user_column => %s, item_column => %s, feedback => %s, biases => %s)",
-                       (model, start.format(user), start.format(item), user, item, feedback, feedback == "implicit"))
+            start = f"SELECT {{0}} AS {{1}}_id, als_starting_factors({{0}}, {rank}, {seed}) AS factors FROM {ratings} GROUP BY {{0}}"
+            db.execute("SELECT als_import(%s, %s, %s, feedback => %s, biases => %s)",
+                       (model, start.format(user, "user"), start.format(item, "item"), feedback, feedback == "implicit"))
         losses[model] = query(db, """SELECT loss FROM als_train(%s, %s, user_column => %s, item_column => %s, rating_column => %s,
             feedback => %s, factors => %s, regularization => %s, regularization_scaling => 1, regularization_by => 'ratings',
             alpha => %s, biases => %s, iterations => %s, solver => 'cholesky', warm_start => %s)""",
