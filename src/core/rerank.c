@@ -22,8 +22,8 @@
 /* What is known of a row */
 typedef struct Candidate
 {
-	float		square;			/* |row|^2, once it has met one; 0: alike to
-								 * nothing */
+	float		square;			/* |row|^2, once it has met one; see
+								 * als_has_cosine */
 	float		alike;			/* the largest cosine with those it has met */
 	uint32_t	met;			/* so many of the list */
 	uint32_t	taken;
@@ -143,7 +143,7 @@ meet(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 		const float *row;
 		float		cosine;
 
-		if (candidate->square == 0 || square == 0)
+		if (!als_has_cosine(candidate->square) || !als_has_cosine(square))
 			continue;
 		/* a bias meets a 0 */
 		row = row_of_list(list, shortlist, candidate->met);
