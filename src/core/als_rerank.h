@@ -40,8 +40,8 @@ typedef struct AlsShortlist
 	int			stride;
 	int			factors;		/* numbers of a row that count, a bias does
 								 * not */
-	const float *const *rows;	/* [size] of stride floats, aligned; NULL: that
-								 * one is fetched, each time */
+	const float *const *rows;	/* [size] of stride floats, aligned; NULL:
+								 * that one is fetched, each time */
 	AlsFetchRow fetch;			/* one that lasts until the next; NULL: it is
 								 * gone, and alike to nothing */
 	void	   *fetch_arg;

@@ -86,8 +86,8 @@ typedef struct Solver
 	float	   *solved;			/* [stride] */
 	void	   *workspace;
 	MemoryContext rated;		/* of fixed and bias */
-	float	   *fixed;			/* explicit: [capacity x stride], what a row has
-								 * rated */
+	float	   *fixed;			/* explicit: [capacity x stride], what a row
+								 * has rated */
 	float	   *bias;			/* [capacity] and their biases */
 	uint64		capacity;
 	TupleDesc	result;			/* als_solution; of the function alone */
