@@ -18,6 +18,8 @@
 #include "serve/batch_topk.h"
 #include "utils/memutils.h"
 
+#define COLUMNS 4				/* user, item, score, rank */
+
 #define BATCH_USERS 64
 #define LEAVING_BLOCKS 8		/* how often to see who may leave */
 
@@ -312,8 +314,12 @@ als_batch_topk_worker(dsm_segment *segment, shm_toc *toc)
 	parallel_work(toc, serve);
 }
 
-void
-batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers)
+/*
+ * Finds the best for the users [first, first + round).  seen is what
+ * blocks_build returns, by user, or NULL to leave nothing out.
+ */
+static void
+run_round(Arena *arena, Arena *seen, uint32 first, int nworkers)
 {
 	BatchTopK  *job = (BatchTopK *) arena->address;
 	Arena	   *const arenas[PARALLEL_ARENAS] = {arena, seen};
@@ -322,4 +328,58 @@ batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers)
 	job->last = first + Min(job->round, job->nusers - first);
 	pg_atomic_write_u32(&job->next_user, 0);
 	parallel_run("als_batch_topk_worker", serve, arenas, nworkers);
+}
+
+/* Adds the results of the last round to store; items are those of the rows' places. */
+static void
+put_round(const BatchTopK *job, const BatchTopKIds *ids, const uint32 *items,
+		  Tuplestorestate *store, TupleDesc row_type)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als rows of a round",
+												  ALLOCSET_SMALL_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (uint32 user = job->first; user < job->last; user++)
+	{
+		AlsRankedItem *best;
+		uint32		size = batch_topk_best(job, user, &best);
+		Datum		values[COLUMNS];
+		bool		nulls[COLUMNS] = {false};
+
+		values[0] = id_convert_result(ids->user_conversion,
+									  idmap_id(ids->users, user));
+		for (uint32 i = 0; i < size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			values[1] = id_convert_result(ids->item_conversion,
+										  idmap_id(ids->items,
+												   items[best[i].order]));
+			values[2] = Float4GetDatum(best[i].score);
+			values[3] = Int32GetDatum((int32) i + 1);
+			tuplestore_putvalues(store, row_type, values, nulls);
+		}
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
+}
+
+void
+batch_topk_run_all(Arena *arena, Arena *seen, int nworkers,
+				   const BatchTopKIds *ids, Tuplestorestate *store,
+				   TupleDesc row_type)
+{
+	const BatchTopK *job = (const BatchTopK *) arena->address;
+	uint32	   *items = MemoryContextAllocHuge(CurrentMemoryContext,
+											   job->nitems * sizeof(uint32));
+
+	/* a row of items is a place in the order of ids */
+	for (uint32 i = 0; i < job->nitems; i++)
+		items[ids->places[i]] = i;
+	for (uint32 first = 0; first < job->nusers; first += job->round)
+	{
+		run_round(arena, seen, first, nworkers);
+		put_round(job, ids, items, store, row_type);
+	}
 }

@@ -11,10 +11,13 @@
 #define ALS_BATCH_TOPK_H
 
 #include "common/arena.h"
+#include "common/id_conversion.h"
+#include "common/idmap.h"
 #include "common/side.h"
 #include "core/als_core.h"
 #include "core/als_heap.h"
 #include "port/atomics.h"
+#include "utils/tuplestore.h"
 
 /* What processes share, at the start of the arena; offsets count from here */
 typedef struct BatchTopK
@@ -118,10 +121,22 @@ extern Arena batch_topk_begin(const BatchTopK *layout, size_t budget, bool share
 extern void batch_topk_unit_row(int stride, const float *row, float square,
 								float *unit);
 
+/* What rows of users and items are, and how their ids are returned */
+typedef struct BatchTopKIds
+{
+	IdMap	   *users;
+	IdMap	   *items;
+	const uint32 *places;		/* [items] their rows, in the order of ids */
+	IdConversion *user_conversion;
+	IdConversion *item_conversion;
+} BatchTopKIds;
+
 /*
- * Finds the best for the users [first, first + round).  seen is what
- * blocks_build returns, by user, or NULL to leave nothing out.
+ * Runs all rounds, and adds to store what they find: rows of user, item, score
+ * and rank.
  */
-extern void batch_topk_run(Arena *arena, Arena *seen, uint32 first, int nworkers);
+extern void batch_topk_run_all(Arena *arena, Arena *seen, int nworkers,
+							   const BatchTopKIds *ids, Tuplestorestate *store,
+							   TupleDesc row_type);
 
 #endif							/* ALS_BATCH_TOPK_H */

@@ -48,9 +48,6 @@ enum
 	ARG_WORKERS, ARG_MIN_SCORE
 };
 
-/* The result's columns */
-#define COLUMNS 4
-
 /* So many users are looked for in the source; for more, all of it is read. */
 #define FEW_USERS 10000
 
@@ -428,61 +425,21 @@ gather(Recommendations *call, int *nworkers)
 	return true;
 }
 
-/* Adds the results of the last round to what is returned. */
-static void
-put_round(Recommendations *call, const uint32 *items, Tuplestorestate *store,
-		  TupleDesc row_type)
-{
-	const BatchTopK *job = call->job;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "als recommendations",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	for (uint32 user = job->first; user < job->last; user++)
-	{
-		AlsRankedItem *best;
-		uint32		size = batch_topk_best(job, user, &best);
-		Datum		values[COLUMNS];
-		bool		nulls[COLUMNS] = {false};
-
-		values[0] = id_convert_result(&call->sides[call->user_side].conversion,
-									  idmap_id(call->users, user));
-		for (uint32 i = 0; i < size; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			if (!id_convert(&call->sides[call->item_side].conversion,
-							idmap_id(call->items, items[best[i].order]),
-							&values[1]))
-				elog(ERROR, "id does not fit the type asked for");
-			values[2] = Float4GetDatum(best[i].score);
-			values[3] = Int32GetDatum((int32) i + 1);
-			tuplestore_putvalues(store, row_type, values, nulls);
-		}
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-}
-
 /* Computes all rounds. */
 static void
 run_rounds(Recommendations *call, int nworkers, Tuplestorestate *store,
 		   TupleDesc row_type)
 {
-	BatchTopK  *job = call->job;
-	uint32	   *items = MemoryContextAllocHuge(CurrentMemoryContext,
-											   job->nitems * sizeof(uint32));
+	const BatchTopKIds ids = {
+		.users = call->users,
+		.items = call->items,
+		.places = call->places,
+		.user_conversion = &call->sides[call->user_side].conversion,
+		.item_conversion = &call->sides[call->item_side].conversion,
+	};
 
-	/* a row of items is a place in the order of ids */
-	for (uint32 i = 0; i < job->nitems; i++)
-		items[call->places[i]] = i;
-	for (uint32 first = 0; first < job->nusers; first += job->round)
-	{
-		batch_topk_run(&call->arena, call->ratings ? &call->seen : NULL, first,
-					   nworkers);
-		put_round(call, items, store, row_type);
-	}
+	batch_topk_run_all(&call->arena, call->ratings ? &call->seen : NULL,
+					   nworkers, &ids, store, row_type);
 }
 
 /* Computes the result in the current memory context; first is as above. */

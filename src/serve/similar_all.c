@@ -32,9 +32,6 @@ enum
 	ARG_WORKERS, ARG_MIN_SCORE
 };
 
-/* The result's columns */
-#define COLUMNS 4
-
 /* A call in the making */
 typedef struct Neighbours
 {
@@ -222,49 +219,13 @@ gather(Neighbours *call, int *nworkers)
 	return true;
 }
 
-/* Adds the results of the last round to what is returned. */
-static void
-put_round(Neighbours *call, const uint32 *items, Tuplestorestate *store,
-		  TupleDesc row_type)
-{
-	const BatchTopK *job = call->job;
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "als neighbours",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(context);
-
-	for (uint32 user = job->first; user < job->last; user++)
-	{
-		AlsRankedItem *best;
-		uint32		size = batch_topk_best(job, user, &best);
-		Datum		values[COLUMNS];
-		bool		nulls[COLUMNS] = {false};
-
-		values[0] = id_convert_result(&call->conversion,
-									  idmap_id(call->users, user));
-		for (uint32 i = 0; i < size; i++)
-		{
-			CHECK_FOR_INTERRUPTS();
-			values[1] = id_convert_result(&call->conversion,
-										  idmap_id(call->items,
-												   items[best[i].order]));
-			values[2] = Float4GetDatum(best[i].score);
-			values[3] = Int32GetDatum((int32) i + 1);
-			tuplestore_putvalues(store, row_type, values, nulls);
-		}
-		MemoryContextReset(context);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-}
-
 /* Computes the result in the current memory context; first is as above. */
 static void
 similar_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 			TupleDesc row_type)
 {
 	Neighbours	call;
-	uint32	   *items;
+	BatchTopKIds ids = {0};
 	int			nworkers;
 	int			times = 0;
 
@@ -279,16 +240,11 @@ similar_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 	}
 	if (!gather(&call, &nworkers))
 		return;
-	/* a row of items is a place in the order of ids */
-	items = MemoryContextAllocHuge(CurrentMemoryContext,
-								   call.job->nitems * sizeof(uint32));
-	for (uint32 i = 0; i < call.job->nitems; i++)
-		items[call.places[i]] = i;
-	for (uint32 user = 0; user < call.job->nusers; user += call.job->round)
-	{
-		batch_topk_run(&call.arena, NULL, user, nworkers);
-		put_round(&call, items, store, row_type);
-	}
+	ids.users = call.users;
+	ids.items = call.items;
+	ids.places = call.places;
+	ids.user_conversion = ids.item_conversion = &call.conversion;
+	batch_topk_run_all(&call.arena, NULL, nworkers, &ids, store, row_type);
 	arena_free(&call.arena);
 }
 
