@@ -1,6 +1,6 @@
 /*
  * compat.h
- *	  What differs between the supported PostgreSQL versions, 14 to 18.
+ *	  What differs between the supported PostgreSQL versions, 14 to 19.
  *
  * Every test of PG_VERSION_NUM lives here.
  */
@@ -10,21 +10,30 @@
 #include "postgres.h"
 
 #include "access/genam.h"
+#include "access/htup_details.h"
+#include "access/multixact.h"
+#include "access/tableam.h"
 #include "catalog/index.h"
+#include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
-#include "commands/cluster.h"
 #include "miscadmin.h"
 #include "storage/buffile.h"
 #include "storage/lock.h"
+#include "storage/lwlock.h"
 #include "storage/sharedfileset.h"
 #include "utils/acl.h"
 #include "utils/backend_status.h"
+#include "utils/date.h"
 #include "utils/guc.h"
+#include "utils/jsonb.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
+#include "utils/snapmgr.h"
+#include "utils/timestamp.h"
+#include "utils/typcache.h"
 #include "utils/wait_event.h"
 
 #if PG_VERSION_NUM < 140000
@@ -33,6 +42,13 @@
 
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
+#endif
+
+#if PG_VERSION_NUM >= 190000
+#include "commands/repack.h"
+#include "nodes/miscnodes.h"
+#else
+#include "commands/cluster.h"
 #endif
 
 /* The suffix of shared libraries, which PostgreSQL 14 only gives to its own */
@@ -121,6 +137,19 @@ make_heap_like(Relation rel, LOCKMODE lockmode)
 #endif
 }
 
+/* Gives a table the heap that make_heap_like made, and builds its indexes anew. */
+static inline void
+swap_table_heap(Oid table, Oid heap, char persistence)
+{
+#if PG_VERSION_NUM >= 190000
+	finish_heap_swap(table, heap, false, false, true, true, true, RecentXmin,
+					 ReadNextMultiXactId(), persistence);
+#else
+	finish_heap_swap(table, heap, false, false, true, true, RecentXmin,
+					 ReadNextMultiXactId(), persistence);
+#endif
+}
+
 /* Do subscribers get what is inserted into a table? */
 static inline bool
 is_published(Relation rel)
@@ -196,10 +225,23 @@ may_create_in_schema(Oid schema, Oid role)
 static inline IndexScanDesc
 index_scan_begin(Relation heap, Relation index, Snapshot snapshot, int nkeys)
 {
-#if PG_VERSION_NUM >= 180000
+#if PG_VERSION_NUM >= 190000
+	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0, SO_NONE);
+#elif PG_VERSION_NUM >= 180000
 	return index_beginscan(heap, index, snapshot, NULL, nkeys, 0);
 #else
 	return index_beginscan(heap, index, snapshot, nkeys, 0);
+#endif
+}
+
+/* A scan of all rows of a table */
+static inline TableScanDesc
+table_scan_begin(Relation table, Snapshot snapshot)
+{
+#if PG_VERSION_NUM >= 190000
+	return table_beginscan(table, snapshot, 0, NULL, SO_NONE);
+#else
+	return table_beginscan(table, snapshot, 0, NULL);
 #endif
 }
 
@@ -257,6 +299,137 @@ wait_event(uint32 *known, const char *name)
 	return *known;
 #else
 	return PG_WAIT_EXTENSION;
+#endif
+}
+
+/*
+ * A tranche of locks, which every process but that which made it has to be told
+ * the name of.
+ */
+static inline int
+lock_tranche_new(const char *name)
+{
+#if PG_VERSION_NUM >= 190000
+	return LWLockNewTrancheId(name);
+#else
+	return LWLockNewTrancheId();
+#endif
+}
+
+static inline void
+lock_tranche_name(int tranche, const char *name)
+{
+#if PG_VERSION_NUM < 190000
+	LWLockRegisterTranche(tranche, name);
+#endif
+}
+
+#if ALS_HAVE_DSM_REGISTRY
+
+typedef void (*SharedInit) (void *memory);
+
+#if PG_VERSION_NUM >= 190000
+/* Calls what init points to, as the registry calls what it is given. */
+static inline void
+call_shared_init(void *memory, void *init)
+{
+	(*(SharedInit *) init) (memory);
+}
+#endif
+
+/* Shared memory of a name; init initializes what is not there yet. */
+static inline void *
+named_shared_memory(const char *name, size_t size, SharedInit init)
+{
+	bool		found;
+
+#if PG_VERSION_NUM >= 190000
+	return GetNamedDSMSegment(name, size, call_shared_init, &found, &init);
+#else
+	return GetNamedDSMSegment(name, size, init, &found);
+#endif
+}
+
+#endif							/* ALS_HAVE_DSM_REGISTRY */
+
+#if PG_VERSION_NUM >= 190000
+
+/* As they were before: conversions whose overflow is not an error */
+static inline Timestamp
+date2timestamp_opt_overflow(DateADT date, int *overflow)
+{
+	ErrorSaveContext errors = {.type = T_ErrorSaveContext};
+	Timestamp	result = date2timestamp_safe(date, (Node *) &errors);
+
+	*overflow = errors.error_occurred;
+	return result;
+}
+
+static inline TimestampTz
+date2timestamptz_opt_overflow(DateADT date, int *overflow)
+{
+	ErrorSaveContext errors = {.type = T_ErrorSaveContext};
+	TimestampTz result = date2timestamptz_safe(date, (Node *) &errors);
+
+	*overflow = errors.error_occurred;
+	return result;
+}
+
+static inline TimestampTz
+timestamp2timestamptz_opt_overflow(Timestamp timestamp, int *overflow)
+{
+	ErrorSaveContext errors = {.type = T_ErrorSaveContext};
+	TimestampTz result = timestamp2timestamptz_safe(timestamp, (Node *) &errors);
+
+	*overflow = errors.error_occurred;
+	return result;
+}
+
+#endif
+
+/* The functions of a qualified name that a call with nargs arguments may mean */
+static inline FuncCandidateList
+function_candidates(List *names, int nargs)
+{
+#if PG_VERSION_NUM >= 190000
+	int			found;
+
+	return FuncnameGetCandidates(names, nargs, NIL, true, true, false, true, &found);
+#else
+	return FuncnameGetCandidates(names, nargs, NIL, true, true, false, true);
+#endif
+}
+
+/* Does a domain check its values? */
+static inline bool
+domain_has_constraints(Oid type)
+{
+#if PG_VERSION_NUM >= 190000
+	return DomainHasConstraints(type, NULL);
+#else
+	return DomainHasConstraints(type);
+#endif
+}
+
+/*
+ * A jsonb value as it is pushed, piece by piece; result is the latest one that
+ * is complete.
+ */
+#if PG_VERSION_NUM < 190000
+typedef struct JsonbInState
+{
+	JsonbValue *result;
+	JsonbParseState *parseState;
+} JsonbInState;
+#endif
+
+static inline void
+push_jsonb(JsonbInState *state, JsonbIteratorToken token, JsonbValue *value)
+{
+#if PG_VERSION_NUM >= 190000
+	pushJsonbValue(state, token, value);
+#else
+	state->result = pushJsonbValue(&state->parseState, token, value);
 #endif
 }
 

@@ -245,7 +245,7 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 	id_conversion_init(conversion, result, own, what, context);
 
 	/* what a domain adds to its type */
-	conversion->domain = DomainHasConstraints(wanted);
+	conversion->domain = domain_has_constraints(wanted);
 	conversion->typmod = -1;
 	base = getBaseTypeAndTypmod(wanted, &conversion->typmod);
 	return conversion->typmod < 0 || wanted == own ||

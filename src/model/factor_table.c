@@ -141,7 +141,7 @@ factor_scan_begin(FactorScan *scan, Relation table,
 {
 	scan->id = columns->id;
 	scan->slot = table_slot_create(table, NULL);
-	scan->scan = table_beginscan(table, snapshot, 0, NULL);
+	scan->scan = table_scan_begin(table, snapshot);
 }
 
 bool

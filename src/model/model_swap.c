@@ -365,8 +365,7 @@ swap_heap(const NewFactors *new, AlsSide side, Oid heap)
 	pgstat_count_truncate(table);
 	pgstat_count_heap_insert(table, new->ids[side]->size);
 	table_close(table, NoLock);
-	finish_heap_swap(table_oid, heap, false, false, true, true, RecentXmin,
-					 ReadNextMultiXactId(), persistence);
+	swap_table_heap(table_oid, heap, persistence);
 }
 
 /* Truncates a published factor table, writes the new rows, and indexes them. */

@@ -313,7 +313,7 @@ model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
 
 	row.slot = table_slot_create(model, NULL);
 	newest = table_slot_create(model, NULL);
-	scan = table_beginscan(model, snapshot, 0, NULL);
+	scan = table_scan_begin(model, snapshot);
 	while (table_scan_getnextslot(scan, ForwardScanDirection, row.slot))
 	{
 		int32		number = DatumGetInt32(run_value(&row, MODEL_RUN, &isnull));

@@ -55,7 +55,7 @@ init_registry(void *memory)
 	SharedRegistry *new_registry = memory;
 
 	memset(new_registry, 0, sizeof(SharedRegistry));
-	new_registry->tranche = LWLockNewTrancheId();
+	new_registry->tranche = lock_tranche_new(REGISTRY_NAME);
 	LWLockInitialize(&new_registry->lock, new_registry->tranche);
 	ConditionVariableInit(&new_registry->made);
 	for (int i = 0; i < SHARED_SLOTS; i++)
@@ -79,11 +79,9 @@ registry_possible(void)
 static bool
 find_in_registry(void *arg)
 {
-	bool		found;
-
-	registry = GetNamedDSMSegment(REGISTRY_NAME, sizeof(SharedRegistry),
-								  init_registry, &found);
-	LWLockRegisterTranche(registry->tranche, REGISTRY_NAME);
+	registry = named_shared_memory(REGISTRY_NAME, sizeof(SharedRegistry),
+								   init_registry);
+	lock_tranche_name(registry->tranche, REGISTRY_NAME);
 	return true;
 }
 
@@ -122,7 +120,7 @@ create_registry(void)
 	if (!found)
 		init_registry(registry);
 	LWLockRelease(AddinShmemInitLock);
-	LWLockRegisterTranche(registry->tranche, REGISTRY_NAME);
+	lock_tranche_name(registry->tranche, REGISTRY_NAME);
 }
 
 #if ALS_HAVE_SHMEM_REQUEST_HOOK

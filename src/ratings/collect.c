@@ -162,8 +162,7 @@ collect_aggregate(Oid *aggregate)
 	names = list_make2(makeString(name), makeString("als_collect"));
 	*aggregate = LookupFuncName(names, lengthof(types), types, true);
 	if (!OidIsValid(*aggregate) || !may_execute(*aggregate, GetUserId()) ||
-		FuncnameGetCandidates(names, lengthof(types), NIL, true, true, false,
-							  true)->next != NULL)
+		function_candidates(names, lengthof(types))->next != NULL)
 		return NULL;
 	return quote_qualified_identifier(name, "als_collect");
 }

@@ -413,31 +413,30 @@ grid_axis(const Grid *grid, const char *name)
 }
 
 void
-push_pair(JsonbParseState **state, const char *name, JsonbValue *value)
+push_pair(JsonbInState *state, const char *name, JsonbValue *value)
 {
 	JsonbValue	key;
 
 	key.type = jbvString;
 	key.val.string.val = unconstify(char *, name);
 	key.val.string.len = (int) strlen(name);
-	pushJsonbValue(state, WJB_KEY, &key);
-	pushJsonbValue(state, WJB_VALUE, value);
+	push_jsonb(state, WJB_KEY, &key);
+	push_jsonb(state, WJB_VALUE, value);
 }
 
 Jsonb *
 grid_json(const Grid *grid, int combination)
 {
 	JsonbValue **values = palloc(Max(grid->naxes, 1) * sizeof(JsonbValue *));
-	JsonbParseState *state = NULL;
-	JsonbValue *object;
+	JsonbInState state = {0};
 
 	grid_values(grid, combination, values);
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < grid->naxes; i++)
 		push_pair(&state, grid->axes[i].name, values[i]);
-	object = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+	push_jsonb(&state, WJB_END_OBJECT, NULL);
 	pfree(values);
-	return JsonbValueToJsonb(object);
+	return JsonbValueToJsonb(state.result);
 }
 
 void

@@ -49,7 +49,7 @@ extern void grid_options(const Grid *grid, int combination,
 						 TrainOptions *options);
 
 /* Adds a key and a value to an object. */
-extern void push_pair(JsonbParseState **state, const char *name,
+extern void push_pair(JsonbInState *state, const char *name,
 					  JsonbValue *value);
 
 /* A combination as a JSON object. */

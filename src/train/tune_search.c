@@ -195,7 +195,7 @@ set_options(Tuning *tuning, const Search *search, Trial *trial)
 
 /* Adds a parameter and its number to an object. */
 static void
-push_number(JsonbParseState **state, const char *name, double number)
+push_number(JsonbInState *state, const char *name, double number)
 {
 	char		text[DOUBLE_SHORTEST_DECIMAL_LEN];
 	JsonbValue	value;
@@ -217,11 +217,11 @@ parameters_json(const Tuning *tuning, const TrainOptions *options)
 {
 	const TrainerParameters *parameters = &options->parameters;
 	const Grid *grid = tuning->grid;
-	JsonbParseState *state = NULL;
+	JsonbInState state = {0};
 	JsonbValue	nonnegative = {.type = jbvBool,.val.boolean = options->nonnegative};
 
 	/* of two with the same name the later one stays */
-	pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	push_jsonb(&state, WJB_BEGIN_OBJECT, NULL);
 	for (int i = 0; i < grid->naxes; i++)
 		if (!grid->axes[i].range)
 			push_pair(&state, grid->axes[i].name, &grid->axes[i].values[0]);
@@ -241,7 +241,8 @@ parameters_json(const Tuning *tuning, const TrainOptions *options)
 	push_number(&state, "regularization_scaling", parameters->regularization_scaling);
 	if (parameters->feedback == ALS_IMPLICIT)
 		push_number(&state, "alpha", parameters->alpha);
-	return JsonbValueToJsonb(pushJsonbValue(&state, WJB_END_OBJECT, NULL));
+	push_jsonb(&state, WJB_END_OBJECT, NULL);
+	return JsonbValueToJsonb(state.result);
 }
 
 /* Fills in a trial's parameters from its options. */
