@@ -28,9 +28,8 @@ END $$;
 -- a hash aggregate that is scanned again without being read again
 SET work_mem = '64MB';
 SET enable_sort = off;
-EXPLAIN (COSTS OFF) SELECT n, (SELECT sum((t.m).users) FROM
-    (SELECT als_train_agg('rescan_' || shop, user_id, item_id, rating, '{"factors": 4, "iterations": 2}') AS m
-     FROM sales GROUP BY shop OFFSET 0) t WHERE (t.m).factors <> n) FROM generate_series(1, 3) n;
+EXPLAIN (COSTS OFF) SELECT als_train_agg('rescan_' || shop, user_id, item_id, rating, '{"factors": 4, "iterations": 2}') AS m
+    FROM sales GROUP BY shop OFFSET 0;
 SELECT n, (SELECT sum((t.m).users) FROM
     (SELECT als_train_agg('rescan_' || shop, user_id, item_id, rating, '{"factors": 4, "iterations": 2}') AS m
      FROM sales GROUP BY shop OFFSET 0) t WHERE (t.m).factors <> n) FROM generate_series(1, 3) n;

@@ -102,7 +102,7 @@ SELECT remarks('{"factors": 3, "alpha": {}, "regularization": {"from": 1e5, "to"
 SELECT remarks('{"factors": 3, "alpha": {}, "regularization": {}}') ~ 'factors were tried' AS factors_that_were_said;
 -- one that nobody has given has no edge
 SELECT remarks('{"factors": 3, "regularization_scaling": {}, "regularization": 1, "alpha": 1}', 'trials => 20') ~ 'regularization_scaling' AS not_given,
-       remarks('{"factors": 3, "regularization_scaling": {"from": 0, "to": 1}, "regularization": 1, "alpha": 1}', 'trials => 20') ~ 'regularization_scaling is at the lower end of its range\.' AS given;
+       remarks('{"factors": 3, "regularization_scaling": {"from": 0, "to": 1}, "regularization": 1e3}', 'feedback => ''explicit'', trials => 20') ~ 'regularization_scaling is at the lower end of its range\.' AS given;
 SELECT remarks('{"factors": 3, "iterations": 1}') ~ 'The last iteration was the best: try more\.' AS iterations;
 SELECT remarks('{"factors": 3, "iterations": [50, 60]}', 'timeout => ''1 microsecond'', workers => 0') ~ 'Time was up after 1 of 2 trials\.' AS grid,
        remarks(NULL, 'timeout => ''1 microsecond'', workers => 0') ~ 'Time was up after 1 of 60 trials\.' AS search,
