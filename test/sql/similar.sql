@@ -81,7 +81,7 @@ BEGIN
         model || '_' || side || 's', side || '_id', 'als_similar_' || side || 's', few)
     USING metric, model;
 END $$;
-SELECT model, side, metric, c.*
+SELECT model, side, metric, lists, sum(empty) OVER () > 0 AS some_empty, same
 FROM unnest(ARRAY['model', 'explicit_model']) model, unnest(ARRAY['item', 'user']) side,
      unnest(ARRAY['cosine', 'inner_product']) metric, check_filters(model, side, metric, '7, 40') c ORDER BY 1, 2, 3;
 SELECT count(*) FROM als_similar_items('model', 7, 5, exclude => '{1,2}', candidates => '{1,2,3}');
