@@ -55,6 +55,10 @@
  * with the Gram matrix G = sum of f f' over all rows of the other side.  A
  * nonnegative model has the same objectives, over factors that are not below
  * zero; biases may be of any sign.
+ *
+ * A row may have a prior p, which it is drawn to in place of 0: lambda s |x|^2
+ * becomes lambda s |x - p|^2, biases included, and lambda s p is added to the
+ * right-hand side.  als_features.h makes priors of what is known of rows.
  */
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
@@ -206,6 +210,8 @@ typedef struct AlsRows
 	uint32_t	nrows;
 	const uint64_t *start;		/* [nrows + 1] */
 	const AlsEntry *entries;
+	const float *prior;			/* [nrows x stride], NULL: all 0; not for
+								 * ALS_NONNEGATIVE */
 } AlsRows;
 
 /* What one half-iteration solves against, the same for all of its rows. */
@@ -419,9 +425,9 @@ extern void als_prepare_rows(const AlsSystem *system, size_t nrows,
 /*
  * Solves rows->nrows rows, solved[nrows x stride] in and out (CG starts from
  * what is there, the nonnegative solver from what of it is positive).  A row
- * that single precision does not carry is solved in double.  Adds to *loss each
- * row's part of the objective at the solution: everything but the other side's
- * regularization, never below 0.  Returns ALS_OK, ALS_NOT_FINITE,
+ * without ratings is its prior; one that single precision does not carry is
+ * solved in double.  Adds to *loss each row's part of the objective at the
+ * solution: everything but the other side's regularization, never below 0.  Returns ALS_OK, ALS_NOT_FINITE,
  * ALS_NOT_OPTIMAL or the failing pivot, with *failed the row (0-based) that
  * did.  memory: als_solve_workspace bytes, aligned.
  */
@@ -431,7 +437,7 @@ extern int	als_solve_rows(const AlsSystem *system, const AlsRows *rows,
 						   double *loss, uint32_t *failed);
 
 /*
- * Sum of s |x|^2 over solved rows: what lambda multiplies in the objective.
+ * Sum of s |x - p|^2 over solved rows: what lambda multiplies in the objective.
  * solved [rows->nrows x stride].
  */
 extern double als_penalty(const AlsSystem *system, const AlsRows *rows,

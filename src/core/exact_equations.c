@@ -71,6 +71,16 @@ als_exact_weigh(const AlsSystem *system, const AlsEntry *entry,
 			  (double) entry->rating, weight, target);
 }
 
+/* b += lambda s p */
+static void
+add_prior(const AlsSystem *system, const Row *row, double *b)
+{
+	double		shift = als_row_shift(system, row->entries, row->n);
+
+	for (int i = 0; i < system->rank && row->prior != NULL; i++)
+		b[i] += shift * (double) row->prior[i];
+}
+
 int
 als_exact_equations(const AlsSystem *system, const Row *row,
 					const Workspace *workspace)
@@ -90,6 +100,7 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 	for (size_t i = 0; i < n; i++)
 		a[i * n + i] += shift;
 	memset(b, 0, stride * sizeof(double));
+	add_prior(system, row, b);
 
 	for (size_t first = 0; first < row->n; first += ALS_OUTER_ROWS)
 	{
@@ -154,6 +165,7 @@ als_exact_residual(const AlsSystem *system, const Row *row, const double *x,
 	multiply_base(system, row, x, r);
 	for (size_t i = 0; i < stride; i++)
 		r[i] = -r[i];
+	add_prior(system, row, r);
 	for (size_t k = 0; k < row->n; k++)
 	{
 		const float *f = als_exact_row(system, &row->entries[k]);
@@ -181,8 +193,9 @@ als_exact_objective(const AlsSystem *system, const Row *row,
 	double	   *exact = workspace->solution;
 	double	   *base = workspace->correction;
 	double		shift = als_row_shift(system, row->entries, row->n);
-	double		penalty = shift * als_squared_norm(system->rank, x);
-	double		others = -penalty;
+	double		penalty = shift * als_squared_distance(system->rank, x,
+													   row->prior);
+	double		others = -shift * als_squared_norm(system->rank, x);
 	double		sum = 0;
 	AlsWork		work = {system->poll, 0};
 

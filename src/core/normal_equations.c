@@ -56,6 +56,13 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 		for (size_t i = 0; i < (size_t) system->rank; i++)
 			a[i * stride + i] += shift;
 	memset(b, 0, stride * sizeof(float));
+	if (row->prior != NULL)
+	{
+		float		lambda = (float) als_row_shift(system, row->entries, row->n);
+
+		for (size_t i = 0; i < (size_t) system->rank; i++)
+			b[i] = lambda * row->prior[i];
+	}
 
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
@@ -102,7 +109,7 @@ base_norm(const AlsSystem *system, const Row *row, const float *x)
 	return sum;
 }
 
-/* x'Bx and what the ratings add */
+/* x'Bx, and what the ratings and the prior add */
 double
 als_objective_at(const AlsSystem *system, const Row *row,
 				 const Workspace *workspace, const float *x)
@@ -110,6 +117,10 @@ als_objective_at(const AlsSystem *system, const Row *row,
 	int			stride = als_stride(system->rank);
 	double		sum = base_norm(system, row, x);
 
+	if (row->prior != NULL)
+		sum += als_row_shift(system, row->entries, row->n) *
+			(als_squared_distance(system->rank, x, row->prior) -
+			 als_squared_norm(system->rank, x));
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
 	{
 		size_t		n = row->n;
@@ -127,11 +138,12 @@ als_objective_at(const AlsSystem *system, const Row *row,
  * Every f.x may be wrong by eps |f| |x|, which changes the objective by
  * 2 (w f.x - t) as much; with trace = trace of A >= sum w |f|^2, the sum of these
  * is at most 2 eps |x| sqrt(trace objective).  x'Bx, part of which the terms of
- * the ratings cancel, is a sum of terms about as large as b_jj x_j^2.
+ * the ratings cancel, is a sum of terms about as large as b_jj x_j^2, to which a
+ * prior adds lambda s |p|^2.
  */
 int
-als_objective_is_sure(const AlsSystem *system, double trace, const float *x,
-					  double objective)
+als_objective_is_sure(const AlsSystem *system, const Row *row, double trace,
+					  const float *x, double objective)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	double		size = als_squared_norm(system->rank, x) * trace;
@@ -141,6 +153,9 @@ als_objective_is_sure(const AlsSystem *system, double trace, const float *x,
 		for (size_t j = 0; j < (size_t) system->rank; j++)
 			base += (double) system->base[j * stride + j] * (double) x[j] *
 				(double) x[j];
+	if (row->prior != NULL)
+		base += als_row_shift(system, row->entries, row->n) *
+			als_squared_norm(system->rank, row->prior);
 	return objective > 0 &&
 		(double) FLT_EPSILON * (sqrt(size * objective) + base) <=
 		ALS_LOSS_TOLERANCE * objective;

@@ -17,8 +17,8 @@
 #define ALS_LEAST_PIVOT 0x1p-14f
 
 /*
- * Lower triangle of A = B + sum w f f' in workspace->a, b = sum t f in
- * workspace->r.  Returns ALS_OK, ALS_NOT_FINITE, or a pivot if A is singular
+ * Lower triangle of A = B + sum w f f' in workspace->a, b = sum t f + lambda s p
+ * in workspace->r.  Returns ALS_OK, ALS_NOT_FINITE, or a pivot if A is singular
  * whatever rounding makes of it.
  */
 extern int	als_normal_equations(const AlsSystem *system, const Row *row,
@@ -32,7 +32,8 @@ extern double als_objective_at(const AlsSystem *system, const Row *row,
  * Is that right to ALS_LOSS_TOLERANCE?  trace: of A, or at least the largest
  * eigenvalue of sum w f f'.
  */
-extern int	als_objective_is_sure(const AlsSystem *system, double trace,
-								  const float *x, double objective);
+extern int	als_objective_is_sure(const AlsSystem *system, const Row *row,
+								  double trace, const float *x,
+								  double objective);
 
 #endif							/* ALS_NORMAL_EQUATIONS_H */

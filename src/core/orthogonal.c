@@ -11,7 +11,8 @@
  * same way.
  *
  * For implicit feedback a rating with p = 1 adds w (f.x - 1)^2 to x'Bx - 2 f.x,
- * of which the latter has y = L^-1 sum f to begin with.
+ * of which the latter has y = L^-1 sum f to begin with.  A prior adds lambda s p
+ * to what y is L^-1 of, for explicit feedback too.
  */
 #include "orthogonal.h"
 
@@ -71,7 +72,11 @@ base_triangle(const AlsSystem *system, const Row *row, double *triangle,
 	if (system->feedback == ALS_EXPLICIT)
 	{
 		for (size_t i = 0; i < n; i++)
+		{
 			triangle[i * stride + i] = sqrt(shift);
+			if (row->prior != NULL)
+				y[i] = sqrt(shift) * (double) row->prior[i];
+		}
 		return 0;
 	}
 
@@ -86,6 +91,8 @@ base_triangle(const AlsSystem *system, const Row *row, double *triangle,
 								 triangle, (int) stride);
 	if (info != 0)
 		return info;
+	for (size_t i = 0; i < n && row->prior != NULL; i++)
+		y[i] = shift * (double) row->prior[i];
 	for (size_t k = 0; k < row->n; k++)
 	{
 		als_work(&work, n);

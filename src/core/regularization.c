@@ -54,13 +54,31 @@ als_squared_norm(int rank, const float *x)
 }
 
 double
+als_squared_distance(int rank, const float *x, const float *prior)
+{
+	double		sum = 0;
+
+	if (prior == NULL)
+		return als_squared_norm(rank, x);
+	for (int i = 0; i < rank; i++)
+	{
+		double		difference = (double) x[i] - (double) prior[i];
+
+		sum += difference * difference;
+	}
+	return sum;
+}
+
+double
 als_penalty(const AlsSystem *system, const AlsRows *rows, const float *solved)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	double		penalty = 0;
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
-		penalty += als_squared_norm(system->rank, solved + r * stride) *
+		penalty += als_squared_distance(system->rank, solved + r * stride,
+										rows->prior == NULL ? NULL :
+										rows->prior + r * stride) *
 			als_regularization_scale(system, rows->entries +
 									 (rows->start[r] - rows->start[0]),
 									 rows->start[r + 1] - rows->start[r]);

@@ -14,4 +14,8 @@ extern double als_row_shift(const AlsSystem *system,
 /* |x|^2 */
 extern double als_squared_norm(int rank, const float *x);
 
+/* |x - prior|^2; a prior that is NULL is 0. */
+extern double als_squared_distance(int rank, const float *x,
+								   const float *prior);
+
 #endif							/* ALS_REGULARIZATION_H */

@@ -17,6 +17,9 @@ typedef struct Row
 	const AlsEntry *entries;
 	size_t		n;
 	size_t		available;		/* n and the entries of the rows behind */
+	const float *prior;			/* [stride], NULL: 0 */
+	float	   *turned_prior;	/* in the coordinates of conjugate gradient,
+								 * to be overwritten; likewise */
 } Row;
 
 /*

@@ -28,8 +28,20 @@ is_finite(int rank, const float *x)
 	return 1;
 }
 
+/* x := the prior of a row without ratings, which is all that there is of it. */
+static void
+take_prior(const AlsSystem *system, const Row *row, float *x)
+{
+	size_t		size = (size_t) als_stride(system->rank) * sizeof(float);
+
+	if (row->prior != NULL)
+		memcpy(x, row->prior, size);
+	else
+		memset(x, 0, size);
+}
+
 /*
- * Solves one row, which may have no ratings: that is zero.  Of conjugate
+ * Solves one row, unless it has no ratings.  Of conjugate
  * gradient, *trust says what is to be computed in double yet.
  */
 static int
@@ -38,10 +50,7 @@ solve_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 {
 	*trust = TRUST_ALL;
 	if (row->n == 0)
-	{
-		memset(x, 0, (size_t) als_stride(system->rank) * sizeof(float));
 		return ALS_OK;
-	}
 	switch (system->solver)
 	{
 		case ALS_CG:
@@ -91,15 +100,34 @@ finish_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	return result;
 }
 
-/* The ratings of a row */
+/* A row's ratings and its prior */
 static Row
-ratings_of(const AlsRows *rows, uint32_t r)
+row_of(const AlsSystem *system, const AlsRows *rows, uint32_t r)
 {
-	Row			row = {rows->entries + (rows->start[r] - rows->start[0]),
-		(size_t) (rows->start[r + 1] - rows->start[r]),
-	(size_t) (rows->start[rows->nrows] - rows->start[r])};
+	Row			row = {
+		.entries = rows->entries + (rows->start[r] - rows->start[0]),
+		.n = (size_t) (rows->start[r + 1] - rows->start[r]),
+		.available = (size_t) (rows->start[rows->nrows] - rows->start[r])
+	};
 
+	if (rows->prior != NULL)
+		row.prior = rows->prior + r * (size_t) als_stride(system->rank);
 	return row;
+}
+
+/*
+ * Turns the priors of some rows to the coordinates of conjugate gradient, where
+ * p.x is p^.x^ as f.x is f^.x^, and keeps them in the workspace.
+ */
+static void
+turn_priors(const AlsSystem *system, uint32_t count, const float *priors,
+			const Workspace *workspace)
+{
+	if (system->feedback == ALS_IMPLICIT)
+		als_whiten_fixed(system, (int) count, priors, workspace->priors);
+	else
+		memcpy(workspace->priors, priors, count *
+			   (size_t) als_stride(system->rank) * sizeof(float));
 }
 
 int
@@ -107,8 +135,8 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			   void *memory, double *loss, uint32_t *failed)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
-	int			transformed = system->feedback == ALS_IMPLICIT &&
-		system->solver == ALS_CG && !system->exact;
+	int			by_steps = system->solver == ALS_CG && !system->exact;
+	int			transformed = system->feedback == ALS_IMPLICIT && by_steps;
 	Workspace	workspace;
 
 	als_cut_workspace(system, memory, &workspace);
@@ -126,10 +154,15 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 		als_poll(system->poll);
 		if (transformed)
 			als_whiten_solved(system, (int) count, batch, workspace.rotated);
+		if (by_steps && rows->prior != NULL)
+			turn_priors(system, count, rows->prior + first * stride,
+						&workspace);
 		for (uint32_t i = 0; i < count; i++)
 		{
-			Row			row = ratings_of(rows, first + i);
+			Row			row = row_of(system, rows, first + i);
 
+			if (by_steps && row.prior != NULL)
+				row.turned_prior = workspace.priors + i * stride;
 			results[i] = solve_row(system, &row, &workspace,
 								   batch + i * stride, &objectives[i],
 								   &trust[i]);
@@ -139,9 +172,11 @@ als_solve_rows(const AlsSystem *system, const AlsRows *rows, float *solved,
 			als_unwhiten_solved(system, (int) count, batch, workspace.rotated);
 		for (uint32_t i = 0; i < count; i++)
 		{
-			Row			row = ratings_of(rows, first + i);
+			Row			row = row_of(system, rows, first + i);
 			float	   *x = batch + i * stride;
 
+			if (row.n == 0)
+				take_prior(system, &row, x);
 			if (results[i] == ALS_OK && trust[i] != TRUST_ALL)
 				results[i] = finish_row(system, &row, &workspace, trust[i], x,
 										&objectives[i]);

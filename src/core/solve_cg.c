@@ -21,6 +21,9 @@
  * all of them.  Then these are turned such that the Gram matrix is a diagonal
  * D, B = D + lambda s I is diagonal for every row, and each row is whitened on
  * its own by B^-1/2: x^ = B^1/2 x, A^ = I + B^-1/2 (sum w f f') B^-1/2.
+ *
+ * A prior p adds lambda s p to b, and lambda s (|p|^2 - 2 p.x) to f(x).  It is
+ * transformed as the fixed rows are, so that p^.x^ = p.x.
  */
 #include "solve_cg.h"
 
@@ -185,16 +188,17 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
  * may be wrong by eps of it.  Besides, f.x may be wrong by eps |f| |x|, which
  * changes the objective by 2 (w f.x - t) as much: in all by no more than
  * 2 eps |x| sqrt(stiffness shift objective).  And shift |x|^2, part of which the
- * terms of the ratings cancel, may be wrong by eps of it.
+ * terms of the ratings cancel, may be wrong by eps of it, as lambda s |p|^2,
+ * prior_size, may be.
  *
  * The residual is wrong by eps stiffness shift |x|.  If that is not small beside
  * shift |x|, directions that no rating points to are lost in it.
  */
 static Trust
 judge(const AlsSystem *system, float shift, float stiffness, const float *x,
-	  double start, double objective)
+	  double prior_size, double start, double objective)
 {
-	double		size = (shift > 0 ? (double) shift : 1) *
+	double		size = prior_size + (shift > 0 ? (double) shift : 1) *
 		(double) system->kernels->dot(als_stride(system->rank), x, x);
 	double		error;
 
@@ -206,10 +210,14 @@ judge(const AlsSystem *system, float shift, float stiffness, const float *x,
 		TRUST_SOLUTION;
 }
 
-/* Descends from x, both in the coordinates that the row is solved in. */
+/*
+ * Descends from x, both in the coordinates that the row is solved in.  lambda:
+ * that of the row, times s.
+ */
 static int
 descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
-		float shift, int scaled, float *x, double *objective, Trust *trust)
+		double lambda, float shift, int scaled, float *x, double *objective,
+		Trust *trust)
 {
 	const AlsKernels *kernels = system->kernels;
 	int			stride = als_stride(system->rank);
@@ -226,12 +234,20 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 	float		ratio = 1;		/* of |r|^2 after and before a step */
 	float		curved = 0;		/* ratio / length of the step before */
 	float		stiffness = 0;	/* largest r'Ar / |r|^2 */
+	double		prior_size = 0;
 	double		start;
 
 	/* r = b - A x */
 	*objective = (double) shift * als_squared_norm(system->rank, x);
 	pass(system, row, workspace, scaled, x, r, objective);
 	combine(stride, -shift, x, 1, r);
+	if (row->turned_prior != NULL)
+	{
+		prior_size = lambda * als_squared_norm(system->rank, row->prior);
+		*objective += prior_size - 2 * lambda *
+			(double) kernels->dot(stride, row->turned_prior, x);
+		combine(stride, (float) lambda, row->turned_prior, 1, r);
+	}
 	start = *objective;
 
 	/*
@@ -243,7 +259,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		return ALS_NOT_FINITE;
 	if (unit == 0)
 	{
-		*trust = judge(system, shift, 1, x, start, start);
+		*trust = judge(system, shift, 1, x, prior_size, start, start);
 		return ALS_OK;
 	}
 	combine(stride, 0, r, 1 / unit, r);
@@ -298,7 +314,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		rr = next;
 	}
 	*trust = judge(system, shift, shift > 0 ? stiffness / shift : stiffness, x,
-				   start, *objective);
+				   prior_size, start, *objective);
 	return ALS_OK;
 }
 
@@ -312,7 +328,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 	int			result;
 
 	if (!als_diagonalizes(system))
-		result = descend(system, row, workspace,
+		result = descend(system, row, workspace, lambda,
 						 system->feedback == ALS_IMPLICIT ? 1 : (float) lambda,
 						 0, x, objective, &trust);
 	else
@@ -324,7 +340,10 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 			workspace->scale[i] = 1 / root;
 			x[i] *= root;
 		}
-		result = descend(system, row, workspace, 1, 1, x, objective, &trust);
+		if (row->turned_prior != NULL)
+			multiply(stride, workspace->scale, row->turned_prior,
+					 row->turned_prior);
+		result = descend(system, row, workspace, lambda, 1, 1, x, objective, &trust);
 		multiply(stride, workspace->scale, x, x);
 	}
 

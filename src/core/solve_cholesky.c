@@ -137,7 +137,7 @@ als_solve_row_cholesky(const AlsSystem *system, const Row *row,
 	*objective = als_objective_at(system, row, workspace, x);
 	if (!is_minimum(system, row, trace, x, *objective))
 		return als_solve_row_exact(system, row, workspace, x, objective);
-	if (!als_objective_is_sure(system, trace, x, *objective))
+	if (!als_objective_is_sure(system, row, trace, x, *objective))
 		*objective = als_exact_objective(system, row, workspace, x);
 	return ALS_OK;
 }

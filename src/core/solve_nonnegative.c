@@ -363,7 +363,7 @@ als_solve_row_nonnegative(const AlsSystem *system, const Row *row,
 	if (single)
 	{
 		*objective = als_objective_at(system, row, workspace, x);
-		single = als_objective_is_sure(system, trace, x, *objective);
+		single = als_objective_is_sure(system, row, trace, x, *objective);
 	}
 	if (!single)
 		*objective = als_exact_objective(system, row, workspace, x);

@@ -42,6 +42,7 @@ als_cut_workspace(const AlsSystem *system, void *memory,
 	size_t		stride = (size_t) als_stride(system->rank);
 	size_t		chunk = chunk_size((int) stride);
 	size_t		rotated = als_diagonalizes(system) ? stride : 0;
+	size_t		turned = system->solver == ALS_CG ? stride : 0;
 	size_t		dense = system->solver != ALS_CG && !system->exact ? stride : 0;
 	size_t		bounded = system->solver == ALS_NONNEGATIVE ? stride : 0;
 	size_t		size = 0;
@@ -57,6 +58,7 @@ als_cut_workspace(const AlsSystem *system, void *memory,
 	TAKE(p, stride);
 	TAKE(q, stride);
 	TAKE(partial, stride);
+	TAKE(priors, ALS_WHITEN_ROWS * turned);
 	TAKE(weight, chunk);
 	TAKE(target, chunk);
 	TAKE(zero, chunk);

@@ -19,6 +19,7 @@ typedef struct Workspace
 	float	   *p;				/* [stride] direction; diagonal of A */
 	float	   *q;				/* [stride] A p */
 	float	   *partial;		/* [stride] what one chunk adds */
+	float	   *priors;			/* [ALS_WHITEN_ROWS x stride] turned; CG */
 
 	/* conjugate gradient on a diagonal Gram matrix */
 	float	   *scale;			/* [stride] B^-1/2 */

@@ -105,7 +105,7 @@ AlsRows
 blocks_read_rows(BlockReader *reader, uint32 first, uint32 last)
 {
 	uint64		start = reader->row_start[first];
-	AlsRows		rows;
+	AlsRows		rows = {0};
 
 	rows.nrows = last - first;
 	rows.start = reader->row_start + first;

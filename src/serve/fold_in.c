@@ -288,7 +288,7 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	AlsSide		other = other_side(side);
 	AlsSystem	system;
 	KnownRatings known;
-	AlsRows		rows;
+	AlsRows		rows = {0};
 	uint64		start[2] = {0, 0};
 	size_t		stride;
 	float	   *solved;

@@ -478,7 +478,7 @@ solve(SolveState *row, TupleDesc type)
 {
 	Solver	   *solver = row->solver;
 	AlsSystem  *system = &solver->system;
-	AlsRows		rows;
+	AlsRows		rows = {0};
 	uint64		start[2] = {0, 0};
 	double		loss = 0;
 	uint32_t	failed;

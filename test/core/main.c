@@ -25,6 +25,7 @@ main(void)
 	test_estimate();
 	test_rerank();
 	test_influence();
+	test_features();
 	test_fuzz();
 	return finish();
 }

@@ -188,8 +188,31 @@ free_problem(Problem *problem)
 		free(problem->start[side]);
 		free(problem->entries[side]);
 		free(problem->factors[side]);
+		free(problem->priors[side]);
 	}
 	free(problem);
+}
+
+void
+draw_priors(Problem *problem, Random *random)
+{
+	size_t		stride = (size_t) als_stride(problem->rank);
+
+	for (int side = 0; side < 2; side++)
+	{
+		size_t		nrows = problem->shape.nrows[side];
+		float	   *priors = allocate_aligned(nrows * stride * sizeof(float));
+
+		memset(priors, 0, nrows * stride * sizeof(float));
+		for (size_t r = 0; r < nrows; r++)
+			for (size_t c = 0; c < (size_t) problem->rank; c++)
+				priors[r * stride + c] = (float) (random_normal(random) /
+												  sqrt(problem->rank));
+		/* as one without a bias has it */
+		for (size_t r = 0; r < nrows && problem->unbiased; r++)
+			priors[r * stride + (size_t) problem->shape.factors] = 0;
+		problem->priors[side] = priors;
+	}
 }
 
 AlsRows
@@ -197,7 +220,7 @@ problem_rows(const Problem *problem, AlsSide side)
 {
 	AlsRows		rows = {
 		problem->shape.nrows[side], problem->start[side],
-		problem->entries[side]
+		problem->entries[side], problem->priors[side]
 	};
 
 	return rows;
@@ -323,7 +346,9 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 				left < rows_per_call ? left : rows_per_call,
 				problem->start[side] + r,
 				problem->entries[side] +
-				(problem->start[side][r] - problem->start[side][0])
+				(problem->start[side][r] - problem->start[side][0]),
+				problem->priors[side] == NULL ? NULL :
+				problem->priors[side] + r * stride
 			};
 
 			result = als_solve_rows(&system, &rows,

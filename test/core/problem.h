@@ -60,6 +60,7 @@ typedef struct Problem
 	uint64_t   *start[2];
 	AlsEntry   *entries[2];
 	float	   *factors[2];		/* [nrows x stride] */
+	float	   *priors[2];		/* likewise; NULL until draw_priors */
 	int			polls;			/* how often the core called back, so far */
 } Problem;
 
@@ -70,6 +71,17 @@ typedef struct Problem
  */
 extern Problem *make_problem(const Shape *shape, Random *random);
 extern void free_problem(Problem *problem);
+
+/* Gives all rows priors, about as large as their factors. */
+extern void draw_priors(Problem *problem, Random *random);
+
+/* Element c of a row's prior */
+static inline double
+prior_of(const Problem *problem, AlsSide side, uint32_t row, size_t c)
+{
+	return problem->priors[side] == NULL ? 0 :
+		(double) problem->priors[side][row * (size_t) als_stride(problem->rank) + c];
+}
 
 /*
  * Solves one side against the other.  The Gram matrix is made in two parts,

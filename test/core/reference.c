@@ -65,7 +65,11 @@ equations_of_row(Equations *equations, uint32_t row)
 	memset(equations->b, 0, rank * sizeof(double));
 	memset(sizes, 0, rank * sizeof(double));
 	for (size_t i = 0; i < rank; i++)
+	{
 		equations->a[i * rank + i] += shift;
+		equations->b[i] = shift * prior_of(problem, equations->side, row, i);
+		sizes[i] = fabs(equations->b[i]);
+	}
 
 	for (uint64_t k = start[row]; k < start[row + 1]; k++)
 	{
@@ -299,7 +303,8 @@ reference_penalty(const Problem *problem, AlsSide side)
 
 		for (size_t c = 0; c < (size_t) problem->rank; c++)
 		{
-			double		x = (double) problem->factors[side][r * stride + c];
+			double		x = (double) problem->factors[side][r * stride + c] -
+				prior_of(problem, side, r, c);
 
 			sum += weight * x * x;
 		}

@@ -34,9 +34,10 @@ solution_error(const Problem *problem, AlsSide side)
 		double		difference = 0;
 		double		norm = 0;
 
-		/* no rating: zero by definition, and A may be */
+		/* no rating: the prior by definition, and A may be 0 */
 		if (problem->start[side][r] == problem->start[side][r + 1])
-			memset(exact, 0, equations->rank * sizeof(double));
+			for (size_t i = 0; i < equations->rank; i++)
+				exact[i] = prior_of(problem, side, r, i);
 		else
 		{
 			equations_of_row(equations, r);
@@ -71,23 +72,28 @@ describe(const Shape *shape)
 }
 
 /*
- * One half-iteration per side gives the closed form; nonnegative factors, which
- * have none, are those of test_nonnegative.
+ * One half-iteration per side gives the closed form, with priors or without;
+ * nonnegative factors, which have none, are those of test_nonnegative.
  */
 static void
-test_closed_form(const Shape *shape, Random *random)
+test_closed_form(const Shape *shape, int drawn, Random *random)
 {
 	for (AlsSide side = ALS_USERS; side <= ALS_ITEMS; side++)
 	{
 		Problem    *problem = make_problem(shape, random);
-		double		loss;
-		int			result = half_iteration(problem, side, &loss);
-		double		error = solution_error(problem, side);
 		uint32_t	nrows = shape->nrows[side];
+		double		loss;
+		double		error;
+		int			result;
 
+		if (drawn)
+			draw_priors(problem, random);
+		result = half_iteration(problem, side, &loss);
+		error = solution_error(problem, side);
 		ok(result == ALS_OK && error < 1e-4,
-		   "%s: %s are the closed form, rank %d, %u rows against %u, nu %g",
-		   describe(shape), side == ALS_USERS ? "users" : "items",
+		   "%s%s: %s are the closed form, rank %d, %u rows against %u, nu %g",
+		   describe(shape), drawn ? " with priors" : "",
+		   side == ALS_USERS ? "users" : "items",
 		   problem->rank, nrows, shape->nrows[1 - side], shape->scaling);
 		if (!(error < 1e-4))
 			note("result %d, relative error %g", result, error);
@@ -97,7 +103,7 @@ test_closed_form(const Shape *shape, Random *random)
 
 /* The same bits whichever calls rows are solved in, and the core calls back. */
 static void
-test_split(const Shape *shape)
+test_split(const Shape *shape, int drawn)
 {
 	Random		random = {11};
 	Random		again = {11};
@@ -109,12 +115,17 @@ test_split(const Shape *shape)
 	double		split_loss;
 	uint32_t	failed;
 
+	if (drawn)
+	{
+		draw_priors(whole, &random);
+		draw_priors(split, &again);
+	}
 	half_iteration(whole, ALS_USERS, &loss);
 	half_iteration_in_calls(split, ALS_USERS, 64, &split_loss, &failed);
 	ok(memcmp(whole->factors[ALS_USERS], split->factors[ALS_USERS],
 			  size) == 0 && loss == split_loss,
-	   "%s: the same bits in calls of 64 rows, nu %g", describe(shape),
-	   shape->scaling);
+	   "%s%s: the same bits in calls of 64 rows, nu %g", describe(shape),
+	   drawn ? " with priors" : "", shape->scaling);
 	ok(whole->polls > 0, "%s: polls, nu %g", describe(shape), shape->scaling);
 	free_problem(whole);
 	free_problem(split);
@@ -173,6 +184,7 @@ test_solve(void)
 		{1023, {3, 270}, 1},
 	};
 	Random		random = {4};
+	Random		drawing = {40};
 
 	for (size_t i = 0; i < LENGTH(sizes); i++)
 		for (int kind = 0; kind < 4; kind++)
@@ -194,15 +206,18 @@ test_solve(void)
 			/* the largest rank there is, the bias included or not */
 			if (shape.feedback == ALS_IMPLICIT && shape.factors == 1023)
 				shape.factors = 1024;
-			test_closed_form(&shape, &random);
+			test_closed_form(&shape, 0, &random);
+			test_closed_form(&shape, 1, &drawing);
 
 			/* rows that differ in regularization, and explicit ones not */
 			shape.regularization = 0.2f;
 			shape.scaling = 0.5;
-			test_closed_form(&shape, &random);
+			test_closed_form(&shape, 0, &random);
+			test_closed_form(&shape, 1, &drawing);
 			shape.regularization = shape.feedback == ALS_EXPLICIT ? 2 : 0.1f;
 			shape.scaling = shape.feedback == ALS_EXPLICIT ? 0 : 1;
-			test_closed_form(&shape, &random);
+			test_closed_form(&shape, 0, &random);
+			test_closed_form(&shape, 1, &drawing);
 		}
 	for (int kind = 0; kind < 12; kind++)
 	{
@@ -212,7 +227,8 @@ test_solve(void)
 			20, {200, 100}, 0.1, 3, 40, 0.1f, kind / 6 ? 0.5 : kind % 2, 5
 		};
 
-		test_split(&shape);
+		for (int drawn = 0; drawn <= (shape.solver != ALS_NONNEGATIVE); drawn++)
+			test_split(&shape, drawn);
 		for (int by_ratings = 0; by_ratings <= (shape.scaling != 0); by_ratings++)
 			test_large_starts(&shape, by_ratings);
 	}
@@ -225,19 +241,20 @@ penalty_in_blocks(const AlsSystem *system, const AlsRows *rows,
 				  const float *solved)
 {
 	uint32_t	half = rows->nrows / 2;
-	AlsRows		first = {half, rows->start, rows->entries};
+	size_t		before = half * (size_t) als_stride(system->rank);
+	AlsRows		first = {half, rows->start, rows->entries, rows->prior};
 	AlsRows		second = {
 		rows->nrows - half, rows->start + half,
-		rows->entries + rows->start[half]
+		rows->entries + rows->start[half],
+		rows->prior == NULL ? NULL : rows->prior + before
 	};
 
 	return als_penalty(system, &first, solved) +
-		als_penalty(system, &second,
-					solved + half * (size_t) als_stride(system->rank));
+		als_penalty(system, &second, solved + before);
 }
 
 static void
-test_loss_of(const Shape *shape, int by_ratings, Random *random)
+test_loss_of(const Shape *shape, int by_ratings, int drawn, Random *random)
 {
 	Problem    *problem = make_problem(shape, random);
 	double		before = INFINITY;
@@ -247,6 +264,8 @@ test_loss_of(const Shape *shape, int by_ratings, Random *random)
 	int			result = ALS_OK;
 
 	problem->by_ratings = by_ratings;
+	if (drawn)
+		draw_priors(problem, random);
 	for (int half = 0; half < 10 && result == ALS_OK; half++)
 	{
 		AlsSide		side = half % 2 ? ALS_ITEMS : ALS_USERS;
@@ -271,8 +290,8 @@ test_loss_of(const Shape *shape, int by_ratings, Random *random)
 		before = loss;
 	}
 	ok(result == ALS_OK && worst < 1e-5,
-	   "%s: the loss is the objective, rank %d, lambda %g, nu %g",
-	   describe(shape), problem->rank, (double) shape->regularization,
+	   "%s%s: the loss is the objective, rank %d, lambda %g, nu %g",
+	   describe(shape), drawn ? " with priors" : "", problem->rank, (double) shape->regularization,
 	   shape->scaling);
 	if (!(worst < 1e-5))
 		note("result %d, relative error %g", result, worst);
@@ -291,6 +310,7 @@ test_loss(void)
 	static const float lambdas[] = {0.01f, 1, 100, 0.1f, 0.01f};
 	static const double scalings[] = {0, 0, 0, 0.5, 1};
 	Random		random = {5};
+	Random		drawing = {50};
 
 	for (int kind = 0; kind < 6; kind++)
 	{
@@ -299,19 +319,22 @@ test_loss(void)
 			(AlsSolver) (kind / 2),
 			32, {150, 120}, 0.15, 3, 40, 0, 0, 5
 		};
+		int			drawable = shape.solver != ALS_NONNEGATIVE;
 
 		for (size_t i = 0; i < LENGTH(lambdas); i++)
 		{
 			shape.regularization = lambdas[i];
 			shape.scaling = scalings[i];
-			test_loss_of(&shape, 0, &random);
+			for (int drawn = 0; drawn <= drawable; drawn++)
+				test_loss_of(&shape, 0, drawn, drawn ? &drawing : &random);
 		}
-		test_loss_of(&shape, 1, &random);
+		test_loss_of(&shape, 1, 0, &random);
 		/* in several chunks */
 		shape.nrows[ALS_USERS] = 100;
 		shape.nrows[ALS_ITEMS] = 4200;
 		shape.density = 1;
 		shape.regularization = 0.1f;
-		test_loss_of(&shape, 0, &random);
+		for (int drawn = 0; drawn <= drawable; drawn++)
+			test_loss_of(&shape, 0, drawn, drawn ? &drawing : &random);
 	}
 }

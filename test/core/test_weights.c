@@ -105,7 +105,8 @@ is_held(const Shape *shape, const float *x, size_t c)
 
 /*
  * With e = w (p - f.x), every rating says e / w + f.x = p, and the minimum
- * B x - sum e f = sum f over p = 1: large weights do no harm here.
+ * B x - sum e f = sum f over p = 1, and lambda s times the prior: large weights
+ * do no harm here.
  *
  * Nonnegative: with at 0 what is 0 in found.  Returns what the objective would
  * lose, at the most, if one of these were let go.
@@ -154,8 +155,11 @@ solve_row(const Problem *problem, AlsSide side, uint32_t row,
 	}
 	for (size_t c = 0; c < rank; c++)
 	{
-		a[(count + c) * n + count + c] += (Wide) shape->regularization *
+		Wide		shift = (Wide) shape->regularization *
 			(Wide) reference_scale(problem, side, row);
+
+		a[(count + c) * n + count + c] += shift;
+		b[count + c] += shift * (Wide) prior_of(problem, side, row, c);
 		for (size_t d = 0; d < rank && shape->feedback == ALS_IMPLICIT; d++)
 			for (uint32_t r = 0; r < shape->nrows[1 - side]; r++)
 				a[(count + c) * n + count + d] +=
@@ -212,7 +216,11 @@ row_objective(const Problem *problem, AlsSide side, uint32_t row,
 
 	*rounding = 0;
 	for (size_t c = 0; c < rank; c++)
-		sum += scale * x[c] * x[c];
+	{
+		Wide		distance = x[c] - (Wide) prior_of(problem, side, row, c);
+
+		sum += scale * distance * distance;
+	}
 	for (uint32_t i = 0; i < shape->nrows[1 - side]; i++)
 	{
 		const AlsEntry *entry = &problem->entries[side][next];
@@ -361,8 +369,8 @@ is_beyond(const Shape *shape, double size, Kind kind)
 
 /* One half-iteration: whether it is solved, its loss and its solution */
 static void
-test_problem(const Shape *shape, double size, Kind kind, const char *kernels,
-			 Random *random, Worst *worst)
+test_problem(const Shape *shape, double size, Kind kind, int drawn,
+			 const char *kernels, Random *random, Worst *worst)
 {
 	Problem    *problem = make_problem(shape, random);
 	double		loss;
@@ -374,6 +382,8 @@ test_problem(const Shape *shape, double size, Kind kind, const char *kernels,
 
 	problem->kernels = als_kernels(kernels);
 	resize(problem, size, kind, random);
+	if (drawn)
+		draw_priors(problem, random);
 	before = objective_of(problem, ALS_USERS);
 	result = half_iteration(problem, ALS_USERS, &loss);
 
@@ -394,9 +404,9 @@ test_problem(const Shape *shape, double size, Kind kind, const char *kernels,
 		 !(after <= before * (Wide) 1.00001)))
 	{
 		worst->failed++;
-		note("%s %s, ratings of %g, kind %d, lambda %g, nu %g, %s: result %d, loss %g, wrong by %g, above the minimum by %g, before %g",
+		note("%s %s%s, ratings of %g, kind %d, lambda %g, nu %g, %s: result %d, loss %g, wrong by %g, above the minimum by %g, before %g",
 			 shape->feedback == ALS_EXPLICIT ? "explicit" : "implicit",
-			 solvers[shape->solver], size, kind,
+			 solvers[shape->solver], drawn ? " with priors" : "", size, kind,
 			 (double) shape->regularization, shape->scaling, kernels, result,
 			 loss, error, above, (double) before);
 	}
@@ -421,6 +431,7 @@ test_weights(void)
 			Worst		worst = {0};
 			AlsFeedback feedback = solver / 3 ? ALS_EXPLICIT : ALS_IMPLICIT;
 			const char *name = solver / 3 ? "explicit" : "implicit";
+			int			drawable = solver % 3 != ALS_NONNEGATIVE;
 
 			if (als_kernels(kernel_names[k]) == NULL)
 			{
@@ -444,8 +455,9 @@ test_weights(void)
 						if (feedback == ALS_EXPLICIT &&
 							(sizes[i] == 0 || sizes[i] > 1e20))
 							continue;
-						test_problem(&shape, sizes[i], kind, kernel_names[k],
-									 &random, &worst);
+						for (int drawn = 0; drawn <= drawable; drawn++)
+							test_problem(&shape, sizes[i], kind, drawn,
+										 kernel_names[k], &random, &worst);
 					}
 			ok(worst.failed == 0, "%s %s: weights of any size, %s", name,
 			   solvers[solver % 3], kernel_names[k]);

@@ -25,6 +25,7 @@ extern void test_rank_metrics(void);
 extern void test_estimate(void);
 extern void test_rerank(void);
 extern void test_influence(void);
+extern void test_features(void);
 extern void test_fuzz(void);
 
 #endif							/* TESTS_H */

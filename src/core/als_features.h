@@ -1,0 +1,84 @@
+/*
+ * als_features.h
+ *	  Rows of a side that are drawn to what their features say.
+ *
+ * Row i of a side has the features g_i, a sparse vector, and each feature has
+ * factors, which are the rows of B.  The prior of the row (als_core.h) is the
+ * sum p_i = B'g_i of its features' factors times their values, and B has
+ *
+ *	  min	sum s_i |y_i - B'g_i|^2 + ridge |B|^2
+ *
+ * of which lambda times is part of the objective.  It is the solution of
+ *
+ *	  (G' S G + ridge I) B = G' S Y
+ *
+ * with the g_i as rows of G and the s_i on the diagonal of S.  For few features
+ * this matrix is factored, once, since neither G nor s change in a training.
+ * For many it is never made: conjugate gradient takes products with it, scaled
+ * by its diagonal, from the last B on.
+ *
+ * Columns of B are independent of each other, and solved in groups of
+ * ALS_FEATURE_COLUMNS, which any process may take: a group's sums are always
+ * those of the same rows in the same order.
+ */
+#ifndef ALS_FEATURES_H
+#define ALS_FEATURES_H
+
+#include "als_core.h"
+
+/* So many features at most are solved by a factored matrix. */
+#define ALS_FACTORED_FEATURES 512
+
+/* Columns of B that are solved together */
+#define ALS_FEATURE_COLUMNS 8
+
+typedef struct AlsFeatures
+{
+	const AlsBlas *blas;
+	AlsPoll		poll;
+	int			rank;
+	uint32_t	nfeatures;
+	AlsRows		rows;			/* of each row, its features (columns) and
+								 * their values (ratings) */
+	const double *scale;		/* [rows.nrows] s */
+	double		ridge;			/* above 0 */
+
+	/* als_features_prepare's output */
+	const double *diagonal;		/* [nfeatures] of the matrix */
+	const double *matrix;		/* [nfeatures x nfeatures], factored; NULL if
+								 * there are too many for that */
+} AlsFeatures;
+
+/* How many groups of columns there are */
+static inline int
+als_feature_groups(int rank)
+{
+	return als_stride(rank) / ALS_FEATURE_COLUMNS;
+}
+
+/*
+ * Fills in diagonal and, unless there are too many features, matrix.  Returns
+ * ALS_OK, ALS_NOT_FINITE or the failing pivot.
+ */
+extern int	als_features_prepare(const AlsFeatures *features,
+								 double *diagonal, double *matrix);
+
+/*
+ * Solves a group of columns of factors[nfeatures x stride], in and out, against
+ * rows[nrows x stride].  workspace: als_features_workspace bytes.
+ */
+extern size_t als_features_workspace(uint32_t nfeatures);
+extern void als_features_solve(const AlsFeatures *features, int group,
+							   const float *rows, float *factors,
+							   void *workspace);
+
+/* priors[rows->nrows x stride] := B'g of rows, by their features. */
+extern void als_features_priors(int rank, const AlsRows *rows,
+								const float *factors, float *priors,
+								AlsPoll poll);
+
+/* |B|^2 */
+extern double als_features_norm(int rank, uint32_t nfeatures,
+								const float *factors);
+
+#endif							/* ALS_FEATURES_H */
