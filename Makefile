@@ -1,6 +1,7 @@
 # als: alternating least squares in PostgreSQL
 #
 #   make demo              install what is missing, build, and show it
+#   make demo-app          the same as a page to click on; demo-app-test: in Chromium
 #   make check             install what is missing, build, and test it
 #   make && make install   build for the pg_config of PATH or PG_CONFIG=...
 #   make installcheck      test what is installed, against a running server
@@ -17,7 +18,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check check-spark data demo fuzz indent pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test fuzz indent pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -28,8 +29,11 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark demo fuzz indent soak:
+cancel check check-spark demo demo-app fuzz indent soak:
 	@scripts/$@.sh
+
+demo-app-test:
+	@scripts/demo-app.sh test
 
 sanitize:
 	@scripts/sanitize.sh sanitizers

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 #
 # Installs with apt what is missing to build, run and test als, and does
-# nothing if nothing is.  pgvector, which tests and measurements compare with,
-# comes along where the distribution has it.  PG_CONFIG chooses among PostgreSQL
-# installations.
+# nothing if nothing is; packages named as arguments, too.  What only some tests
+# want comes along where the distribution has it: pgvector, pg_cron.
+# PG_CONFIG chooses among PostgreSQL installations.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,9 +15,15 @@ compiles()
 int main(void) { return 0; }' | gcc -x c - -o /dev/null "$@" 2>/dev/null
 }
 
+is_installed()
+{
+	[ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}
+
 # Prints what is missing; PostgreSQL, if it is, first and without a version.
 missing()
 {
+	local package
 	choose_pg_config || echo postgresql
 	compiles || printf '%s\n' gcc libc6-dev
 	# shellcheck disable=SC2086
@@ -25,6 +31,9 @@ missing()
 	command -v make >/dev/null || echo make
 	command -v prove >/dev/null || echo perl
 	perl -MIPC::Run -e 1 2>/dev/null || echo libipc-run-perl
+	for package in "${named[@]}"; do
+		is_installed "$package" || echo "$package"
+	done
 }
 
 # The major version to install: PG_CONFIG's, else that of a server which is
@@ -96,21 +105,25 @@ install_missing()
 	[ ${#packages[@]} -eq 0 ] || fail "still missing: ${packages[*]}"
 }
 
-# The distribution's pgvector for this server, where it has one: its tests and
-# measurements are skipped without it.
-install_pgvector()
+# What some tests are skipped without, from the distribution, if it has it.
+install_optional()
 {
-	local package
-	choose_pg_config
-	package=postgresql-$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')-pgvector
-	[ ! -e "$("$PG_CONFIG" --sharedir)/extension/vector.control" ] || return 0
-	[ -n "$(apt-cache madison "$package" 2>/dev/null)" ] || return 0
+	local extension extensions package version
 	# it is not worth a question for a password
 	[ "$(id -u)" -eq 0 ] || sudo -n true 2>/dev/null || return 0
-	echo "Installing $package"
-	apt install -y --no-install-recommends "$package" ||
-		echo 'going on without pgvector' >&2
+	choose_pg_config
+	version=$("$PG_CONFIG" --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')
+	extensions=$("$PG_CONFIG" --sharedir)/extension
+	for extension in vector:pgvector pg_cron:cron; do
+		package=postgresql-$version-${extension#*:}
+		[ ! -e "$extensions/${extension%:*}.control" ] || continue
+		[ -n "$(apt-cache madison "$package" 2>/dev/null)" ] || continue
+		echo "Installing $package"
+		apt install -y --no-install-recommends "$package" ||
+			echo "going on without $package" >&2
+	done
 }
 
+named=("$@")
 install_missing
-install_pgvector
+install_optional
