@@ -3,8 +3,8 @@
 -- complain if script is sourced in psql, rather than via CREATE EXTENSION
 \echo Use "CREATE EXTENSION als" to load this file. \quit
 
--- A model is a table of this type, with a row per training run.  The newest
--- row is the model that serves.
+-- A model is a table of this type, with a row per training run.  One of them is
+-- the model that serves.
 CREATE TYPE als_model AS (
     run             integer,
     trained_at      timestamptz,
@@ -48,6 +48,8 @@ CREATE TYPE als_model AS (
     validation_curve double precision[],
     best_iteration  integer,
     seconds         double precision,
+    keep            integer,
+    serving         boolean,
     user_factors    regclass,
     item_factors    regclass
 );
@@ -75,8 +77,10 @@ COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a me
 COMMENT ON COLUMN als_model.validation_curve IS 'validation_metric after each iteration';
 COMMENT ON COLUMN als_model.best_iteration IS 'the iteration whose factors are kept: the best by validation_curve, without one the last';
 COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last one written';
-COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users';
-COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items';
+COMMENT ON COLUMN als_model.keep IS 'how many runs are kept, the serving one included';
+COMMENT ON COLUMN als_model.serving IS 'does the model serve this run? True in one row';
+COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users; null if the run is not kept';
+COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items; null if the run is not kept';
 
 -- All names are qualified, and all operators take exactly these types: nothing
 -- that others may have created before can take their place.
@@ -129,11 +133,12 @@ CREATE FUNCTION als_train(
     seed            bigint DEFAULT 42,
     workers         integer DEFAULT NULL,
     warm_start      boolean DEFAULT false,
+    keep            integer DEFAULT NULL,
     verbose         boolean DEFAULT false
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, integer, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_import(
@@ -163,6 +168,15 @@ AS 'MODULE_PATHNAME', 'als_import'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
 COMMENT ON FUNCTION als_import(text, text, text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, double precision, double precision, text, double precision, boolean, boolean, double precision)
 IS 'makes a model, or a new run of one, from factors that another program has trained';
+
+CREATE FUNCTION als_deploy(
+    model           regclass,
+    run             integer
+) RETURNS void
+AS 'MODULE_PATHNAME', 'als_deploy'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 100000;
+COMMENT ON FUNCTION als_deploy(regclass, integer)
+IS 'makes a run that is kept serve, and keeps the one that has served';
 
 CREATE FUNCTION als_tune(
     model           text,
@@ -357,44 +371,26 @@ IS 'the losses of a training, on a logarithmic scale, and what validation has me
 CREATE FUNCTION als_predict(
     model           regclass,
     user_id         "any",
-    item_id         anycompatible
+    item_id         anycompatible,
+    cold_start      text DEFAULT 'none',
+    run             integer DEFAULT NULL
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible, text, integer)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_predict(
     model           regclass,
     user_id         text,
-    item_id         anycompatible
+    item_id         anycompatible,
+    cold_start      text DEFAULT 'none',
+    run             integer DEFAULT NULL
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, text, anycompatible)
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 10;
+COMMENT ON FUNCTION als_predict(regclass, text, anycompatible, text, integer)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
-
-CREATE FUNCTION als_predict(
-    model           regclass,
-    user_id         "any",
-    item_id         anycompatible,
-    cold_start      text
-) RETURNS real
-AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible, text)
-IS 'the same; with cold_start => ''biases'' the mean rating and what biases are known where an id is not';
-
-CREATE FUNCTION als_predict(
-    model           regclass,
-    user_id         text,
-    item_id         anycompatible,
-    cold_start      text
-) RETURNS real
-AS 'MODULE_PATHNAME', 'als_predict'
-LANGUAGE C STABLE STRICT PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, text, anycompatible, text)
-IS 'the same; with cold_start => ''biases'' the mean rating and what biases are known where an id is not';
 
 CREATE FUNCTION als_recommend(
     model           regclass,
@@ -409,11 +405,12 @@ CREATE FUNCTION als_recommend(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -429,11 +426,12 @@ CREATE FUNCTION als_recommend(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -450,11 +448,12 @@ CREATE FUNCTION als_recommend_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -471,11 +470,12 @@ CREATE FUNCTION als_recommend_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(
@@ -592,11 +592,12 @@ CREATE FUNCTION als_evaluate(
     relevant_from   double precision DEFAULT NULL,
     workers         integer DEFAULT NULL,
     more_k          bigint[] DEFAULT NULL,
-    cold_start      text DEFAULT 'none'
+    cold_start      text DEFAULT 'none',
+    run             integer DEFAULT NULL
 ) RETURNS SETOF als_evaluation
 AS 'MODULE_PATHNAME', 'als_evaluate'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 22;
-COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, bigint[], text)
+COMMENT ON FUNCTION als_evaluate(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, bigint[], text, integer)
 IS 'measures how good a model is on a relation or query of test ratings, beside a ranking by popularity';
 
 CREATE FUNCTION als_evaluate_users(
@@ -696,12 +697,14 @@ CREATE FUNCTION als_compare(
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
     workers         integer DEFAULT NULL,
-    confidence      double precision DEFAULT 0.95
+    confidence      double precision DEFAULT 0.95,
+    run             integer DEFAULT NULL,
+    other_run       integer DEFAULT NULL
 ) RETURNS SETOF als_comparison
 AS 'MODULE_PATHNAME', 'als_compare'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 10;
-COMMENT ON FUNCTION als_compare(regclass, regclass, text, text, text, text, bigint, text, boolean, double precision, integer, double precision)
-IS 'measures two models on the same users: by how much the first is better, and whether that is more than chance';
+COMMENT ON FUNCTION als_compare(regclass, regclass, text, text, text, text, bigint, text, boolean, double precision, integer, double precision, integer, integer)
+IS 'measures two models, or runs of one, on the same users: by how much the first is better, and whether that is more than chance';
 
 --
 -- Neighbours and explanations

@@ -109,19 +109,46 @@ min_score_argument(FunctionCallInfo fcinfo, int argument)
 	return rounded < least ? nextafterf(rounded, INFINITY) : rounded;
 }
 
+/* Is a text this word? */
+static inline bool
+text_is(const text * value, const char *word)
+{
+	size_t		length = strlen(word);
+
+	return VARSIZE_ANY_EXHDR(value) == length &&
+		memcmp(VARDATA_ANY(value), word, length) == 0;
+}
+
 bool
 biases_argument(FunctionCallInfo fcinfo, int argument)
 {
-	char	   *cold_start = text_to_cstring(PG_GETARG_TEXT_PP(argument));
-	bool		by_biases = strcmp(cold_start, "biases") == 0;
+	/* once for each prediction, so without a copy */
+	text	   *cold_start = PG_GETARG_TEXT_PP(argument);
+	bool		by_biases = text_is(cold_start, "biases");
 
-	if (!by_biases && strcmp(cold_start, "none") != 0)
+	if (!by_biases && !text_is(cold_start, "none"))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("unknown cold_start \"%s\"", cold_start),
+				 errmsg("unknown cold_start \"%s\"",
+						text_to_cstring(cold_start)),
 				 errhint("It is 'none' or 'biases'.")));
-	pfree(cold_start);
 	return by_biases;
+}
+
+int32
+run_argument(FunctionCallInfo fcinfo, int argument)
+{
+	int32		run;
+
+	if (PG_ARGISNULL(argument))
+		return 0;
+	run = PG_GETARG_INT32(argument);
+	if (run < 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("run must not be %d", run),
+				 errhint("It is the number of a training run in the model's table, 1 or more.")));
+	return run;
 }
 
 int

@@ -35,6 +35,9 @@ extern void require_argument(FunctionCallInfo fcinfo, int argument,
 extern void add_ids_argument(FunctionCallInfo fcinfo, int argument,
 							 const char *name, const char *what, IdMap *ids);
 
+/* The argument run: the number of a run, or 0 for null. */
+extern int32 run_argument(FunctionCallInfo fcinfo, int argument);
+
 /* The argument k, which is not null; raises if it is negative. */
 extern uint32 k_argument(FunctionCallInfo fcinfo, int argument);
 

@@ -23,7 +23,8 @@ PG_FUNCTION_INFO_V1(als_compare);
 /* The first arguments, and the one behind those of an evaluation of other */
 enum
 {
-	ARG_MODEL, ARG_OTHER, ARG_CONFIDENCE = ARG_OTHER + EVALUATE_ARGUMENTS
+	ARG_MODEL, ARG_OTHER, ARG_CONFIDENCE = ARG_OTHER + EVALUATE_ARGUMENTS,
+	ARG_RUN, ARG_OTHER_RUN
 };
 
 /* Columns of type als_comparison */
@@ -202,7 +203,7 @@ static void
 read_arguments(Comparison *comparison, EvaluateOptions options[2],
 			   FunctionCallInfo fcinfo)
 {
-	require_arguments(fcinfo, ARG_CONFIDENCE + 1);
+	require_arguments(fcinfo, ARG_OTHER_RUN + 1);
 	require_argument(fcinfo, ARG_MODEL, "model");
 	require_argument(fcinfo, ARG_OTHER, "other");
 	require_argument(fcinfo, ARG_CONFIDENCE, "confidence");
@@ -215,6 +216,8 @@ read_arguments(Comparison *comparison, EvaluateOptions options[2],
 	evaluate_arguments(&options[1], fcinfo, ARG_OTHER);
 	options[0] = options[1];
 	options[0].model = PG_GETARG_OID(ARG_MODEL);
+	options[0].run = run_argument(fcinfo, ARG_RUN);
+	options[1].run = run_argument(fcinfo, ARG_OTHER_RUN);
 }
 
 /* als_compare(model, other, test, ...) */

@@ -180,12 +180,13 @@ als_evaluate(PG_FUNCTION_ARGS)
 	context = AllocSetContextCreate(caller, "als evaluation",
 									ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	require_arguments(fcinfo, EVALUATE_ARGUMENTS + 2);
+	require_arguments(fcinfo, EVALUATE_ARGUMENTS + 3);
 	evaluate_arguments(&options, fcinfo, 0);
 	if (!PG_ARGISNULL(EVALUATE_ARGUMENTS))
 		evaluate_more_k(&options, PG_GETARG_ARRAYTYPE_P(EVALUATE_ARGUMENTS));
 	require_argument(fcinfo, EVALUATE_ARGUMENTS + 1, "cold_start");
 	options.by_known_biases = biases_argument(fcinfo, EVALUATE_ARGUMENTS + 1);
+	options.run = run_argument(fcinfo, EVALUATE_ARGUMENTS + 2);
 	options.lists = true;
 	evaluation = evaluate(&options);
 	measurement = evaluation->measurement;

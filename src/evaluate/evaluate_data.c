@@ -305,7 +305,7 @@ evaluate(const EvaluateOptions *options)
 
 	PreventCommandIfParallelMode("als_evaluate()");
 	evaluation->options = options;
-	cache = cache_open(options->model);
+	cache = cache_open_run(options->model, options->run);
 	if (options->by_known_biases)
 		model_require_biases(options->model, &cache->run);
 	evaluation->ratings[TEST_SET] = source_read(CurrentMemoryContext,
@@ -317,7 +317,7 @@ evaluate(const EvaluateOptions *options)
 			read_model_source(options->model, &cache->run, memory,
 							  options->workers);
 	/* reading may have changed the model */
-	evaluation->cache = cache_open(options->model);
+	evaluation->cache = cache_open_run(options->model, options->run);
 	if (options->by_known_biases)
 		model_require_biases(options->model, &evaluation->cache->run);
 

@@ -13,6 +13,7 @@
 typedef struct EvaluateOptions
 {
 	Oid			model;
+	int32		run;			/* 0: the one that serves */
 	RatingSource test;
 	char	   *training;		/* NULL: the model's source */
 	bool		exclude_seen;

@@ -76,10 +76,12 @@ factor_table_open(Relation model, const ModelRun *run, AlsSide side,
 	if (table == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_TABLE),
-				 errmsg("model \"%s\" has lost its table of %s factors",
-						RelationGetRelationName(model),
+				 errmsg("run %d of model \"%s\" has lost its table of %s factors",
+						run->run, RelationGetRelationName(model),
 						side_names[side]),
-				 errhint("Drop the model and train it again.")));
+				 run->serving ?
+				 errhint("Drop the model and train it again.") :
+				 errhint("Set user_factors and item_factors to null in its row: it is not kept then.")));
 	if (table->rd_rel->relkind != RELKIND_RELATION)
 		reject_factor_table(model, table, "It is not an ordinary table.");
 	if (table->rd_rel->relowner != model->rd_rel->relowner)

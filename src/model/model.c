@@ -99,6 +99,21 @@ model_check_select(Oid model)
 }
 
 void
+model_require_run(Relation model, int32 number, ModelRun *run)
+{
+	Snapshot	snapshot =
+		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(model)));
+
+	if (!model_read_run(model, snapshot, number, run))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" has not been trained",
+						RelationGetRelationName(model)),
+				 errhint("Train it with als_train.")));
+	UnregisterSnapshot(snapshot);
+}
+
+void
 model_require_source(Oid model, const ModelRun *run, const char *hint)
 {
 	if (run->source == NULL)
@@ -110,25 +125,38 @@ model_require_source(Oid model, const ModelRun *run, const char *hint)
 				 errhint("%s", hint)));
 }
 
-/* Has this transaction read the factors of the newest run? */
+/* Has this transaction locked one of the tables for reading? */
+static bool
+has_read(const Oid tables[2])
+{
+	for (int side = 0; side < 2; side++)
+		if (OidIsValid(tables[side]) &&
+			holds_relation_lock(tables[side], AccessShareLock))
+			return true;
+	return false;
+}
+
+/* Has this transaction read the factors of a run? */
 static bool
 has_read_factors(Oid relation)
 {
 	Relation	model = try_relation_open(relation, AccessShareLock);
 	bool		result = false;
-	Snapshot	snapshot;
-	ModelRun	run;
 
 	if (model == NULL)
 		return false;
 	if (is_model(relation))
 	{
-		snapshot = RegisterSnapshot(GetCatalogSnapshot(relation));
-		if (model_newest_run(model, snapshot, &run))
-			for (int side = 0; side < 2; side++)
-				result |= OidIsValid(run.factor_tables[side]) &&
-					holds_relation_lock(run.factor_tables[side],
-										AccessShareLock);
+		Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(relation));
+		ModelRun	run;
+		RunList		list;
+		ListCell   *cell;
+
+		model_list_runs(model, snapshot, &list);
+		result = model_read_run(model, snapshot, 0, &run) &&
+			has_read(run.factor_tables);
+		foreach(cell, list.kept)
+			result |= has_read(((KeptRun *) lfirst(cell))->factor_tables);
 		UnregisterSnapshot(snapshot);
 	}
 	relation_close(model, AccessShareLock);

@@ -19,9 +19,18 @@ typedef struct ModelTarget
 	char	   *schema;
 	char	   *name;
 	char	   *extension_schema;
-	ModelRun	last;			/* the run before; run is 0 for the first, and
-								 * the tables are those that are there, and
-								 * both once they are prepared */
+	ModelRun	last;			/* the run that serves; 0 before the first,
+								 * and the tables are those that are there,
+								 * and both once they are prepared */
+	int32		newest;			/* number of the newest run, or 0 */
+	int			keep;			/* runs to keep, the serving one included */
+	bool		deploy;			/* is the new run to serve? */
+	List	   *kept;			/* KeptRun *: those beside the serving one,
+								 * newest first */
+	Oid			new_tables[2];	/* by AlsSide: of the new run, once written */
+	Oid			old_tables[2];	/* likewise, of the run that has served; 0: it
+								 * is not kept */
+	List	   *surplus;		/* KeptRun *: not kept any longer */
 } ModelTarget;
 
 /* Is the relation a model, a table OF als_model? */
@@ -35,6 +44,12 @@ extern void prevent_in_recovery(const char *command, const char *hint);
 
 /* Raises unless the user may SELECT from the model. */
 extern void model_check_select(Oid model);
+
+/*
+ * Reads the newest version of a run: the one that serves for 0, or one that is
+ * kept by its number.  Raises if there is no such run.
+ */
+extern void model_require_run(Relation model, int32 number, ModelRun *run);
 
 /*
  * Raises if the run does not know what it was trained from; the hint says what
@@ -53,10 +68,11 @@ extern void model_lock(Oid model, LOCKMODE mode, const char *function);
 /*
  * Finds the model that a function of training was given by name, or creates
  * its table.  It stays locked against other trainings until the transaction
- * ends.
+ * ends.  keep is how many runs to keep, 0 for as many as before.
  */
 extern void model_begin_training(const char *name, TupleDesc row_type,
-								 const char *function, ModelTarget *target);
+								 const char *function, int keep,
+								 ModelTarget *target);
 
 /*
  * To be asked when the ratings have been read: raises if a function of theirs
@@ -70,16 +86,15 @@ extern void model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 								 const RatedIds *const ids[2]);
 
 /*
- * Replaces the contents of both factor tables, as REFRESH MATERIALIZED VIEW
- * does: new heaps are filled, swapped in and indexed.  By AlsSide,
- * rows[ids->size x stride].
+ * Stores the factors of a new run: in the factor tables that serve, or if it is
+ * not to, in tables of its own.  By AlsSide, rows[ids->size x stride].
  */
-extern void model_replace_factors(const ModelTarget *target,
-								  const RatedIds *const ids[2],
-								  const float *const rows[2], int factors,
-								  AlsFeedback feedback);
+extern void model_store_factors(ModelTarget *target,
+								const RatedIds *const ids[2],
+								const float *const rows[2], int factors,
+								AlsFeedback feedback);
 
-/* Appends a run and returns it. */
+/* Appends the run whose factors have been stored, and returns it. */
 extern Datum model_add_run(const ModelTarget *target, TupleDesc type,
 						   Datum *values, bool *nulls);
 

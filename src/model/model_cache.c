@@ -2,8 +2,8 @@
  * model_cache.c
  *	  What a backend keeps of the models that it serves, and when it forgets it.
  *
- * For each model a version: the newest run, and of its factors those that were
- * asked for (cached_side.c).  All of it stays within als.cache_size: the model
+ * For each run that is used a version: the run, and of its factors those that
+ * were asked for (cached_side.c).  All of it stays within als.cache_size: the model
  * used longest ago is forgotten first.
  *
  * Reading is like reading a catalog: with the newest snapshot and under a
@@ -44,7 +44,7 @@ PG_FUNCTION_INFO_V1(als_changed);
 /* How often a call starts over because its own queries replace the factors */
 #define START_OVER_LIMIT 3
 
-/* Versions of all models, at most one of each current */
+/* Versions of all models, at most one of each run current */
 static dlist_head versions = DLIST_STATIC_INIT(versions);
 
 static uint64 clock_ticks = 0;
@@ -292,9 +292,9 @@ cache_keep(ModelCache *cache, size_t size, const char *name)
 										 ALLOCSET_SMALL_SIZES);
 }
 
-/* The current version of a model, or NULL */
+/* The current version of a model's run, or NULL */
 static ModelCache *
-find_version(Oid model)
+find_version(Oid model, int32 number)
 {
 	dlist_iter	iter;
 
@@ -302,7 +302,8 @@ find_version(Oid model)
 	{
 		ModelCache *cache = dlist_container(ModelCache, node, iter.cur);
 
-		if (cache->current && cache->model == model)
+		if (cache->current && cache->model == model &&
+			cache->number == number)
 			return cache;
 	}
 	return NULL;
@@ -329,39 +330,23 @@ cache_empty_side(ModelCache *cache, AlsSide which, MemoryContext context)
 	side->index = NULL;
 }
 
-/* The newest run of a model, in the current memory context */
-static void
-read_newest_run(Relation model, ModelRun *run)
-{
-	Snapshot	snapshot =
-		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(model)));
-
-	if (!model_newest_run(model, snapshot, run))
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("model \"%s\" has not been trained",
-						RelationGetRelationName(model)),
-				 errhint("Train it with als_train.")));
-	UnregisterSnapshot(snapshot);
-}
-
 /*
- * Reads the newest run and locks the factor tables that it names.  A training
- * may swap factors until they are locked, so the run is read again then.
+ * Reads a run and locks the factor tables that it names.  A training may swap
+ * factors until they are locked, so the run is read again then.
  */
 static void
-lock_newest_run(Relation model, ModelRun *run)
+lock_run(Relation model, int32 number, ModelRun *run)
 {
 	ModelRun	before;
 
-	read_newest_run(model, run);
+	model_require_run(model, number, run);
 	do
 	{
 		before = *run;
 		for (int s = 0; s < 2; s++)
 			if (OidIsValid(run->factor_tables[s]))
 				LockRelationOid(run->factor_tables[s], AccessShareLock);
-		read_newest_run(model, run);
+		model_require_run(model, number, run);
 	} while (!run_is_same(&before, run));
 }
 
@@ -381,9 +366,9 @@ open_side(ModelCache *cache, AlsSide which, Relation model)
 	table_close(table, NoLock);
 }
 
-/* Makes a new version of a model, which is locked.  An error leaves none. */
+/* Makes a new version of a run; its model is locked.  An error leaves none. */
 static ModelCache *
-create_version(Oid model)
+create_version(Oid model, int32 number)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "als model",
@@ -395,6 +380,7 @@ create_version(Oid model)
 
 	cache->context = context;
 	cache->model = model;
+	cache->number = number;
 	dlist_init(&cache->pins);
 
 	/* from now on invalidations reach it */
@@ -403,7 +389,7 @@ create_version(Oid model)
 	callback->arg = cache;
 	MemoryContextRegisterResetCallback(context, callback);
 
-	lock_newest_run(table, &cache->run);
+	lock_run(table, number, &cache->run);
 	cache->stride = serving_stride(cache->run.feedback, cache->run.factors);
 	for (int s = 0; s < 2; s++)
 		open_side(cache, s, table);
@@ -437,6 +423,7 @@ static ModelCache *
 refresh_version(ModelCache *cache)
 {
 	Oid			model = cache->model;
+	int32		number = cache->number;
 
 	/* what comes with the locks may say that there is more to do */
 	if (!cache->changed)
@@ -449,7 +436,7 @@ refresh_version(ModelCache *cache)
 	if (cache->changed || !dlist_is_empty(&cache->pins))
 	{
 		retire_version(cache);
-		return create_version(model);
+		return create_version(model, number);
 	}
 
 	/* an error half-way leaves a version to be replaced */
@@ -465,9 +452,9 @@ refresh_version(ModelCache *cache)
 }
 
 CachePin *
-cache_pin(Oid model)
+cache_pin(Oid model, int32 number)
 {
-	ModelCache *cache = find_version(model);
+	ModelCache *cache = find_version(model, number);
 	bool		ready = cache != NULL && cache->valid;
 
 	if (!ready)
@@ -475,13 +462,14 @@ cache_pin(Oid model)
 		require_model(model);
 		LockRelationOid(model, AccessShareLock);
 		require_model(model);
-		cache = find_version(model);
+		cache = find_version(model, number);
 	}
 	if (!ready || cache->checked_role != GetUserId())
 		model_check_select(model);
 	if (!ready)
 	{
-		cache = cache == NULL ? create_version(model) : refresh_version(cache);
+		cache = cache == NULL ? create_version(model, number) :
+			refresh_version(cache);
 
 		/*
 		 * What has changed since the locks were there is for the next call to
@@ -509,7 +497,7 @@ cache_check_replaced(const ModelCache *cache)
 	/* others cannot have: this transaction has locked the tables */
 	require_model(cache->model);
 	model = table_open(cache->model, AccessShareLock);
-	read_newest_run(model, &run);
+	model_require_run(model, cache->number, &run);
 	replaced = !run_is_same(&cache->run, &run);
 	for (int s = 0; s < 2 && !replaced; s++)
 	{

@@ -66,6 +66,8 @@ typedef struct ModelCache
 	dlist_node	node;			/* among all versions of all models */
 	dlist_head	pins;			/* of those who use it */
 	Oid			model;
+	int32		number;			/* of the run that was asked for; 0: the one
+								 * that serves */
 	bool		current;		/* what the next cache_open may return */
 	bool		valid;			/* ... without looking: locked, nothing
 								 * changed */
@@ -104,25 +106,33 @@ typedef void (*IdVisitor) (Datum id, void *arg);
 extern void cache_init(void);
 
 /*
- * The model, pinned in the current memory context: checks that it is one and
- * that the user may SELECT from it, locks its tables for reading until the
- * transaction ends, and makes sure that what is kept of it is current.
+ * A run of the model, the one that serves for 0 or one that is kept by its number,
+ * pinned in the current memory context: checks that it is one and that the user
+ * may SELECT from it, locks its tables for reading until the transaction ends, and
+ * makes sure that what is kept of it is current.
  */
-extern CachePin *cache_pin(Oid model);
+extern CachePin *cache_pin(Oid model, int32 number);
 
 /* The same for those who need not know when it is let go */
 static inline ModelCache *
+cache_open_run(Oid model, int32 number)
+{
+	return cache_pin(model, number)->cache;
+}
+
+/* The run that serves */
+static inline ModelCache *
 cache_open(Oid model)
 {
-	return cache_pin(model)->cache;
+	return cache_open_run(model, 0);
 }
 
 /* Would cache_pin return the same version, without anything to be done? */
 static inline bool
-cache_pin_ready(const CachePin *pin, Oid model)
+cache_pin_ready(const CachePin *pin, Oid model, int32 number)
 {
 	return pin != NULL && pin->cache != NULL && pin->cache->valid &&
-		pin->cache->model == model &&
+		pin->cache->model == model && pin->cache->number == number &&
 		pin->cache->checked_role == GetUserId();
 }
 

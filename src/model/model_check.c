@@ -61,77 +61,118 @@ may_be_factor_table(Oid table, AlsSide side, Oid owner)
 		get_attnum(table, "factors") != InvalidAttrNumber;
 }
 
-/* A table that hangs on the model and may be its factor table */
-static Oid
-find_dependent(Oid model, AlsSide side, Oid owner)
+/* Begins to look at all that refers to a table, or at all that it refers to. */
+static SysScanDesc
+begin_dependencies(Relation depend, Oid table, bool referring)
+{
+	ScanKeyData keys[2];
+
+	ScanKeyInit(&keys[0], referring ? Anum_pg_depend_refclassid :
+				Anum_pg_depend_classid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], referring ? Anum_pg_depend_refobjid :
+				Anum_pg_depend_objid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(table));
+	return systable_beginscan(depend, referring ? DependReferenceIndexId :
+							  DependDependerIndexId, true, NULL, 2, keys);
+}
+
+List *
+dependent_factor_tables(Relation model)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
+	SysScanDesc scan = begin_dependencies(depend, RelationGetRelid(model), true);
 	HeapTuple	tuple;
-	Oid			result = InvalidOid;
+	List	   *tables = NIL;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(model));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2,
-							  keys);
-	while (!OidIsValid(result) &&
-		   HeapTupleIsValid(tuple = systable_getnext(scan)))
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
 
-		if (row->classid == RelationRelationId &&
-			row->deptype == DEPENDENCY_INTERNAL &&
-			may_be_factor_table(row->objid, side, owner))
-			result = row->objid;
+		if (row->classid != RelationRelationId ||
+			row->deptype != DEPENDENCY_INTERNAL)
+			continue;
+		for (int side = 0; side < 2; side++)
+			if (may_be_factor_table(row->objid, side, model->rd_rel->relowner))
+				tables = list_append_unique_oid(tables, row->objid);
 	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return tables;
+}
+
+/* The relation that a table hangs on, as on a model; InvalidOid for none */
+static Oid
+find_holder(Oid table)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = begin_dependencies(depend, table, false);
+	HeapTuple	tuple;
+	Oid			holder = InvalidOid;
+
+	while (!OidIsValid(holder) && HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
+
+		if (row->refclassid == RelationRelationId &&
+			row->deptype == DEPENDENCY_INTERNAL)
+			holder = row->refobjid;
+	}
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return holder;
+}
+
+/* Does a view or the like depend on a table? */
+static bool
+is_depended_on(Oid table)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = begin_dependencies(depend, table, true);
+	HeapTuple	tuple;
+	bool		result = false;
+
+	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		result = ((Form_pg_depend) GETSTRUCT(tuple))->deptype == DEPENDENCY_NORMAL;
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
 	return result;
 }
 
-/* Does a table hang on some relation, as on a model? */
-static bool
-is_dependent(Oid table)
+void
+check_droppable(Relation model, Oid table)
 {
-	Relation	depend = table_open(DependRelationId, AccessShareLock);
-	ScanKeyData keys[2];
-	SysScanDesc scan;
-	HeapTuple	tuple;
-	bool		result = false;
+	Oid			holder = find_holder(table);
+	bool		others = OidIsValid(holder) && holder != RelationGetRelid(model);
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(table));
-	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2,
-							  keys);
-	while (!result && HeapTupleIsValid(tuple = systable_getnext(scan)))
-	{
-		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
-
-		result = row->refclassid == RelationRelationId &&
-			row->deptype == DEPENDENCY_INTERNAL;
-	}
-	systable_endscan(scan);
-	table_close(depend, AccessShareLock);
-	return result;
+	if (others || is_depended_on(table))
+		ereport(ERROR,
+				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
+				 errmsg("cannot drop factor table \"%s\" when its run is not kept any longer",
+						get_rel_name(table)),
+				 others ? errdetail("It belongs to another relation.") :
+				 errdetail("A view or another object depends on it."),
+				 others ?
+				 errhint("Set user_factors and item_factors to null in the row of the run.") :
+				 errhint("Drop that, and use run => ... instead.")));
 }
 
 Oid
 find_factor_table(Relation model, AlsSide side, const char *name)
 {
 	Oid			owner = model->rd_rel->relowner;
-	Oid			table = find_dependent(RelationGetRelid(model), side, owner);
+	Oid			table = get_relname_relid(name, RelationGetNamespace(model));
+	ListCell   *cell;
 
-	if (OidIsValid(table))
-		return table;
 	/* a dump does not carry what depends on what */
-	table = get_relname_relid(name, RelationGetNamespace(model));
-	return may_be_factor_table(table, side, owner) && !is_dependent(table) ?
-		table : InvalidOid;
+	if (may_be_factor_table(table, side, owner) &&
+		(!OidIsValid(find_holder(table)) ||
+		 find_holder(table) == RelationGetRelid(model)))
+		return table;
+	foreach(cell, dependent_factor_tables(model))
+		if (may_be_factor_table(lfirst_oid(cell), side, owner))
+		return lfirst_oid(cell);
+	return InvalidOid;
 }
 
 AlsFeedback

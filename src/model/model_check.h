@@ -16,6 +16,15 @@
  */
 extern Oid	find_factor_table(Relation model, AlsSide side, const char *name);
 
+/* All tables that hang on the model as its factor tables do */
+extern List *dependent_factor_tables(Relation model);
+
+/*
+ * Raises for a factor table that could not be dropped: because of what depends
+ * on it, or because it is not the model's.
+ */
+extern void check_droppable(Relation model, Oid table);
+
 /* The feedback that a factor table has the columns for */
 extern AlsFeedback factor_table_feedback(Oid table);
 

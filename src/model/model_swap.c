@@ -23,8 +23,11 @@
  *	  - it stands in the queue only once all of these have ended, so that new
  *		ones cannot keep it away for ever: for one table, holding neither, and
  *		for no longer than QUEUE_MILLISECONDS;
- *	  - with one table it does not wait for the other, but looks a few times
- *		whether it is free, and gives up the first if it is not.
+ *	  - with one table it does not wait for the others, but looks a few times
+ *		whether they are free, and gives up all if they are not.
+ *
+ * Tables of runs that are not kept any longer are locked together with these, to be
+ * dropped.
  */
 #include "compat.h"
 
@@ -38,7 +41,7 @@
 #include "common/progress.h"
 #include "common/subtransaction.h"
 #include "model/factor_table.h"
-#include "model/model.h"
+#include "model/model_swap.h"
 #include "nodes/makefuncs.h"
 #include "pgstat.h"
 #include "storage/latch.h"
@@ -82,95 +85,185 @@ reals_array(int size)
 	return array;
 }
 
-/* Fills an empty heap of a factor table, without its indexes. */
+/* What writes rows into an empty heap of a factor table, without its indexes */
+typedef struct HeapWriter
+{
+	Relation	heap;
+	TupleTableSlot *slot;		/* the next row */
+	BulkInsertState state;
+	CommandId	command;
+	uint64		rows;			/* written */
+} HeapWriter;
+
+/* Begins to write. */
 static void
-write_factors(Relation heap, const FactorColumns *columns,
+begin_heap(HeapWriter *writer, Relation heap)
+{
+	writer->heap = heap;
+	writer->slot = MakeSingleTupleTableSlot(RelationGetDescr(heap),
+											&TTSOpsVirtual);
+	writer->state = GetBulkInsertState();
+	writer->command = GetCurrentCommandId(true);
+	writer->rows = 0;
+}
+
+/* Makes an empty row. */
+static void
+empty_row(HeapWriter *writer)
+{
+	CHECK_FOR_INTERRUPTS();
+	ExecClearTuple(writer->slot);
+	memset(writer->slot->tts_isnull, true,
+		   RelationGetDescr(writer->heap)->natts * sizeof(bool));
+}
+
+/* Fills in a column of the row. */
+static void
+put_column(HeapWriter *writer, AttrNumber column, Datum value, bool isnull)
+{
+	writer->slot->tts_values[column - 1] = value;
+	writer->slot->tts_isnull[column - 1] = isnull;
+}
+
+/* Writes the row. */
+static void
+write_row(HeapWriter *writer)
+{
+	ExecStoreVirtualTuple(writer->slot);
+	table_tuple_insert(writer->heap, writer->slot, writer->command,
+					   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN,
+					   writer->state);
+	writer->rows++;
+	progress_wrote(1);
+}
+
+/* Ends writing. */
+static void
+end_heap(HeapWriter *writer)
+{
+	FreeBulkInsertState(writer->state);
+	table_finish_bulk_insert(writer->heap, TABLE_INSERT_SKIP_FSM);
+	ExecDropSingleTupleTableSlot(writer->slot);
+}
+
+/* Writes the factors of a training. */
+static void
+write_factors(HeapWriter *writer, const FactorColumns *columns,
 			  const RatedIds *ids, const float *rows, int factors)
 {
 	size_t		stride = als_stride(factors + (columns->bias != 0 ? 1 : 0));
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(RelationGetDescr(heap),
-													&TTSOpsVirtual);
-	BulkInsertState state = GetBulkInsertState();
-	CommandId	command = GetCurrentCommandId(true);
 	ArrayType  *array = reals_array(factors);
 
 	for (uint32 r = 0; r < ids->size; r++)
 	{
 		const float *row = rows + r * stride;
 
-		CHECK_FOR_INTERRUPTS();
-		ExecClearTuple(slot);
-		memset(slot->tts_isnull, true,
-			   RelationGetDescr(heap)->natts * sizeof(bool));
+		empty_row(writer);
 		memcpy(ARR_DATA_PTR(array), row, factors * sizeof(float4));
-		slot->tts_values[columns->id - 1] = ids->ids[r];
-		slot->tts_isnull[columns->id - 1] = false;
-		slot->tts_values[columns->factors - 1] = PointerGetDatum(array);
-		slot->tts_isnull[columns->factors - 1] = false;
+		put_column(writer, columns->id, ids->ids[r], false);
+		put_column(writer, columns->factors, PointerGetDatum(array), false);
 		if (columns->bias != 0)
-		{
-			slot->tts_values[columns->bias - 1] = Float4GetDatum(row[factors]);
-			slot->tts_isnull[columns->bias - 1] = false;
-		}
-		ExecStoreVirtualTuple(slot);
-		table_tuple_insert(heap, slot, command,
-						   TABLE_INSERT_SKIP_FSM | TABLE_INSERT_FROZEN, state);
-		progress_wrote(1);
+			put_column(writer, columns->bias, Float4GetDatum(row[factors]),
+					   false);
+		write_row(writer);
 	}
-	FreeBulkInsertState(state);
-	table_finish_bulk_insert(heap, TABLE_INSERT_SKIP_FSM);
-	ExecDropSingleTupleTableSlot(slot);
 }
 
-/* What replaces the factors of a model, by AlsSide */
-typedef struct NewFactors
+/* Writes what another factor table has, as it is. */
+static void
+copy_factors(HeapWriter *writer, const FactorColumns *columns, Relation from,
+			 const FactorColumns *from_columns)
 {
-	const ModelTarget *target;
-	const RatedIds *const *ids;
-	const float *const *rows;	/* [ids->size x stride] */
-	int			factors;
-	AlsFeedback feedback;
-} NewFactors;
+	Snapshot	snapshot = RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(from)));
+	FactorScan	scan;
+	Datum		value;
+	bool		isnull;
 
-/* Opens a factor table. */
+	factor_scan_begin(&scan, from, from_columns, snapshot);
+	while (factor_scan_next(&scan, &value))
+	{
+		empty_row(writer);
+		put_column(writer, columns->id, value, false);
+		value = slot_getattr(scan.slot, from_columns->factors, &isnull);
+		put_column(writer, columns->factors, value, isnull);
+		if (columns->bias != 0)
+		{
+			value = slot_getattr(scan.slot, from_columns->bias, &isnull);
+			put_column(writer, columns->bias, value, isnull);
+		}
+		write_row(writer);
+	}
+	factor_scan_end(&scan);
+	UnregisterSnapshot(snapshot);
+}
+
+/* Opens a factor table of the model. */
 static Relation
-open_table(const NewFactors *new, AlsSide side, LOCKMODE lockmode,
-		   FactorColumns *columns)
+open_table(const NewFactors *new, const Oid tables[2], AlsSide side,
+		   LOCKMODE lockmode, FactorColumns *columns)
 {
 	Relation	model = table_open(new->target->model, NoLock);
 	ModelRun	run = {0};
 	Relation	table;
 
 	run.feedback = new->feedback;
-	run.factor_tables[side] = new->target->last.factor_tables[side];
+	run.factor_tables[side] = tables[side];
 	table = factor_table_open(model, &run, side, lockmode, columns);
 	table_close(model, NoLock);
 	return table;
 }
 
-/*
- * Makes and fills the heap that will be a factor table's; InvalidOid where the
- * table is published.
- */
-static Oid
+/* Writes the new rows of a side into an empty heap; returns how many. */
+static uint64
+fill_heap(const NewFactors *new, AlsSide side, Relation heap,
+		  const FactorColumns *columns)
+{
+	HeapWriter	writer;
+
+	begin_heap(&writer, heap);
+	if (new->copied != NULL)
+	{
+		FactorColumns from_columns;
+		Relation	from = open_table(new, new->copied, side, AccessShareLock,
+									  &from_columns);
+
+		copy_factors(&writer, columns, from, &from_columns);
+		table_close(from, NoLock);
+	}
+	else
+		write_factors(&writer, columns, new->ids[side], new->rows[side],
+					  new->factors);
+	end_heap(&writer);
+	return writer.rows;
+}
+
+/* A heap that will be a factor table's */
+typedef struct NewHeap
+{
+	Oid			heap;			/* InvalidOid where the table is published */
+	uint64		rows;
+} NewHeap;
+
+/* Makes and fills the heap that will be a factor table's. */
+static NewHeap
 make_heap(const NewFactors *new, AlsSide side)
 {
 	FactorColumns columns;
-	Relation	table = open_table(new, side, ShareUpdateExclusiveLock, &columns);
-	Oid			heap_oid = InvalidOid;
+	Relation	table = open_table(new, new->tables, side,
+								   ShareUpdateExclusiveLock, &columns);
+	NewHeap		result = {0};
 
 	if (!is_published(table))
 	{
 		Relation	heap;
 
-		heap_oid = make_heap_like(table, ShareUpdateExclusiveLock);
-		heap = table_open(heap_oid, AccessExclusiveLock);
-		write_factors(heap, &columns, new->ids[side], new->rows[side],
-					  new->factors);
+		result.heap = make_heap_like(table, ShareUpdateExclusiveLock);
+		heap = table_open(result.heap, AccessExclusiveLock);
+		result.rows = fill_heap(new, side, heap, &columns);
 		table_close(heap, NoLock);
 	}
 	table_close(table, NoLock);
-	return heap_oid;
+	return result;
 }
 
 /* A step that waits for locks, and for how long */
@@ -262,17 +355,18 @@ lock_timeout_left(const ModelTarget *target, TimestampTz since)
  * for example.  Of the two it is the training that has more to lose.
  */
 static void
-wait_for_readers(const ModelTarget *target, TimestampTz since)
+wait_for_readers(const ModelTarget *target, List *tables, TimestampTz since)
 {
 	int			deadlocks_borne = DEADLOCKS_BORNE;
+	ListCell   *cell;
 
-	for (int side = 0; side < 2; side++)
+	foreach(cell, tables)
 	{
 		LOCKTAG		tag;
 		VirtualTransactionId *readers;
 		int			nreaders;
 
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, target->last.factor_tables[side]);
+		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(cell));
 		readers = GetLockConflicts(&tag, AccessExclusiveLock, &nreaders);
 		for (int i = 0; i < nreaders; i++)
 			while (!attempt(wait_for_transaction, &readers[i],
@@ -283,68 +377,80 @@ wait_for_readers(const ModelTarget *target, TimestampTz since)
 	}
 }
 
-/* Takes both locks if nobody has to be waited for; takes none otherwise. */
-static bool
-lock_free_tables(const ModelTarget *target)
+/*
+ * Locks one table after the other, from a first one on, as long as nobody has to
+ * be waited for; returns how many are locked then.
+ */
+static int
+lock_free_tables(List *tables, int first, int locked)
 {
-	const Oid  *tables = target->last.factor_tables;
+	int			count = list_length(tables);
 
-	if (!ConditionalLockRelationOid(tables[0], AccessExclusiveLock))
-		return false;
-	if (ConditionalLockRelationOid(tables[1], AccessExclusiveLock))
-		return true;
-	UnlockRelationOid(tables[0], AccessExclusiveLock);
-	return false;
+	while (locked < count &&
+		   ConditionalLockRelationOid(list_nth_oid(tables, (first + locked) % count),
+									  AccessExclusiveLock))
+		locked++;
+	return locked;
 }
 
-/* What lock_tables_briefly does */
-typedef struct BriefLock
+/* What lock_tables_at_once and lock_tables_briefly do */
+typedef struct TableLocks
 {
-	const Oid  *tables;			/* by AlsSide */
-	AlsSide		first;			/* to lock; in the end, the one to begin with */
+	List	   *tables;
+	int			first;			/* to lock; in the end, the one to begin with */
 	int			milliseconds;
-} BriefLock;
+} TableLocks;
+
+/* Takes all locks if nobody has to be waited for; false if somebody has. */
+static bool
+lock_tables_at_once(void *arg)
+{
+	TableLocks *locks = arg;
+
+	return lock_free_tables(locks->tables, 0, 0) == list_length(locks->tables);
+}
 
 /*
- * Waits in the queue for one table, and then looks for the other for a while;
+ * Waits in the queue for one table, and then looks for the others for a while;
  * false if one of them was not to be had.
  */
 static bool
 lock_tables_briefly(void *arg)
 {
-	BriefLock  *lock = arg;
-	Oid			other = lock->tables[1 - lock->first];
+	TableLocks *locks = arg;
+	int			count = list_length(locks->tables);
+	int			locked = 1;
 
-	LockRelationOid(lock->tables[lock->first], AccessExclusiveLock);
-	for (int waited = 0; waited < lock->milliseconds;
+	LockRelationOid(list_nth_oid(locks->tables, locks->first),
+					AccessExclusiveLock);
+	for (int waited = 0; waited < locks->milliseconds;
 		 waited += LOOK_MILLISECONDS)
 	{
-		if (ConditionalLockRelationOid(other, AccessExclusiveLock))
+		locked = lock_free_tables(locks->tables, locks->first, locked);
+		if (locked == count)
 			return true;
 		pause_for(LOOK_MILLISECONDS);
 	}
-	lock->first = 1 - lock->first;
+	locks->first = (locks->first + locked) % count;
 	return false;
 }
 
-/* Locks both factor tables against everybody. */
-static void
-lock_tables(const ModelTarget *target)
+void
+lock_tables(const ModelTarget *target, List *tables)
 {
 	/* far from when anybody looks for a deadlock */
-	BriefLock	lock = {target->last.factor_tables, ALS_USERS,
+	TableLocks	locks = {tables, 0,
 	Max(Min(QUEUE_MILLISECONDS, DeadlockTimeout / 4), 1)};
 	int			pause = FIRST_PAUSE_MILLISECONDS;
 	int			deadlocks_borne = 0;
 	TimestampTz since = GetCurrentTimestamp();
 
-	if (lock_free_tables(target))
+	if (attempt(lock_tables_at_once, &locks, 0, &deadlocks_borne))
 		return;
-	progress_phase(PROGRESS_WAITING);
 	for (;;)
 	{
-		wait_for_readers(target, since);
-		if (attempt(lock_tables_briefly, &lock, lock.milliseconds,
+		wait_for_readers(target, tables, since);
+		if (attempt(lock_tables_briefly, &locks, locks.milliseconds,
 					&deadlocks_borne))
 			return;
 		(void) lock_timeout_left(target, since);
@@ -353,19 +459,25 @@ lock_tables(const ModelTarget *target)
 	}
 }
 
+/* How many rows a side will have; 0 if that is not known */
+static uint64
+rows_expected(const NewFactors *new, AlsSide side)
+{
+	return new->copied == NULL ? new->ids[side]->size : 0;
+}
+
 /* Gives a factor table its new heap, and indexes that. */
 static void
-swap_heap(const NewFactors *new, AlsSide side, Oid heap)
+swap_heap(Oid table_oid, const NewHeap *new)
 {
-	Oid			table_oid = new->target->last.factor_tables[side];
 	Relation	table = table_open(table_oid, NoLock);
 	char		persistence = table->rd_rel->relpersistence;
 
 	CheckTableNotInUse(table, "als_train");
 	pgstat_count_truncate(table);
-	pgstat_count_heap_insert(table, new->ids[side]->size);
+	pgstat_count_heap_insert(table, new->rows);
 	table_close(table, NoLock);
-	swap_table_heap(table_oid, heap, persistence);
+	swap_table_heap(table_oid, new->heap, persistence);
 }
 
 /* Truncates a published factor table, writes the new rows, and indexes them. */
@@ -374,7 +486,8 @@ rewrite_table(const NewFactors *new, AlsSide side)
 {
 	TruncateStmt *truncate = makeNode(TruncateStmt);
 	FactorColumns columns;
-	Relation	table = open_table(new, side, AccessExclusiveLock, &columns);
+	Relation	table = open_table(new, new->tables, side, AccessExclusiveLock,
+								   &columns);
 	Oid			table_oid = RelationGetRelid(table);
 	RangeVar   *name = makeRangeVar(get_namespace_name(RelationGetNamespace(table)),
 									get_rel_name(table_oid), -1);
@@ -387,33 +500,34 @@ rewrite_table(const NewFactors *new, AlsSide side)
 	ExecuteTruncate(truncate);
 	CommandCounterIncrement();
 
-	progress_writing(new->ids[side]->size);
-	table = open_table(new, side, NoLock, &columns);
-	write_factors(table, &columns, new->ids[side], new->rows[side],
-				  new->factors);
+	progress_writing(rows_expected(new, side));
+	table = open_table(new, new->tables, side, NoLock, &columns);
+	fill_heap(new, side, table, &columns);
 	table_close(table, NoLock);
 	progress_phase(PROGRESS_INDEXING);
 	reindex_table(table_oid);
 }
 
 void
-model_replace_factors(const ModelTarget *target, const RatedIds *const ids[2],
-					  const float *const rows[2], int factors,
-					  AlsFeedback feedback)
+swap_factors(const NewFactors *new, List *others)
 {
-	NewFactors	new = {target, ids, rows, factors, feedback};
-	Oid			heaps[2];
+	List	   *tables = list_copy(others);
+	NewHeap		heaps[2];
 
-	progress_writing((uint64) ids[ALS_USERS]->size + ids[ALS_ITEMS]->size);
+	progress_writing(rows_expected(new, ALS_USERS) +
+					 rows_expected(new, ALS_ITEMS));
 	for (int side = 0; side < 2; side++)
-		heaps[side] = make_heap(&new, side);
-	lock_tables(target);
+	{
+		heaps[side] = make_heap(new, side);
+		tables = lappend_oid(tables, new->tables[side]);
+	}
+	lock_tables(new->target, tables);
 	progress_phase(PROGRESS_INDEXING);
 	for (int side = 0; side < 2; side++)
 	{
-		if (OidIsValid(heaps[side]))
-			swap_heap(&new, side, heaps[side]);
+		if (OidIsValid(heaps[side].heap))
+			swap_heap(new->tables[side], &heaps[side]);
 		else
-			rewrite_table(&new, side);
+			rewrite_table(new, side);
 	}
 }

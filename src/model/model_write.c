@@ -1,7 +1,7 @@
 /*
  * model_write.c
- *	  A model as relations: creating its tables, checking those that it has,
- *	  and adding runs.  model_swap.c replaces the factors.
+ *	  A model as relations: creating its tables, and checking those that it
+ *	  has.  model_swap.c replaces the factors, model_versions.c keeps runs.
  */
 #include "compat.h"
 
@@ -16,6 +16,8 @@
 #include "model/factor_table.h"
 #include "model/model.h"
 #include "model/model_check.h"
+#include "model/model_versions.h"
+#include "model/model_write.h"
 #include "nodes/makefuncs.h"
 #include "storage/lmgr.h"
 #include "utils/array.h"
@@ -140,9 +142,8 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	target->model = get_relname_relid(target->name, schema);
 }
 
-/* Raises unless the model is the user's. */
-static void
-check_owner(Oid model)
+void
+model_check_owner(Oid model)
 {
 	if (!owns_relation(model, GetUserId()))
 		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(model));
@@ -162,13 +163,13 @@ lock_model_by_name(RangeVar *rangevar, const char *function)
 
 		if (!OidIsValid(model) || !is_model(model))
 			return InvalidOid;
-		check_owner(model);
+		model_check_owner(model);
 		model_lock(model, ShareUpdateExclusiveLock, function);
 		if (RangeVarGetRelid(rangevar, NoLock, true) == model &&
 			is_model(model))
 		{
 			require_model(model);
-			check_owner(model);
+			model_check_owner(model);
 			return model;
 		}
 		UnlockRelationOid(model, ShareUpdateExclusiveLock);
@@ -205,19 +206,51 @@ claim_factor_tables(Relation model, const ModelTarget *target)
 			claim_factor_table(model, &target->last, side);
 }
 
+/* Reads the runs of a model that is locked. */
+static void
+read_runs(Relation model, ModelTarget *target, int keep)
+{
+	Snapshot	snapshot =
+		RegisterSnapshot(GetCatalogSnapshot(RelationGetRelid(model)));
+	RunList		list;
+
+	model_read_run(model, snapshot, 0, &target->last);
+	model_list_runs(model, snapshot, &list);
+	UnregisterSnapshot(snapshot);
+	target->newest = list.newest;
+	target->keep = keep > 0 ? keep : list.keep;
+	target->kept = list.kept;
+}
+
+void
+model_open_target(Oid model_oid, int keep, ModelTarget *target)
+{
+	Relation	model = table_open(model_oid, NoLock);
+
+	target->model = model_oid;
+	target->schema = get_namespace_name(RelationGetNamespace(model));
+	target->name = pstrdup(RelationGetRelationName(model));
+	read_runs(model, target, keep);
+	if (target->last.run == 0)
+		take_over_tables(model, target);
+	claim_factor_tables(model, target);
+	claim_kept_runs(model, target);
+	table_close(model, NoLock);
+}
+
 void
 model_begin_training(const char *name, TupleDesc row_type,
-					 const char *function, ModelTarget *target)
+					 const char *function, int keep, ModelTarget *target)
 {
 	RangeVar   *rangevar;
-	Relation	model;
-	Snapshot	snapshot;
 	Oid			schema = InvalidOid;
 
 	run_check_type(row_type);
 	memset(target, 0, sizeof(*target));
 	target->extension_schema =
 		get_namespace_name(get_rel_namespace(get_typ_typrelid(row_type->tdtypeid)));
+	target->keep = Max(keep, 1);
+	target->deploy = true;
 	rangevar = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
 	target->model = lock_model_by_name(rangevar, function);
 	if (!OidIsValid(target->model))
@@ -228,19 +261,13 @@ model_begin_training(const char *name, TupleDesc row_type,
 		/* somebody may have trained it meanwhile */
 		target->model = lock_model_by_name(rangevar, function);
 	}
-	if (!OidIsValid(target->model))
-	{
+	if (OidIsValid(target->model))
+		model_open_target(target->model, keep, target);
+	else
 		create_model(rangevar, schema, row_type->tdtypeid, target);
-		return;
-	}
-
-	model = table_open(target->model, NoLock);
-	target->schema = get_namespace_name(RelationGetNamespace(model));
-	target->name = pstrdup(RelationGetRelationName(model));
-	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
-	model_newest_run(model, snapshot, &target->last);
-	UnregisterSnapshot(snapshot);
-	if (target->last.run == PG_INT32_MAX)
+	if (target->keep > 1)
+		reject_published(target);
+	if (target->newest == PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				 errmsg("model \"%s\" has no number left for another run",
@@ -249,10 +276,6 @@ model_begin_training(const char *name, TupleDesc row_type,
 						 quote_qualified_identifier(target->schema,
 													target->name),
 						 PG_INT32_MAX)));
-	if (target->last.run == 0)
-		take_over_tables(model, target);
-	claim_factor_tables(model, target);
-	table_close(model, NoLock);
 }
 
 /* Is the model still what it was, under the same name? */
@@ -261,19 +284,16 @@ is_unchanged(const ModelTarget *target)
 {
 	Oid			schema = get_namespace_oid(target->schema, true);
 	Relation	model;
-	Snapshot	snapshot;
-	ModelRun	newest;
+	ModelTarget now = {0};
 
 	if (get_relname_relid(target->name, schema) != target->model ||
 		!is_model(target->model))
 		return false;
 	model = table_open(target->model, NoLock);
-	snapshot = RegisterSnapshot(GetCatalogSnapshot(target->model));
-	model_newest_run(model, snapshot, &newest);
-	UnregisterSnapshot(snapshot);
+	read_runs(model, &now, 0);
 	table_close(model, NoLock);
-	return newest.run == 0 ? target->last.run == 0 :
-		run_is_same(&newest, &target->last);
+	return now.newest == target->newest &&
+		(now.last.run == 0 || run_is_same(&now.last, &target->last));
 }
 
 void
@@ -322,12 +342,10 @@ give_to_owner(Oid model, Oid table, const char *qualified)
 				SPI_OK_UTILITY);
 }
 
-/* Creates an empty factor table and hangs it on the model. */
-static Oid
-create_factor_table(const ModelTarget *target, AlsSide side,
+Oid
+create_factor_table(const ModelTarget *target, AlsSide side, const char *name,
 					const IdType *type, AlsFeedback feedback)
 {
-	char	   *name = psprintf("%s%s", target->name, side_suffixes[side]);
 	const char *qualified = quote_qualified_identifier(target->schema, name);
 	const char *id = side_id_columns[side];
 	bool		ordered = OidIsValid(type->compare.fn_oid);
@@ -362,11 +380,7 @@ create_factor_table(const ModelTarget *target, AlsSide side,
 	return table;
 }
 
-/*
- * Makes DROP TABLE of the model take a factor table along, and refuse to drop
- * that alone.  Recorded anew by each training, since pg_dump does not carry it.
- */
-static void
+void
 depend_on_model(const ModelTarget *target, Oid table)
 {
 	ObjectAddress dependent;
@@ -412,53 +426,16 @@ model_prepare_tables(ModelTarget *target, AlsFeedback feedback,
 		}
 		else
 		{
-			reject_taken_name(schema, psprintf("%s%s", target->name,
-											   side_suffixes[side]));
+			char	   *name = psprintf("%s%s", target->name,
+										side_suffixes[side]);
+
+			reject_taken_name(schema, name);
 			target->last.factor_tables[side] =
-				create_factor_table(target, side, types[side], feedback);
+				create_factor_table(target, side, name, types[side], feedback);
 			target->last.feedback = feedback;
 		}
 		depend_on_model(target, target->last.factor_tables[side]);
 	}
 	table_close(model, NoLock);
 	CommandCounterIncrement();
-}
-
-Datum
-model_add_run(const ModelTarget *target, TupleDesc type,
-			  Datum *values, bool *nulls)
-{
-	Oid			argument_type = type->tdtypeid;
-	Datum		row;
-	int			result;
-
-	values[MODEL_RUN - 1] = Int32GetDatum(target->last.run + 1);
-	nulls[MODEL_RUN - 1] = false;
-	for (int side = 0; side < 2; side++)
-	{
-		ModelColumn column = side == ALS_USERS ? MODEL_USER_FACTORS :
-			MODEL_ITEM_FACTORS;
-
-		values[column - 1] = ObjectIdGetDatum(target->last.factor_tables[side]);
-		nulls[column - 1] = false;
-	}
-	row = run_form(type, values, nulls);
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute_with_args(psprintf("INSERT INTO %s SELECT ($1).*",
-											quote_qualified_identifier(target->schema,
-																	   target->name)),
-								   1, &argument_type, &row, NULL, false, 0);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_with_args failed: %s",
-			 SPI_result_code_string(result));
-	if (result != SPI_OK_INSERT || SPI_processed != 1)
-		ereport(ERROR,
-				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("could not add a run to model \"%s\"", target->name),
-				 errdetail("A trigger or a rule of its table prevents it."),
-				 errhint("Drop that, or train under another name.")));
-	SPI_finish();
-	return row;
 }

@@ -76,6 +76,8 @@ static const struct
 	{"validation_curve", FLOAT8ARRAYOID, false},
 	{"best_iteration", INT4OID, false},
 	{"seconds", FLOAT8OID, false},
+	{"keep", INT4OID, false},
+	{"serving", BOOLOID, true},
 	{"user_factors", REGCLASSOID, true},
 	{"item_factors", REGCLASSOID, true},
 };
@@ -86,12 +88,15 @@ typedef struct RunColumns
 	AttrNumber	numbers[MODEL_COLUMNS]; /* 0: not there */
 } RunColumns;
 
-/* A row of a model's table */
+/* A row of a model's table, and a walk over those that have a number */
 typedef struct RunRow
 {
 	Relation	model;
 	RunColumns	columns;
 	TupleTableSlot *slot;
+	TableScanDesc scan;
+	int32		number;
+	bool		serving;
 } RunRow;
 
 /* Finds the columns; false if one has another type or is missed. */
@@ -162,11 +167,11 @@ reject_run(const RunRow *row, ModelColumn column)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_DATA_CORRUPTED),
-			 errmsg("the newest row of model \"%s\" is not a training run",
-					RelationGetRelationName(row->model)),
+			 errmsg("run %d of model \"%s\" is not what a training has written",
+					row->number, RelationGetRelationName(row->model)),
 			 errdetail("Its column \"%s\" does not make sense.",
 					   columns_of_type[column - 1].name),
-			 errhint("Delete the row; the run before it serves then, or a training makes a new one.")));
+			 errhint("Correct the row, or delete all rows and train the model again.")));
 }
 
 /* A parameter that is finite and not negative, or NAN if not known; or raises. */
@@ -195,14 +200,19 @@ run_count(const RunRow *row, ModelColumn column)
 	return DatumGetInt64(value);
 }
 
-/* A table, or InvalidOid. */
-static Oid
-run_table(const RunRow *row, ModelColumn column)
+/* The factor tables, by AlsSide; InvalidOid for null. */
+static void
+run_tables(const RunRow *row, Oid tables[2])
 {
-	bool		isnull;
-	Datum		value = run_value(row, column, &isnull);
+	static const ModelColumn columns[] = {MODEL_USER_FACTORS, MODEL_ITEM_FACTORS};
 
-	return isnull ? InvalidOid : DatumGetObjectId(value);
+	for (int side = 0; side < 2; side++)
+	{
+		bool		isnull;
+		Datum		value = run_value(row, columns[side], &isnull);
+
+		tables[side] = isnull ? InvalidOid : DatumGetObjectId(value);
+	}
 }
 
 /* What rows of the source weigh, or raises. */
@@ -238,7 +248,7 @@ read_weighing(const RunRow *row, Weighing *weighing)
 	weighing->weight_column = run_text(row, MODEL_WEIGHT_COLUMN);
 }
 
-/* Reads what serving needs, but for the run's number. */
+/* Reads what serving needs. */
 static void
 read_run(const RunRow *row, ModelRun *run)
 {
@@ -247,6 +257,8 @@ read_run(const RunRow *row, ModelRun *run)
 	char	   *by;
 	Datum		value;
 
+	run->run = row->number;
+	run->serving = row->serving;
 	if (feedback != NULL && strcmp(feedback, "implicit") == 0)
 		run->feedback = ALS_IMPLICIT;
 	else if (feedback != NULL && strcmp(feedback, "explicit") == 0)
@@ -290,48 +302,181 @@ read_run(const RunRow *row, ModelRun *run)
 		reject_run(row, MODEL_ITEM_COLUMN);
 	run->rows[ALS_USERS] = run_count(row, MODEL_USERS);
 	run->rows[ALS_ITEMS] = run_count(row, MODEL_ITEMS);
-	run->factor_tables[ALS_USERS] = run_table(row, MODEL_USER_FACTORS);
-	run->factor_tables[ALS_ITEMS] = run_table(row, MODEL_ITEM_FACTORS);
+	run_tables(row, run->factor_tables);
 }
 
-bool
-model_newest_run(Relation model, Snapshot snapshot, ModelRun *run)
+/* Begins a walk over the rows of a model's table. */
+static void
+begin_rows(RunRow *row, Relation model, Snapshot snapshot)
 {
-	RunRow		row = {.model = model};
-	TupleTableSlot *newest;
-	TableScanDesc scan;
-	bool		isnull;
-
-	memset(run, 0, sizeof(*run));
-	if (!find_columns(RelationGetDescr(model), &row.columns))
+	row->model = model;
+	if (!find_columns(RelationGetDescr(model), &row->columns))
 		ereport(ERROR,
 				(errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				 errmsg("\"%s\" is not an als model",
 						RelationGetRelationName(model)),
 				 errdetail("Its columns are not those of the type als_model."),
 				 errhint("Drop it and train the model again.")));
+	row->slot = table_slot_create(model, NULL);
+	row->scan = table_scan_begin(model, snapshot);
+}
 
-	row.slot = table_slot_create(model, NULL);
-	newest = table_slot_create(model, NULL);
-	scan = table_scan_begin(model, snapshot);
-	while (table_scan_getnextslot(scan, ForwardScanDirection, row.slot))
+/* Goes on to the next row that has a number; false behind the last. */
+static bool
+next_row(RunRow *row)
+{
+	bool		isnull;
+	Datum		value;
+
+	do
 	{
-		int32		number = DatumGetInt32(run_value(&row, MODEL_RUN, &isnull));
+		if (!table_scan_getnextslot(row->scan, ForwardScanDirection, row->slot))
+			return false;
+		value = run_value(row, MODEL_RUN, &isnull);
+		row->number = isnull ? 0 : DatumGetInt32(value);
+	} while (row->number <= 0);
+	value = run_value(row, MODEL_SERVING, &isnull);
+	row->serving = !isnull && DatumGetBool(value);
+	return true;
+}
 
-		if (!isnull && number > run->run)
+/* Ends the walk. */
+static void
+end_rows(RunRow *row)
+{
+	table_endscan(row->scan);
+	ExecDropSingleTupleTableSlot(row->slot);
+}
+
+/*
+ * Finds the tables of the run that serves; false if there are no runs.  Raises
+ * unless one of them is marked as serving.
+ */
+static bool
+find_serving_tables(Relation model, Snapshot snapshot, Oid tables[2])
+{
+	RunRow		row;
+	int			rows = 0;
+	int			serving = 0;
+
+	begin_rows(&row, model, snapshot);
+	for (; next_row(&row); rows++)
+		if (row.serving)
 		{
-			run->run = number;
-			ExecCopySlot(newest, row.slot);
+			serving++;
+			run_tables(&row, tables);
+		}
+	end_rows(&row);
+	if (rows > 0 && serving != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_DATA_CORRUPTED),
+				 errmsg("%d runs of model \"%s\" are marked as serving",
+						serving, RelationGetRelationName(model)),
+				 errdetail("Its table has been edited: serving has to be true in one row."),
+				 errhint("Set it in the row of a run that has factor tables, or delete all rows and train the model again.")));
+	return rows > 0;
+}
+
+/*
+ * Is a run kept that does not serve?  Raises if it names tables of the one that
+ * does, which are replaced.
+ */
+static bool
+is_kept(const RunRow *row, const Oid serving[2], Oid tables[2])
+{
+	run_tables(row, tables);
+	for (int side = 0; side < 2; side++)
+		if (OidIsValid(tables[side]) &&
+			(tables[side] == serving[ALS_USERS] ||
+			 tables[side] == serving[ALS_ITEMS]))
+			reject_run(row, side == ALS_USERS ? MODEL_USER_FACTORS :
+					   MODEL_ITEM_FACTORS);
+	return !row->serving &&
+		OidIsValid(tables[ALS_USERS]) && OidIsValid(tables[ALS_ITEMS]);
+}
+
+/* Raises for a run that there is not, or not any more. */
+static void
+reject_run_number(Relation model, int32 number, bool exists)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNDEFINED_OBJECT),
+			 exists ?
+			 errmsg("run %d of model \"%s\" is not kept", number,
+					RelationGetRelationName(model)) :
+			 errmsg("model \"%s\" has no run %d",
+					RelationGetRelationName(model), number),
+			 errdetail("Runs that are kept have factor tables in their rows."),
+			 errhint("Train with keep => 2 to keep the run before, with more to keep others too.")));
+}
+
+bool
+model_read_run(Relation model, Snapshot snapshot, int32 number, ModelRun *run)
+{
+	RunRow		row;
+	Oid			serving[2];
+	Oid			tables[2];
+
+	memset(run, 0, sizeof(*run));
+	if (!find_serving_tables(model, snapshot, serving))
+		return false;
+	begin_rows(&row, model, snapshot);
+	while (run->run == 0 && next_row(&row))
+		if (number == 0 ? row.serving : row.number == number)
+		{
+			if (!row.serving && !is_kept(&row, serving, tables))
+				reject_run_number(model, number, true);
+			read_run(&row, run);
+		}
+	end_rows(&row);
+	if (run->run == 0)
+		reject_run_number(model, number, false);
+	return true;
+}
+
+/* The order of kept runs: the newest first */
+static int
+compare_kept(const ListCell *a, const ListCell *b)
+{
+	const KeptRun *first = lfirst(a);
+	const KeptRun *second = lfirst(b);
+
+	return first->run > second->run ? -1 : first->run < second->run;
+}
+
+void
+model_list_runs(Relation model, Snapshot snapshot, RunList *list)
+{
+	RunRow		row;
+	Oid			serving[2];
+	Oid			tables[2];
+
+	memset(list, 0, sizeof(*list));
+	list->keep = 1;
+	if (!find_serving_tables(model, snapshot, serving))
+		return;
+	begin_rows(&row, model, snapshot);
+	while (next_row(&row))
+	{
+		if (row.number > list->newest)
+		{
+			bool		isnull;
+			Datum		value = run_value(&row, MODEL_KEEP, &isnull);
+
+			list->newest = row.number;
+			list->keep = isnull ? 1 : Max(DatumGetInt32(value), 1);
+		}
+		if (!row.serving && is_kept(&row, serving, tables))
+		{
+			KeptRun    *kept = palloc(sizeof(KeptRun));
+
+			kept->run = row.number;
+			memcpy(kept->factor_tables, tables, sizeof(tables));
+			list->kept = lappend(list->kept, kept);
 		}
 	}
-	table_endscan(scan);
-	ExecDropSingleTupleTableSlot(row.slot);
-
-	row.slot = newest;
-	if (run->run > 0)
-		read_run(&row, run);
-	ExecDropSingleTupleTableSlot(newest);
-	return run->run > 0;
+	end_rows(&row);
+	list_sort(list->kept, compare_kept);
 }
 
 Datum

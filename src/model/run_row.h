@@ -1,13 +1,14 @@
 /*
  * run_row.h
  *	  A training run as a row of als_model: which columns there are, reading
- *	  the newest row of a model's table, and forming a new one.
+ *	  rows of a model's table, and forming a new one.
  */
 #ifndef ALS_RUN_ROW_H
 #define ALS_RUN_ROW_H
 
 #include "access/tupdesc.h"
 #include "core/als_core.h"
+#include "nodes/pg_list.h"
 #include "ratings/weighing.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
@@ -57,6 +58,8 @@ typedef enum ModelColumn
 	MODEL_VALIDATION_CURVE,
 	MODEL_BEST_ITERATION,
 	MODEL_SECONDS,
+	MODEL_KEEP,
+	MODEL_SERVING,
 	MODEL_USER_FACTORS,
 	MODEL_ITEM_FACTORS
 } ModelColumn;
@@ -67,6 +70,7 @@ typedef enum ModelColumn
 typedef struct ModelRun
 {
 	int32		run;			/* 0: the model has never been trained */
+	bool		serving;		/* and is not only kept */
 	AlsFeedback feedback;
 	int			factors;
 	double		regularization; /* NAN if not known, as the next two */
@@ -85,7 +89,23 @@ typedef struct ModelRun
 	Oid			factor_tables[2];	/* by AlsSide */
 } ModelRun;
 
-/* Do two readings of the newest run name the same factors? */
+/* A run that is kept beside the one that serves */
+typedef struct KeptRun
+{
+	int32		run;
+	Oid			factor_tables[2];	/* by AlsSide */
+} KeptRun;
+
+/* What the rows of a model's table say of its runs together */
+typedef struct RunList
+{
+	int32		newest;			/* 0: the model has never been trained */
+	int			keep;			/* how many are to be kept, the serving one
+								 * included */
+	List	   *kept;			/* KeptRun *, newest first */
+} RunList;
+
+/* Do two readings of a run name the same factors? */
 static inline bool
 run_is_same(const ModelRun *a, const ModelRun *b)
 {
@@ -99,12 +119,16 @@ run_is_same(const ModelRun *a, const ModelRun *b)
 extern void run_check_type(TupleDesc type);
 
 /*
- * The newest run that the snapshot sees, in the current memory context; false
- * if there is none.  The model's table is open; raises if its columns are not
- * those of als_model.
+ * A run that the snapshot sees, in the current memory context: the one that
+ * serves for 0, or one that is kept by its number.  False if there are no runs
+ * at all.  The model's table is open; raises if its columns are not those of
+ * als_model, or if there is no such run.
  */
-extern bool model_newest_run(Relation model, Snapshot snapshot,
-							 ModelRun *run);
+extern bool model_read_run(Relation model, Snapshot snapshot, int32 number,
+						   ModelRun *run);
+
+/* All runs that the snapshot sees, likewise. */
+extern void model_list_runs(Relation model, Snapshot snapshot, RunList *list);
 
 /* A row of the type from values and nulls by column. */
 extern Datum run_form(TupleDesc type, const Datum *values, const bool *nulls);

@@ -28,7 +28,8 @@ typedef struct PredictState
 
 /* Gets ready for a model, or for its new factors. */
 static void
-open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
+open_model(PredictState *state, Oid model, int32 run,
+		   FunctionCallInfo fcinfo)
 {
 	MemoryContext old;
 	ModelCache *cache;
@@ -38,7 +39,7 @@ open_model(PredictState *state, Oid model, FunctionCallInfo fcinfo)
 	state->pin = NULL;
 	MemoryContextReset(state->context);
 	old = MemoryContextSwitchTo(state->context);
-	pin = cache_pin(model);
+	pin = cache_pin(model, run);
 	cache = pin->cache;
 	id_conversion_init(&state->user, &cache->sides[ALS_USERS].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1), "user",
@@ -97,18 +98,20 @@ score(PredictState *state, FunctionCallInfo fcinfo, bool by_biases,
 	return true;
 }
 
-/* als_predict(model, user, item), and with cold_start behind them */
+/* als_predict(model, user, item, cold_start, run) */
 Datum
 als_predict(PG_FUNCTION_ARGS)
 {
 	PredictState *state = fcinfo->flinfo->fn_extra;
 	int			times = 0;
-	bool		by_biases = PG_NARGS() > 3 && biases_argument(fcinfo, 3);
+	bool		by_biases;
 	bool		known;
+	int32		run;
 	float		result = 0;
 
 	if (state == NULL)
 	{
+		require_arguments(fcinfo, 5);
 		state = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
 									   sizeof(PredictState));
 		state->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
@@ -116,10 +119,15 @@ als_predict(PG_FUNCTION_ARGS)
 											   ALLOCSET_SMALL_SIZES);
 		fcinfo->flinfo->fn_extra = state;
 	}
+	for (int i = 0; i < 4; i++)
+		if (PG_ARGISNULL(i))
+			PG_RETURN_NULL();
+	by_biases = biases_argument(fcinfo, 3);
+	run = run_argument(fcinfo, 4);
 	do
 	{
-		if (!cache_pin_ready(state->pin, PG_GETARG_OID(0)))
-			open_model(state, PG_GETARG_OID(0), fcinfo);
+		if (!cache_pin_ready(state->pin, PG_GETARG_OID(0), run))
+			open_model(state, PG_GETARG_OID(0), run, fcinfo);
 		if (by_biases)
 			model_require_biases(PG_GETARG_OID(0), &state->pin->cache->run);
 		known = score(state, fcinfo, by_biases, &result);

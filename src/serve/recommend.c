@@ -31,7 +31,7 @@ enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
 	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS,
-	ARG_PER_GROUP, ARG_BOOST
+	ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN
 };
 
 /* Those of als_recommend_for, likewise */
@@ -135,13 +135,14 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	bool		possible = false;
 	uint32		k;
 
-	require_arguments(fcinfo, first + ARG_BOOST + 2);
+	require_arguments(fcinfo, first + ARG_RUN + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + ARG_K, "k");
 	k = k_argument(fcinfo, first + ARG_K);
 	cold_start = cold_start_argument(fcinfo, first + ARG_COLD_START);
-	result->cache = cache = cache_open(PG_GETARG_OID(first + ARG_MODEL));
+	result->cache = cache = cache_open_run(PG_GETARG_OID(first + ARG_MODEL),
+										   run_argument(fcinfo, first + ARG_RUN));
 	scored_rows_choose_type(result, cache, ALS_ITEMS, row_type, "als_recommend_as");
 	if (!id_null)
 	{

@@ -58,14 +58,14 @@ typedef struct Refresh
 	char	   *matches;		/* condition on the row, with the id as $1 */
 } Refresh;
 
-/* The newest run that a snapshot sees; the model is locked. */
+/* The run that serves by a snapshot; the model is locked. */
 static void
 read_run_again(Oid model, Snapshot snapshot, ModelRun *run)
 {
 	Relation	relation = table_open(model, AccessShareLock);
 
 	snapshot = RegisterSnapshot(snapshot);
-	model_newest_run(relation, snapshot, run);
+	model_read_run(relation, snapshot, 0, run);
 	UnregisterSnapshot(snapshot);
 	table_close(relation, NoLock);
 }

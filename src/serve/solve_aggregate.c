@@ -255,7 +255,7 @@ begin_solver(Jsonb *options, Oid id_type)
 	solver->side = side_option(solver->options);
 	other = other_side(solver->side);
 	solver->model = model_option(solver->options);
-	solver->pin = cache_pin(solver->model);
+	solver->pin = cache_pin(solver->model, 0);
 	solver->cache = solver->pin->cache;
 	if (!cache_load(solver->cache, other))
 		ereport(ERROR,
@@ -293,7 +293,7 @@ has_options(const Solver *solver, const Jsonb *options)
 }
 
 /*
- * Is the solver that of the model's newest version still?  Where something has been
+ * Is the solver that of the model's current version still?  Where something has been
  * rolled back, or another table has changed, that has to be looked at.
  */
 static bool
@@ -303,7 +303,7 @@ is_current(const Solver *solver)
 	MemoryContext old;
 	bool		current;
 
-	if (cache_pin_ready(solver->pin, solver->model))
+	if (cache_pin_ready(solver->pin, solver->model, 0))
 		return true;
 	if (solver->pin->cache == NULL)
 		return false;

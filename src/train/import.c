@@ -411,8 +411,8 @@ import(FunctionCallInfo fcinfo, TrainOptions *options, ModelTarget *target,
 	model_check_unchanged(target);
 
 	model_prepare_tables(target, options->parameters.feedback, types, ids);
-	model_replace_factors(target, ids, rows, imported[ALS_USERS].factors,
-						  options->parameters.feedback);
+	model_store_factors(target, ids, rows, imported[ALS_USERS].factors,
+						options->parameters.feedback);
 	describe_import(fcinfo, values, nulls, options, ratings, imported);
 	set_value(values, nulls, MODEL_SECONDS,
 			  Float8GetDatum(seconds_since(started)));
@@ -443,7 +443,7 @@ als_import(PG_FUNCTION_ARGS)
 	check_arguments(fcinfo, &options);
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
-						 row_type, "als_import", &target);
+						 row_type, "als_import", 0, &target);
 	before = progress_begin(target.name, target.model);
 	row = import(fcinfo, &options, &target, row_type, context);
 	progress_end(&before);

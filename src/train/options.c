@@ -87,6 +87,7 @@ static const Option options_table[] = {
 	{"seed", OPTION_SEED, AT(parameters.seed), 0, 0, EVERYWHERE | USE_GRID | USE_SHARDED, 0},
 	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, EVERYWHERE, EVERYWHERE},
 	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, USE_TRAIN | USE_AGGREGATE, 0},
+	{"keep", OPTION_INTEGER, AT(keep), 1, 1000, USE_TRAIN | USE_AGGREGATE, USE_TRAIN | USE_AGGREGATE},
 	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, EVERYWHERE, 0},
 };
 

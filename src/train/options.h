@@ -29,6 +29,7 @@ typedef struct TrainOptions
 	int			workers;		/* -1: as the server's settings allow */
 	bool		nonnegative;	/* then parameters.solver is ALS_NONNEGATIVE */
 	bool		warm_start;
+	int			keep;			/* runs to keep; 0: as many as before */
 } TrainOptions;
 
 /* Who has an option: bits of a mask */

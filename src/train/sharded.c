@@ -95,7 +95,7 @@ als_sharded_begin(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be als_model");
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)), row_type,
-						 "als_train_sharded", &target);
+						 "als_train_sharded", 0, &target);
 	source_begin(&reading, "ratings", text_to_cstring(PG_GETARG_TEXT_PP(1)),
 				 NULL);
 	ratings = source_plan(source_prepare(&reading, "*", "", 0, NULL))->resultDesc;

@@ -204,7 +204,7 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 }
 
 Datum
-train_store(const ModelTarget *target, const TrainOptions *options,
+train_store(ModelTarget *target, const TrainOptions *options,
 			const TrainInput *input, const TrainerResult *result,
 			TupleDesc row_type)
 {
@@ -219,8 +219,8 @@ train_store(const ModelTarget *target, const TrainOptions *options,
 
 	INSTR_TIME_SET_CURRENT(phase);
 	describe_run(values, nulls, options, input, result);
-	model_replace_factors(target, ids, rows, parameters->factors,
-						  parameters->feedback);
+	model_store_factors(target, ids, rows, parameters->factors,
+						parameters->feedback);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("wrote factors in %.3f s",
 								seconds_since(phase))));
@@ -296,7 +296,7 @@ als_train(PG_FUNCTION_ARGS)
 	options_settle(&options);
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-						 row_type, "als_train", &target);
+						 row_type, "als_train", options.keep, &target);
 	INSTR_TIME_SET_CURRENT(input.started);
 	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &input);

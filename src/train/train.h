@@ -70,7 +70,7 @@ extern void train_sort(const TrainOptions *options, TrainInput *input,
 					   int nworkers);
 
 /* Writes what was trained; returns the new row of the model's table. */
-extern Datum train_store(const ModelTarget *target,
+extern Datum train_store(ModelTarget *target,
 						 const TrainOptions *options,
 						 const TrainInput *input,
 						 const TrainerResult *result,

@@ -180,7 +180,8 @@ als_train_agg_finalfn(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be als_model");
 
 	state = (TrainState *) PG_GETARG_POINTER(0);
-	model_begin_training(state->model, row_type, "als_train_agg", &target);
+	model_begin_training(state->model, row_type, "als_train_agg",
+						 state->options.keep, &target);
 	before = progress_begin(target.name, target.model);
 	ratings_finish(state->ratings);
 	input.ratings = state->ratings;

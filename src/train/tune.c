@@ -406,7 +406,7 @@ tune(Tuning *tuning, FunctionCallInfo fcinfo)
 		list_trials(tuning);
 
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(ARG_MODEL)),
-						 row_type, "als_tune", &tuning->target);
+						 row_type, "als_tune", 0, &tuning->target);
 	INSTR_TIME_SET_CURRENT(tuning->input.started);
 	tuning->deadline = read_deadline(fcinfo);
 	before = progress_begin(tuning->target.name, tuning->target.model);

@@ -131,11 +131,13 @@ SELECT als_predict('elsewhere.yours', 1, 3) IS NOT NULL AS known;
 TRUNCATE "some items";
 SELECT als_predict('elsewhere.yours', 1, 3);
 SELECT count(*) FROM als_recommend('elsewhere.yours', 1);
--- the newest run serves
+-- the run that serves has been deleted
 SELECT run FROM als_train('elsewhere.yours', 'ratings', factors => 5);
-DELETE FROM elsewhere.yours WHERE factors = 5;
+DELETE FROM elsewhere.yours WHERE serving;
 SELECT als_predict('elsewhere.yours', 1, 3);
 SELECT run FROM als_train('elsewhere.yours', 'ratings', factors => 5);
+DELETE FROM elsewhere.yours;
+SELECT run, user_factors FROM als_train('elsewhere.yours', 'ratings', factors => 5);
 SELECT als_predict('elsewhere.yours', 1, 2) = score AS again FROM good;
 
 -- dropping the model drops the factors, which cannot be dropped alone

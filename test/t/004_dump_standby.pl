@@ -192,7 +192,7 @@ foreach my $change (
 	'UPDATE model_items SET factors = array_fill(0.5::real, ARRAY[20]) WHERE item_id = 5',
 	'INSERT INTO model_users SELECT 3, factors FROM model_users WHERE user_id = 4',
 	'DELETE FROM model_users WHERE user_id = 3',
-	"UPDATE model SET item_factors = 'zero_items'")
+	"UPDATE model SET item_factors = 'zero_items' WHERE serving")
 {
 	$primary->safe_psql('source', "SET session_replication_role = replica; $change");
 	my $after = ask($session, $score);
@@ -202,7 +202,7 @@ foreach my $change (
 }
 is(close_sessions($session), '', 'without an error');
 $primary->safe_psql('source', q{
-UPDATE model SET item_factors = 'model_items';
+UPDATE model SET item_factors = 'model_items' WHERE serving;
 SELECT run FROM als_train('model', 'ratings', factors => 20);
 });
 

@@ -277,7 +277,7 @@ sub options
 	return literal('{"model": "' . pick($model->{name}, $model->{name}, hostile($model->{arena}, @hostile_relations)) =~ s/"/\\"/gr . '", "side": "' . pick(qw(users items users items x)) . '"}')
 	  if ($function // '') =~ /^als_solve/ && chance(0.9);
 	my @all = ('"factors": 4', '"factors": 1', '"factors": 0', '"factors": "4"', '"factors": null', '"iterations": 2', '"iterations": 1', '"iterations": 1e9', '"alpha": 1', '"alpha": -1', '"alpha": 1e400',
-		'"regularization": 0', '"regularization": 1e30', '"feedback": "explicit"', '"feedback": 5', '"solver": "cholesky"', '"nonnegative": true', '"seed": 5', '"seed": 1e30', '"workers": 2', '"workers": -1', '"warm_start": true',
+		'"regularization": 0', '"regularization": 1e30', '"feedback": "explicit"', '"feedback": 5', '"solver": "cholesky"', '"nonnegative": true', '"seed": 5', '"seed": 1e30', '"workers": 2', '"workers": -1', '"warm_start": true', '"keep": 2', '"keep": 0',
 		'"verbose": 1', '"unknown": 1', '"tolerance": 0.5', '"cg_steps": 1', '"regularization_scaling": 1', '"regularization_by": "ratings"', '"biases": false', '"validation": "x"', '"": {}', '"factors": [4]');
 	return pick(literal('[]'), literal('5'), literal('null'), literal('"x"'), 'NULL', literal('{')) if chance(0.1);
 	return literal('{"factors": 3, "iterations": 1' . join('', map { ', ' . pick(@all) } 1 .. between(0, 2)) . '}');
@@ -321,6 +321,8 @@ my @arguments = (
 		=~ s/\bTABLE\b/factor_table($model->{name}, 1)/er =~ s/\bID\b/item_id/gr =~ s/\bARENA\b/$model->{arena}/gr) } ],
 	[ qr/^diversity$/, 'double precision', sub { chance(0.6) ? pick(0, 0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	[ qr/^per_group$/, 'integer', sub { integer(1, 3, 10, 100) } ],
+	[ qr/^(?:other_)?run$/, 'integer', sub { chance(0.5) ? 'NULL' : chance(0.8) ? "(SELECT run FROM $_[0]{name} ORDER BY run DESC OFFSET " . between(0, 2) . ' LIMIT 1)' : integer(1, 2, 3) } ],
+	[ qr/^keep$/, 'integer', sub { integer(1, 2, 3, 'NULL') } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
 	[ qr/^solver$/, 'text', sub { word('cg', 'cholesky') } ],
 	[ qr/^regularization_by$/, 'text', sub { word('confidence', 'ratings') } ],
@@ -436,8 +438,8 @@ sub arena
 		my $name = "$arena.$kind";
 		$name = "pg_temp.temporary_$kind" if $kind eq $kinds[4];
 		my $factors = pick(1, 4, 4, 16, 50);
-		push @statements, "SELECT (als_train('$name', '$arena.${kind}_ratings', factors => $factors, iterations => 2, regularization => 1, workers => 0" .
-		  ($kind eq 'int' ? '' : pick('', ", feedback => 'explicit'", ', nonnegative => true', ", solver => 'cholesky'", $kind eq 'text' ? ', validation_fraction => 0.2' : '')) . ')).run';
+		my $options = $kind eq 'int' ? '' : pick('', ", feedback => 'explicit'", ', nonnegative => true', ", solver => 'cholesky'", $kind eq 'text' ? ', validation_fraction => 0.2' : '');
+		push @statements, map { "SELECT (als_train('$name', '$arena.${kind}_ratings', factors => $factors, iterations => $_, regularization => 1, workers => 0, keep => 3$options)).run" } 1 .. 2;
 		push @models, { arena => $arena, name => $name, kind => $kind, factors => $factors };
 	}
 	push @statements, "SELECT (als_train_agg('$arena.\"aggre gated\"', user_id, item_id, rating, '{\"factors\": 4, \"iterations\": 1}')).run FROM $arena.ratings",
