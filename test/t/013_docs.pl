@@ -153,7 +153,7 @@ foreach my $message (@messages)
 }
 
 # Links lead to files and headings that are there.
-my @pages = ('README.md', grep { -e } 'CONTRIBUTING.md', 'CHANGELOG.md', glob('docs/*.md bench/*.md bench/results/*.md src/*/README.md'));
+my @pages = ('README.md', grep { -e } 'CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md', glob('docs/*.md bench/*.md bench/results/*.md src/*/README.md'));
 my %headings;
 foreach my $page (@pages)
 {
@@ -175,12 +175,16 @@ foreach my $page (@pages)
 	}
 }
 
-# Sources that pages name are there, and docs/architecture.md has a line for
-# each; those of the core are src/core/README.md's.
+# Sources and tests that pages name are there, and docs/architecture.md has a line
+# for each source; those of the core are src/core/README.md's.
 foreach my $page (@pages)
 {
 	my %named = map { $_ => 1 } slurp_file($page) =~ m{(?<![\w/])(?:src/)?((?:common|ratings|model|evaluate|serve|train|core)/\w+\.[ch])\b}g;
 	ok(-e "src/$_", "$page: src/$_ is there") foreach sort keys %named;
+}
+foreach my $test (sort { $a cmp $b } keys %{ { map { $_ => 1 } slurp_file('SECURITY.md') =~ m{`(test/\S+)`}g } })
+{
+	ok(-e $test, "SECURITY.md: $test is there");
 }
 my %lines = slurp_file('docs/architecture.md') =~ /^### (common|ratings|model|evaluate|serve|train)\n\n((?:\|.*\n)+)/mg;
 foreach my $folder (sort keys %lines)

@@ -260,6 +260,21 @@ SELECT run FROM public.als_train_sharded('public.m_shards', 'public.shards', fac
 	}
 }
 
+# Whoever owns a database may install als in it, and drop it
+$node->safe_psql('postgres', 'CREATE ROLE shopkeeper; CREATE DATABASE shop OWNER shopkeeper');
+is($node->safe_psql('shop', q{
+SET client_min_messages = error;
+SET ROLE shopkeeper;
+CREATE SCHEMA shopkeeper;
+SET search_path = shopkeeper;
+CREATE EXTENSION als;
+CREATE TABLE ratings AS SELECT i % 30 AS user_id, i % 17 AS item_id, 1::real AS rating FROM generate_series(1, 300) i;
+SELECT (als_train('m', 'ratings', factors => 2, iterations => 2)).users;
+SELECT count(*) FROM als_recommend('m', 1, 3, exclude_seen => false);
+DROP EXTENSION als CASCADE;
+SELECT count(*) FROM pg_extension WHERE extname = 'als';
+}), "30\n3\n0", 'the owner of a database, no superuser, creates the extension, uses it and drops it');
+
 # What a checker of extension scripts says, but for the names of the extension's
 # own objects, which it cannot know.
 SKIP:
