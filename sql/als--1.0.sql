@@ -1090,11 +1090,16 @@ CREATE FUNCTION als_recommend_all(
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all(
@@ -1105,11 +1110,16 @@ CREATE FUNCTION als_recommend_all(
     exclude         anycompatible DEFAULT NULL,
     candidates      anycompatible DEFAULT NULL,
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1122,11 +1132,16 @@ CREATE FUNCTION als_recommend_all_as(
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1139,11 +1154,16 @@ CREATE FUNCTION als_recommend_all_as(
     exclude         "any" DEFAULT NULL::bigint[],
     candidates      "any" DEFAULT NULL::bigint[],
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1156,11 +1176,16 @@ CREATE FUNCTION als_recommend_all_as(
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1173,11 +1198,16 @@ CREATE FUNCTION als_recommend_all_as(
     exclude         text,
     candidates      "any" DEFAULT NULL::bigint[],
     workers         integer DEFAULT NULL,
-    min_score       double precision DEFAULT NULL
+    min_score       double precision DEFAULT NULL,
+    diversity       double precision DEFAULT 0,
+    groups          text DEFAULT NULL,
+    per_group       integer DEFAULT 1,
+    boost           text DEFAULT NULL,
+    boost_by        text DEFAULT 'sum'
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision, double precision, text, integer, text, text)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_audience_all(

@@ -15,6 +15,7 @@
 #include "common/settings.h"
 #include "port/pg_bitutils.h"
 #include "ratings/csr_blocks.h"
+#include "serve/batch_lists.h"
 #include "serve/batch_topk.h"
 #include "utils/memutils.h"
 
@@ -28,7 +29,8 @@ typedef struct BatchUser
 {
 	const float *factors;
 	AlsQuery	query;
-	AlsRankedItem *best;		/* [k] a heap */
+	AlsRankedItem *best;		/* [depth] a heap */
+	uint32		depth;
 	uint32		size;			/* of the heap */
 	float		least;			/* score with which an item may still enter */
 	float		least_product;	/* the same as what the index has to find */
@@ -49,6 +51,12 @@ typedef struct TopKProcess
 	int			nsearching;
 	uint64	   *bitmaps;		/* [BATCH_USERS x words] */
 	size_t		words;			/* of a bitmap */
+
+	/* where lists are chosen from the ranking */
+	RankingDepth depth;			/* that comes first */
+	uint32		batch;			/* users at a time */
+	AlsRankedItem *rankings;	/* [batch x depth] */
+	MemoryContext choosing;		/* of a user's list */
 } TopKProcess;
 
 PGDLLEXPORT void als_batch_topk_worker(dsm_segment *segment, shm_toc *toc);
@@ -73,6 +81,15 @@ batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
 		job.squares_offset = arena_reserve(&size, job.nitems * sizeof(float));
 		job.own_rows_offset = arena_reserve(&size, job.nusers * sizeof(uint32));
 	}
+	if (job.per_group > 0)
+		job.groups_offset = arena_reserve(&size, job.nitems * sizeof(uint32));
+	if (job.nboosts > 0)
+	{
+		job.boosted_offset = arena_reserve(&size, job.nboosts * sizeof(uint32));
+		job.amounts_offset = arena_reserve(&size, job.nboosts * sizeof(double));
+		job.has_boost_offset = arena_reserve(&size, batch_topk_words(&job) *
+											 sizeof(uint64));
+	}
 	job.seen_rows_offset =
 		arena_reserve(&size, job.nusers * sizeof(uint32));
 	job.item_rows_offset =
@@ -86,6 +103,13 @@ batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared)
 	*(BatchTopK *) arena.address = job;
 	pg_atomic_init_u32(&((BatchTopK *) arena.address)->next_user, 0);
 	return arena;
+}
+
+/* Is a bit of a bitmap set? */
+static inline bool
+has_bit(const uint64 *bitmap, uint32 bit)
+{
+	return bitmap[bit / 64] >> bit % 64 & 1;
 }
 
 /* Marks the items that a user has seen. */
@@ -144,26 +168,65 @@ prepare_query(const BatchTopK *job, BatchUser *user, const AlsKernels *kernels)
 	als_query_prepare(job->stride, unit, &user->query);
 }
 
-/* Prepares the user at a place of the batch. */
+/* Adds an item to a user's best, if it is one. */
+static inline void
+offer(const BatchTopK *job, BatchUser *user, AlsRankedItem scored)
+{
+	if (scored.score < user->least || scored.order == user->own_row ||
+		(user->seen != NULL && has_bit(user->seen, scored.order)))
+		return;
+	als_heap_add(user->best, &user->size, user->depth, scored);
+	if (user->size == user->depth)
+	{
+		user->least = user->best[0].score;
+		user->least_product = product_of(job, user->least);
+	}
+}
+
+/* Scores the items that have a boost: no limit tells what that can be. */
 static void
-begin_query(TopKProcess *me, uint32 number, int place)
+score_boosted(const TopKProcess *me, BatchUser *user)
+{
+	const BatchTopK *job = me->job;
+
+	for (uint32 i = 0; i < job->nboosts; i++)
+	{
+		uint32		item = batch_topk_boosted(job)[i];
+		const float *row = batch_topk_items(job) +
+			(size_t) item * job->stride;
+		float		score = me->kernels->dot(job->stride, row, user->factors) +
+			job->mean;
+		AlsRankedItem scored = {0, item};
+
+		CHECK_FOR_INTERRUPTS();
+		scored.score = boosted_score(score, batch_topk_amounts(job)[i],
+									 job->multiply);
+		offer(job, user, scored);
+	}
+}
+
+/* Begins a user's search for the best, so many, from such a score on. */
+static void
+begin_search(TopKProcess *me, uint32 number, BatchUser *user,
+			 AlsRankedItem *best, uint32 depth, float min_score)
 {
 	BatchTopK  *job = me->job;
-	BatchUser  *user = &me->users[place];
 
 	user->factors = batch_topk_users(job) +
 		(size_t) number * job->stride;
 	prepare_query(job, user, me->kernels);
-	batch_topk_best(job, number, &user->best);
+	user->best = best;
+	user->depth = depth;
 	user->size = 0;
-	user->least = job->min_score;
-	user->least_product = product_of(job, job->min_score);
+	user->least = min_score;
+	user->least_product = product_of(job, min_score);
 	user->own_row = job->similar ? batch_topk_own_rows(job)[number] : NOT_THERE;
 	user->seen = NULL;
 	if (me->seen != NULL && seen_rows(job)[number] != NOT_THERE)
 		mark_seen(me, user, seen_rows(job)[number],
-				  me->bitmaps + place * me->words);
-	me->searching[place] = user;
+				  me->bitmaps + (user - me->users) * me->words);
+	score_boosted(me, user);
+	me->searching[me->nsearching++] = user;
 }
 
 /* Scores the items of a block that a search has found. */
@@ -182,6 +245,9 @@ score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 												 user->factors) +
 		job->mean, item};
 
+		/* it has come already */
+		if (job->nboosts > 0 && has_bit(batch_topk_has_boost(job), item))
+			continue;
 		if (job->cosine)
 		{
 			float		square = batch_topk_squares(job)[item];
@@ -190,15 +256,7 @@ score_found(TopKProcess *me, BatchUser *user, size_t block, uint64 found)
 				continue;
 			scored.score = als_cosine(scored.score, square, user->square);
 		}
-		if (scored.score < user->least || item == user->own_row ||
-			(user->seen != NULL && user->seen[item / 64] >> item % 64 & 1))
-			continue;
-		als_heap_add(user->best, &user->size, job->k, scored);
-		if (user->size == job->k)
-		{
-			user->least = user->best[0].score;
-			user->least_product = product_of(job, user->least);
-		}
+		offer(job, user, scored);
 	}
 }
 
@@ -242,17 +300,10 @@ let_leave(TopKProcess *me, size_t block)
 	me->nsearching = left;
 }
 
-/* Finds the best for the users [first, last). */
+/* Searches for all who have begun. */
 static void
-serve_batch(TopKProcess *me, uint32 first, uint32 last)
+search(TopKProcess *me)
 {
-	BatchTopK  *job = me->job;
-	uint32	   *sizes = batch_topk_at(job, job->sizes_offset);
-
-	for (uint32 u = first; u < last; u++)
-		begin_query(me, u, u - first);
-	me->nsearching = last - first;
-
 	for (size_t block = 0;
 		 block < als_index_blocks(me->index) && me->nsearching > 0;
 		 block++)
@@ -262,14 +313,93 @@ serve_batch(TopKProcess *me, uint32 first, uint32 last)
 			let_leave(me, block);
 		search_block(me, block);
 	}
+	me->nsearching = 0;
+}
 
+/*
+ * Chooses a user's list from his ranking, from more of it if need be; returns
+ * its size.
+ */
+static uint32
+choose_list(TopKProcess *me, uint32 number, BatchUser *user)
+{
+	BatchTopK  *job = me->job;
+	RankingDepth depth = me->depth;
+	MemoryContext old = MemoryContextSwitchTo(me->choosing);
+	AlsRankedItem *list;
+	uint32		size;
+
+	batch_topk_best(job, number, &list);
+	for (;;)
+	{
+		float		limit = ranking_depth_limit(&depth, user->size,
+												user->size == 0 ? 0 :
+												user->best[user->size - 1].score);
+		double		share;
+
+		size = batch_lists_choose(job, me->kernels, user->best, user->size,
+								  limit, list, &share);
+		MemoryContextReset(me->choosing);
+		if (size == job->k || isinf(limit))
+			break;
+		ranking_depth_deepen(&depth, job->diversity, share);
+		depth.rows = Min(depth.rows, job->nitems);
+		begin_search(me, number, user,
+					 MemoryContextAllocHuge(me->choosing, depth.rows *
+											sizeof(AlsRankedItem)),
+					 (uint32) depth.rows, depth.min_score);
+		search(me);
+		als_heap_sort(user->best, user->size, poll_interrupts);
+	}
+	MemoryContextSwitchTo(old);
+	return size;
+}
+
+/* Finds the best for the users [first, last). */
+static void
+serve_batch(TopKProcess *me, uint32 first, uint32 last)
+{
+	BatchTopK  *job = me->job;
+	uint32	   *sizes = batch_topk_at(job, job->sizes_offset);
+	bool		choosing = batch_topk_chooses(job);
+
+	me->nsearching = 0;
+	for (uint32 u = first; u < last; u++)
+	{
+		AlsRankedItem *best = NULL;
+
+		if (choosing)
+			best = me->rankings + (u - first) * me->depth.rows;
+		else
+			batch_topk_best(job, u, &best);
+		begin_search(me, u, &me->users[u - first], best,
+					 choosing ? (uint32) me->depth.rows : job->k, job->min_score);
+	}
+	search(me);
 	for (uint32 u = first; u < last; u++)
 	{
 		BatchUser  *user = &me->users[u - first];
 
 		als_heap_sort(user->best, user->size, poll_interrupts);
-		sizes[u - job->first] = user->size;
+		sizes[u - job->first] = choosing ? choose_list(me, u, user) : user->size;
 	}
+}
+
+/* Makes room for rankings, of so many users that it is within work_mem. */
+static void
+begin_choosing(TopKProcess *me)
+{
+	BatchTopK  *job = me->job;
+	size_t		ranking;
+
+	ranking_depth_begin(&me->depth, job->k, job->nitems, job->min_score);
+	me->depth.rows = Min(me->depth.rows, job->nitems);
+	ranking = me->depth.rows * sizeof(AlsRankedItem);
+	me->batch = Min(Max((size_t) work_mem * 1024 / ranking, 1), BATCH_USERS);
+	me->rankings = MemoryContextAllocHuge(CurrentMemoryContext,
+										  me->batch * ranking);
+	me->choosing = AllocSetContextCreate(CurrentMemoryContext, "als lists",
+										 ALLOCSET_DEFAULT_SIZES);
 }
 
 /* What each process does: serves batches until none is left. */
@@ -288,17 +418,26 @@ serve(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 		if (!process->leader)
 			blocks_attach(arenas[1]);
 		me.seen = blocks_reader(arenas[1], me.job->seen_side);
-		me.words = (me.job->nitems + 63) / 64;
+		me.words = batch_topk_words(me.job);
 		me.bitmaps = MemoryContextAllocHuge(CurrentMemoryContext,
 											BATCH_USERS * me.words *
 											sizeof(uint64));
 	}
 
-	while ((first = me.job->first +
-			pg_atomic_fetch_add_u32(&me.job->next_user, BATCH_USERS)) <
-		   me.job->last)
-		serve_batch(&me, first, Min(first + BATCH_USERS, me.job->last));
+	me.batch = BATCH_USERS;
+	if (batch_topk_chooses(me.job))
+		begin_choosing(&me);
 
+	while ((first = me.job->first +
+			pg_atomic_fetch_add_u32(&me.job->next_user, me.batch)) <
+		   me.job->last)
+		serve_batch(&me, first, Min(first + me.batch, me.job->last));
+
+	if (me.rankings != NULL)
+	{
+		pfree(me.rankings);
+		MemoryContextDelete(me.choosing);
+	}
 	if (me.seen != NULL)
 	{
 		blocks_reader_close(me.seen);

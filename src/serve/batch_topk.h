@@ -34,6 +34,14 @@ typedef struct BatchTopK
 	AlsSide		seen_side;		/* of users in it; ALS_ITEMS for an audience */
 	uint32		round;			/* users of a round, at most */
 
+	/* lists by more than scores: als_rerank.h */
+	int			factors;		/* of stride, those that a cosine is of */
+	double		diversity;
+	uint32		per_group;		/* 0: no groups */
+	uint32		ngroups;
+	uint32		nboosts;		/* items with a boost */
+	bool		multiply;		/* boosts are multiplied with, and not added */
+
 	/* the users of this round */
 	uint32		first;
 	uint32		last;
@@ -45,6 +53,11 @@ typedef struct BatchTopK
 	size_t		squares_offset; /* float [nitems]: |item|^2, if similar */
 	size_t		own_rows_offset;	/* uint32 [nusers]: rows of items that are
 									 * the user, or NOT_THERE, if similar */
+	size_t		groups_offset;	/* uint32 [nitems]: groups, if there are */
+	size_t		boosted_offset; /* uint32 [nboosts]: rows of items */
+	size_t		amounts_offset; /* double [nboosts]: their boosts */
+	size_t		has_boost_offset;	/* uint64 [nitems / 64, rounded up]: a
+									 * bitmap, if there are boosts */
 	size_t		seen_rows_offset;	/* uint32 [nusers]: rows of the set */
 	size_t		item_rows_offset;	/* uint32 [seen_items]: rows of items */
 	size_t		best_offset;	/* AlsRankedItem [round x k], output, best
@@ -83,6 +96,46 @@ batch_topk_own_rows(const BatchTopK *job)
 	return batch_topk_at(job, job->own_rows_offset);
 }
 
+/* The groups of items, if there are any */
+static inline uint32 *
+batch_topk_groups(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->groups_offset);
+}
+
+/* Items with a boost, how large it is, and which items these are */
+static inline uint32 *
+batch_topk_boosted(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->boosted_offset);
+}
+
+static inline double *
+batch_topk_amounts(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->amounts_offset);
+}
+
+static inline uint64 *
+batch_topk_has_boost(const BatchTopK *job)
+{
+	return batch_topk_at(job, job->has_boost_offset);
+}
+
+/* Are lists chosen from the ranking by more than scores? */
+static inline bool
+batch_topk_chooses(const BatchTopK *job)
+{
+	return job->diversity > 0 || job->per_group > 0;
+}
+
+/* Words of a bitmap of the items */
+static inline size_t
+batch_topk_words(const BatchTopK *job)
+{
+	return ((size_t) job->nitems + 63) / 64;
+}
+
 /* Where users are in the set of seen items, which is blocks; or NOT_THERE */
 static inline uint32 *
 seen_rows(const BatchTopK *job)
@@ -111,8 +164,9 @@ batch_topk_best(const BatchTopK *job, uint32 user, AlsRankedItem **best)
 
 /*
  * Allocates what the sizes in layout ask for, and copies them, with as many
- * users in a round as fit in budget bytes; users, items and what is seen, or the
- * squares and the users' own rows, are the caller's to fill in, and the index.  If
+ * users in a round as fit in budget bytes; users, items and what is seen, groups
+ * and boosts, or the squares and the users' own rows, are the caller's to fill in,
+ * and the index.  If
  * scores are cosines, that is of the items divided by their lengths.
  */
 extern Arena batch_topk_begin(const BatchTopK *layout, size_t budget, bool shared);

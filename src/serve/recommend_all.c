@@ -26,6 +26,7 @@
 #include "model/model_cache.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "serve/batch_lists.h"
 #include "serve/batch_topk.h"
 #include "serve/scored_rows.h"
 #include "tcop/utility.h"
@@ -45,7 +46,9 @@ PG_FUNCTION_INFO_V1(als_audience_all_as);
 enum
 {
 	ARG_MODEL, ARG_K, ARG_USERS, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
-	ARG_WORKERS, ARG_MIN_SCORE
+	ARG_WORKERS, ARG_MIN_SCORE,
+	/* those of als_recommend_all alone */
+	ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY
 };
 
 /* So many users are looked for in the source; for more, all of it is read. */
@@ -74,6 +77,8 @@ typedef struct Recommendations
 	IdMap	   *wanted;			/* users; NULL: all */
 	IdMap	   *excluded;		/* items; NULL: none */
 	IdMap	   *candidates;		/* items; NULL: all */
+	Shortlist	list;			/* of items: how it is chosen */
+	Boosts	   *boosts;			/* of items; NULL: none */
 
 	IdMap	   *users;			/* in the order of their factors */
 	float	   *few;			/* [wanted x stride] those of users, if wanted
@@ -130,7 +135,9 @@ static void
 read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 				   TupleDesc row_type)
 {
-	require_arguments(fcinfo, first + ARG_MIN_SCORE + 1);
+	bool		lists = call->user_side == ALS_USERS;
+
+	require_arguments(fcinfo, first + (lists ? ARG_BOOST_BY : ARG_MIN_SCORE) + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
@@ -152,6 +159,12 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 	call->candidates = ids_argument(fcinfo, first + ARG_CANDIDATES,
 									"candidates", side_names[call->item_side],
 									&call->sides[call->item_side].own);
+	if (!lists)
+		return;
+	shortlist_arguments(&call->list, fcinfo, first + ARG_DIVERSITY);
+	if (call->list.groups != NULL && call->k > 0)
+		shortlist_read_groups(&call->list, call->cache);
+	call->boosts = boosts_argument(fcinfo, first + ARG_BOOST, call->cache);
 }
 
 /*
@@ -385,6 +398,8 @@ gather(Recommendations *call, int *nworkers)
 	layout.nitems = idmap_size(call->items);
 	layout.k = Min(call->k, layout.nitems);
 	layout.seen_side = call->user_side;
+	layout.factors = call->cache->run.factors;
+	batch_lists_lay_out(&layout, &call->list, call->boosts, call->items);
 	if (layout.k == 0 || layout.nusers == 0)
 	{
 		UnregisterSnapshot(snapshot);
@@ -410,6 +425,8 @@ gather(Recommendations *call, int *nworkers)
 	call->job = (BatchTopK *) call->arena.address;
 	if (call->ratings != NULL)
 		place_seen(call, nseen_users, seen_users, seen_items);
+	batch_lists_place(call->job, &call->list, call->boosts, call->items,
+					  call->places);
 	if (call->few != NULL)
 		memcpy(batch_topk_users(call->job), call->few,
 			   (size_t) layout.nusers * layout.stride * sizeof(float));

@@ -15,7 +15,6 @@
 #include "common/arena.h"
 #include "common/arguments.h"
 #include "common/settings.h"
-#include "core/als_rerank.h"
 #include "miscadmin.h"
 #include "serve/item_values.h"
 #include "serve/shortlist.h"
@@ -90,6 +89,47 @@ take_group(Datum item, Datum value, Form_pg_attribute column, void *arg)
 	list->item_groups[place] = kind;
 }
 
+/* Makes an item one that is looked for, in no group yet; returns its place. */
+static uint32
+look_for(Shortlist *list, Datum item)
+{
+	uint32		known = idmap_size(list->items);
+	uint32		place = idmap_add(list->items, item);
+
+	if (place < known)
+		return place;
+	if (place == list->capacity)
+	{
+		list->capacity = Max(2 * list->capacity, FIRST_DEPTH);
+		if (list->item_groups == NULL)
+			list->item_groups =
+				MemoryContextAlloc(list->context,
+								   list->capacity * sizeof(uint32));
+		else
+			list->item_groups =
+				repalloc_huge(list->item_groups,
+							  (size_t) list->capacity * sizeof(uint32));
+	}
+	list->item_groups[place] = ALS_NO_GROUP;
+	return place;
+}
+
+/* Takes note of the group of whatever item it is. */
+static void
+take_any_group(Datum item, Datum value, Form_pg_attribute column, void *arg)
+{
+	look_for(arg, item);
+	take_group(item, value, column, arg);
+}
+
+void
+shortlist_read_groups(Shortlist *list, ModelCache *cache)
+{
+	list->items = idmap_create(list->context, &cache->sides[ALS_ITEMS].type);
+	item_values_read(cache, "groups", list->groups, "", NULL, take_any_group,
+					 list);
+}
+
 /* Reads the groups of those ranked that have not been looked for. */
 static void
 read_groups(Shortlist *list, ModelCache *cache, const ScoredRows *ranked)
@@ -102,25 +142,24 @@ read_groups(Shortlist *list, ModelCache *cache, const ScoredRows *ranked)
 		list->items = idmap_create(list->context, type);
 	known = idmap_size(list->items);
 	for (uint32 i = 0; i < ranked->size; i++)
-		if (idmap_add(list->items, ranked->items[i].id) >= known)
+		if (look_for(list, ranked->items[i].id) >= known)
 			idmap_add(wanted, ranked->items[i].id);
 	if (idmap_size(wanted) == 0)
 		return;
-	if (list->item_groups == NULL)
-		list->item_groups =
-			MemoryContextAllocHuge(list->context, idmap_size(list->items) *
-								   sizeof(uint32));
-	else
-		list->item_groups =
-			repalloc_huge(list->item_groups, idmap_size(list->items) *
-						  sizeof(uint32));
-	for (uint32 i = known; i < idmap_size(list->items); i++)
-		list->item_groups[i] = ALS_NO_GROUP;
 	item_values_read(cache, "groups", list->groups, "", wanted, take_group,
 					 list);
 }
 
-/* The groups of those ranked, as places in list->kinds. */
+uint32
+shortlist_group(const Shortlist *list, Datum item)
+{
+	uint32		place;
+
+	return idmap_find(list->items, item, &place) ? list->item_groups[place] :
+		ALS_NO_GROUP;
+}
+
+/* The groups of those ranked. */
 static uint32 *
 groups_of(const Shortlist *list, const ScoredRows *ranked)
 {
@@ -130,11 +169,8 @@ groups_of(const Shortlist *list, const ScoredRows *ranked)
 
 	for (uint32 i = 0; i < ranked->size; i++)
 	{
-		uint32		place;
-
 		CHECK_FOR_INTERRUPTS();
-		groups[i] = idmap_find(list->items, ranked->items[i].id, &place) ?
-			list->item_groups[place] : ALS_NO_GROUP;
+		groups[i] = shortlist_group(list, ranked->items[i].id);
 	}
 	return groups;
 }
@@ -196,6 +232,18 @@ scores_of(const ScoredRows *ranked)
 	return scores;
 }
 
+uint32
+shortlist_rerank(AlsShortlist *shortlist, const AlsKernels *kernels, uint32 k,
+				 uint32 *chosen, double *share)
+{
+	if (shortlist->diversity > 0)
+		shortlist->copies = Min(k, (size_t) work_mem * 1024 /
+								(shortlist->stride * sizeof(float)));
+	return als_rerank(shortlist, kernels, poll_interrupts, k, chosen, share,
+					  allocate_aligned(CurrentMemoryContext,
+									   als_rerank_workspace(shortlist, k)));
+}
+
 /*
  * As much of the list as those ranked tell; how much is in result->size.  No
  * others have a score above the limit, which is -Infinity if there are none.
@@ -228,16 +276,9 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 		shortlist.ngroups = list->kinds == NULL ? 0 : idmap_size(list->kinds);
 	}
 	if (list->diversity > 0)
-	{
 		shortlist.rows = rows_of(&rows);
-		shortlist.copies = Min(size, (size_t) work_mem * 1024 /
-							   (shortlist.stride * sizeof(float)));
-	}
-	result->size = als_rerank(&shortlist, search->kernels, poll_interrupts, size,
-							  chosen, share,
-							  allocate_aligned(CurrentMemoryContext,
-											   als_rerank_workspace(&shortlist,
-																	size)));
+	result->size = shortlist_rerank(&shortlist, search->kernels, size, chosen,
+									share);
 	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
 										   Max(size, 1) * sizeof(ScoredItem));
 	for (uint32 i = 0; i < result->size; i++)
@@ -251,21 +292,44 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
  * such a share of its own left; a little less.
  */
 static float
-least_score(const Shortlist *list, double share)
+least_score(double diversity, double share)
 {
-	double		score = share / (1 - list->diversity);
+	double		score = share / (1 - diversity);
 
 	return isfinite(score) && fabs(score) < FLT_MAX ?
 		nextafterf((float) score, -INFINITY) : -INFINITY;
 }
 
 void
+ranking_depth_begin(RankingDepth *depth, uint32 k, uint64 all, float min_score)
+{
+	depth->rows = Min(Max((uint64) k * FIRST_LISTS, FIRST_DEPTH), PG_INT32_MAX);
+	depth->all = all;
+	depth->asked = depth->min_score = min_score;
+}
+
+void
+ranking_depth_deepen(RankingDepth *depth, double diversity, double share)
+{
+	depth->rows = Min(depth->rows * DEEPER, PG_INT32_MAX);
+	if (diversity > 0)
+		depth->min_score = Max(depth->asked, least_score(diversity, share));
+}
+
+float
+ranking_depth_limit(const RankingDepth *depth, uint64 size, float last)
+{
+	if (size == depth->rows && depth->rows < depth->all)
+		return last;
+	return depth->min_score > depth->asked ? depth->min_score : -INFINITY;
+}
+
+void
 shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 				 ScoredRows *result)
 {
-	uint64		depth_limit = cache_rows_limit(search->cache, search->side);
-	uint64		depth = Max((uint64) k * FIRST_LISTS, FIRST_DEPTH);
 	float		min_score = search->min_score;
+	RankingDepth depth;
 	MemoryContext context;
 	MemoryContext old;
 
@@ -278,18 +342,18 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 	context = AllocSetContextCreate(CurrentMemoryContext, "als shortlist",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	for (;; depth *= DEEPER)
+	ranking_depth_begin(&depth, k, cache_rows_limit(search->cache, search->side),
+						min_score);
+	for (;;)
 	{
 		ScoredRows	ranked = {0};
 		float		limit;
 		double		share;
 
-		depth = Min(depth, PG_INT32_MAX);
-		rank(search, (uint32) depth, &ranked);
-		if (ranked.size == depth && depth < depth_limit)
-			limit = ranked.items[depth - 1].score;
-		else
-			limit = search->min_score > min_score ? search->min_score : -INFINITY;
+		search->min_score = depth.min_score;
+		rank(search, (uint32) depth.rows, &ranked);
+		limit = ranking_depth_limit(&depth, ranked.size, ranked.size == 0 ? 0 :
+									ranked.items[ranked.size - 1].score);
 		if (list->groups != NULL)
 			read_groups(list, search->cache, &ranked);
 		if (cache_replaced(search->cache))
@@ -297,8 +361,7 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 		choose(list, search, &ranked, limit, k, result, &share);
 		if (result->size == k || isinf(limit))
 			break;
-		if (list->diversity > 0)
-			search->min_score = Max(min_score, least_score(list, share));
+		ranking_depth_deepen(&depth, list->diversity, share);
 		MemoryContextReset(context);
 	}
 	search->min_score = min_score;
