@@ -406,11 +406,12 @@ CREATE FUNCTION als_recommend(
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    popular_since   interval DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -427,11 +428,12 @@ CREATE FUNCTION als_recommend(
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    popular_since   interval DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -449,11 +451,12 @@ CREATE FUNCTION als_recommend_as(
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    popular_since   interval DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text, integer)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text, integer, interval)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -471,11 +474,12 @@ CREATE FUNCTION als_recommend_as(
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    popular_since   interval DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text, integer)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text, integer, interval)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(

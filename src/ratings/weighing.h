@@ -13,8 +13,8 @@ typedef struct Weighing
 {
 	const char *event_column;	/* NULL: all events weigh the same */
 	const Jsonb *event_weights; /* {"event": weight, ...}, with event_column */
-	const char *time_column;	/* NULL: nothing fades */
-	const Interval *half_life;	/* NULL: nothing fades, either */
+	const char *time_column;	/* NULL: nobody knows */
+	const Interval *half_life;	/* NULL: nothing fades */
 	TimestampTz reference_time; /* which ages are counted back from */
 	const char *weight_column;	/* NULL: the rating says it all */
 } Weighing;

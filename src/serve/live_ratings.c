@@ -17,6 +17,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
+#include "utils/timestamp.h"
 #include "utils/typcache.h"
 
 /* The name of the column of the source with a side's ids. */
@@ -290,12 +291,32 @@ take_counts(const ModelCache *cache, PopularItems *popular)
 	MemoryContextSwitchTo(old);
 }
 
-PopularItems *
-live_ratings_take_popular(ModelCache *cache, const char *function)
+/*
+ * The condition that a row's time is $2 or later, whose type is *type: points in
+ * time, to the microsecond, since a time without time zone is UTC's.
+ */
+static char *
+is_since(const ModelCache *cache, const SourceReading *reading, Oid *type)
 {
-	Oid			argument = INT8OID;
+	const char *column = quote_identifier(cache->run.weighing.time_column);
+	SPIPlanPtr	plan = source_prepare(reading, column, "", 0, NULL);
+	TupleDesc	columns = source_plan(plan)->resultDesc;
+
+	*type = getBaseType(TupleDescAttr(columns, 0)->atttypid) == TIMESTAMPTZOID ?
+		TIMESTAMPTZOID : TIMESTAMPOID;
+	return psprintf(" AND %s OPERATOR(pg_catalog.>=) $2", column);
+}
+
+PopularItems *
+live_ratings_take_popular(ModelCache *cache, const Interval *since,
+						  const char *function)
+{
+	Oid			types[] = {INT8OID, InvalidOid};
+	Datum		values[2];
+	int			nvalues = since != NULL ? 2 : 1;
 	const char *column = id_column(cache, ALS_ITEMS);
-	PopularItems *popular = cache->popular;
+	const char *condition = "";
+	PopularItems *popular = since == NULL ? cache->popular : NULL;
 	SourceReader reader = {function, get_rel_name(cache->model),
 	"cold_start => 'none'"};
 	MemoryContext caller = CurrentMemoryContext;
@@ -303,26 +324,34 @@ live_ratings_take_popular(ModelCache *cache, const char *function)
 	SourceReading reading;
 	SPIPlanPtr	plan;
 	CachedPlanSource *query;
-	Datum		limit;
 
 	/* nobody else frees it while user code runs */
-	cache->popular = NULL;
 	if (popular != NULL)
+	{
+		cache->popular = NULL;
 		MemoryContextSetParent(popular->context, caller);
+	}
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
+	if (since != NULL)
+	{
+		condition = is_since(cache, &reading, &types[1]);
+		values[1] = DirectFunctionCall2(timestamptz_mi_interval,
+										TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
+										IntervalPGetDatum(since));
+	}
 	plan = source_prepare(&reading,
 						  psprintf("%s, pg_catalog.count(*)", column),
-						  psprintf(" WHERE %s IS DISTINCT FROM NULL GROUP BY 1 LIMIT $1",
-								   column),
-						  1, &argument);
+						  psprintf(" WHERE %s IS DISTINCT FROM NULL%s GROUP BY 1 LIMIT $1",
+								   column, condition),
+						  nvalues, types);
 	query = source_plan(plan);
 	if (popular != NULL && popular->role == GetUserId() &&
 		equal(popular->query, query->query_list))
 	{
 		/* may this user, still? */
-		limit = Int64GetDatum(0);
-		source_execute(&reading, plan, &limit, NULL, false);
+		values[0] = Int64GetDatum(0);
+		source_execute(&reading, plan, values, NULL, false);
 	}
 	else
 	{
@@ -332,10 +361,10 @@ live_ratings_take_popular(ModelCache *cache, const char *function)
 		popular = palloc0(sizeof(PopularItems));
 		popular->context = context;
 		popular->role = GetUserId();
-		popular->settled = is_settled(query);
+		popular->settled = since == NULL && is_settled(query);
 		popular->query = copyObject(query->query_list);
-		limit = Int64GetDatum(PG_INT64_MAX);
-		source_execute(&reading, plan, &limit, NULL, false);
+		values[0] = Int64GetDatum(PG_INT64_MAX);
+		source_execute(&reading, plan, values, NULL, false);
 		take_counts(cache, popular);
 	}
 	source_end(&reading);

@@ -27,9 +27,12 @@ extern void live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 /*
  * All items of the ratings by falling number of rows, which is their score,
  * equal ones in the order of ids, in the current memory context.  Taken from
- * what is kept of the model, or counted.  The model has a source.
+ * what is kept of the model, or counted.  The model has a source.  If since is not
+ * NULL, rows count whose time is so long ago at most, and the model has a time
+ * column.
  */
 extern PopularItems *live_ratings_take_popular(ModelCache *cache,
+											   const Interval *since,
 											   const char *function);
 
 /*

@@ -20,6 +20,7 @@
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
+#include "utils/timestamp.h"
 
 PG_FUNCTION_INFO_V1(als_recommend);
 PG_FUNCTION_INFO_V1(als_recommend_as);
@@ -31,7 +32,7 @@ enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
 	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS,
-	ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN
+	ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN, ARG_POPULAR_SINCE
 };
 
 /* Those of als_recommend_for, likewise */
@@ -69,6 +70,37 @@ cold_start_argument(FunctionCallInfo fcinfo, int argument)
 			 errhint("It is \"none\", \"popular\" or \"error\".")));
 }
 
+/* The argument popular_since, checked; NULL if it is. */
+static const Interval *
+popular_since_argument(FunctionCallInfo fcinfo, int argument,
+					   const ModelCache *cache, ColdStart cold_start)
+{
+	const Interval *since;
+
+	if (PG_ARGISNULL(argument))
+		return NULL;
+	since = PG_GETARG_INTERVAL_P(argument);
+	if (cold_start != COLD_START_POPULAR)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("popular_since has no meaning without cold_start => 'popular'"),
+				 errhint("Pass both or neither.")));
+	if (!half_life_is_valid(since))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("popular_since must not be %s",
+						DatumGetCString(DirectFunctionCall1(interval_out,
+															IntervalPGetDatum(since)))),
+				 errhint("It is how long ago a rating may be that counts, above 0, '7 days' for example.")));
+	if (cache->run.weighing.time_column == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" does not know when its ratings are from",
+						get_rel_name(cache->model)),
+				 errhint("Train it with time_column, or leave popular_since out.")));
+	return since;
+}
+
 /* The k items with the most ratings that the filters let through. */
 static void
 find_popular(SideSearch *search, uint32 k, ScoredRows *result)
@@ -78,7 +110,8 @@ find_popular(SideSearch *search, uint32 k, ScoredRows *result)
 
 	model_require_source(cache->model, &cache->run,
 						 "Train it with als_train from a table that stays, or pass cold_start => 'none'.");
-	popular = live_ratings_take_popular(cache, "als_recommend");
+	popular = live_ratings_take_popular(cache, search->popular_since,
+										"als_recommend");
 	if (cache_replaced(cache))
 		return;
 	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -135,7 +168,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	bool		possible = false;
 	uint32		k;
 
-	require_arguments(fcinfo, first + ARG_RUN + 1);
+	require_arguments(fcinfo, first + ARG_POPULAR_SINCE + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + ARG_K, "k");
@@ -167,6 +200,9 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	search.boosts = boosts_argument(fcinfo, first + ARG_BOOST, cache);
 	if (cache_replaced(cache))
 		return;
+	search.popular_since = popular_since_argument(fcinfo,
+												  first + ARG_POPULAR_SINCE,
+												  cache, cold_start);
 
 	if (search.nvectors > 0)
 		shortlist_choose(&list, &search, k, side_search_best, result);

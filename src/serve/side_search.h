@@ -36,6 +36,8 @@ struct SideSearch
 	IdMap	   *excluded;
 	IdMap	   *candidates;		/* NULL: all rows */
 	Boosts	   *boosts;			/* of items; NULL: none */
+	const Interval *popular_since;	/* how long ago the ratings may be that
+									 * make items popular; NULL: ever */
 	TopK	   *best;
 };
 

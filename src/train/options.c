@@ -318,8 +318,6 @@ settle_weighing(Weighing *weighing, AlsFeedback feedback)
 			   "event_weights", weighing->event_weights != NULL);
 	check_pair("event_weights", weighing->event_weights != NULL,
 			   "event_column", weighing->event_column != NULL);
-	check_pair("time_column", weighing->time_column != NULL,
-			   "half_life", weighing->half_life != NULL);
 	check_pair("half_life", weighing->half_life != NULL,
 			   "time_column", weighing->time_column != NULL);
 	check_pair("reference_time", refers, "half_life",

@@ -387,12 +387,9 @@ grid_options(const Grid *grid, int combination, TrainOptions *options)
 	for (int i = 0; i < grid->naxes; i++)
 		if (!grid->axes[i].range)
 			options_set(options, grid->axes[i].option, USE_GRID, values[i]);
-	/* where nothing fades, times have no meaning */
+	/* where nothing fades, that has no meaning */
 	if (weighing->half_life == NULL && grid_axis(grid, "half_life") != NULL)
-	{
-		weighing->time_column = NULL;
 		weighing->reference_time = DT_NOBEGIN;
-	}
 	options_settle(options);
 	pfree(values);
 }

@@ -102,7 +102,7 @@ CREATE TABLE grid_trials AS
     SELECT * FROM als_tune('weighed_tuned', 'irregular', '{"event_weights": {"view": 1, "cart": [2, 3], "buy": [5, 20]}, "half_life": ["10 days", null, "1000 days"], "factors": [3, 5], "iterations": 4}',
                            rating_column => NULL, event_column => 'event', time_column => 'happened', reference_time => '2024-06-10 00:00+00', validation_fraction => 0.2, validation_metric => 'auc');
 SELECT parameters FROM grid_trials WHERE trial IN (1, 2, 3, 6, 7, 24) ORDER BY trial;
-SELECT event_weights = parameters -> 'event_weights' AS weights, half_life IS NOT DISTINCT FROM (parameters ->> 'half_life')::interval AS half_life, (time_column IS NULL) = (half_life IS NULL) AS time,
+SELECT event_weights = parameters -> 'event_weights' AS weights, half_life IS NOT DISTINCT FROM (parameters ->> 'half_life')::interval AS half_life, time_column,
        (reference_time IS NULL) = (half_life IS NULL) AS reference
 FROM weighed_tuned, grid_trials WHERE rank = 1 ORDER BY run DESC LIMIT 1;
 SELECT count(*) AS trials, count(DISTINCT t.loss) AS losses, count(DISTINCT t.metric) AS metrics, count(p_value) AS compared, bool_and((a.loss, a.validation_curve[a.best_iteration]) = (t.loss, t.metric)) AS same
@@ -158,7 +158,7 @@ SELECT grid, t.* FROM unnest(ARRAY['{"event_weights": {}}', '{"event_weights": [
     '{"half_life": []}', '{"half_life": "x"}', '{"half_life": 7}', '{"half_life": ["0"]}', '{"half_life": ["-1 day"]}', '{"half_life": {}}', '{"half_life": [["1 day"]]}', '{"half_life": [null, "1 day"], "factors": {"to": 4}}']) grid,
     try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL, event_column => ''event'', event_weights => ''{"view": 1}'', time_column => ''happened'', half_life => ''1 day'')', grid)) t;
 SELECT * FROM try(format('SELECT als_tune(''bad'', ''events'', %L)', (SELECT jsonb_build_object('event_weights', jsonb_object_agg(x, '[1, 2]'::jsonb)) FROM generate_series(1, 20) x)));
-SELECT grid, arguments, t.* FROM (VALUES ('{"event_weights": {"view": 1}}', ''), ('{"half_life": "1 day"}', ''), ('{"factors": 3}', $$, event_column => 'event'$$), ('{"factors": 3}', $$, time_column => 'happened'$$),
+SELECT grid, arguments, t.* FROM (VALUES ('{"event_weights": {"view": 1}}', ''), ('{"half_life": "1 day"}', ''), ('{"factors": 3}', $$, event_column => 'event'$$),
     ('{"half_life": "1 day"}', $$, time_column => 'happened', feedback => 'explicit'$$), ('{"event_weights": {"view": [1, 2]}}', $$, event_column => 'event'$$)) v(grid, arguments),
     try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL %s)', grid, arguments)) t;
 \x off
@@ -294,7 +294,7 @@ SELECT * FROM try($$SELECT als_import('bad', 'weighed_users', 'weighed_items', '
 
 -- arguments out of range, or without what they need
 SELECT arguments, t.* FROM unnest(ARRAY[
-    $$event_column => 'event'$$, $$event_weights => '{"view": 1}'$$, $$time_column => 'happened'$$, $$half_life => '1 day'$$, $$reference_time => now()$$,
+    $$event_column => 'event'$$, $$event_weights => '{"view": 1}'$$, $$half_life => '1 day'$$, $$reference_time => now()$$,
     $$event_column => 'event', event_weights => '{}'$$, $$event_column => 'event', event_weights => '[1]'$$, $$event_column => 'event', event_weights => '3'$$, $$event_column => 'event', event_weights => 'null'$$,
     $$event_column => 'event', event_weights => '{"view": "1"}'$$, $$event_column => 'event', event_weights => '{"view": null}'$$, $$event_column => 'event', event_weights => '{"view": [1, 2]}'$$,
     $$event_column => 'event', event_weights => '{"view": {"x": 1}}'$$, $$event_column => 'event', event_weights => '{"view": 1e31}'$$, $$event_column => 'event', event_weights => '{"view": 1e400}'$$,

@@ -298,7 +298,7 @@ my @arguments = (
 	[ qr/^(?:event|weight)_column$/, 'text', sub { chance(0.5) ? 'NULL' : word('rating', 'item_id', 'user_id') } ],
 	[ qr/^event_weights$/, 'jsonb', sub { chance(0.5) ? 'NULL' : literal(pick('{"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}', '{"view": 1}', '{"\'": -1, "\\\\": 0}', '{}', '[]', '5', 'null', '{"a": null}', '{"a": {"b": 1}}', '{"a": 1e400}', '{"": 1e-400}')) } ],
 	[ qr/^time_column$/, 'text', sub { chance(0.7) ? 'NULL' : word('item_id', 'user_id', 'rating') } ],
-	[ qr/^half_life$/, 'interval', sub { chance(0.7) ? 'NULL' : literal(pick('7 days', '1 year', '1 microsecond', '0', '-1 day', '178000000 years')) } ],
+	[ qr/^(half_life|popular_since)$/, 'interval', sub { chance(0.7) ? 'NULL' : literal(pick('7 days', '1 year', '1 microsecond', '0', '-1 day', '178000000 years')) } ],
 	[ qr/^reference_time$/, 'timestamp with time zone', sub { chance(0.8) ? 'NULL' : literal(pick('2024-01-01', 'infinity', '-infinity', '4714-11-24 BC', '294276-12-31')) } ],
 	[ qr/^(?:column_name|value|detail|hint)$/, 'text', sub { pick('NULL', "'x'", "''", "'%s%n'") } ],
 	[ qr/^other_id$/, '"any"', sub { id($_[0], between(0, 1)) } ],
