@@ -37,7 +37,7 @@ run_test()
 }
 
 SCREENSHOT=${SCREENSHOT:+$(realpath "$SCREENSHOT")}
-packages=(python3-psycopg)
+packages=(python3-psycopg2)
 [ "${1:-}" != test ] || packages+=(chromium chromium-driver python3-selenium)
 
 scripts/setup.sh "${packages[@]}"

@@ -13,8 +13,8 @@ import threading
 import time
 import urllib.parse
 
-import psycopg
-from psycopg.sql import SQL, Identifier
+import psycopg2
+from psycopg2.sql import SQL, Identifier
 
 PAGE = pathlib.Path(__file__).with_name('index.html')
 
@@ -28,15 +28,19 @@ class Database:
 
     def call(self, function, arguments):
         """The rows of a function, as JSON, and how many seconds they took."""
+        if not all(name.isidentifier() for name in (function, *arguments)):
+            raise ValueError('There is no such function.')
         query = SQL("SELECT coalesce(json_agg(r), '[]')::text FROM app.{}({}) r").format(
             Identifier(function),
             SQL(', ').join(SQL('{} => %s').format(Identifier(name)) for name in arguments))
         with self.lock:
             if self.connection is None or self.connection.closed:
-                self.connection = psycopg.connect(autocommit=True)
+                self.connection = psycopg2.connect('')
+                self.connection.autocommit = True
             begin = time.perf_counter()
-            rows = self.connection.execute(query, list(arguments.values())).fetchone()[0]
-            return rows, time.perf_counter() - begin
+            with self.connection.cursor() as cursor:
+                cursor.execute(query, list(arguments.values()))
+                return cursor.fetchone()[0], time.perf_counter() - begin
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -64,10 +68,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             body, seconds = self.database.call(function, arguments)
             status = 200
-        except psycopg.Error as error:
-            body = json.dumps({'message': error.diag.message_primary or str(error),
-                               'hint': error.diag.message_hint})
-            status = 503 if isinstance(error, psycopg.OperationalError) else 400
+        except (psycopg2.Error, ValueError) as error:
+            said = getattr(error, 'diag', None)
+            body = json.dumps({'message': getattr(said, 'message_primary', None) or str(error),
+                               'hint': getattr(said, 'message_hint', None)})
+            status = 503 if isinstance(error, psycopg2.OperationalError) else 400
         self.answer(status, 'application/json', body.encode(), seconds)
 
     def answer(self, status, content_type, body, seconds=0.0):
