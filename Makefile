@@ -11,6 +11,7 @@
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
 #   make cancel            how long a cancel takes, wherever it comes
+#   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
 #   make check-spark  train with Spark and compare, a quarter of an hour
 #   make bench             measure it against its peers; see bench/README.md
 #   make indent            format the C sources with pgindent
@@ -18,7 +19,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test fuzz indent pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test fuzz indent matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -29,7 +30,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark demo demo-app fuzz indent soak:
+cancel check check-spark demo demo-app fuzz indent matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:

@@ -19,7 +19,9 @@
 #include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_publication.h"
+#include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "parser/parse_coerce.h"
 #include "storage/buffile.h"
 #include "storage/lock.h"
 #include "storage/lwlock.h"
@@ -27,8 +29,10 @@
 #include "utils/acl.h"
 #include "utils/backend_status.h"
 #include "utils/date.h"
+#include "utils/fmgroids.h"
 #include "utils/guc.h"
 #include "utils/jsonb.h"
+#include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/relcache.h"
 #include "utils/snapmgr.h"
@@ -398,6 +402,28 @@ function_candidates(List *names, int nargs)
 #else
 	return FuncnameGetCandidates(names, nargs, NIL, true, true, false, true);
 #endif
+}
+
+/* Is a type one of strings?  "char" is not, though PostgreSQL 14 has it there. */
+static inline bool
+is_string_type(Oid type)
+{
+#if PG_VERSION_NUM < 150000
+	if (getBaseType(type) == CHAROID)
+		return false;
+#endif
+	return TypeCategory(type) == TYPCATEGORY_STRING;
+}
+
+/* Is what a function returns always the same?  PostgreSQL 14 errs with intervals. */
+static inline bool
+is_immutable(Oid function)
+{
+#if PG_VERSION_NUM < 150000
+	if (function == F_INTERVAL_OUT)
+		return false;
+#endif
+	return func_volatile(function) == PROVOLATILE_IMMUTABLE;
 }
 
 /* Does a domain check its values? */

@@ -180,8 +180,8 @@ id_conversion_init(IdConversion *conversion, const IdType *target,
 	/* which is compared as text */
 	if (base == VARCHAROID)
 		base = TEXTOID;
-	text = TypeCategory(base) == TYPCATEGORY_STRING;
-	text_target = TypeCategory(target_base) == TYPCATEGORY_STRING;
+	text = is_string_type(base);
+	text_target = is_string_type(target_base);
 	forth = find_coercion_pathway(target_base, base, COERCION_IMPLICIT,
 								  &function);
 	back = find_coercion_pathway(base, target_base, COERCION_IMPLICIT,
@@ -233,12 +233,9 @@ bool
 id_result_init(IdConversion *conversion, IdType *result, Oid own,
 			   Oid wanted, const char *what, MemoryContext context)
 {
-	char		category;
-	bool		preferred;
 	Oid			base;
 
-	get_type_category_preferred(wanted, &category, &preferred);
-	if (!can_coerce_type(1, &own, &wanted, category == TYPCATEGORY_STRING ?
+	if (!can_coerce_type(1, &own, &wanted, is_string_type(wanted) ?
 						 COERCION_ASSIGNMENT : COERCION_IMPLICIT) ||
 		!id_type_init(result, wanted, -1, get_typcollation(wanted), context))
 		return false;
@@ -262,7 +259,7 @@ id_text_is_stable(Oid type)
 	/* extra_float_digits decides how floats look, though PostgreSQL denies it */
 	getTypeOutputInfo(base, &function, &varlena);
 	return base != FLOAT4OID && base != FLOAT8OID &&
-		func_volatile(function) == PROVOLATILE_IMMUTABLE;
+		is_immutable(function);
 }
 
 /* An integer as an id; false if it is out of range. */

@@ -65,7 +65,8 @@ ORDER BY kind, value;
 SELECT count(*) > 200 AS many, count(*) FILTER (WHERE sql = 'true') > 50 AS found FROM results WHERE sql IN ('true', 'false');
 -- where it does not, text is taken for what a literal would be, the text of a
 -- value for itself, and all else is refused; out of range is what no literal can be
-SELECT predict, count(*) FROM results WHERE sql NOT IN ('true', 'false') GROUP BY 1 ORDER BY 1;
+-- (of intervals, PostgreSQL 14 has shorter ones)
+SELECT predict, count(*) FROM results WHERE sql NOT IN ('true', 'false') AND (kind, predict) <> ('interval', '22015') GROUP BY 1 ORDER BY 1;
 SELECT kind, value, predict FROM results WHERE sql NOT IN ('true', 'false') AND predict IN ('true', '22003') ORDER BY 1, 2;
 -- integers and oids, of which SQL compares some by their bits
 SELECT kind, value, sql, predict FROM results WHERE kind = 'oid' AND value ~ '^-?\d+(::(smallint|integer|bigint|oid))?$' OR value ~ '::oid$' AND kind IN ('smallint', 'integer', 'bigint') ORDER BY 1, 2;
