@@ -12,6 +12,7 @@
 #   make soak              eight sessions at random for ten minutes
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
+#   make deb               Debian packages, installed on a bare system and tried
 #   make check-spark  train with Spark and compare, a quarter of an hour
 #   make bench             measure it against its peers; see bench/README.md
 #   make indent            format the C sources with pgindent
@@ -19,7 +20,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test fuzz indent matrix pgspot sanitize soak valgrind
+SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test deb fuzz indent matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -30,7 +31,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark demo demo-app fuzz indent matrix soak:
+cancel check check-spark deb demo demo-app fuzz indent matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:
@@ -70,6 +71,7 @@ CORE_OBJS := $(filter-out $(BLAS_OBJS), \
 SERVER_OBJS := $(filter-out $(CORE_OBJS) $(BLAS_OBJS), \
 	$(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c))))
 
+ALS_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" als.control)
 MODULE_big := als
 OBJS := $(SERVER_OBJS) $(CORE_OBJS)
 EXTENSION := als
@@ -80,7 +82,7 @@ BLAS_LIB = als_blas$(DLSUFFIX)
 
 # As a system directory, the server's headers raise no warnings of their own.
 PG_CPPFLAGS = -isystem $(shell $(PG_CONFIG) --includedir-server) \
-	-Isrc
+	-Isrc -DALS_VERSION='"$(ALS_VERSION)"'
 PG_CFLAGS = -Wall -Wextra
 SHLIB_LINK = -lm
 EXTRA_CLEAN = $(BLAS_LIB) $(BLAS_OBJS)
@@ -98,7 +100,7 @@ override with_llvm := no
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
-$(OBJS) $(BLAS_OBJS): Makefile $(wildcard src/*.h src/*/*.h)
+$(OBJS) $(BLAS_OBJS): Makefile als.control $(wildcard src/*.h src/*/*.h)
 
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter

@@ -95,6 +95,11 @@ enter_sandbox
 start_server
 tier 'pg_regress' installcheck TAP_TESTS= ||
 	show regression.diffs "$sandbox/server.log"
+tap=$(dirname "$("$PG_CONFIG" --pgxs)")/../../src/test/perl
+if [ ! -e "$tap/PostgreSQL/Test/Cluster.pm" ]; then
+	printf '\nNo TAP tests: %s has no PostgreSQL::Test::Cluster\n' "$("$PG_CONFIG" --version)"
+	exit 0
+fi
 tier 'TAP' installcheck REGRESS= ||
 	sed -n 's|^test/t/\(.*\)\.pl *(Wstat: .*|\1|p' "$log" | while read -r test; do
 		show "tmp_check/log/regress_log_$test" tmp_check/log/"$test"_*.log

@@ -2191,3 +2191,14 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION als_train_sharded(text, regclass, text, text, text, text, integer, double precision, double precision, text, double precision, integer, bigint, boolean)
 IS 'trains a recommender where the ratings are: on several servers, which solve their own rows';
+
+CREATE FUNCTION als_version(
+    OUT library     text,
+    OUT sql_objects text,
+    OUT kernels     text,
+    OUT blas        text
+)
+AS 'MODULE_PATHNAME', 'als_version'
+LANGUAGE C STABLE PARALLEL SAFE;
+COMMENT ON FUNCTION als_version()
+IS 'versions of the library and of the SQL objects of als, the kernels in use, and the file of the BLAS';

@@ -10,7 +10,7 @@
 #include "model/shared_cache.h"
 #include "model/shared_registry.h"
 
-PG_MODULE_MAGIC;
+ALS_MODULE_MAGIC;
 
 PGDLLEXPORT void _PG_init(void);
 

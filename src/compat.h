@@ -65,6 +65,13 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* The library's name and version, which pg_get_loaded_modules() shows */
+#if PG_VERSION_NUM >= 180000
+#define ALS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "als", .version = ALS_VERSION)
+#else
+#define ALS_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
 /* What is there to share memory with other backends by; see model/shared_registry.c */
 #define ALS_HAVE_DSM_REGISTRY (PG_VERSION_NUM >= 170000)
 #define ALS_HAVE_SHMEM_REQUEST_HOOK (PG_VERSION_NUM >= 150000)

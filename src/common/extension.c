@@ -10,13 +10,14 @@
 #include "catalog/indexing.h"
 #include "catalog/pg_extension.h"
 #include "common/extension.h"
+#include "utils/builtins.h"
 #include "utils/fmgroids.h"
 
-Oid
-extension_schema(void)
+/* A copy of the row of pg_extension, or NULL */
+static HeapTuple
+find_extension(Relation extensions)
 {
-	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
-	Oid			schema = InvalidOid;
+	HeapTuple	found = NULL;
 	ScanKeyData key;
 	SysScanDesc scan;
 	HeapTuple	tuple;
@@ -27,8 +28,35 @@ extension_schema(void)
 							  &key);
 	tuple = systable_getnext(scan);
 	if (HeapTupleIsValid(tuple))
-		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
+		found = heap_copytuple(tuple);
 	systable_endscan(scan);
+	return found;
+}
+
+Oid
+extension_schema(void)
+{
+	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
+	HeapTuple	tuple = find_extension(extensions);
+	Oid			schema = InvalidOid;
+
+	if (tuple != NULL)
+		schema = ((Form_pg_extension) GETSTRUCT(tuple))->extnamespace;
 	table_close(extensions, AccessShareLock);
 	return schema;
+}
+
+char *
+extension_version(void)
+{
+	Relation	extensions = table_open(ExtensionRelationId, AccessShareLock);
+	HeapTuple	tuple = find_extension(extensions);
+	char	   *version = NULL;
+	bool		isnull;
+
+	if (tuple != NULL)
+		version = TextDatumGetCString(heap_getattr(tuple, Anum_pg_extension_extversion,
+												   RelationGetDescr(extensions), &isnull));
+	table_close(extensions, AccessShareLock);
+	return version;
 }

@@ -8,4 +8,7 @@
 /* The schema of the extension, InvalidOid if that is gone */
 extern Oid	extension_schema(void);
 
+/* The version of the extension's SQL objects, NULL if it is gone */
+extern char *extension_version(void);
+
 #endif							/* ALS_EXTENSION_H */

@@ -108,6 +108,7 @@ explain(FunctionCallInfo fcinfo, int first, TupleDesc row_type, ScoredRows *resu
 	Datum		item;
 	uint32		k = PG_UINT32_MAX;
 
+	require_arguments(fcinfo, first + ARG_K + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	model = PG_GETARG_OID(first + ARG_MODEL);
 	if (!PG_ARGISNULL(first + ARG_K))

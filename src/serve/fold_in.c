@@ -12,6 +12,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/arena.h"
+#include "common/arguments.h"
 #include "common/blas_loader.h"
 #include "common/id_conversion.h"
 #include "common/settings.h"
@@ -435,6 +436,7 @@ als_fold_in(PG_FUNCTION_ARGS)
 	const float *solved;
 	int			times = 0;
 
+	require_arguments(fcinfo, 3);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	do

@@ -77,7 +77,7 @@ BEGIN
     FOR definition IN
         SELECT pg_get_functiondef(p.oid) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = prolang
         WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-            AND lanname = 'c' AND prokind = 'f' AND proname ~ '^als_(train|predict|tune|import|evaluate.*|compare|recommend.*|audience.*|similar.*)$'
+            AND lanname = 'c' AND prokind = 'f' AND proname ~ '^als_(train|predict|tune|import|evaluate.*|compare|recommend.*|audience.*|similar.*|fold_in|explain.*)$'
     LOOP
         EXECUTE regexp_replace(regexp_replace(definition, 'public\.als', 'older.als'), ', [^,]*\)(\s+RETURNS)', ')\1');
     END LOOP;
@@ -86,7 +86,8 @@ SELECT call, older.says(call) FROM unnest(ARRAY[
     $$als_train('same', 'ratings')$$, $$als_import('imported', 'same_users', 'same_items')$$,
     $$als_predict('same', 1, 2)$$, $$als_evaluate('same', 'ratings')$$, $$als_evaluate_users('same', 'ratings')$$, $$als_compare('same', 'before', 'ratings')$$,
     $$als_recommend('same', 1)$$, $$als_recommend_as(NULL::int, 'same', 1)$$, $$als_recommend_for('same', ARRAY[1])$$, $$als_recommend_together('same', ARRAY[1, 2])$$,
-    $$als_recommend_all('same')$$, $$als_audience('same', 1)$$, $$als_similar_items('same', 1)$$, $$als_similar_users('same', 1)$$, $$als_similar_items_all('same')$$]) call;
+    $$als_recommend_all('same')$$, $$als_audience('same', 1)$$, $$als_similar_items('same', 1)$$, $$als_similar_users('same', 1)$$, $$als_similar_items_all('same')$$,
+    $$als_fold_in('same', ARRAY[1])$$, $$als_explain('same', 1, 2)$$]) call;
 ROLLBACK;
 
 SELECT serves('same', 'served'), serves('rated', 'served_rated');
