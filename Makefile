@@ -12,6 +12,7 @@
 #   make soak              eight sessions at random for ten minutes
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
+#   make dist              the archive for PGXN
 #   make deb               Debian packages, installed on a bare system and tried
 #   make check-spark  train with Spark and compare, a quarter of an hour
 #   make bench             measure it against its peers; see bench/README.md
@@ -114,6 +115,12 @@ all: $(BLAS_LIB)
 
 $(BLAS_LIB): $(BLAS_OBJS)
 	$(LINK.shared) -o $@ $^ $(LDFLAGS) $(LDFLAGS_SL) $(BLAS_LIBS)
+
+# What META.json describes, for PGXN
+DIST := als-$(shell sed -n 's/^   "version": "\(.*\)",/\1/p' META.json)
+.PHONY: dist
+dist:
+	git archive --format=zip --prefix=$(DIST)/ -o $(DIST).zip HEAD
 
 .PHONY: lint
 lint:
