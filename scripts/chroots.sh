@@ -40,8 +40,9 @@ make_chroot()
 	script=$debootstrap_scripts/$base
 	# Ubuntu's are all the same; an older debootstrap lacks the newest name
 	[ -e "$script" ] || script=$debootstrap_scripts/jammy
-	rm -rf "$root.new"
-	as_root debootstrap --variant=minbase --components=$components \
+	as_root rm -rf --one-file-system "$root.new"
+	# what it mounts goes with it
+	as_root unshare --mount debootstrap --variant=minbase --components=$components \
 		"$base" "$root.new" "$mirror" "$script"
 	case $suite in
 	experimental)

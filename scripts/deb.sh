@@ -47,7 +47,7 @@ mkdir -p deb
 cp "$root"/root/postgresql-*-als_"$version"_*.deb deb/
 grep -E '^[EW]: ' "$log" || echo 'lintian: neither errors nor warnings'
 
-as_root rm -rf "$bare"
+as_root rm -rf --one-file-system "$bare"
 need_chroot "$suite" "$bare" "$log"
 as_root cp deb/postgresql-*-als_"$version"_*.deb packaging/try.sql "$bare/root/"
 # shellcheck disable=SC2016
