@@ -123,8 +123,6 @@ typedef struct AlsQuery
 	int8_t		bytes[ALS_MAX_FACTORS + 16];	/* -64 to 64 */
 } AlsQuery;
 
-/* How many rows ahead of the row in use the next ones are fetched */
-#define ALS_PREFETCH_ROWS 8
 
 /* The inner loops for one instruction set. */
 typedef struct AlsKernels
@@ -253,6 +251,16 @@ typedef struct AlsSystem
 
 	AlsPoll		poll;
 } AlsSystem;
+
+/*
+ * How many rows ahead of the row in use the next ones are fetched: so many bytes
+ * that memory has the time to answer; see docs/experiments.md
+ */
+static inline size_t
+als_prefetch_rows(size_t stride)
+{
+	return stride < 64 ? 512 / stride : 8;
+}
 
 /* Floats that a row of rank floats takes, padding included. */
 static inline int

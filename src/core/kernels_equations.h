@@ -68,7 +68,8 @@ gather_equations(int rank, int stride, size_t nrows, size_t available,
 				 const float *weight, const float *target, float *gathered,
 				 float *a, float *b)
 {
-	Rows		scattered = {fixed, entries, available, gathered};
+	Rows		scattered = {fixed, entries, available, gathered,
+	als_prefetch_rows((size_t) stride)};
 	float		weighted[EQUATIONS_PART + 8 * (ALS_MAX_FACTORS + 16)]
 		__attribute__((aligned(ALS_ALIGNMENT)));
 	size_t		d = (size_t) stride;

@@ -224,6 +224,7 @@ typedef struct Rows
 	const AlsEntry *entries;
 	size_t		available;		/* entries, those beyond the pass included */
 	float	   *gathered;
+	size_t		distance;		/* als_prefetch_rows */
 } Rows;
 
 /* Row k of a pass, fetching one further on. */
@@ -232,10 +233,10 @@ row_at(const Rows *rows, size_t stride, size_t k)
 {
 	if (rows->fixed == NULL)
 		return rows->gathered + k * stride;
-	if (k + ALS_PREFETCH_ROWS < rows->available)
+	if (k + rows->distance < rows->available)
 	{
 		const float *ahead = rows->fixed +
-		rows->entries[k + ALS_PREFETCH_ROWS].column * stride;
+		rows->entries[k + rows->distance].column * stride;
 
 		for (size_t i = 0; i < stride; i += 16)
 			__builtin_prefetch(ahead + i);
@@ -338,7 +339,7 @@ static void
 residual(int stride, size_t nrows, const float *rows, const float *weight,
 		 const float *target, const float *x, float *sum, float *dots)
 {
-	Rows		gathered = {NULL, NULL, 0, (float *) rows};
+	Rows		gathered = {NULL, NULL, 0, (float *) rows, 0};
 
 	residual_pass((size_t) stride, nrows, &gathered, weight, target, x, sum,
 				  dots);
@@ -350,7 +351,8 @@ gather_residual(int stride, size_t nrows, size_t available,
 				const float *weight, const float *target, const float *x,
 				float *gathered, float *sum, float *dots)
 {
-	Rows		scattered = {fixed, entries, available, gathered};
+	Rows		scattered = {fixed, entries, available, gathered,
+	als_prefetch_rows((size_t) stride)};
 
 	residual_pass((size_t) stride, nrows, &scattered, weight, target, x, sum,
 				  dots);
@@ -389,7 +391,8 @@ static void
 sum_rows(int stride, size_t nrows, size_t available, const float *fixed,
 		 const AlsEntry *entries, float *sum)
 {
-	Rows		scattered = {fixed, entries, available, NULL};
+	Rows		scattered = {fixed, entries, available, NULL,
+	als_prefetch_rows((size_t) stride)};
 	size_t		k = 0;
 
 	for (; k + 8 <= nrows; k += 8)

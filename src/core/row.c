@@ -14,11 +14,12 @@ static void
 gather(const AlsSystem *system, const AlsEntry *entries, size_t n, float *out)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
+	size_t		distance = als_prefetch_rows(stride);
 
 	for (size_t k = 0; k < n; k++)
 	{
 		const float *row = system->fixed + entries[k].column * stride;
-		size_t		next = k + ALS_PREFETCH_ROWS < n ? k + ALS_PREFETCH_ROWS : k;
+		size_t		next = k + distance < n ? k + distance : k;
 		const float *ahead = system->fixed + entries[next].column * stride;
 
 		for (size_t i = 0; i < stride; i += 16)
