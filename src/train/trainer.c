@@ -119,7 +119,11 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 
 	trainer->arenas[TRAINER_RATINGS] = *ratings;
 	trainer->nworkers = nworkers;
-	trainer->arenas[TRAINER_STATE] = arena_create(size, arena_is_shared(ratings), "the factors");
+	/* one without workers may still be run by a queue, if it is validated */
+	trainer->arenas[TRAINER_STATE] =
+		arena_create(size, arena_is_shared(ratings) && (nworkers > 0 || validation != NULL),
+					 "the factors");
+	arena_ask_huge_pages(&trainer->arenas[TRAINER_STATE], size);
 	trainer->size = size;
 	trainer->validation = validation;
 	if (validation != NULL)
