@@ -61,11 +61,24 @@ file_write(BufFile *file, void *data, size_t size)
 	}
 }
 
-void
-file_seek(BufFile *file, uint64 place)
+/* Goes to a place as BufFileSeek does, or raises. */
+static void
+seek_from(BufFile *file, uint64 place, int whence)
 {
-	if (BufFileSeek(file, 0, (off_t) place, SEEK_SET) != 0)
+	if (BufFileSeek(file, 0, (off_t) place, whence) != 0)
 		ereport(ERROR,
 				(errcode_for_file_access(),
 				 errmsg("could not seek in temporary file: %m")));
+}
+
+void
+file_seek(BufFile *file, uint64 place)
+{
+	seek_from(file, place, SEEK_SET);
+}
+
+void
+file_skip(BufFile *file, uint64 size)
+{
+	seek_from(file, size, SEEK_CUR);
 }

@@ -18,7 +18,8 @@ extern void move_large(void *to, const void *from, size_t size);
 extern void file_read(BufFile *file, void *data, size_t size);
 extern void file_write(BufFile *file, void *data, size_t size);
 
-/* Go to a place from the start, or raise. */
+/* Go to a place from the start, or so much further, or raise. */
 extern void file_seek(BufFile *file, uint64 place);
+extern void file_skip(BufFile *file, uint64 size);
 
 #endif							/* ALS_BULK_H */

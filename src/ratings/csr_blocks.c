@@ -7,6 +7,7 @@
 #include "common/bulk.h"
 #include "common/side.h"
 #include "ratings/csr_blocks.h"
+#include "ratings/packed.h"
 #include "utils/memutils.h"
 
 struct BlockReader
@@ -20,6 +21,7 @@ struct BlockReader
 	BufFile    *file;			/* that is open, if spilled */
 	uint32		number;			/* of that */
 	AlsEntry   *buffer;			/* [largest_block], if spilled */
+	uint32		buffered;		/* the block there */
 };
 
 void
@@ -48,6 +50,7 @@ blocks_reader(Arena *arena, AlsSide side)
 	reader->context = CurrentMemoryContext;
 	reader->row_start = blocks_row_start(blocks, side);
 	reader->first_row = blocks_first_row(blocks, side);
+	reader->buffered = blocks->sides[side].nblocks;
 	if (blocks->spilled)
 		reader->buffer =
 			MemoryContextAllocHuge(CurrentMemoryContext,
@@ -59,69 +62,106 @@ blocks_reader(Arena *arena, AlsSide side)
 	return reader;
 }
 
-AlsRows
-blocks_read(BlockReader *reader, uint32 block)
-{
-	return blocks_read_rows(reader, reader->first_row[block],
-							reader->first_row[block + 1]);
-}
-
-/* Opens the file that a row is in; returns the first row there. */
+/* Which of count ranges a row is in, given their first rows */
 static uint32
-open_file_of(BlockReader *reader, uint32 row)
+find_range(const uint32 *first_row, uint32 count, uint32 row)
 {
-	const SideBlocks *side = &reader->blocks->sides[reader->side];
-	const uint32 *file_row = (const uint32 *)
-		((const char *) reader->blocks + side->file_row_offset);
 	uint32		low = 0;
-	uint32		high = side->nfiles;
+	uint32		high = count;
 
 	/* it is in one of [low, high) */
 	while (high - low > 1)
 	{
 		uint32		middle = low + (high - low) / 2;
 
-		if (row < file_row[middle])
+		if (row < first_row[middle])
 			high = middle;
 		else
 			low = middle;
 	}
-	if (reader->file == NULL || reader->number != low)
+	return low;
+}
+
+uint32
+blocks_find(const RatingBlocks *blocks, AlsSide side, uint32 row)
+{
+	return find_range(blocks_first_row(blocks, side),
+					  blocks->sides[side].nblocks, row);
+}
+
+/* Opens the file that a row is in. */
+static void
+open_file_of(BlockReader *reader, uint32 row)
+{
+	const SideBlocks *side = &reader->blocks->sides[reader->side];
+	const uint32 *file_row = (const uint32 *)
+		((const char *) reader->blocks + side->file_row_offset);
+	uint32		number = find_range(file_row, side->nfiles, row);
+
+	if (reader->file == NULL || reader->number != number)
 	{
 		MemoryContext old = MemoryContextSwitchTo(reader->context);
 		char		name[MAXPGPATH];
 
 		if (reader->file != NULL)
 			BufFileClose(reader->file);
-		blocks_file_name(name, reader->side, low);
+		blocks_file_name(name, reader->side, number);
 		reader->file = shared_file_open(&reader->blocks->fileset, name);
-		reader->number = low;
+		reader->number = number;
 		MemoryContextSwitchTo(old);
 	}
-	return file_row[low];
 }
 
-AlsRows
-blocks_read_rows(BlockReader *reader, uint32 first, uint32 last)
+/* Reads a block of spilled ratings, unless it is the one that was read last. */
+static void
+load_block(BlockReader *reader, uint32 block)
 {
-	uint64		start = reader->row_start[first];
+	const uint32 *first_row = reader->first_row + block;
+	uint64		size = reader->row_start[first_row[1]] - reader->row_start[first_row[0]];
+	uint64		done = 0;
+
+	if (reader->buffered == block)
+		return;
+	open_file_of(reader, first_row[0]);
+	file_seek(reader->file, blocks_file_place(reader->blocks, reader->side)[block]);
+	while (done < size)
+		done += packed_read(reader->file, reader->buffer + done, ENTRY_FIELDS);
+	reader->buffered = block;
+}
+
+/* Rows of a block, which is read */
+static AlsRows
+rows_of(BlockReader *reader, uint32 block, uint32 first, uint32 last)
+{
 	AlsRows		rows = {0};
 
 	rows.nrows = last - first;
 	rows.start = reader->row_start + first;
 	if (reader->buffer != NULL)
 	{
-		uint32		file_first = open_file_of(reader, first);
-
-		file_seek(reader->file, (start - reader->row_start[file_first]) *
-				  sizeof(AlsEntry));
-		file_read(reader->file, reader->buffer,
-				  (reader->row_start[last] - start) * sizeof(AlsEntry));
-		rows.entries = reader->buffer;
+		load_block(reader, block);
+		rows.entries = reader->buffer +
+			(rows.start[0] - reader->row_start[reader->first_row[block]]);
 	}
 	else
-		rows.entries = reader->entries + start;
+		rows.entries = reader->entries + rows.start[0];
 	return rows;
+}
+
+AlsRows
+blocks_read(BlockReader *reader, uint32 block)
+{
+	return rows_of(reader, block, reader->first_row[block],
+				   reader->first_row[block + 1]);
+}
+
+AlsRows
+blocks_read_rows(BlockReader *reader, uint32 first, uint32 last)
+{
+	uint32		block = reader->buffer == NULL ? 0 :
+		blocks_find(reader->blocks, reader->side, first);
+
+	return rows_of(reader, block, first, last);
 }
 
 void

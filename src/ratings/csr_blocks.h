@@ -14,7 +14,7 @@
 /*
  * One side's ratings in compressed sparse row form.  Row r's entries are
  * [row_start[r], row_start[r + 1]) of the side's entries, which are in memory
- * behind entries_offset or, if spilled, one after another in the side's files.
+ * behind entries_offset or, if spilled, packed in the side's files, block by block.
  */
 typedef struct SideBlocks
 {
@@ -26,6 +26,8 @@ typedef struct SideBlocks
 	size_t		entries_offset; /* AlsEntry [nratings], 0 if spilled */
 	uint32		nfiles;			/* if spilled */
 	size_t		file_row_offset;	/* uint32 [nfiles + 1]: first row of each */
+	size_t		file_place_offset;	/* uint64 [nblocks]: where each begins in
+									 * its file */
 } SideBlocks;
 
 /* What lies at the start of the arena; offsets count from here */
@@ -78,6 +80,19 @@ blocks_first_row(const RatingBlocks *blocks, AlsSide side)
 	return (const uint32 *) ((const char *) blocks +
 							 blocks->sides[side].first_row_offset);
 }
+
+/* Where each block of spilled ratings begins in its file */
+static inline uint64 *
+blocks_file_place(RatingBlocks *blocks, AlsSide side)
+{
+	return (uint64 *) ((char *) blocks + blocks->sides[side].file_place_offset);
+}
+
+/* The block that a row is in */
+extern uint32 blocks_find(const RatingBlocks *blocks, AlsSide side, uint32 row);
+
+/* The fields of an entry, as files have it */
+#define ENTRY_FIELDS (sizeof(AlsEntry) / sizeof(uint32))
 
 /* The name of a file of spilled ratings */
 extern void blocks_file_name(char name[MAXPGPATH], AlsSide side, uint32 file);

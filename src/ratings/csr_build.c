@@ -20,6 +20,7 @@
  * two at first, triplets and users; later, one and the result of 16.  In files
  * the buffers of all processes together have half the budget; but each has 24
  * bytes times a row's ratings, or times a 1,024th of all, if these are more.
+ * Files, of triplets, of partitions and of what is sorted, are packed (packed.c).
  */
 #include "compat.h"
 
@@ -33,11 +34,11 @@
 /* A triplet costs this while rows are built: itself and two sorted entries. */
 #define BUILD_BYTES (sizeof(Rating) + 2 * sizeof(AlsEntry))
 
-/* Workers start in the time in which so many are sorted. */
-#define SORTED_ALONE (512 * 1024)
-
-/* What a cache holds with room to spare */
-#define PARTITION_RATINGS (64 * 1024)
+/*
+ * With fewer a worker wins nothing: shared memory has to be made and given back,
+ * and workers start twice.
+ */
+#define SORTED_ALONE (8 * 1024 * 1024)
 
 /* As many files as it takes, and no more partitions than these for speed */
 #define FILE_PARTITIONS 64
@@ -102,6 +103,8 @@ create_blocks(const Ratings *ratings, uint32 *const first_row[2],
 			side->nfiles = cuts[s].count;
 			side->file_row_offset =
 				arena_reserve(&size, (side->nfiles + 1) * sizeof(uint32));
+			side->file_place_offset =
+				arena_reserve(&size, (size_t) side->nblocks * sizeof(uint64));
 		}
 		else
 			side->entries_offset =

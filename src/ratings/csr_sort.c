@@ -11,6 +11,7 @@
 #include "common/progress.h"
 #include "common/side.h"
 #include "ratings/csr_sort.h"
+#include "ratings/packed.h"
 #include "utils/memutils.h"
 
 #define ST_SORT sort_entries
@@ -23,14 +24,35 @@
 #define ST_DEFINE
 #include "lib/sort_template.h"
 
+/* Memory that grows with what it is used for */
+typedef struct RatingBuffer
+{
+	PlacedRating *ratings;
+	uint64		room;
+} RatingBuffer;
+
 /* What a process needs while it sorts */
 typedef struct Sorter
 {
 	SharedSort *state;
 	RatingBlocks *blocks;
-	PlacedRating *buffers[2];	/* [room]; in memory only the second */
-	uint64		room;
+	RatingBuffer loaded;		/* a partition, in files */
+	RatingBuffer other;			/* as large as a piece of it */
+
+	/* the partition being sorted, piece by piece */
+	PlacedRating *ratings;
+	uint32		npieces;
+	uint32	   *piece_row;		/* [npieces + 1]: their first rows */
 } Sorter;
+
+/* A file of sorted blocks that is being written */
+typedef struct BlockFile
+{
+	BufFile    *file;
+	AlsSide		side;
+	uint32		block;			/* the next */
+	uint64		place;			/* where it begins */
+} BlockFile;
 
 PGDLLEXPORT void als_distribute_worker(dsm_segment *segment, shm_toc *toc);
 PGDLLEXPORT void als_sort_worker(dsm_segment *segment, shm_toc *toc);
@@ -110,65 +132,135 @@ als_distribute_worker(dsm_segment *segment, shm_toc *toc)
 	parallel_work(toc, sort_distribute);
 }
 
-/* Makes room for so many in a process's buffers. */
+/* Makes room for so many in a buffer. */
 static void
-make_room(Sorter *sorter, uint64 size)
+make_room(RatingBuffer *buffer, uint64 size)
 {
-	if (size <= sorter->room)
+	if (size <= buffer->room)
 		return;
-	for (int i = sorter->state->spilled ? 0 : 1; i < 2; i++)
-	{
-		if (sorter->buffers[i] != NULL)
-			pfree(sorter->buffers[i]);
-		sorter->buffers[i] = MemoryContextAllocHuge(CurrentMemoryContext,
-													size * sizeof(PlacedRating));
-	}
-	sorter->room = size;
+	if (buffer->ratings != NULL)
+		pfree(buffer->ratings);
+	buffer->ratings = MemoryContextAllocHuge(CurrentMemoryContext,
+											 size * sizeof(PlacedRating));
+	buffer->room = size;
 }
 
-/* Sorts a partition of a side; returns its entries, which are yet to be stored. */
-static AlsEntry *
-sort_partition(Sorter *sorter, AlsSide side, uint32 partition)
+/*
+ * Cuts a partition in files into pieces: blocks that a cache holds together, or
+ * one.  In memory a partition is such a piece.
+ */
+static void
+cut_pieces(Sorter *sorter, AlsSide side, const uint32 rows[2])
 {
-	SharedSort *state = sorter->state;
-	const Partitions *partitions = side_partitions(state, side);
-	const uint32 *rows = partitions_first_row(partitions) + partition;
-	const uint64 *row_start = side_row_start(sorter->blocks, side) + rows[0];
-	uint64		size = row_start[rows[1] - rows[0]] - row_start[0];
-	PlacedRating *ratings;
-	AlsEntry   *entries = NULL;
+	const uint64 *row_start = side_row_start(sorter->blocks, side);
+	const uint32 *first_row = blocks_first_row(sorter->blocks, side);
+	uint32		block = blocks_find(sorter->blocks, side, rows[0]);
+	uint32		end = blocks_find(sorter->blocks, side, rows[1] - 1) + 1;
 
-	make_room(sorter, size);
-	if (state->spilled)
+	if (sorter->piece_row != NULL)
+		pfree(sorter->piece_row);
+	sorter->piece_row = MemoryContextAllocHuge(CurrentMemoryContext,
+											   ((size_t) end - block + 1) * sizeof(uint32));
+	sorter->npieces = 0;
+	for (; block < end; block++)
 	{
-		ratings = sorter->buffers[0];
-		partition_load(partitions, partition, &sorter->blocks->fileset, ratings);
+		CHECK_FOR_INTERRUPTS();
+		if (sorter->npieces == 0 ||
+			(sorter->state->spilled &&
+			 row_start[first_row[block + 1]] -
+			 row_start[sorter->piece_row[sorter->npieces - 1]] > PARTITION_RATINGS))
+			sorter->piece_row[sorter->npieces++] = first_row[block];
+	}
+	sorter->piece_row[sorter->npieces] = rows[1];
+}
+
+/* Gets at a partition of a side, which is sorted piece by piece from then on. */
+static void
+begin_partition(Sorter *sorter, AlsSide side, uint32 partition)
+{
+	const Partitions *partitions = side_partitions(sorter->state, side);
+	const uint32 *rows = partitions_first_row(partitions) + partition;
+	const uint64 *row_start = side_row_start(sorter->blocks, side);
+
+	cut_pieces(sorter, side, rows);
+	if (sorter->state->spilled)
+	{
+		make_room(&sorter->loaded, row_start[rows[1]] - row_start[rows[0]]);
+		sorter->ratings = sorter->loaded.ratings;
+		partition_load(partitions, partition, &sorter->blocks->fileset,
+					   sorter->npieces, sorter->piece_row, row_start,
+					   sorter->ratings);
 	}
 	else
-	{
-		ratings = regions(state) + partitions_start(partitions)[partition];
+		sorter->ratings = regions(sorter->state) +
+			partitions_start(partitions)[partition];
+}
+
+/* Sorts the next piece; returns its entries, which in files are yet to be stored. */
+static AlsEntry *
+sort_piece(Sorter *sorter, AlsSide side, uint32 piece)
+{
+	SharedSort *state = sorter->state;
+	const uint32 *rows = sorter->piece_row + piece;
+	const uint64 *row_start = side_row_start(sorter->blocks, side) + rows[0];
+	uint64		size = row_start[rows[1] - rows[0]] - row_start[0];
+	AlsEntry   *entries = NULL;
+
+	make_room(&sorter->other, size);
+	if (!state->spilled)
 		entries = side_entries(sorter->blocks, side) + row_start[0];
-	}
-	entries = partition_sort(ratings, sorter->buffers[1], size,
+	entries = partition_sort(sorter->ratings, sorter->other.ratings, size,
 							 sorter->blocks->sides[other_side(side)].nrows,
 							 rows[0], rows[1] - rows[0], row_start, entries);
+	sorter->ratings += size;
 	count_sorted(state, size);
 	return entries;
 }
 
-/* Writes a partition's entries to a file of its own. */
-static void
-write_partition(RatingBlocks *blocks, AlsSide side, uint32 partition,
-				AlsEntry *entries, uint64 size)
+/* Creates the file of a partition. */
+static BlockFile
+create_block_file(RatingBlocks *blocks, AlsSide side, uint32 partition,
+				  uint32 first_row)
 {
 	char		name[MAXPGPATH];
-	BufFile    *file;
+	BlockFile	file = {.side = side};
 
 	blocks_file_name(name, side, partition);
-	file = shared_file_create(&blocks->fileset, name);
-	file_write(file, entries, size * sizeof(AlsEntry));
-	shared_file_export(file);
-	BufFileClose(file);
+	file.file = shared_file_create(&blocks->fileset, name);
+	file.block = blocks_find(blocks, side, first_row);
+	return file;
+}
+
+/*
+ * Writes the next blocks, those before last_row, with their entries, which end where
+ * row_start says, or at end.
+ */
+static void
+write_blocks(BlockFile *file, RatingBlocks *blocks, uint32 last_row, uint64 end,
+			 const AlsEntry *entries)
+{
+	const uint64 *row_start = side_row_start(blocks, file->side);
+	const uint32 *first_row = blocks_first_row(blocks, file->side);
+	uint64	   *place = blocks_file_place(blocks, file->side);
+
+	for (; first_row[file->block] < last_row; file->block++)
+	{
+		uint32		next = first_row[file->block + 1];
+		uint64		size = (next < last_row ? row_start[next] : end) -
+			row_start[first_row[file->block]];
+
+		place[file->block] = file->place;
+		file->place += packed_write(file->file, entries, ENTRY_FIELDS, size);
+		entries += size;
+	}
+}
+
+/* Leaves it to the readers. */
+static void
+close_block_file(BlockFile *file)
+{
+	shared_file_export(file->file);
+	BufFileClose(file->file);
 }
 
 uint64
@@ -241,12 +333,12 @@ count_duplicates(const AlsEntry *row, uint64 size, pg_atomic_uint64 *merged)
 /*
  * Merges duplicates in the rows [first, last) of users, which are sorted and
  * begin at entries[0], and moves what is left together.  row_start[first .. last]
- * counts ratings; on return it counts what is left from row_start[first], but for
- * row_start[last], where another partition begins.  Returns the number of these.
+ * counts ratings; on return it counts what is left from place on, but for
+ * row_start[last], where the next piece begins.  Returns the number of these.
  */
 static uint64
 merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
-		   AlsEntry *entries)
+		   uint64 place, AlsEntry *entries)
 {
 	double	   *row_sums = state_at(state, state->row_sums_offset);
 	pg_atomic_uint64 *merged = state_at(state, state->merged_offset);
@@ -271,8 +363,9 @@ merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
 		row_sums[r] = sum;
 		if (row != entries + filled)
 			memmove(entries + filled, row, size * sizeof(AlsEntry));
-		if (r > first)
-			row_start[r] = origin + filled;
+		/* what does not change, others may be reading */
+		if (row_start[r] != place + filled)
+			row_start[r] = place + filled;
 		filled += size;
 		begin = end;
 	}
@@ -305,18 +398,55 @@ static void
 sort_users(Sorter *sorter, Distributor *items, uint32 partition)
 {
 	SharedSort *state = sorter->state;
-	const uint32 *rows = partitions_first_row(side_partitions(state, ALS_USERS)) + partition;
-	uint64	   *row_start = side_row_start(sorter->blocks, ALS_USERS);
-	AlsEntry   *entries = sort_partition(sorter, ALS_USERS, partition);
-	uint64		size = merge_rows(state, row_start, rows[0], rows[1], entries);
+	RatingBlocks *blocks = sorter->blocks;
+	uint64	   *row_start = side_row_start(blocks, ALS_USERS);
+	BlockFile	file = {0};
+	uint64		start;
+	uint64		end;
 
-	((uint64 *) state_at(state, state->sizes_offset))[partition] = size;
+	begin_partition(sorter, ALS_USERS, partition);
+	start = end = row_start[sorter->piece_row[0]];
 	if (state->spilled)
+		file = create_block_file(blocks, ALS_USERS, partition, sorter->piece_row[0]);
+	for (uint32 piece = 0; piece < sorter->npieces; piece++)
 	{
-		write_partition(sorter->blocks, ALS_USERS, partition, entries, size);
-		pass_on(items, row_start, rows[0], rows[1], row_start[rows[0]] + size,
-				entries);
+		const uint32 *rows = sorter->piece_row + piece;
+		AlsEntry   *entries = sort_piece(sorter, ALS_USERS, piece);
+
+		end += merge_rows(state, row_start, rows[0], rows[1], end, entries);
+		if (state->spilled)
+		{
+			write_blocks(&file, blocks, rows[1], end, entries);
+			pass_on(items, row_start, rows[0], rows[1], end, entries);
+		}
 	}
+	((uint64 *) state_at(state, state->sizes_offset))[partition] = end - start;
+	if (state->spilled)
+		close_block_file(&file);
+}
+
+/* Sorts a partition of items. */
+static void
+sort_items(Sorter *sorter, uint32 partition)
+{
+	SharedSort *state = sorter->state;
+	RatingBlocks *blocks = sorter->blocks;
+	const uint64 *row_start = side_row_start(blocks, ALS_ITEMS);
+	BlockFile	file = {0};
+
+	begin_partition(sorter, ALS_ITEMS, partition);
+	if (state->spilled)
+		file = create_block_file(blocks, ALS_ITEMS, partition, sorter->piece_row[0]);
+	for (uint32 piece = 0; piece < sorter->npieces; piece++)
+	{
+		uint32		end_row = sorter->piece_row[piece + 1];
+		AlsEntry   *entries = sort_piece(sorter, ALS_ITEMS, piece);
+
+		if (state->spilled)
+			write_blocks(&file, blocks, end_row, row_start[end_row], entries);
+	}
+	if (state->spilled)
+		close_block_file(&file);
 }
 
 /* Lets the counts say what merging has left, and moves that together in memory. */
@@ -411,13 +541,7 @@ sort_partitions(const ParallelProcess *process,
 	}
 
 	while (claim(state, ALS_ITEMS, &state->next_sorted[ALS_ITEMS], &partition))
-	{
-		AlsEntry   *entries = sort_partition(&sorter, ALS_ITEMS, partition);
-
-		if (state->spilled)
-			write_partition(blocks, ALS_ITEMS, partition, entries,
-							partition_written(side_partitions(state, ALS_ITEMS), partition));
-	}
+		sort_items(&sorter, partition);
 }
 
 /* Entry point of a worker of the second run. */

@@ -10,18 +10,22 @@
  *
  * A partition is sorted by columns, digit by digit from the least, and then by
  * rows, whose places are known: three or four passes over memory that a cache
- * holds, where ratings scattered to their rows at once would each miss it.
+ * holds, where ratings scattered to their rows at once would each miss it.  Those of
+ * files are larger: they are read into pieces that a cache holds.
  */
 #include "compat.h"
 
-#include "common/bulk.h"
 #include "common/side.h"
 #include "port/pg_bitutils.h"
+#include "ratings/packed.h"
 #include "ratings/partitions.h"
 #include "utils/memutils.h"
 
 /* More are many open files, and buffers that no cache holds. */
 #define MOST_PARTITIONS 1024
+
+/* Of a rating with its row, as files have it */
+#define FIELDS (sizeof(PlacedRating) / sizeof(uint32))
 
 #define DIGIT_BITS 11			/* at most */
 #define MOST_DIGITS 3			/* of 32 bits */
@@ -186,7 +190,7 @@ distributor_flush(Distributor *distributor, uint32 partition)
 			file_name(name, partitions->side, partition, distributor->process);
 			*file = shared_file_create(distributor->fileset, name);
 		}
-		BufFileWrite(*file, buffer, size * sizeof(PlacedRating));
+		packed_write(*file, buffer, FIELDS, size);
 		written[(size_t) partition * partitions->processes +
 				distributor->process] += size;
 	}
@@ -223,25 +227,40 @@ partition_parts(const Partitions *partitions, uint32 partition)
 	return written + (size_t) partition * partitions->processes;
 }
 
-uint64
-partition_written(const Partitions *partitions, uint32 partition)
+/* Puts a chunk into the pieces of its rows, at next, which moves on. */
+static inline void
+place_chunk(const PlacedRating *chunk, uint32 size, uint32 first_row,
+			const uint32 *piece_of, PlacedRating **next)
 {
-	const uint64 *parts = partition_parts(partitions, partition);
-	uint64		size = 0;
-
-	for (int i = 0; i < partitions->processes; i++)
-		size += parts[i];
-	return size;
+	for (uint32 i = 0; i < size; i++)
+		*next[piece_of[chunk[i].row - first_row]]++ = chunk[i];
 }
 
 void
 partition_load(const Partitions *partitions, uint32 partition,
-			   SharedFileSet *fileset, PlacedRating *ratings)
+			   SharedFileSet *fileset, uint32 npieces, const uint32 *piece_row,
+			   const uint64 *row_start, PlacedRating *ratings)
 {
 	const uint64 *parts = partition_parts(partitions, partition);
+	uint32		first_row = piece_row[0];
+	size_t		nrows = piece_row[npieces] - first_row;
+	uint32	   *piece_of = MemoryContextAllocHuge(CurrentMemoryContext,
+												  nrows * sizeof(uint32));
+	PlacedRating **next = palloc(npieces * sizeof(PlacedRating *));
 
+	for (uint32 p = 0; p < npieces; p++)
+	{
+		next[p] = ratings + (row_start[piece_row[p]] - row_start[first_row]);
+		for (uint32 r = piece_row[p]; r < piece_row[p + 1]; r++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			piece_of[r - first_row] = p;
+		}
+	}
 	for (int i = 0; i < partitions->processes; i++)
 	{
+		PlacedRating chunk[DISTRIBUTOR_BUFFER];
+		uint32		size;
 		char		name[MAXPGPATH];
 		BufFile    *file;
 
@@ -249,11 +268,16 @@ partition_load(const Partitions *partitions, uint32 partition,
 			continue;
 		file_name(name, partitions->side, partition, i);
 		file = shared_file_open(fileset, name);
-		file_read(file, ratings, parts[i] * sizeof(PlacedRating));
+		for (uint64 done = 0; done < parts[i]; done += size)
+		{
+			size = packed_read(file, chunk, FIELDS);
+			place_chunk(chunk, size, first_row, piece_of, next);
+		}
 		BufFileClose(file);
 		shared_file_delete(fileset, name);
-		ratings += parts[i];
 	}
+	pfree(next);
+	pfree(piece_of);
 }
 
 /* How columns are read as digits */

@@ -9,6 +9,9 @@
 #include "ratings/csr_blocks.h"
 #include "storage/buffile.h"
 
+/* What is sorted at once: so many ratings a cache holds with room to spare. */
+#define PARTITION_RATINGS (64 * 1024)
+
 /* A rating with the row that it goes to */
 typedef struct PlacedRating
 {
@@ -110,12 +113,15 @@ distributor_put(Distributor *distributor, uint32 row, uint32 column,
 		distributor_flush(distributor, partition);
 }
 
-/* How many ratings a partition has in files. */
-extern uint64 partition_written(const Partitions *partitions, uint32 partition);
-
-/* Reads these, and deletes the files. */
+/*
+ * Reads a partition from files, piece by piece, and deletes the files: those of the rows from
+ * piece_row[i], up to that of the next, come to lie behind row_start of that row,
+ * counted from the first.
+ */
 extern void partition_load(const Partitions *partitions, uint32 partition,
-						   SharedFileSet *fileset, PlacedRating *ratings);
+						   SharedFileSet *fileset, uint32 npieces,
+						   const uint32 *piece_row, const uint64 *row_start,
+						   PlacedRating *ratings);
 
 /*
  * Sorts ratings by row, and by column within it, the columns being numbers below

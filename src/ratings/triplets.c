@@ -14,7 +14,6 @@
 #include "compat.h"
 
 #include "access/parallel.h"
-#include "common/bulk.h"
 #include "ratings/triplets.h"
 #include "storage/lwlock.h"
 #include "utils/memutils.h"
@@ -22,7 +21,9 @@
 #define FIRST_PIECE 1024		/* triplets */
 #define PRIVATE_PIECES (512 * 1024) /* all that are the process's own */
 #define FIRST_SHARED_PIECE (64 * 1024)
-#define FILE_PIECE (64 * 1024)	/* buffered before the file */
+
+/* Of a triplet, as files have it */
+#define FIELDS (sizeof(Rating) / sizeof(uint32))
 
 struct TripletReader
 {
@@ -34,6 +35,7 @@ struct TripletReader
 	uint32		first_batch;	/* its first */
 	const Rating *ratings;		/* of a source in memory */
 	BufFile    *file;			/* of one that is not */
+	uint32		next_chunk;		/* of that */
 	Rating	   *buffer;			/* [TRIPLET_BATCH], for that */
 };
 
@@ -216,13 +218,13 @@ spill(Triplets *triplets)
 	{
 		TripletPiece *piece = &triplets->pieces[i];
 
-		file_write(triplets->file, piece->ratings, piece->size * sizeof(Rating));
-		triplets->in_file += piece->size;
+		packed_write(triplets->file, piece->ratings, FIELDS, piece->size);
+		triplets->chunks += (piece->size + TRIPLET_BATCH - 1) / TRIPLET_BATCH;
 	}
 	if (first)
 	{
 		free_pieces(triplets);
-		add_piece(triplets, Min(FILE_PIECE, triplets->room->limit), false);
+		add_piece(triplets, Min(TRIPLET_BATCH, triplets->room->limit), false);
 	}
 	triplets->next = triplets->pieces[0].ratings;
 }
@@ -294,9 +296,9 @@ triplets_sources(const Triplets *triplets, TripletSource *sources)
 	}
 	if (triplets->file != NULL)
 	{
-		sources[0].size = triplets->in_file;
 		sources[0].shared = InvalidDsaPointer;
 		sources[0].file = triplets->file_number;
+		sources[0].chunks = triplets->chunks;
 	}
 }
 
@@ -311,7 +313,8 @@ is_private(const TripletSource *source)
 static inline uint32
 source_batches(const TripletSource *source)
 {
-	return (uint32) ((source->size + TRIPLET_BATCH - 1) / TRIPLET_BATCH);
+	return source->address == NULL ? source->chunks :
+		(uint32) ((source->size + TRIPLET_BATCH - 1) / TRIPLET_BATCH);
 }
 
 uint32
@@ -367,6 +370,7 @@ open_source(TripletReader *reader)
 
 		file_name(name, source->file);
 		reader->file = shared_file_open(&store->fileset, name);
+		reader->next_chunk = 0;
 		if (reader->buffer == NULL)
 			reader->buffer = palloc(TRIPLET_BATCH * sizeof(Rating));
 	}
@@ -388,7 +392,6 @@ triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size,
 					uint32 *part)
 {
 	const TripletSource *source = &reader->sources[reader->source];
-	uint64		start;
 
 	while (batch - reader->first_batch >= source_batches(source))
 	{
@@ -399,13 +402,19 @@ triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size,
 	if (reader->file == NULL && reader->ratings == NULL)
 		open_source(reader);
 
-	start = (uint64) (batch - reader->first_batch) * TRIPLET_BATCH;
-	*size = Min(source->size - start, TRIPLET_BATCH);
 	*part = source->part;
+	batch -= reader->first_batch;
 	if (reader->ratings != NULL)
+	{
+		uint64		start = (uint64) batch * TRIPLET_BATCH;
+
+		*size = Min(source->size - start, TRIPLET_BATCH);
 		return reader->ratings + start;
-	file_seek(reader->file, start * sizeof(Rating));
-	file_read(reader->file, reader->buffer, *size * sizeof(Rating));
+	}
+	for (; reader->next_chunk < batch; reader->next_chunk++)
+		packed_skip(reader->file, FIELDS);
+	*size = packed_read(reader->file, reader->buffer, FIELDS);
+	reader->next_chunk++;
 	return reader->buffer;
 }
 

@@ -8,6 +8,7 @@
 
 #include "common/arena.h"
 #include "port/atomics.h"
+#include "ratings/packed.h"
 #include "storage/buffile.h"
 #include "storage/sharedfileset.h"
 #include "utils/dsa.h"
@@ -64,21 +65,22 @@ typedef struct Triplets
 	dsa_area   *area;			/* of that */
 	BufFile    *file;			/* NULL until there is no room */
 	uint32		file_number;
-	uint64		in_file;		/* triplets */
+	uint32		chunks;			/* in the file */
 } Triplets;
 
 /* Where triplets lie, for whoever walks over them */
 typedef struct TripletSource
 {
 	uint32		part;			/* who has collected them: see ratings.h */
-	uint64		size;
+	uint64		size;			/* in memory */
 	const Rating *address;		/* the leader's, NULL in a file */
 	dsa_pointer shared;			/* others', or InvalidDsaPointer */
 	uint32		file;			/* the number, in a file */
+	uint32		chunks;			/* in that */
 } TripletSource;
 
-/* Walks go by so many at a time, or what is left of a source. */
-#define TRIPLET_BATCH 65536
+/* Walks go by so many at a time, or what is left of a source: a chunk of a file. */
+#define TRIPLET_BATCH PACKED_CHUNK
 
 /* A walk of one of the processes */
 typedef struct TripletReader TripletReader;

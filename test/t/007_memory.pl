@@ -92,12 +92,13 @@ sub weighed_peak
 my $one_weighing = weighed_peak('2');
 cmp_ok(weighed_peak('[2, 3, 4]') - $one_weighing, '<', 28000, 'what is sorted for other weights is not kept');
 
-# a limit is kept to where half the files are written
+# a limit is kept to where half the files are written: 8 MB of triplets, in which an
+# id has two bytes and a rating none, and as much on the way to their rows
 my ($stdout, $stderr);
 $node->psql('postgres', qq{
 	\\set VERBOSITY verbose
 	SET maintenance_work_mem = '1MB';
-	SET temp_file_limit = '40MB';
+	SET temp_file_limit = '12MB';
 	SELECT als_train('limited', 'ratings', factors => 16, workers => 0);
 	SELECT count(*) FROM pg_class WHERE relname ~ '^limited';},
 	on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);

@@ -16,8 +16,8 @@ max_parallel_workers_per_gather = 0
 jit = off
 });
 
-# Enough that workers pay: a long row of users and one of items, rows of a single
-# rating, and pairs that come up to five times.
+# A long row of users and one of items, rows of a single rating, and pairs that come
+# up to five times.
 $node->safe_psql('postgres', q{
 CREATE UNLOGGED TABLE ratings AS
 	SELECT CASE WHEN i % 7 = 0 THEN 0 ELSE i % 30011 END AS user_id,
@@ -28,6 +28,9 @@ CREATE UNLOGGED TABLE ratings AS
 INSERT INTO ratings SELECT 100000 + i, 0, 1 FROM generate_series(1, 5000) i;
 CREATE UNLOGGED TABLE shuffled AS SELECT * FROM ratings ORDER BY hashint8extended(user_id * 40009::bigint + item_id, 1), rating;
 });
+
+# As many as it takes for workers to sort, pairs up to ten times
+my $many = 'SELECT user_id, (item_id + g * 4001) % 40009 AS item_id, rating FROM ratings, generate_series(1, 10) g';
 
 my $training = 'factors => 3, iterations => 1, verbose => true';
 
@@ -57,9 +60,9 @@ foreach my $feedback ('implicit', 'explicit')
 	my ($expected, $where, $workers) = train('ratings', "feedback => '$feedback', workers => 0", '1GB');
 	is("$where, $workers", 'memory, 0', "$feedback: alone");
 
-	# each of two runs that sort, and the one that trains
-	foreach my $case (['shuffled', 1, '1GB', 'memory, 3'], ['ratings', 3, '1GB', 'memory, 9'],
-		['shuffled', 0, '2MB', 'files, 0'], ['ratings', 2, '2MB', 'files, 6'], ['shuffled', 3, '16MB', 'files, 9'])
+	# these train, the leader has sorted
+	foreach my $case (['shuffled', 1, '1GB', 'memory, 1'], ['shuffled', 0, '2MB', 'files, 0'],
+		['ratings', 2, '2MB', 'files, 2'], ['shuffled', 3, '16MB', 'files, 3'])
 	{
 		my ($source, $count, $memory, $how) = @$case;
 		my $result;
@@ -74,17 +77,38 @@ is($node->safe_psql('postgres', q{
 	SELECT m.ratings = (SELECT count(*) FROM (SELECT DISTINCT user_id, item_id FROM ratings) d)
 	FROM model m}), 't', 'pairs are counted once');
 
-# Files count towards the limit of the process that writes them: 11 MB of
-# triplets, and as many again on the way to their rows.
-foreach my $case ([2, '10MB'], [0, '16MB'])
+# each of two runs that sort, and the one that trains
+my ($of_many) = train($many, 'workers => 0', '1GB');
+foreach my $case ([1, '1GB', 'memory, 3'], [3, '1GB', 'memory, 9'], [2, '8MB', 'files, 6'], [3, '64MB', 'files, 9'])
 {
-	my ($workers, $limit) = @$case;
+	my ($count, $memory, $how) = @$case;
+	my ($result, $where, $workers) = train($many, "workers => $count", $memory);
+	is("$where, $workers", $how, "many, $count workers, $memory: as expected");
+	is($result, $of_many, "many, $count workers, $memory: the same bits");
+}
+
+# Files have a rating in as few bytes as it takes, which are none, one, and all.
+foreach my $rating ('1', '1 + item_id % 9 / 2.0',
+	'CASE user_id % 4 WHEN 0 THEN -rating WHEN 1 THEN 0 WHEN 2 THEN 1e-30 * rating ELSE 1e6 * rating END')
+{
+	my $source = "SELECT user_id, item_id, $rating AS rating FROM ratings";
+	my ($in_memory) = train($source, 'workers => 0', '1GB');
+	my ($result, $where) = train($source, 'workers => 0', '2MB');
+	is($where, 'files', "$rating: in files");
+	is($result, $in_memory, "$rating: the same bits");
+}
+
+# Files count towards the limit of the process that writes them: in MB, 7 and 70 of
+# triplets, and as many again on the way to their rows.
+foreach my $case (['ratings', 0, '6MB'], ['ratings', 0, '10MB'], [$many, 2, '80MB'])
+{
+	my ($source, $workers, $limit) = @$case;
 	my ($stdout, $stderr);
 	$node->psql('postgres', qq{
 		\\set VERBOSITY verbose
 		SET maintenance_work_mem = '2MB';
 		SET temp_file_limit = '$limit';
-		SELECT als_train('limited', 'ratings', factors => 3, workers => $workers);
+		SELECT als_train('limited', '$source', factors => 3, workers => $workers);
 		SELECT count(*) FROM pg_class WHERE relname ~ '^limited';},
 		on_error_stop => 0, stdout => \$stdout, stderr => \$stderr);
 	like($stderr, qr/ERROR:  53400: temporary file size exceeds "?temp_file_limit/, "$limit: temp_file_limit is respected");
@@ -95,16 +119,16 @@ foreach my $case ([2, '10MB'], [0, '16MB'])
 
 # Cancelled, or without a worker, while they sort: nothing is left.  Trainings
 # that fail afterwards go through that again and again.
-my $again = q{
-	DO $$ BEGIN
-		SET maintenance_work_mem = '%s';
+my $again = qq{
+	DO \$\$ BEGIN
+		SET maintenance_work_mem = 'MEMORY';
 		LOOP
 			BEGIN
-				PERFORM als_train('failing', 'ratings', factors => 3, iterations => 1, workers => 2, regularization => 0, alpha => 1e30);
+				PERFORM als_train('failing', '$many', factors => 3, iterations => 1, workers => 2, regularization => 0, alpha => 1e30);
 			EXCEPTION WHEN numeric_value_out_of_range THEN
 			END;
 		END LOOP;
-	END $$};
+	END \$\$};
 my $sorts = q{SELECT count(*) > 0 FROM pg_stat_activity w JOIN pg_stat_activity l ON l.pid = w.leader_pid
 	WHERE w.backend_type = 'parallel worker' AND l.application_name = 'victim'};
 foreach my $memory ('1GB', '2MB')
@@ -114,7 +138,7 @@ foreach my $memory ('1GB', '2MB')
 		q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE backend_type = 'parallel worker' LIMIT 1},
 		q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'})
 	{
-		my $victim = background($node, 'victim', sprintf($again, $memory));
+		my $victim = background($node, 'victim', $again =~ s/MEMORY/$memory/r);
 		# a worker may be gone before it is told to
 		do
 		{
