@@ -373,11 +373,12 @@ CREATE FUNCTION als_predict(
     user_id         "any",
     item_id         anycompatible,
     cold_start      text DEFAULT 'none',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible, text, integer)
+COMMENT ON FUNCTION als_predict(regclass, "any", anycompatible, text, integer, boolean)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_predict(
@@ -385,11 +386,12 @@ CREATE FUNCTION als_predict(
     user_id         text,
     item_id         anycompatible,
     cold_start      text DEFAULT 'none',
-    run             integer DEFAULT NULL
+    run             integer DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS real
 AS 'MODULE_PATHNAME', 'als_predict'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10;
-COMMENT ON FUNCTION als_predict(regclass, text, anycompatible, text, integer)
+COMMENT ON FUNCTION als_predict(regclass, text, anycompatible, text, integer, boolean)
 IS 'score of an item for a user, or the rating if the model is explicit; null for unknown ids';
 
 CREATE FUNCTION als_recommend(
@@ -407,11 +409,12 @@ CREATE FUNCTION als_recommend(
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
     run             integer DEFAULT NULL,
-    popular_since   interval DEFAULT NULL
+    popular_since   interval DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval)
+COMMENT ON FUNCTION als_recommend(regclass, "any", bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval, boolean)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend(
@@ -429,11 +432,12 @@ CREATE FUNCTION als_recommend(
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
     run             integer DEFAULT NULL,
-    popular_since   interval DEFAULT NULL
+    popular_since   interval DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval)
+COMMENT ON FUNCTION als_recommend(regclass, text, bigint, boolean, anycompatible, anycompatible, text, double precision, double precision, text, integer, text, text, integer, interval, boolean)
 IS 'the k best items for a user, best first; als_recommend_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_as(
@@ -452,11 +456,12 @@ CREATE FUNCTION als_recommend_as(
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
     run             integer DEFAULT NULL,
-    popular_since   interval DEFAULT NULL
+    popular_since   interval DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text, integer, interval)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, "any", "any", text, double precision, double precision, text, integer, text, text, integer, interval, boolean)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_as(
@@ -475,11 +480,12 @@ CREATE FUNCTION als_recommend_as(
     boost           text DEFAULT NULL,
     boost_by        text DEFAULT 'sum',
     run             integer DEFAULT NULL,
-    popular_since   interval DEFAULT NULL
+    popular_since   interval DEFAULT NULL,
+    fresh           boolean DEFAULT false
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text, integer, interval)
+COMMENT ON FUNCTION als_recommend_as(anyelement, regclass, anycompatible, bigint, boolean, text, "any", text, double precision, double precision, text, integer, text, text, integer, interval, boolean)
 IS 'the k best items for a user, best first, with item ids of the given type: als_recommend_as(NULL::text, ...)';
 
 CREATE FUNCTION als_audience(
@@ -1443,6 +1449,53 @@ AS 'MODULE_PATHNAME', 'als_refresh_item'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION als_refresh_item(regclass, anycompatible)
 IS 'solves an item anew from all its ratings of now, and stores that; whether the model knows it after it';
+
+CREATE FUNCTION als_refresh(
+    model           regclass,
+    users           "any" DEFAULT NULL::bigint[],
+    items           anycompatible DEFAULT NULL,
+    since           timestamptz DEFAULT NULL,
+    time_column     text DEFAULT NULL,
+    workers         integer DEFAULT NULL
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'als_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_refresh(regclass, "any", anycompatible, timestamptz, text, integer)
+IS 'solves many users and items anew from all their ratings of now, by default those in the queue of als_track, and stores that; how many of them the model knows after it';
+
+CREATE FUNCTION als_refresh(
+    model           regclass,
+    users           text,
+    items           anycompatible DEFAULT NULL,
+    since           timestamptz DEFAULT NULL,
+    time_column     text DEFAULT NULL,
+    workers         integer DEFAULT NULL
+) RETURNS bigint
+AS 'MODULE_PATHNAME', 'als_refresh'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_refresh(regclass, text, anycompatible, timestamptz, text, integer)
+IS 'solves many users and items anew from all their ratings of now, by default those in the queue of als_track, and stores that; how many of them the model knows after it';
+
+CREATE FUNCTION als_note_change()
+RETURNS trigger
+AS 'MODULE_PATHNAME', 'als_note_change'
+LANGUAGE C VOLATILE;
+COMMENT ON FUNCTION als_note_change()
+IS 'trigger of als_track on the ratings of a model: adds what changes to the model''s queue';
+
+CREATE FUNCTION als_track(model regclass)
+RETURNS regclass
+AS 'MODULE_PATHNAME', 'als_track'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_track(regclass)
+IS 'makes a queue of the ratings that change, for als_refresh to empty; returns its table';
+
+CREATE FUNCTION als_untrack(model regclass)
+RETURNS void
+AS 'MODULE_PATHNAME', 'als_untrack'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
+COMMENT ON FUNCTION als_untrack(regclass)
+IS 'drops the queue of als_track, and the trigger that fills it';
 
 --
 -- Training where the ratings are

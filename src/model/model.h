@@ -39,6 +39,9 @@ extern bool is_model(Oid relation);
 /* Raises unless it is. */
 extern void require_model(Oid relation);
 
+/* The owner of a relation */
+extern Oid	relation_owner(Oid relation);
+
 /* Raises on a standby, where nothing is written: the hint says where instead. */
 extern void prevent_in_recovery(const char *command, const char *hint);
 

@@ -313,8 +313,7 @@ model_check_unchanged(const ModelTarget *target)
 	table_close(model, NoLock);
 }
 
-/* The owner of a relation */
-static Oid
+Oid
 relation_owner(Oid relation)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));

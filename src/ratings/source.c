@@ -256,6 +256,26 @@ source_plan(SPIPlanPtr plan)
 	return linitial(sources);
 }
 
+/* The parameters of what was prepared; NULL for none. */
+static ParamListInfo
+parameters(SPIPlanPtr plan, const Datum *values)
+{
+	int			count = SPI_getargcount(plan);
+	ParamListInfo list;
+
+	if (count == 0)
+		return NULL;
+	list = makeParamList(count);
+	for (int i = 0; i < count; i++)
+	{
+		list->params[i].value = values[i];
+		list->params[i].isnull = false;
+		list->params[i].pflags = PARAM_FLAG_CONST;
+		list->params[i].ptype = SPI_getargtypeid(plan, i);
+	}
+	return list;
+}
+
 void
 source_execute(SourceReading *reading, SPIPlanPtr plan, const Datum *values,
 			   DestReceiver *receiver, bool new_snapshot)
@@ -273,6 +293,7 @@ source_execute(SourceReading *reading, SPIPlanPtr plan, const Datum *values,
 	{
 		SPIExecuteOptions options = {0};
 
+		options.params = parameters(plan, values);
 		options.read_only = true;
 		options.dest = receiver;
 		result = SPI_execute_plan_extended(plan, &options);

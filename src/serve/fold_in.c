@@ -119,11 +119,7 @@ side_gram(ModelCache *cache, AlsSide which, double *gram)
 	add_pending(&sum);
 }
 
-/*
- * The Gram matrix of all rows of a side: kept, or computed and kept if
- * als.cache_size allows.
- */
-static const double *
+const double *
 kept_gram(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
@@ -163,14 +159,29 @@ compare_ratings(const void *a, const void *b, void *type)
 }
 
 void
+fixed_row(const ModelCache *cache, AlsSide which, const float *row,
+		  float *fixed, float *bias)
+{
+	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
+	int			factors = cache->run.factors;
+
+	memset(fixed, 0, als_stride(factors + (explicit ? 1 : 0)) * sizeof(float));
+	memcpy(fixed, row, factors * sizeof(float));
+	if (explicit)
+	{
+		fixed[factors] = cache->run.biases ? 1 : 0;
+		*bias = row[bias_position(cache, which)];
+	}
+}
+
+void
 gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 			 KnownRatings *known)
 {
 	AlsSide		other = other_side(side);
 	const IdType *type = &cache->sides[other].type;
 	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
-	int			factors = cache->run.factors;
-	size_t		stride = als_stride(factors + (explicit ? 1 : 0));
+	size_t		stride = als_stride(cache->run.factors + (explicit ? 1 : 0));
 	const float *factors_row = NULL;
 	uint32		columns = 0;
 	uint64		entries = 0;
@@ -194,16 +205,9 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 			factors_row = cache_lookup(cache, other, id);
 			if (factors_row != NULL)
 			{
-				float	   *to = known->fixed + columns * stride;
-
-				memset(to, 0, stride * sizeof(float));
-				memcpy(to, factors_row, factors * sizeof(float));
-				if (explicit)
-				{
-					to[factors] = cache->run.biases ? 1 : 0;
-					known->bias[columns] =
-						factors_row[bias_position(cache, other)];
-				}
+				fixed_row(cache, other, factors_row,
+						  known->fixed + columns * stride,
+						  known->bias ? known->bias + columns : NULL);
 				known->ids[columns] = id;
 				columns++;
 			}
@@ -327,31 +331,37 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 }
 
 float *
+served_row(const ModelCache *cache, AlsSide side, const float *solved)
+{
+	int			factors = cache->run.factors;
+	float	   *result = aligned_floats(cache->stride);
+
+	memset(result, 0, cache->stride * sizeof(float));
+	memcpy(result, solved, factors * sizeof(float));
+	if (cache->run.feedback == ALS_EXPLICIT)
+	{
+		result[factors] = result[factors + 1] = 1;
+		result[bias_position(cache, side)] = solved[factors];
+	}
+	/* what is read is to be served, and what is stored to be read */
+	if (!cache_row_fits(cache, result))
+		reject_row(cache, ALS_NOT_FINITE);
+	return result;
+}
+
+float *
 fold_in(ModelCache *cache, AlsSide side, RowRatings *row)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "als fold-in",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	int			factors = cache->run.factors;
 	const float *solved = solve(cache, side, row);
 	float	   *result = NULL;
 
 	MemoryContextSwitchTo(caller);
 	if (solved != NULL)
-	{
-		result = aligned_floats(cache->stride);
-		memset(result, 0, cache->stride * sizeof(float));
-		memcpy(result, solved, factors * sizeof(float));
-		if (cache->run.feedback == ALS_EXPLICIT)
-		{
-			result[factors] = result[factors + 1] = 1;
-			result[bias_position(cache, side)] = solved[factors];
-		}
-		/* what is read is to be served, and what is stored to be read */
-		if (!cache_row_fits(cache, result))
-			reject_row(cache, ALS_NOT_FINITE);
-	}
+		result = served_row(cache, side, solved);
 	MemoryContextDelete(context);
 	return result;
 }

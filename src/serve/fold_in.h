@@ -56,6 +56,20 @@ extern void gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 						 KnownRatings *known);
 
 /*
+ * A row of factors as rows of the other side are solved against it: in the stride
+ * of their solver, with 1 behind it and its bias apart if the model is explicit.
+ */
+extern void fixed_row(const ModelCache *cache, AlsSide which, const float *row,
+					  float *fixed, float *bias);
+
+/*
+ * A row that has been solved in the form of SideCache, in the current memory
+ * context; raises for one that is not to be served.
+ */
+extern float *served_row(const ModelCache *cache, AlsSide side,
+						 const float *solved);
+
+/*
  * What a row of a side is solved with exactly, but for the other side: base,
  * fixed and bias are left to the caller.
  */
@@ -67,6 +81,9 @@ extern void row_system(const ModelCache *cache, AlsSide side,
  * lower triangle.
  */
 extern void side_gram(ModelCache *cache, AlsSide which, double *gram);
+
+/* The same, kept if als.cache_size allows. */
+extern const double *kept_gram(ModelCache *cache, AlsSide which);
 
 /* Raises for a row that could not be solved. */
 pg_noreturn extern void reject_row(const ModelCache *cache, int result);

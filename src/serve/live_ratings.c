@@ -13,12 +13,16 @@
 #include "optimizer/optimizer.h"
 #include "ratings/source.h"
 #include "serve/live_ratings.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
 #include "utils/timestamp.h"
 #include "utils/typcache.h"
+
+/* So many ids are looked for in the source; for more, all of it is read. */
+#define FEW_IDS 10000
 
 /* The name of the column of the source with a side's ids. */
 static const char *
@@ -49,15 +53,16 @@ operand_type(Oid equality, const IdType *type)
 }
 
 char *
-equals_parameter(const char *column, const IdType *type)
+id_equality(const char *left, const char *right, const IdType *type)
 {
 	TypeCacheEntry *cache = lookup_type_cache(type->type, TYPECACHE_EQ_OPR);
 	Oid			operand = operand_type(cache->eq_opr, type);
 	StringInfoData clause;
 
 	initStringInfo(&clause);
-	generate_operator_clause(&clause, column, operand, cache->eq_opr,
-							 psprintf("$1%s", source_collation(type)), operand);
+	generate_operator_clause(&clause, left, operand, cache->eq_opr,
+							 psprintf("%s%s", right, source_collation(type)),
+							 operand);
 	return clause.data;
 }
 
@@ -67,8 +72,8 @@ equals_id(const ModelCache *cache, AlsSide side)
 {
 	const IdType *type = &cache->sides[side].type;
 
-	return equals_parameter(source_operand(id_column(cache, side), type->type),
-							type);
+	return id_equality(source_operand(id_column(cache, side), type->type), "$1",
+					   type);
 }
 
 /* Raises for a row of the given id that a training would not take. */
@@ -210,6 +215,46 @@ live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 			idmap_add(others, other);
 	}
 	source_end(&reading);
+}
+
+void
+live_ratings_only(StringInfo condition, const char *column, IdMap *wanted)
+{
+	const IdType *type = idmap_type(wanted);
+	Oid			array_type;
+	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
+	uint32		size = idmap_size(wanted);
+	Datum	   *ids;
+	ArrayType  *array;
+	Oid			left_type;
+	Oid			right_type;
+	Oid			output;
+	bool		varlena;
+	int16		length;
+	bool		byval;
+	char		alignment;
+
+	op_input_types(equal, &left_type, &right_type);
+	array_type = get_array_type(IsPolymorphicType(right_type) ?
+								type->type : right_type);
+	if (size > FEW_IDS || !OidIsValid(array_type) ||
+		!id_text_is_stable(type->type))
+		return;
+	ids = palloc(Max(size, 1) * sizeof(Datum));
+	for (uint32 i = 0; i < size; i++)
+		ids[i] = idmap_id(wanted, i);
+	get_typlenbyvalalign(type->type, &length, &byval, &alignment);
+	array = construct_array(ids, size, type->type, length, byval, alignment);
+	getTypeOutputInfo(array_type, &output, &varlena);
+	appendStringInfoString(condition, " AND ");
+	generate_operator_clause(condition, source_operand(column, type->type),
+							 type->type, equal,
+							 psprintf("ANY (%s::%s%s)",
+									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
+									  format_type_extended(array_type, -1,
+														   FORMAT_TYPE_FORCE_QUALIFY),
+									  source_collation(type)),
+							 right_type);
 }
 
 /* Orders items by falling score, equal ones by id. */

@@ -7,6 +7,7 @@
 #define ALS_LIVE_RATINGS_H
 
 #include "common/topk.h"
+#include "lib/stringinfo.h"
 #include "serve/fold_in.h"
 
 /*
@@ -41,7 +42,15 @@ extern PopularItems *live_ratings_take_popular(ModelCache *cache,
  */
 extern void live_ratings_keep_popular(ModelCache *cache, PopularItems *popular);
 
-/* "column operator $1", by which an id is found with its own equality. */
-extern char *equals_parameter(const char *column, const IdType *type);
+/*
+ * Adds to a condition on the ratings that a column is one of the ids, if that may
+ * be said in text and they are few; to read too much is not wrong.
+ */
+extern void live_ratings_only(StringInfo condition, const char *column,
+							  IdMap *wanted);
+
+/* "left operator right", by which ids are equal as their type has it. */
+extern char *id_equality(const char *left, const char *right,
+						 const IdType *type);
 
 #endif							/* ALS_LIVE_RATINGS_H */

@@ -32,7 +32,7 @@ enum
 {
 	ARG_MODEL, ARG_USER, ARG_K, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
 	ARG_COLD_START, ARG_MIN_SCORE, ARG_DIVERSITY, ARG_GROUPS,
-	ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN, ARG_POPULAR_SINCE
+	ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN, ARG_POPULAR_SINCE, ARG_FRESH
 };
 
 /* Those of als_recommend_for, likewise */
@@ -168,9 +168,10 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	bool		possible = false;
 	uint32		k;
 
-	require_arguments(fcinfo, first + ARG_POPULAR_SINCE + 1);
+	require_arguments(fcinfo, first + ARG_FRESH + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
+	require_argument(fcinfo, first + ARG_FRESH, "fresh");
 	require_argument(fcinfo, first + ARG_K, "k");
 	k = k_argument(fcinfo, first + ARG_K);
 	cold_start = cold_start_argument(fcinfo, first + ARG_COLD_START);
@@ -189,6 +190,10 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	}
 
 	side_search_init(&search, cache, ALS_ITEMS);
+	search.fresh = PG_GETARG_BOOL(first + ARG_FRESH);
+	if (search.fresh)
+		model_require_source(cache->model, &cache->run,
+							 "Train it with als_train from a table that stays, or pass fresh => false.");
 	if (possible &&
 		!side_search_for(&search, id, PG_GETARG_BOOL(first + ARG_EXCLUDE_SEEN),
 						 "als_recommend"))

@@ -15,7 +15,6 @@
 #include "compat.h"
 
 #include "access/xact.h"
-#include "catalog/pg_type.h"
 #include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "common/parallel.h"
@@ -28,14 +27,13 @@
 #include "ratings/source.h"
 #include "serve/batch_lists.h"
 #include "serve/batch_topk.h"
+#include "serve/live_ratings.h"
 #include "serve/scored_rows.h"
 #include "tcop/utility.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
-#include "utils/typcache.h"
 
 PG_FUNCTION_INFO_V1(als_recommend_all);
 PG_FUNCTION_INFO_V1(als_recommend_all_as);
@@ -50,9 +48,6 @@ enum
 	/* those of als_recommend_all alone */
 	ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY
 };
-
-/* So many users are looked for in the source; for more, all of it is read. */
-#define FEW_USERS 10000
 
 /* A side's ids as the result has them */
 typedef struct ResultIds
@@ -168,50 +163,6 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 }
 
 /*
- * Adds that the column is one of the ids, if that may be said in text and they
- * are few; to read too much is not wrong.
- */
-static void
-add_wanted(StringInfo query, const char *column, IdMap *wanted)
-{
-	const IdType *type = idmap_type(wanted);
-	Oid			array_type;
-	Oid			equal = lookup_type_cache(type->type, TYPECACHE_EQ_OPR)->eq_opr;
-	uint32		size = idmap_size(wanted);
-	Datum	   *ids;
-	ArrayType  *array;
-	Oid			left_type;
-	Oid			right_type;
-	Oid			output;
-	bool		varlena;
-	int16		length;
-	bool		byval;
-	char		alignment;
-
-	op_input_types(equal, &left_type, &right_type);
-	array_type = get_array_type(IsPolymorphicType(right_type) ?
-								type->type : right_type);
-	if (size > FEW_USERS || !OidIsValid(array_type) ||
-		!id_text_is_stable(type->type))
-		return;
-	ids = palloc(Max(size, 1) * sizeof(Datum));
-	for (uint32 i = 0; i < size; i++)
-		ids[i] = idmap_id(wanted, i);
-	get_typlenbyvalalign(type->type, &length, &byval, &alignment);
-	array = construct_array(ids, size, type->type, length, byval, alignment);
-	getTypeOutputInfo(array_type, &output, &varlena);
-	appendStringInfoString(query, " AND ");
-	generate_operator_clause(query, source_operand(column, type->type),
-							 type->type, equal,
-							 psprintf("ANY (%s::%s%s)",
-									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
-									  format_type_extended(array_type, -1,
-														   FORMAT_TYPE_FORCE_QUALIFY),
-									  source_collation(type)),
-							 right_type);
-}
-
-/*
  * Reads what users have seen from the model's ratings, as als_recommend does:
  * rows without a user or an item say nothing.
  */
@@ -237,7 +188,7 @@ read_seen_ratings(Recommendations *call)
 	appendStringInfo(&condition, "%s IS DISTINCT FROM NULL AND %s IS DISTINCT FROM NULL",
 					 columns[ALS_USERS], columns[ALS_ITEMS]);
 	if (call->wanted != NULL)
-		add_wanted(&condition, columns[call->user_side], call->wanted);
+		live_ratings_only(&condition, columns[call->user_side], call->wanted);
 	source.condition = condition.data;
 	source.reader = &reader;
 	call->ratings = source_read(CurrentMemoryContext, &source, memory,

@@ -32,6 +32,7 @@
 #include "lib/stringinfo.h"
 #include "serve/fold_in.h"
 #include "serve/live_ratings.h"
+#include "serve/refresh.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
@@ -100,12 +101,11 @@ check_snapshot(const ModelCache *cache)
 }
 
 /*
- * Raises for a user who may not lock rows of a factor table, which is what a
- * refresh begins with.  There is no statement to tell him if the table's type
- * cannot hold the id, and the lock against trainings is not for readers.
+ * There is no statement to tell the user if the table's type cannot hold the id,
+ * and the lock against trainings is not for readers.
  */
-static void
-check_may_lock_rows(Oid table)
+void
+refresh_check_privilege(Oid table)
 {
 	Oid			user = GetUserId();
 
@@ -136,18 +136,23 @@ run_statement(const char *statement, int nargs, Oid *types, Datum *values,
 	return processed;
 }
 
-/* Raises for a table that does not take what is stored. */
-pg_noreturn static void
-reject_kept_out(const Refresh *refresh)
+void
+refresh_reject_kept_out(Oid table, const char *function)
 {
-	Oid			table = refresh->cache->run.factor_tables[refresh->side];
-
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("%s could not change factor table \"%s\"",
-					refresh->function, get_rel_name(table)),
+					function, get_rel_name(table)),
 			 errdetail("A trigger, a rule or another unique index of the table prevents it."),
 			 errhint("Drop that: the table belongs to the model.")));
+}
+
+/* The same for what a row is stored in. */
+pg_noreturn static void
+reject_kept_out(const Refresh *refresh)
+{
+	refresh_reject_kept_out(refresh->cache->run.factor_tables[refresh->side],
+							refresh->function);
 }
 
 /* Locks the row; false if there is none. */
@@ -220,7 +225,7 @@ open_row(Refresh *refresh, FunctionCallInfo fcinfo)
 	IdConversion conversion;
 
 	refresh->cache = cache_open(PG_GETARG_OID(0));
-	check_may_lock_rows(refresh->cache->run.factor_tables[refresh->side]);
+	refresh_check_privilege(refresh->cache->run.factor_tables[refresh->side]);
 	id_conversion_init(&conversion, &refresh->cache->sides[refresh->side].type,
 					   get_fn_expr_argtype(fcinfo->flinfo, 1),
 					   side_names[refresh->side],
@@ -236,8 +241,8 @@ name_row(Refresh *refresh)
 
 	refresh->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
 												get_rel_name(table));
-	refresh->matches = equals_parameter(refresh->id_column,
-										&refresh->cache->sides[refresh->side].type);
+	refresh->matches = id_equality(refresh->id_column, "$1",
+								   &refresh->cache->sides[refresh->side].type);
 }
 
 /*
@@ -294,6 +299,23 @@ refresh_row(Refresh *refresh, FunctionCallInfo fcinfo)
 	return false;
 }
 
+ModelCache *
+refresh_begin(Oid model, const char *function)
+{
+	ModelCache *cache;
+
+	prevent_in_recovery(function,
+						"Refresh on the primary; this server serves the row as soon as it is replicated.");
+	PreventCommandIfReadOnly(function);
+	PreventCommandIfParallelMode(function);
+	lock_against_training(model, function);
+	cache = cache_open(model);
+	check_snapshot(cache);
+	model_require_source(model, &cache->run,
+						 "Train it with als_train, from a table that stays.");
+	return cache;
+}
+
 /* Both functions */
 static Datum
 refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
@@ -301,18 +323,10 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	Oid			model = PG_GETARG_OID(0);
 	Refresh		refresh = {0};
 
-	prevent_in_recovery(function,
-						"Refresh on the primary; this server serves the row as soon as it is replicated.");
-	PreventCommandIfReadOnly(function);
-	PreventCommandIfParallelMode(function);
-	lock_against_training(model, function);
-	refresh.cache = cache_open(model);
+	refresh.cache = refresh_begin(model, function);
 	refresh.side = side;
 	refresh.id_column = side_id_columns[side];
 	refresh.function = function;
-	check_snapshot(refresh.cache);
-	model_require_source(model, &refresh.cache->run,
-						 "Train it with als_train, from a table that stays.");
 	PG_RETURN_BOOL(refresh_row(&refresh, fcinfo));
 }
 

@@ -56,7 +56,7 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 {
 	ModelCache *cache = search->cache;
 	AlsSide		other = other_side(search->side);
-	const float *row = cache_lookup(cache, other, id);
+	const float *row = search->fresh ? NULL : cache_lookup(cache, other, id);
 
 	if (cache_knows(cache, row))
 	{

@@ -26,6 +26,7 @@ struct SideSearch
 {
 	ModelCache *cache;
 	AlsSide		side;			/* whose rows are returned */
+	bool		fresh;			/* the other side is folded in, known or not */
 	const AlsKernels *kernels;
 	const float *vectors;		/* [nvectors x stride] of the other side */
 	uint32		nvectors;		/* 0: nothing is known of it */
@@ -57,6 +58,7 @@ extern void side_search_min_score(SideSearch *search, FunctionCallInfo fcinfo,
  * live source, and leaves out what it has there if exclude_seen.  No factors if
  * there is nothing to go by; what is stored may be as little, while there are
  * better ratings by now.  False if reading the source has replaced the model.
+ * With search->fresh the model has a source.
  */
 extern bool side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 							const char *function);

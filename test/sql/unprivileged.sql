@@ -73,6 +73,7 @@ BEGIN
     RETURN QUERY SELECT format('%s(%s%s)', p.oid::regproc, c, o)
     FROM unnest(calls) c, unnest(CASE
         WHEN 'cold_start' = ANY (p.proargnames) AND 'exclude_seen' = ANY (p.proargnames) THEN ARRAY['', ', exclude_seen => false', ', cold_start => ''popular''', ', cold_start => ''error''']
+        WHEN p.proname = 'als_predict' THEN ARRAY['', ', fresh => true']
         WHEN 'validation' = ANY (p.proargnames) THEN ARRAY['', ', validation => ''hidden.broken''', ', validation_fraction => 0.5', ', rating_column => NULL']
         WHEN 'training' = ANY (p.proargnames) AND 'test' = ANY (p.proargnames) THEN
             ARRAY['', ', exclude_seen => false', ', training => ''hidden.broken''', ', rating_column => NULL']

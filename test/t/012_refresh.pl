@@ -220,6 +220,45 @@ my $row = $row_of->('item', 12);
 is(ask($a, q{SELECT als_refresh_item('model', 12);}), 't', 'one more');
 is($row_of->('item', 12), $row, 'changes nothing');
 
+# Many rows at once: whoever refreshes takes them in the order of their ids, be they
+# there or not, so that one waits for the other and not both
+rate($_, 5, 3) foreach 20, 22, 80, 81;
+is(ask($a, q{BEGIN; SELECT als_refresh('model', ARRAY[81, 22, 80, 20]);}), '4', 'four users, two of them new, not committed');
+begin_query($b, q{SELECT als_refresh('model', ARRAY[20, 80, 25, 81, 22]);});
+wait_for_lock($node, 'transactionid');
+is(ask($reader, q{SELECT als_predict('model', 20, 1) IS NULL, als_predict('model', 80, 1) IS NULL;}), 'f|t', 'readers go on meanwhile');
+rate($_, 6, 5) foreach 20, 81;
+ask($a, 'COMMIT;');
+is(end_query($b), '5', 'and the same and one more, from another session');
+is(current($_), '1 true', "user $_ is there once, and current") foreach 20, 22, 25, 80, 81;
+# a row that a refresh has inserted, and does not have after all
+$node->safe_psql('postgres', 'DELETE FROM ratings WHERE user_id = 80');
+is(ask($a, q{BEGIN; SELECT als_refresh('model', ARRAY[80, 82, 83]);}), '0', 'one without ratings and two who never had any');
+rate(82, 1, 5);
+begin_query($b, q{SELECT als_refresh_user('model', 82);});
+wait_for_lock($node, 'transactionid');
+ask($a, 'COMMIT;');
+is(end_query($b), 't', 'one of whom has some by now, for the next');
+is($node->safe_psql('postgres', q{SELECT string_agg(user_id::text, ',') FROM model_users WHERE user_id IN (80, 82, 83)}), '82', 'and the others are not there');
+# an old snapshot
+ask($a, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
+is(ask($b, q{SELECT als_refresh('model', ARRAY[20]);}), '1', 'a refresh after a snapshot was taken');
+like(ask($a, q{SELECT als_refresh('model', ARRAY[19, 20]);}), qr/ERROR:  40001: could not serialize access due to concurrent update/, 'is too new for it');
+ask($a, 'ROLLBACK;');
+# a training comes between, and refreshes wait for it
+ask($holder, 'SELECT pg_advisory_lock(1);');
+ask($trainer, 'SET test.gate = 1;');
+begin_query($trainer, $training);
+wait_for_lock($node, 'advisory');
+rate($_, 7, 5) foreach 20, 84;
+begin_query($a, q{SELECT als_refresh('model', ARRAY[20, 84]);});
+wait_for_lock($node, 'relation');
+ask($holder, 'SELECT pg_advisory_unlock(1);');
+like(end_query($trainer), qr/^\d+$/, 'a training');
+is(end_query($a), '2', 'and a refresh of two users after it');
+is(current($_), '1 true', "of whom $_ is current") foreach 20, 84;
+ask($trainer, 'RESET test.gate;');
+
 # ids without an order: one refresh at a time
 $node->safe_psql('postgres', q{
 CREATE VIEW xids AS SELECT user_id::text::xid AS user_id, item_id, rating FROM ratings;
@@ -350,6 +389,35 @@ begin_query($workers[$_], "CALL work($_, 150);") foreach 0 .. 3;
 is(end_query($_), '', 'refreshes by themselves') foreach @workers[0 .. 3];
 is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT current(user_id), ',') FROM (SELECT DISTINCT user_id FROM log WHERE run = (SELECT max(run) FROM model)) t}),
 	'1 true', 'none is lost');
+# and many at a time, beside one by one: rows come and go, in whichever order they
+# are asked for
+$node->safe_psql('postgres', q{
+CREATE PROCEDURE work_many(seed int, times int) LANGUAGE plpgsql AS $$
+DECLARE
+    who int[];
+BEGIN
+    FOR n IN 1 .. times LOOP
+        who := ARRAY(SELECT 1 + (n * 7 + seed * 5 + i * (2 * seed + 1)) % 120 FROM generate_series(1, 12) i);
+        IF n % 2 = 0 THEN
+            INSERT INTO ratings SELECT id, 1 + (n + id) % 40, 1 + n % 5 FROM unnest(who) id;
+        ELSE
+            DELETE FROM ratings WHERE user_id = ANY (who[1:4]) AND user_id > 90;
+        END IF;
+        PERFORM als_refresh('model', who);
+        INSERT INTO log SELECT id, 1, max(run) FROM model, unnest(who) id GROUP BY id;
+        COMMIT;
+        -- in other words, of both sides, against each other
+        PERFORM als_refresh('other', who, ARRAY(SELECT id % 40 FROM unnest(who) id), workers => 0);
+        COMMIT;
+    END LOOP;
+END $$;
+});
+begin_query($workers[$_], "CALL work_many($_, 60);") foreach 0 .. 2;
+begin_query($workers[3], 'CALL work(3, 150);');
+is(end_query($_), '', 'refreshes of many') foreach @workers[0 .. 3];
+is($node->safe_psql('postgres', q{SELECT string_agg(DISTINCT current(user_id), ',') FROM (SELECT DISTINCT user_id FROM log JOIN ratings USING (user_id)) t}),
+	'1 true', 'none is lost');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM model_users WHERE user_id NOT IN (SELECT user_id FROM ratings)}), '0', 'and whoever has no ratings is gone');
 # and of all rows of the other model, in the sessions that did it before
 $node->safe_psql('postgres', 'TRUNCATE stored');
 is(ask($workers[4], 'CALL refresh_other(1, 20);'), '', 'users and items one by one');

@@ -300,9 +300,10 @@ my @arguments = (
 	[ qr/^time_column$/, 'text', sub { chance(0.7) ? 'NULL' : word('item_id', 'user_id', 'rating') } ],
 	[ qr/^(half_life|popular_since)$/, 'interval', sub { chance(0.7) ? 'NULL' : literal(pick('7 days', '1 year', '1 microsecond', '0', '-1 day', '178000000 years')) } ],
 	[ qr/^reference_time$/, 'timestamp with time zone', sub { chance(0.8) ? 'NULL' : literal(pick('2024-01-01', 'infinity', '-infinity', '4714-11-24 BC', '294276-12-31')) } ],
+	[ qr/^since$/, 'timestamp with time zone', sub { chance(0.6) ? 'NULL' : literal(pick('2024-01-01', 'infinity', '-infinity', '4714-11-24 BC', '294276-12-31')) } ],
 	[ qr/^(?:column_name|value|detail|hint)$/, 'text', sub { pick('NULL', "'x'", "''", "'%s%n'") } ],
 	[ qr/^other_id$/, '"any"', sub { id($_[0], between(0, 1)) } ],
-	[ qr/^users$/, 'text', sub { ($_[2] // '') =~ /together/ ? ids($_[0], 0) : chance(0.6) ? factors($_[0], 0) : chance(0.3) ? source(@_) : chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
+	[ qr/^users$/, 'text', sub { ($_[2] // '') =~ /together|refresh/ ? ids($_[0], 0) : chance(0.6) ? factors($_[0], 0) : chance(0.3) ? source(@_) : chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
 	[ qr/^items$/, 'text', sub { chance(0.6) ? factors($_[0], 1) : chance(0.3) ? source(@_) : ids($_[0], 1) } ],
 	[ qr/^users$/, qr/^(?:"any"|text\[\]|anycompatible)$/, sub { chance(0.3) ? 'NULL' : ids($_[0], 0) } ],
 	[ qr/^(?:items|exclude|candidates)$/, qr/^(?:"any"|text|text\[\]|anycompatible)$/, sub { chance($_[1] eq 'items' ? 0.02 : 0.3) ? 'NULL' : ids($_[0], 1) } ],
@@ -442,6 +443,9 @@ sub arena
 		push @statements, map { "SELECT (als_train('$name', '$arena.${kind}_ratings', factors => $factors, iterations => $_, regularization => 1, workers => 0, keep => 3$options)).run" } 1 .. 2;
 		push @models, { arena => $arena, name => $name, kind => $kind, factors => $factors };
 	}
+	# of a table, whose changes are tracked
+	push @statements, "SELECT (als_train('$arena.tracked', '$arena.ratings', factors => 2, iterations => 1, workers => 0)).run", "SELECT als_track('$arena.tracked')";
+	push @models, { arena => $arena, name => "$arena.tracked", kind => 'int', factors => 2 };
 	push @statements, "SELECT (als_train_agg('$arena.\"aggre gated\"', user_id, item_id, rating, '{\"factors\": 4, \"iterations\": 1}')).run FROM $arena.ratings",
 	  "CREATE TABLE $arena.forged OF als_model", "INSERT INTO $arena.forged TABLE $arena.int", forge("$arena.forged", $arena),
 	  # a source that trains its own model, a table with dropped columns
