@@ -1497,6 +1497,25 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 10000;
 COMMENT ON FUNCTION als_untrack(regclass)
 IS 'drops the queue of als_track, and the trigger that fills it';
 
+CREATE FUNCTION als_staleness(
+    model           regclass,
+    sample          double precision DEFAULT 1,
+    time_column     text DEFAULT NULL,
+    OUT run         integer,
+    OUT age         interval,
+    OUT ratings     bigint,
+    OUT new_ratings bigint,
+    OUT users       bigint,
+    OUT unknown_users bigint,
+    OUT items       bigint,
+    OUT unknown_items bigint,
+    OUT drift       double precision
+)
+AS 'MODULE_PATHNAME', 'als_staleness'
+LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
+COMMENT ON FUNCTION als_staleness(regclass, double precision, text)
+IS 'how far the ratings have moved on since the model was trained: what it has not seen, whom it does not know, how popularity has drifted';
+
 --
 -- Training where the ratings are
 --

@@ -257,6 +257,32 @@ live_ratings_only(StringInfo condition, const char *column, IdMap *wanted)
 							 right_type);
 }
 
+Oid
+live_ratings_time_type(SourceReading *reading, const SourceReader *reader,
+					   const char *time_column, bool named)
+{
+	Weighing	weighing = {.time_column = time_column};
+	TupleDesc	columns;
+	Oid			type;
+
+	/* a column that the call names is no fault of the model's */
+	reading->reader = named ? NULL : reader;
+	columns = source_plan(source_prepare(reading, "*", "", 0, NULL))->resultDesc;
+	source_check_weighing(columns, &weighing);
+	type = getBaseType(source_column(columns, time_column, "time_column")->atttypid);
+	reading->reader = reader;
+	return type;
+}
+
+Datum
+live_ratings_time(TimestampTz time, Oid type)
+{
+	/* without a time zone, it is UTC's */
+	if (type == DATEOID)
+		return DirectFunctionCall1(timestamp_date, TimestampGetDatum(time));
+	return TimestampTzGetDatum(time);
+}
+
 /* Orders items by falling score, equal ones by id. */
 static int
 compare_popular(const void *a, const void *b, void *type)

@@ -7,7 +7,9 @@
 #define ALS_LIVE_RATINGS_H
 
 #include "common/topk.h"
+#include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
+#include "ratings/source.h"
 #include "serve/fold_in.h"
 
 /*
@@ -48,6 +50,17 @@ extern void live_ratings_keep_popular(ModelCache *cache, PopularItems *popular);
  */
 extern void live_ratings_only(StringInfo condition, const char *column,
 							  IdMap *wanted);
+
+/*
+ * The type, other than a domain, of the column of the ratings with their time;
+ * raises unless it is one.  named: it is the call that names it, not the model.
+ */
+extern Oid	live_ratings_time_type(SourceReading *reading,
+								   const SourceReader *reader,
+								   const char *time_column, bool named);
+
+/* A time as one of that type */
+extern Datum live_ratings_time(TimestampTz time, Oid type);
 
 /* "left operator right", by which ids are equal as their type has it. */
 extern char *id_equality(const char *left, const char *right,

@@ -146,30 +146,6 @@ take_queue(ModelCache *cache, RefreshedSide *sides)
 	MemoryContextDelete(receiver.context);
 }
 
-/* A time as one of a type, which has been checked; those without a zone are UTC's. */
-static Datum
-time_as(TimestampTz time, Oid type)
-{
-	if (type == DATEOID)
-		return DirectFunctionCall1(timestamp_date, TimestampGetDatum(time));
-	return TimestampTzGetDatum(time);
-}
-
-/*
- * The type, other than a domain, of the column with the time of a rating; raises
- * unless it is one.
- */
-static Oid
-time_type(const SourceReading *reading, const char *time_column)
-{
-	Weighing	weighing = {.time_column = time_column};
-	TupleDesc	columns = source_plan(source_prepare(reading, "*", "", 0,
-													 NULL))->resultDesc;
-
-	source_check_weighing(columns, &weighing);
-	return getBaseType(source_column(columns, time_column, "time_column")->atttypid);
-}
-
 /*
  * Adds the users and items that have ratings of a time or later.  time_column is
  * what the call names; NULL: that of the model.
@@ -200,12 +176,8 @@ read_changed(ModelCache *cache, TimestampTz since, const char *time_column,
 						   get_rel_name(cache->model)),
 				 errhint("Name the column of the ratings with time_column => '...'.")));
 	source_begin(&reading, "ratings", run->source, &reader);
-	/* a column that the call names is no fault of the model's */
-	if (named)
-		reading.reader = NULL;
-	type = time_type(&reading, time_column);
-	reading.reader = &reader;
-	value = time_as(since, type);
+	type = live_ratings_time_type(&reading, &reader, time_column, named);
+	value = live_ratings_time(since, type);
 	plan = source_prepare(&reading,
 						  psprintf("%s, %s", quote_identifier(run->user_column),
 								   quote_identifier(run->item_column)),

@@ -85,6 +85,7 @@ INSERT INTO calls (call) SELECT unnest(ARRAY[
     $$als_refresh('model', ARRAY[1, 999])$$,
     $$als_refresh('model', '{8000000000}', ARRAY[1])$$,
     $$als_track('model')$$,
+    $$als_staleness('model')$$,
     $$als_untrack('model')$$,
     $$(SELECT als_solve(i, 1, jsonb_build_object('model', 'model', 'side', 'users')) FROM generate_series(1, 9) i)$$,
     $$als_solve_row('{1,2}'::int[], '{1,1}', jsonb_build_object('model', 'model', 'side', 'users'))$$,

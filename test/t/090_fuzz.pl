@@ -340,7 +340,7 @@ my @arguments = (
 	[ qr/^k$/, 'bigint', sub { chance(0.1) ? pick('9223372036854775807', '-9223372036854775808', '2147483648') : integer(1, 3, 10, 100) } ],
 	[ qr/^seed$/, 'bigint', sub { pick(1, 42, 0, '-9223372036854775808', '9223372036854775807', 'NULL') } ],
 	[ qr/^more_k$/, 'bigint[]', sub { chance(0.3) ? 'NULL' : literal(pick('{}', '{1,5,20}', '{3,3,null}', '{{1,2},{7,4}}', '{0}', '{9223372036854775807}', '{' . join(',', 1 .. between(1, 150)) . '}')) } ],
-	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|confidence|fraction|mean_rating|min_score)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
+	[ qr/^(?:regularization|regularization_scaling|alpha|tolerance|validation_fraction|relevant_from|confidence|fraction|mean_rating|min_score|sample)$/, 'double precision', sub { chance(0.6) ? pick(0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	# false is refused with implicit feedback
 	[ qr/^biases$/, 'boolean', sub { pick('true', 'true', 'true', 'true', 'false') } ],
 	[ qr/./, 'boolean', sub { pick('true', 'false', 'true', 'false', 'NULL') } ],
