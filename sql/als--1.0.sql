@@ -354,6 +354,38 @@ LANGUAGE C IMMUTABLE PARALLEL SAFE COST 100 ROWS 15;
 COMMENT ON FUNCTION als_convergence(als_model, integer)
 IS 'the losses of a training, on a logarithmic scale, and what validation has measured, as bars of text';
 
+CREATE FUNCTION als_model_stats(
+    OUT model       oid,
+    OUT calls       bigint,
+    OUT rows        bigint,
+    OUT fold_ins    bigint,
+    OUT unknown_users bigint,
+    OUT cache_hits  bigint,
+    OUT cache_misses bigint,
+    OUT total_time  double precision,
+    OUT max_time    double precision,
+    OUT since       timestamptz
+) RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'als_model_stats'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 100 ROWS 10;
+COMMENT ON FUNCTION als_model_stats()
+IS 'what calls have done with each model; see the view als_stat_models';
+
+CREATE VIEW als_stat_models AS
+    SELECT s.model::pg_catalog.regclass AS model, s.calls, s.rows, s.fold_ins, s.unknown_users, s.cache_hits, s.cache_misses,
+           s.total_time, s.total_time OPERATOR(pg_catalog./) NULLIF(s.calls, 0::bigint)::double precision AS mean_time, s.max_time, s.since
+    FROM als_model_stats() s;
+COMMENT ON VIEW als_stat_models IS 'calls of functions that serve, of the models whose owner one is, or of all; times are in milliseconds';
+GRANT SELECT ON als_stat_models TO PUBLIC;
+
+CREATE FUNCTION als_stat_reset()
+RETURNS void
+AS 'MODULE_PATHNAME', 'als_stat_reset'
+LANGUAGE C VOLATILE STRICT PARALLEL RESTRICTED COST 100;
+COMMENT ON FUNCTION als_stat_reset()
+IS 'sets what als_stat_models shows to zero';
+REVOKE EXECUTE ON FUNCTION als_stat_reset() FROM PUBLIC;
+
 --
 -- Serving
 --

@@ -7,6 +7,7 @@
 #include "common/settings.h"
 #include "fmgr.h"
 #include "model/model_cache.h"
+#include "model/model_stats.h"
 #include "model/shared_cache.h"
 #include "model/shared_registry.h"
 
@@ -66,6 +67,12 @@ _PG_init(void)
 							   &kernels_setting,
 							   "auto", PGC_USERSET, GUC_NOT_IN_SAMPLE,
 							   check_kernels, NULL, NULL);
+	DefineCustomBoolVariable("als.track_calls",
+							 "Counts what calls do with each model, for als_stat_models.",
+							 "In the server's shared memory: before PostgreSQL 17, als has to be in shared_preload_libraries.",
+							 &track_calls_setting,
+							 true, PGC_SUSET, 0,
+							 NULL, NULL, NULL);
 	reserve_guc_prefix("als");
 	cache_init();
 	shared_init();

@@ -116,10 +116,16 @@ cache_lookup(ModelCache *cache, AlsSide which, Datum id)
 	uint32		index;
 
 	if (side->image != NULL)
+	{
+		cache->counts.cache_hits++;
 		return image_find(side->image, &side->type, id, &index) ?
 			image_rows(side->image) + (size_t) index * cache->stride : NULL;
+	}
 	if (side->ids != NULL && !side->busy && idmap_find(side->ids, id, &index))
+	{
+		cache->counts.cache_hits++;
 		return side->rows + (size_t) index * cache->stride;
+	}
 
 	/* a session that asks for many ids is better served with all of them */
 	if (++side->misses >= (uint64) Max(MISSES, cache->run.rows[which] / MISSES_SHARE) &&
@@ -130,6 +136,7 @@ cache_lookup(ModelCache *cache, AlsSide which, Datum id)
 			return cache_lookup(cache, which, id);
 	}
 
+	cache->counts.cache_misses++;
 	if (!cache_fetch(cache, which, id, row))
 		return NULL;
 	if (side->image == NULL && !side->busy)
@@ -233,7 +240,11 @@ cache_load(ModelCache *cache, AlsSide which)
 	bool		fits = true;
 
 	if (side->image != NULL)
+	{
+		cache->counts.cache_hits++;
 		return true;
+	}
+	cache->counts.cache_misses++;
 	if (side->busy ||
 		!cache_make_room(cache->run.rows[which] *
 						 (cache->stride * sizeof(float) + ID_BYTES)))

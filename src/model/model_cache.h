@@ -13,6 +13,7 @@
 #include "model/factor_image.h"
 #include "model/factor_table.h"
 #include "model/model.h"
+#include "model/model_stats.h"
 #include "model/shared_cache.h"
 #include "utils/snapshot.h"
 
@@ -83,6 +84,7 @@ typedef struct ModelCache
 								 * source */
 	char	   *seen_from[2];	/* ... which it was made for */
 	PopularItems *popular;		/* NULL: not there, or in use */
+	ModelCounts counts;			/* of calls */
 } ModelCache;
 
 /*

@@ -60,6 +60,8 @@ init_registry(void *memory)
 	ConditionVariableInit(&new_registry->made);
 	for (int i = 0; i < SHARED_SLOTS; i++)
 		new_registry->slots[i].handle = DSM_HANDLE_INVALID;
+	for (int i = 0; i < SHARED_STATS; i++)
+		SpinLockInit(&new_registry->stats[i].mutex);
 }
 
 #if ALS_HAVE_DSM_REGISTRY

@@ -5,10 +5,12 @@
 #ifndef ALS_SHARED_REGISTRY_H
 #define ALS_SHARED_REGISTRY_H
 
+#include "datatype/timestamp.h"
 #include "model/shared_cache.h"
 #include "storage/condition_variable.h"
 #include "storage/dsm.h"
 #include "storage/lwlock.h"
+#include "storage/spin.h"
 
 /* Two for every factor table in use, at the most; see slots_limit */
 #define SHARED_SLOTS 256
@@ -28,6 +30,33 @@ typedef struct SharedSlot
 	bool		retired;		/* not to be found any more */
 } SharedSlot;
 
+/* Models whose calls are counted, at the most */
+#define SHARED_STATS 256
+
+/* What calls have done with a model, since a time; times are in milliseconds */
+typedef struct StatsSums
+{
+	int64		calls;
+	int64		rows;
+	int64		fold_ins;
+	int64		unknown_users;
+	int64		cache_hits;
+	int64		cache_misses;
+	double		total_time;
+	double		max_time;
+	TimestampTz since;
+} StatsSums;
+
+/* An entry of model_stats.c */
+typedef struct ModelStats
+{
+	slock_t		mutex;			/* of all below */
+	Oid			database;
+	Oid			model;			/* InvalidOid: the entry is free */
+	TimestampTz last_use;
+	StatsSums	sums;
+} ModelStats;
+
 typedef struct SharedRegistry
 {
 	int			tranche;		/* of lock; never changes */
@@ -37,6 +66,7 @@ typedef struct SharedRegistry
 	uint64		last_number;	/* given to a slot */
 	uint64		clock;
 	SharedSlot	slots[SHARED_SLOTS];
+	ModelStats	stats[SHARED_STATS];
 } SharedRegistry;
 
 /* Asks for the struct's memory, where that is done at the server's start. */

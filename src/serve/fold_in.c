@@ -445,10 +445,12 @@ als_fold_in(PG_FUNCTION_ARGS)
 	RowRatings	row;
 	const float *solved;
 	int			times = 0;
+	instr_time	start;
 
 	require_arguments(fcinfo, 3);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+	stats_begin(&start);
 	do
 	{
 		cache = cache_open(PG_GETARG_OID(0));
@@ -456,6 +458,8 @@ als_fold_in(PG_FUNCTION_ARGS)
 							  &row);
 	} while (cache_replaced(cache) && cache_start_over(cache, &times));
 	solved = fold_in(cache, ALS_USERS, &row);
+	cache->counts.fold_ins += solved != NULL;
+	stats_end(cache->model, &cache->counts, start, solved != NULL);
 	if (solved == NULL)
 		PG_RETURN_NULL();
 

@@ -79,7 +79,10 @@ fold_user(PredictState *state, Datum value)
 			row = fold_in(cache, ALS_USERS, &ratings);
 	}
 	if (row != NULL)
+	{
+		cache->counts.fold_ins++;
 		memcpy(state->row, row, cache->stride * sizeof(float));
+	}
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(state->folding);
 	return row != NULL;
@@ -123,6 +126,8 @@ score(PredictState *state, FunctionCallInfo fcinfo, bool by_biases, bool fresh,
 		look_up_user(state, PG_GETARG_DATUM(1));
 	const float *item;
 
+	if (!known)
+		cache->counts.unknown_users++;
 	if (!known && !by_biases)
 		return false;
 	if (cache_replaced(cache))
@@ -150,7 +155,9 @@ als_predict(PG_FUNCTION_ARGS)
 	bool		known;
 	int32		run;
 	float		result = 0;
+	instr_time	start;
 
+	stats_begin(&start);
 	if (state == NULL)
 	{
 		require_arguments(fcinfo, 6);
@@ -176,6 +183,7 @@ als_predict(PG_FUNCTION_ARGS)
 		known = score(state, fcinfo, by_biases, fresh, &result);
 	} while (cache_replaced(state->pin->cache) &&
 			 cache_start_over(state->pin->cache, &times));
+	stats_end(PG_GETARG_OID(0), &state->pin->cache->counts, start, known);
 
 	if (!known)
 		PG_RETURN_NULL();

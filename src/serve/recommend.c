@@ -209,6 +209,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 												  first + ARG_POPULAR_SINCE,
 												  cache, cold_start);
 
+	cache->counts.unknown_users += search.nvectors == 0;
 	if (search.nvectors > 0)
 		shortlist_choose(&list, &search, k, side_search_best, result);
 	else if (cold_start == COLD_START_POPULAR)
@@ -259,6 +260,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	if (cache_replaced(cache))
 		return;
 	search.vectors = fold_in(cache, ALS_USERS, &ratings);
+	cache->counts.fold_ins += search.vectors != NULL;
 	search.nvectors = 1;
 	if (cache_knows(cache, search.vectors))
 		shortlist_choose(&list, &search, k, side_search_best, result);

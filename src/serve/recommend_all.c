@@ -418,9 +418,11 @@ recommend_all(FunctionCallInfo fcinfo, int first, AlsSide user_side,
 	Recommendations call;
 	const char *function = user_side == ALS_USERS ? "als_recommend_all" :
 		"als_audience_all";
+	instr_time	start;
 	int			nworkers;
 	int			times = 0;
 
+	stats_begin(&start);
 	PreventCommandIfParallelMode(psprintf("%s()", function));
 	for (;;)
 	{
@@ -448,6 +450,8 @@ recommend_all(FunctionCallInfo fcinfo, int first, AlsSide user_side,
 	arena_free(&call.seen);
 	if (call.ratings != NULL)
 		ratings_close(call.ratings);
+	stats_end(call.model, &call.cache->counts, start,
+			  tuplestore_tuple_count(store));
 }
 
 /* Returns all rows at once. */

@@ -322,12 +322,15 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 {
 	Oid			model = PG_GETARG_OID(0);
 	Refresh		refresh = {0};
+	bool		known;
 
 	refresh.cache = refresh_begin(model, function);
 	refresh.side = side;
 	refresh.id_column = side_id_columns[side];
 	refresh.function = function;
-	PG_RETURN_BOOL(refresh_row(&refresh, fcinfo));
+	known = refresh_row(&refresh, fcinfo);
+	stats_discard(&refresh.cache->counts);
+	PG_RETURN_BOOL(known);
 }
 
 /* als_refresh_user(model, user) */

@@ -470,6 +470,7 @@ solve_rows(const RefreshedSide *refreshed, int workers, Tuplestorestate *rows)
 	arena_free(&arena);
 	if (ratings != NULL)
 		ratings_close(ratings);
+	stats_discard(&cache->counts);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 	return known;

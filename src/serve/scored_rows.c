@@ -25,8 +25,10 @@ return_scored_rows(FunctionCallInfo fcinfo, int first, ScoredRowsFunction comput
 	{
 		MemoryContext old;
 		TupleDesc	row_type;
+		instr_time	start;
 		int			times = 0;
 
+		stats_begin(&start);
 		context = SRF_FIRSTCALL_INIT();
 		old = MemoryContextSwitchTo(context->multi_call_memory_ctx);
 		if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
@@ -39,6 +41,8 @@ return_scored_rows(FunctionCallInfo fcinfo, int first, ScoredRowsFunction comput
 			compute(fcinfo, first, context->tuple_desc, result);
 		} while (cache_replaced(result->cache) &&
 				 cache_start_over(result->cache, &times));
+		stats_end(result->cache->model, &result->cache->counts, start,
+				  result->size);
 		context->user_fctx = result;
 		MemoryContextSwitchTo(old);
 	}

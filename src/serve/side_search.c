@@ -82,6 +82,7 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 		row = fold_in(cache, other, &ratings);
 		if (cache_knows(cache, row))
 		{
+			cache->counts.fold_ins++;
 			search->vectors = row;
 			search->nvectors = 1;
 		}

@@ -226,9 +226,11 @@ similar_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 {
 	Neighbours	call;
 	BatchTopKIds ids = {0};
+	instr_time	start;
 	int			nworkers;
 	int			times = 0;
 
+	stats_begin(&start);
 	PreventCommandIfParallelMode("als_similar_items_all()");
 	for (;;)
 	{
@@ -238,14 +240,17 @@ similar_all(FunctionCallInfo fcinfo, int first, Tuplestorestate *store,
 			break;
 		cache_start_over(call.cache, &times);
 	}
-	if (!gather(&call, &nworkers))
-		return;
-	ids.users = call.users;
-	ids.items = call.items;
-	ids.places = call.places;
-	ids.user_conversion = ids.item_conversion = &call.conversion;
-	batch_topk_run_all(&call.arena, NULL, nworkers, &ids, store, row_type);
-	arena_free(&call.arena);
+	if (gather(&call, &nworkers))
+	{
+		ids.users = call.users;
+		ids.items = call.items;
+		ids.places = call.places;
+		ids.user_conversion = ids.item_conversion = &call.conversion;
+		batch_topk_run_all(&call.arena, NULL, nworkers, &ids, store, row_type);
+		arena_free(&call.arena);
+	}
+	stats_end(call.cache->model, &call.cache->counts, start,
+			  tuplestore_tuple_count(store));
 }
 
 /* Returns all rows at once. */

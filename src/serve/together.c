@@ -62,7 +62,10 @@ search_for_all(SideSearch *search, IdMap *users, bool exclude_seen)
 							 "als_recommend_together"))
 			return false;
 		if (search->nvectors == 0)
+		{
+			search->cache->counts.unknown_users++;
 			continue;
+		}
 		memcpy(vectors + known * stride, search->vectors, stride * sizeof(float));
 		known++;
 	}

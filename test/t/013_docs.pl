@@ -206,7 +206,7 @@ WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
   AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
   AND coalesce(p.proname, c.relname) IS NOT NULL
   AND coalesce(p.prorettype <> 'trigger'::regtype, true)
-  AND coalesce(p.proname, c.relname) !~ '_(transfn|finalfn)$|^als_training_progress$|^als_collect|^als_reject_value$|^als_sharded_'
+  AND coalesce(p.proname, c.relname) !~ '_(transfn|finalfn)$|^als_(?:training_progress|model_stats)$|^als_collect|^als_reject_value$|^als_sharded_'
 ORDER BY 1}))
 {
 	like($examples, qr/\b$name\b/, "docs/reference.md: an example of $name");
