@@ -37,9 +37,9 @@ default_pool_size = 2
 auth_type = any
 unix_socket_dir = %s
 listen_port = %s
-logfile = %s/log/070_pgbouncer_pooler.log
+logfile = %s/070_pgbouncer_pooler.log
 %s
-}, $node->host, $node->port, $user, $directory, $port, $ENV{TESTDIR} . '/tmp_check', $prepares ? 'max_prepared_statements = 10' : ''));
+}, $node->host, $node->port, $user, $directory, $port, $PostgreSQL::Test::Utils::log_path, $prepares ? 'max_prepared_statements = 10' : ''));
 my $pooler = IPC::Run::start([ $pgbouncer, '-q', "$directory/pgbouncer.ini" ]);
 END
 {
@@ -48,9 +48,10 @@ END
 	$? = $status;
 }
 my @through = ('-h', $directory, '-p', $port);
-for (1 .. 10 * $PostgreSQL::Test::Utils::timeout_default)
+my $attempts = 10 * $PostgreSQL::Test::Utils::timeout_default;
+until (system('psql', @through, '-X', '-q', '-c', '', 'postgres') == 0)
 {
-	last if system('psql', @through, '-X', '-q', '-c', '', 'postgres') == 0;
+	die 'PgBouncer did not start' if --$attempts == 0 || !$pooler->pumpable;
 	select undef, undef, undef, 0.1;
 }
 

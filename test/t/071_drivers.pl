@@ -33,11 +33,18 @@ my ($jdbc) = grep { -e } '/usr/share/java/postgresql.jar';
 my $user = $node->safe_psql('postgres', 'SELECT current_user');
 my $url = sprintf 'jdbc:postgresql://127.0.0.1:%s/postgres?user=%s', $node->port, $user;
 
+# Does a command succeed, if there is one?
+sub works
+{
+	my (@command) = @_;
+	return eval { run_log([@command]) };
+}
+
 # Debian's Python has Debian's modules; another may have others.
 sub python
 {
 	my ($modules) = @_;
-	my ($python) = grep { run_log([ $_, '-c', "import $modules" ]) } '/usr/bin/python3', 'python3';
+	my ($python) = grep { works($_, '-c', "import $modules") } '/usr/bin/python3', 'python3';
 	return $python && [$python];
 }
 
@@ -47,9 +54,9 @@ my %drivers = (
 	'asyncpg' => [ 'example.py', python('asyncpg') ],
 	'SQLAlchemy' => [ 'example.py', python('sqlalchemy, psycopg2') ],
 	'Django' => [ 'example.py', python('django, psycopg2') ],
-	'JDBC' => [ 'Lists.java', $jdbc && run_log([ 'javac', '-version' ]) && [ 'java', '-cp', $jdbc ], $url ],
-	'node-postgres' => [ 'example.js', run_log([ 'node', '-e', "require('pg')" ]) && ['node'] ],
-	'Rails' => [ 'example.rb', run_log([ 'ruby', '-r', 'active_record', '-r', 'pg', '-e', '' ]) && ['ruby'] ]);
+	'JDBC' => [ 'Lists.java', $jdbc && works('javac', '-version') && [ 'java', '-cp', $jdbc ], $url ],
+	'node-postgres' => [ 'example.js', works('node', '-e', "require('pg')") && ['node'] ],
+	'Rails' => [ 'example.rb', works('ruby', '-r', 'active_record', '-r', 'pg', '-e', '') && ['ruby'] ]);
 
 local $ENV{PGHOST} = $node->host;
 local $ENV{PGPORT} = $node->port;
