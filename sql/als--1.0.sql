@@ -48,6 +48,11 @@ CREATE TYPE als_model AS (
     validation_curve double precision[],
     best_iteration  integer,
     seconds         double precision,
+    deploy          text,
+    compared_with   integer,
+    compared_value  double precision,
+    compared_other  double precision,
+    compared_error  double precision,
     keep            integer,
     serving         boolean,
     user_factors    regclass,
@@ -77,6 +82,11 @@ COMMENT ON COLUMN als_model.validation_metric IS 'what validation_curve is, a me
 COMMENT ON COLUMN als_model.validation_curve IS 'validation_metric after each iteration';
 COMMENT ON COLUMN als_model.best_iteration IS 'the iteration whose factors are kept: the best by validation_curve, without one the last';
 COMMENT ON COLUMN als_model.seconds IS 'time from the first row read to the last one written';
+COMMENT ON COLUMN als_model.deploy IS 'was the run to serve: always, never, or if_better';
+COMMENT ON COLUMN als_model.compared_with IS 'with if_better, the run that served then; null for the first';
+COMMENT ON COLUMN als_model.compared_value IS 'validation_metric of this run, on what both know';
+COMMENT ON COLUMN als_model.compared_other IS 'the same of compared_with';
+COMMENT ON COLUMN als_model.compared_error IS 'standard error of their difference, paired over users';
 COMMENT ON COLUMN als_model.keep IS 'how many runs are kept, the serving one included';
 COMMENT ON COLUMN als_model.serving IS 'does the model serve this run? True in one row';
 COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users; null if the run is not kept';
@@ -134,11 +144,12 @@ CREATE FUNCTION als_train(
     workers         integer DEFAULT NULL,
     warm_start      boolean DEFAULT false,
     keep            integer DEFAULT NULL,
+    deploy          text DEFAULT 'always',
     verbose         boolean DEFAULT false
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, integer, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, integer, text, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_import(

@@ -113,6 +113,27 @@ describe_validation(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_BEST_ITERATION - 1] = Int32GetDatum(result->best_iteration);
 }
 
+/* Fills in whether the run was to serve, and what it was compared by. */
+static void
+describe_deployment(Datum *values, bool *nulls, const TrainOptions *options,
+					const RunComparison *compared)
+{
+	bool		known = compared->run > 0;
+
+	set_run_text(values, nulls, MODEL_DEPLOY, deploy_name(options->deploy));
+	set_run_value(values, nulls, MODEL_COMPARED_WITH, known,
+				  Int32GetDatum(compared->run));
+	set_run_value(values, nulls, MODEL_COMPARED_VALUE,
+				  known && !isnan(compared->value),
+				  Float8GetDatum(compared->value));
+	set_run_value(values, nulls, MODEL_COMPARED_OTHER,
+				  known && !isnan(compared->other),
+				  Float8GetDatum(compared->other));
+	set_run_value(values, nulls, MODEL_COMPARED_ERROR,
+				  known && !isnan(compared->standard_error),
+				  Float8GetDatum(compared->standard_error));
+}
+
 void
 describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 			 const TrainInput *input, const TrainerResult *result)
@@ -155,4 +176,5 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_LOSSES - 1] = iterations_array(result->losses,
 												result->iterations);
 	describe_validation(values, nulls, options, input, result);
+	describe_deployment(values, nulls, options, &input->compared);
 }

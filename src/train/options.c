@@ -27,6 +27,7 @@ typedef enum OptionType
 	OPTION_SOLVER,
 	OPTION_BY,
 	OPTION_METRIC,
+	OPTION_DEPLOY,
 	OPTION_INTEGER,
 	OPTION_SEED,
 	OPTION_REAL,
@@ -88,11 +89,13 @@ static const Option options_table[] = {
 	{"workers", OPTION_INTEGER, AT(workers), 0, 1024, EVERYWHERE, EVERYWHERE},
 	{"warm_start", OPTION_BOOLEAN, AT(warm_start), 0, 0, USE_TRAIN | USE_AGGREGATE, 0},
 	{"keep", OPTION_INTEGER, AT(keep), 1, 1000, USE_TRAIN | USE_AGGREGATE, USE_TRAIN | USE_AGGREGATE},
+	{"deploy", OPTION_DEPLOY, AT(deploy), 0, 0, USE_TRAIN, 0},
 	{"verbose", OPTION_BOOLEAN, AT(parameters.verbose), 0, 0, EVERYWHERE, 0},
 };
 
 static const char *const feedback_names[] = {"implicit", "explicit"};
 static const char *const solver_names[] = {"cg", "cholesky"};
+static const char *const deploy_names[] = {"always", "never", "if_better"};
 static const char *const by_names[] = {"confidence", "ratings"};
 
 static const TrainOptions defaults = {
@@ -127,6 +130,12 @@ const char *
 solver_name(AlsSolver solver)
 {
 	return solver == ALS_NONNEGATIVE ? NULL : solver_names[solver];
+}
+
+const char *
+deploy_name(Deploy deploy)
+{
+	return deploy_names[deploy];
 }
 
 const char *
@@ -175,6 +184,9 @@ set_text(TrainOptions *options, const Option *option, char *value)
 									  lengthof(solver_names));
 	else if (option->type == OPTION_BY)
 		*(bool *) field = choose(option, value, by_names, lengthof(by_names)) == 1;
+	else if (option->type == OPTION_DEPLOY)
+		*(Deploy *) field = choose(option, value, deploy_names,
+								   lengthof(deploy_names));
 	else if (option->type == OPTION_METRIC)
 		*(int *) field = choose(option, value, metric_names, METRICS);
 	else
@@ -274,7 +286,8 @@ is_number(const char *text)
 
 /* Raises for what the options of a validation say of each other. */
 static void
-check_validation(const ValidationOptions *validation, bool validate)
+check_validation(const ValidationOptions *validation, bool validate,
+				 Deploy deploy)
 {
 	if (validation->source != NULL && validation->fraction >= 0)
 		ereport(ERROR,
@@ -288,12 +301,14 @@ check_validation(const ValidationOptions *validation, bool validate)
 				 errdetail("It is the relation or query to validate on."),
 				 errhint("Pass validation_fraction => %s to set aside a share of the ratings.",
 						 validation->source)));
-	if (!validate && (validation->patience > 0 || validation->metric >= 0))
+	if (!validate && (validation->patience > 0 || validation->metric >= 0 ||
+					  deploy == DEPLOY_IF_BETTER))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("%s has no meaning without something to validate on",
 						validation->patience > 0 ? "patience" :
-						"validation_metric"),
+						validation->metric >= 0 ? "validation_metric" :
+						"deploy => 'if_better'"),
 				 errhint("Pass validation => '...', a relation or query, or validation_fraction => 0.1, the share of the ratings to set aside.")));
 }
 
@@ -353,7 +368,8 @@ options_settle(TrainOptions *options)
 {
 	TrainerParameters *parameters = &options->parameters;
 
-	check_validation(&options->validation, options_validate(options));
+	check_validation(&options->validation, options_validate(options),
+					 options->deploy);
 	settle_weighing(&options->source.weighing, parameters->feedback);
 	if (!parameters->biases && parameters->feedback == ALS_IMPLICIT)
 		ereport(ERROR,
@@ -401,6 +417,7 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 			case OPTION_SOLVER:
 			case OPTION_BY:
 			case OPTION_METRIC:
+			case OPTION_DEPLOY:
 				set_text(options, option,
 						 text_to_cstring(PG_GETARG_TEXT_PP(argument)));
 				break;
@@ -504,6 +521,7 @@ options_set(TrainOptions *options, int place, OptionUse use,
 		case OPTION_SOLVER:
 		case OPTION_BY:
 		case OPTION_METRIC:
+		case OPTION_DEPLOY:
 			if (value->type != jbvString)
 				reject_option_type(option, use, "a string");
 			set_text(options, option, pnstrdup(value->val.string.val,

@@ -21,6 +21,12 @@ typedef struct ValidationOptions
 	int			patience;		/* 0: go on until the end */
 } ValidationOptions;
 
+/* Whether a run comes to serve as soon as it is trained */
+typedef enum Deploy
+{
+	DEPLOY_ALWAYS, DEPLOY_NEVER, DEPLOY_IF_BETTER
+} Deploy;
+
 typedef struct TrainOptions
 {
 	RatingSource source;
@@ -30,6 +36,7 @@ typedef struct TrainOptions
 	bool		nonnegative;	/* then parameters.solver is ALS_NONNEGATIVE */
 	bool		warm_start;
 	int			keep;			/* runs to keep; 0: as many as before */
+	Deploy		deploy;
 } TrainOptions;
 
 /* Who has an option: bits of a mask */
@@ -81,6 +88,8 @@ options_validate(const TrainOptions *options)
 
 /* What regularization_scaling is the power of */
 extern const char *regularization_by_name(bool by_ratings);
+
+extern const char *deploy_name(Deploy deploy);
 
 extern const char *feedback_name(AlsFeedback feedback);
 

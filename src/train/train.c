@@ -15,6 +15,7 @@
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
 #include "tcop/utility.h"
+#include "train/better.h"
 #include "train/describe_run.h"
 #include "train/train.h"
 #include "train/warm_start.h"
@@ -260,10 +261,27 @@ train_model(ModelTarget *target, const TrainOptions *options,
 								  input->ratings, side);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);
+	if (options->deploy == DEPLOY_IF_BETTER && target->last.run > 0)
+		target->deploy = is_better(target, &chosen, input,
+								   trainer_result(trainer));
 	row = train_store(target, &chosen, input, trainer_result(trainer), row_type);
 	trainer_end(trainer);
 	train_end(input);
 	return row;
+}
+
+/* Settles whether the run is to serve, or may be; raises if nobody could use it. */
+static void
+settle_deployment(ModelTarget *target, Deploy deploy)
+{
+	if (deploy == DEPLOY_NEVER && target->keep == 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("deploy => 'never' has no meaning with keep => 1"),
+				 errdetail("The one run that is kept is the one that serves."),
+				 errhint("Pass keep => 2 or more.")));
+	/* the first run has to serve */
+	target->deploy = deploy != DEPLOY_NEVER || target->last.run == 0;
 }
 
 /* als_train(model, ratings, ...) */
@@ -297,6 +315,7 @@ als_train(PG_FUNCTION_ARGS)
 	options.source.source = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	model_begin_training(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 						 row_type, "als_train", options.keep, &target);
+	settle_deployment(&target, options.deploy);
 	INSTR_TIME_SET_CURRENT(input.started);
 	before = progress_begin(target.name, target.model);
 	train_read(&target, &options, &input);

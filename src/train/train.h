@@ -12,6 +12,15 @@
 #include "train/options.h"
 #include "train/validation.h"
 
+/* A run measured beside the one that serves */
+typedef struct RunComparison
+{
+	int32		run;			/* that served; 0: nothing was compared */
+	double		value;			/* of the metric; NaN without users to tell */
+	double		other;			/* of the run that served */
+	double		standard_error; /* of the difference; NaN if not known */
+} RunComparison;
+
 /* What trainings read, once it is read and once it is sorted */
 typedef struct TrainInput
 {
@@ -29,6 +38,7 @@ typedef struct TrainInput
 	double		mean;			/* likewise, 0 without biases */
 	RatingSummary summary;		/* once parameters have been chosen by it */
 	Validation *validation;		/* likewise; or NULL */
+	RunComparison compared;		/* once trained */
 } TrainInput;
 
 /* Raises where nothing can be written. */

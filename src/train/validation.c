@@ -66,6 +66,11 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 											   validation->nitems * sizeof(uint32));
 	id_places(idmap_type(ratings_map(ratings, ALS_ITEMS)), ratings_ids(ratings, ALS_ITEMS)->ids,
 			  validation->nitems, validation->order);
+	validation->ntrained = validation->nitems;
+	validation->trained = MemoryContextAllocHuge(CurrentMemoryContext,
+												 validation->ntrained * sizeof(uint32));
+	for (uint32 i = 0; i < validation->ntrained; i++)
+		validation->trained[i] = i;
 	list_held_out_users(validation, users, ratings_ids(held_out, ALS_USERS)->size);
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
@@ -92,7 +97,7 @@ measurement_layout(const Validation *validation, int factors)
 	layout.nusers = layout.users_limit = validation->nusers;
 	layout.nitems = validation->nitems;
 	layout.set_items[TEST_SET] = validation->set_items;
-	layout.set_items[TRAINING_SET] = validation->nitems;
+	layout.set_items[TRAINING_SET] = validation->ntrained;
 	return layout;
 }
 
@@ -109,20 +114,16 @@ validation_arena(const Validation *validation, int factors, bool shared)
 {
 	Measurement layout = measurement_layout(validation, factors);
 	Arena		arena = metrics_begin(&layout, shared);
-	Measurement *measurement;
-	uint32	   *seen;
+	Measurement *measurement = (Measurement *) arena.address;
 
-	measurement = (Measurement *) arena.address;
 	memcpy(measured_users(measurement), validation->users,
 		   validation->nusers * sizeof(MeasuredUser));
 	memcpy(set_items(measurement, TEST_SET), validation->items,
 		   validation->set_items * sizeof(uint32));
 	memcpy(item_order(measurement), validation->order,
 		   validation->nitems * sizeof(uint32));
-	/* items that are trained are the rows of their factors */
-	seen = set_items(measurement, TRAINING_SET);
-	for (uint32 i = 0; i < validation->nitems; i++)
-		seen[i] = i;
+	memcpy(set_items(measurement, TRAINING_SET), validation->trained,
+		   validation->ntrained * sizeof(uint32));
 	return arena;
 }
 
@@ -138,21 +139,23 @@ take_row(const Measurement *measurement, AlsSide side, float *to,
 }
 
 void
-validation_take(Measurement *measurement, float *factors[2], int rank)
+validation_take(Measurement *measurement, float *const factors[2], int rank)
 {
 	size_t		from_stride = als_stride(rank);
 	size_t		to_stride = measurement->stride;
 	const MeasuredUser *users = measured_users(measurement);
+	const uint32 *items = set_items(measurement, TRAINING_SET);
 
 	for (size_t u = 0; u < measurement->nusers; u++)
 		take_row(measurement, ALS_USERS,
 				 measured_factors(measurement, ALS_USERS) + u * to_stride,
 				 factors[ALS_USERS] + users[u].rows[TRAINING_SET] * from_stride,
 				 rank);
-	for (size_t i = 0; i < measurement->nitems; i++)
-		take_row(measurement, ALS_ITEMS,
-				 measured_factors(measurement, ALS_ITEMS) + i * to_stride,
-				 factors[ALS_ITEMS] + i * from_stride, rank);
+	for (size_t i = 0; i < measurement->set_items[TRAINING_SET]; i++)
+		if (items[i] != NOT_THERE)
+			take_row(measurement, ALS_ITEMS,
+					 measured_factors(measurement, ALS_ITEMS) + items[i] * to_stride,
+					 factors[ALS_ITEMS] + i * from_stride, rank);
 }
 
 void

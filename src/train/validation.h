@@ -24,11 +24,14 @@ typedef struct Validation
 	float		mean;			/* of the ratings to train from */
 	Arena		set;			/* the ratings set aside, sorted */
 	uint32		set_items;		/* different ones in it */
-	uint32	   *items;			/* [set_items] as training has them */
+	uint32	   *items;			/* [set_items] among those to rank, or
+								 * NOT_THERE */
 	uint32		nusers;			/* in both */
 	MeasuredUser *users;		/* [nusers] */
-	uint32		nitems;			/* to rank: all that are trained */
+	uint32		nitems;			/* to rank: all that are trained, or some */
 	uint32	   *order;			/* [nitems] in the order of ids */
+	uint32		ntrained;		/* those that are trained */
+	uint32	   *trained;		/* [ntrained] likewise, among those to rank */
 } Validation;
 
 /*
@@ -47,8 +50,11 @@ extern size_t validation_size(const Validation *validation, int factors);
 extern Arena validation_arena(const Validation *validation, int factors,
 							  bool shared);
 
-/* Takes over factors as training has them, by side, to be measured next. */
-extern void validation_take(Measurement *measurement, float *factors[2],
+/*
+ * Takes over factors as training has them, by side, to be measured next: those
+ * of the users and items that are.
+ */
+extern void validation_take(Measurement *measurement, float *const factors[2],
 							int rank);
 
 extern void validation_end(Validation *validation);
