@@ -18,6 +18,7 @@
 #include "commands/defrem.h"
 #include "common/arguments.h"
 #include "common/extension.h"
+#include "common/progress.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "fmgr.h"
@@ -403,6 +404,7 @@ als_deploy(PG_FUNCTION_ARGS)
 	Relation	relation;
 	ModelRun	run;
 	ModelTarget target = {0};
+	Progress	before;
 
 	prevent_in_recovery("als_deploy()",
 						"Deploy on the primary; this server serves the run as soon as it is replicated.");
@@ -425,7 +427,9 @@ als_deploy(PG_FUNCTION_ARGS)
 		target.extension_schema = get_namespace_name(extension_schema());
 		model_open_target(model, 0, &target);
 		reject_published(&target);
+		before = progress_begin(target.name, target.model);
 		deploy(&target, &run);
+		progress_end(&before);
 	}
 	PG_RETURN_VOID();
 }

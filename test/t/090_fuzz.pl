@@ -323,6 +323,7 @@ my @arguments = (
 	[ qr/^diversity$/, 'double precision', sub { chance(0.6) ? pick(0, 0.1, 0.5, 1) : pick(@hostile_reals) } ],
 	[ qr/^per_group$/, 'integer', sub { integer(1, 3, 10, 100) } ],
 	[ qr/^(?:other_)?run$/, 'integer', sub { chance(0.5) ? 'NULL' : chance(0.8) ? "(SELECT run FROM $_[0]{name} ORDER BY run DESC OFFSET " . between(0, 2) . ' LIMIT 1)' : integer(1, 2, 3) } ],
+	[ qr/^deploy$/, 'text', sub { word('always', 'never', 'if_better') } ],
 	[ qr/^keep$/, 'integer', sub { integer(1, 2, 3, 'NULL') } ],
 	[ qr/^feedback$/, 'text', sub { word('implicit', 'explicit') } ],
 	[ qr/^solver$/, 'text', sub { word('cg', 'cholesky') } ],
