@@ -22,14 +22,16 @@
  * exist (Zhou, Wilkinson, Schreiber and Pan, AAIM 2008, equation 2, with
  * biases):
  *
- *	  min	sum over observed of (r_ui - mean - b_u - b_i - x_u.y_i)^2
+ *	  min	sum over observed of v_ui (r_ui - mean - b_u - b_i - x_u.y_i)^2
  *			+ lambda (sum |x_u|^2 + b_u^2 + sum |y_i|^2 + b_i^2)
+ *
+ * where v_ui, how sure the rating is, is 1 unless ratings come with weights.
  *
  * In both, lambda is multiplied by s_u for the row of a user and by s_i for
  * that of an item, which grow with what the row has rated: for n ratings and N
  * rows of the other side, with nu = regularization_scaling,
  *
- *	  implicit:  s = (N + alpha n)^nu	explicit:  s = n^nu
+ *	  implicit:  s = (N + alpha n)^nu	explicit:  s = (sum of v)^nu, n^nu without weights
  *
  * nu = 0 leaves lambda alone.  Explicit with nu = 1 is ALS-WR, implicit is the
  * frequency scaling of Rendle, Krichene, Zhang and Koren, "Revisiting the
@@ -50,7 +52,7 @@
  * over its own ratings k, where f_k is the other side's row and
  *
  *	  implicit:  B = G + lambda s I,  w = alpha |r|,  t = (1 + alpha |r|) p
- *	  explicit:  B = lambda s I,      w = 1,  t = r - mean - other side's bias
+ *	  explicit:  B = lambda s I,      w = v,  t = v (r - mean - other side's bias)
  *
  * with the Gram matrix G = sum of f f' over all rows of the other side.  A
  * nonnegative model has the same objectives, over factors that are not below
@@ -210,6 +212,7 @@ typedef struct AlsRows
 	const AlsEntry *entries;
 	const float *prior;			/* [nrows x stride], NULL: all 0; not for
 								 * ALS_NONNEGATIVE */
+	const float *weights;		/* explicit: v of each, above 0; NULL: all 1 */
 } AlsRows;
 
 /* What one half-iteration solves against, the same for all of its rows. */
@@ -270,12 +273,12 @@ als_stride(int rank)
 }
 
 /*
- * w and t of a rating as defined above, in double; bias: the other side's, 0 if
- * implicit.
+ * w and t of a rating as defined above, in double; sure: v, and bias: the other
+ * side's, 0 if implicit.
  */
 static inline void
 als_weigh(AlsFeedback feedback, double alpha, double mean, double bias,
-		  double rating, double *weight, double *target)
+		  double rating, double sure, double *weight, double *target)
 {
 	if (feedback == ALS_IMPLICIT)
 	{
@@ -284,8 +287,8 @@ als_weigh(AlsFeedback feedback, double alpha, double mean, double bias,
 	}
 	else
 	{
-		*weight = 1;
-		*target = rating - mean - bias;
+		*weight = sure;
+		*target = sure * (rating - mean - bias);
 	}
 }
 
@@ -384,10 +387,11 @@ extern void als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank,
 						   void *workspace);
 
 /*
- * s for a row of n ratings: what lambda is multiplied by.
+ * s for a row of n ratings: what lambda is multiplied by.  weights as in AlsRows.
  */
 extern double als_regularization_scale(const AlsSystem *system,
-									   const AlsEntry *entries, uint64_t n);
+									   const AlsEntry *entries,
+									   const float *weights, uint64_t n);
 
 /*
  * Whether rows differ in lambda s and are solved by a method that wants the

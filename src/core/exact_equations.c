@@ -61,21 +61,23 @@ als_exact_row(const AlsSystem *system, const AlsEntry *entry)
 }
 
 void
-als_exact_weigh(const AlsSystem *system, const AlsEntry *entry,
+als_exact_weigh(const AlsSystem *system, const Row *row, size_t k,
 				double *weight, double *target)
 {
+	const AlsEntry *entry = &row->entries[k];
 	int			implicit = system->feedback == ALS_IMPLICIT;
 
 	als_weigh(system->feedback, (double) system->alpha, (double) system->mean,
 			  implicit ? 0 : (double) system->bias[entry->column],
-			  (double) entry->rating, weight, target);
+			  (double) entry->rating,
+			  row->weights == NULL ? 1 : (double) row->weights[k], weight, target);
 }
 
 /* b += lambda s p */
 static void
 add_prior(const AlsSystem *system, const Row *row, double *b)
 {
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 
 	for (int i = 0; i < system->rank && row->prior != NULL; i++)
 		b[i] += shift * (double) row->prior[i];
@@ -87,7 +89,7 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 	double	   *a = workspace->exact;
 	double	   *b = workspace->right;
 
@@ -112,11 +114,10 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 		als_poll(system->poll);
 		for (size_t k = 0; k < count; k++)
 		{
-			const AlsEntry *entry = &row->entries[first + k];
 			double		target;
 
-			rows[k] = als_exact_row(system, entry);
-			als_exact_weigh(system, entry, &weight[k], &target);
+			rows[k] = als_exact_row(system, &row->entries[first + k]);
+			als_exact_weigh(system, row, first + k, &weight[k], &target);
 			add_multiple(stride, target, rows[k], b);
 		}
 		als_add_outer_products(system->blas, system->rank, (int) stride, count,
@@ -134,7 +135,7 @@ multiply_base(const AlsSystem *system, const Row *row, const double *x,
 			  double *r)
 {
 	size_t		n = (size_t) system->rank;
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 
 	for (size_t i = 0; i < n; i++)
 		r[i] = shift * x[i];
@@ -174,7 +175,7 @@ als_exact_residual(const AlsSystem *system, const Row *row, const double *x,
 		double		coefficient;
 
 		als_work(&work, stride);
-		als_exact_weigh(system, &row->entries[k], &weight, &target);
+		als_exact_weigh(system, row, k, &weight, &target);
 		coefficient = target - weight * product(stride, f, x);
 		add_multiple(stride, coefficient, f, r);
 	}
@@ -192,7 +193,7 @@ als_exact_objective(const AlsSystem *system, const Row *row,
 	size_t		stride = (size_t) als_stride(system->rank);
 	double	   *exact = workspace->solution;
 	double	   *base = workspace->correction;
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 	double		penalty = shift * als_squared_distance(system->rank, x,
 													   row->prior);
 	double		others = -shift * als_squared_norm(system->rank, x);
@@ -212,7 +213,7 @@ als_exact_objective(const AlsSystem *system, const Row *row,
 		double		target;
 
 		als_work(&work, stride);
-		als_exact_weigh(system, entry, &weight, &target);
+		als_exact_weigh(system, row, k, &weight, &target);
 		if (system->feedback == ALS_IMPLICIT)
 		{
 			double		error = (entry->rating > 0) - dot;
@@ -221,7 +222,11 @@ als_exact_objective(const AlsSystem *system, const Row *row,
 			others -= dot * dot;
 		}
 		else
-			sum += (target - dot) * (target - dot);
+		{
+			double		error = target / weight - dot;
+
+			sum += weight * error * error;
+		}
 	}
 	if (system->feedback == ALS_IMPLICIT && others > 0)
 		sum += others;

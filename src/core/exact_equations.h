@@ -11,10 +11,10 @@
 /* Beside the solution: a correction no larger may still be rounding */
 #define ALS_TOLERABLE_CORRECTION 0x1p-10
 
-/* Of a rating: the row of the other side, w and t */
+/* Of a rating, the k-th of a row: the row of the other side, w and t */
 extern const float *als_exact_row(const AlsSystem *system,
 								  const AlsEntry *entry);
-extern void als_exact_weigh(const AlsSystem *system, const AlsEntry *entry,
+extern void als_exact_weigh(const AlsSystem *system, const Row *row, size_t k,
 							double *weight, double *target);
 
 /*

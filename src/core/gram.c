@@ -132,7 +132,7 @@ als_gram_finish(const AlsSystem *system, double regularization,
 	size_t		n = (size_t) rank;
 	size_t		stride = (size_t) als_stride(rank);
 	double		shift = regularization *
-		als_regularization_scale(system, NULL, 0);
+		als_regularization_scale(system, NULL, NULL, 0);
 	double		least = exact ? 4 * (double) FLT_EPSILON : LEAST_PIVOT;
 	double	   *gram = partials;
 	double	   *factored = workspace;

@@ -24,10 +24,10 @@ static double
 shift_beyond_base(const AlsSystem *system, const Row *row)
 {
 	double		scale = als_regularization_scale(system, row->entries,
-												 row->n);
+												 row->weights, row->n);
 
 	if (system->feedback == ALS_IMPLICIT)
-		scale -= als_regularization_scale(system, NULL, 0);
+		scale -= als_regularization_scale(system, NULL, NULL, 0);
 	return (double) system->regularization * scale;
 }
 
@@ -58,7 +58,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 	memset(b, 0, stride * sizeof(float));
 	if (row->prior != NULL)
 	{
-		float		lambda = (float) als_row_shift(system, row->entries, row->n);
+		float		lambda = (float) als_row_shift(system, row->entries, row->weights, row->n);
 
 		for (size_t i = 0; i < (size_t) system->rank; i++)
 			b[i] = lambda * row->prior[i];
@@ -118,7 +118,7 @@ als_objective_at(const AlsSystem *system, const Row *row,
 	double		sum = base_norm(system, row, x);
 
 	if (row->prior != NULL)
-		sum += als_row_shift(system, row->entries, row->n) *
+		sum += als_row_shift(system, row->entries, row->weights, row->n) *
 			(als_squared_distance(system->rank, x, row->prior) -
 			 als_squared_norm(system->rank, x));
 	for (size_t first = 0; first < row->n; first += workspace->chunk)
@@ -129,7 +129,7 @@ als_objective_at(const AlsSystem *system, const Row *row,
 			n = als_load_chunk(system, row, first, workspace);
 		system->kernels->scores(stride, n, workspace->gathered, x,
 								workspace->dots);
-		sum += als_chunk_objective(system, workspace, n);
+		sum += als_chunk_objective(system, row, workspace, n);
 	}
 	return sum;
 }
@@ -154,7 +154,7 @@ als_objective_is_sure(const AlsSystem *system, const Row *row, double trace,
 			base += (double) system->base[j * stride + j] * (double) x[j] *
 				(double) x[j];
 	if (row->prior != NULL)
-		base += als_row_shift(system, row->entries, row->n) *
+		base += als_row_shift(system, row->entries, row->weights, row->n) *
 			als_squared_norm(system->rank, row->prior);
 	return objective > 0 &&
 		(double) FLT_EPSILON * (sqrt(size * objective) + base) <=

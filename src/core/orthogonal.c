@@ -63,7 +63,7 @@ base_triangle(const AlsSystem *system, const Row *row, double *triangle,
 {
 	size_t		n = (size_t) system->rank;
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 	AlsWork		work = {system->poll, 0};
 	int			info;
 
@@ -141,7 +141,7 @@ als_orthogonal_equations(const AlsSystem *system, const Row *row,
 	int			info;
 
 	/* nothing but rounding keeps the triangle from being singular */
-	if (als_row_shift(system, row->entries, row->n) <= 0)
+	if (als_row_shift(system, row->entries, row->weights, row->n) <= 0)
 		return system->rank;
 	info = base_triangle(system, row, triangle, y);
 	if (info != 0)
@@ -155,12 +155,12 @@ als_orthogonal_equations(const AlsSystem *system, const Row *row,
 		double		root;
 
 		als_work(&work, n * n);
-		als_exact_weigh(system, entry, &weight, &target);
+		als_exact_weigh(system, row, k, &weight, &target);
 		root = sqrt(weight);
 		for (size_t i = 0; i < n; i++)
 			v[i] = root * (double) f[i];
 		add_row(n, stride, triangle, y, v,
-				system->feedback == ALS_EXPLICIT ? target :
+				system->feedback == ALS_EXPLICIT ? target / root :
 				entry->rating > 0 ? root : 0);
 	}
 	return ALS_OK;

@@ -20,9 +20,20 @@ count_positive(const AlsEntry *entries, uint64_t n)
 	return count > 0 ? count : 1;
 }
 
+/* The sum of n weights */
+static double
+sum_weights(const float *weights, uint64_t n)
+{
+	double		sum = 0;
+
+	for (uint64_t k = 0; k < n; k++)
+		sum += (double) weights[k];
+	return sum;
+}
+
 double
 als_regularization_scale(const AlsSystem *system, const AlsEntry *entries,
-						 uint64_t n)
+						 const float *weights, uint64_t n)
 {
 	double		size = (double) n;
 
@@ -32,15 +43,18 @@ als_regularization_scale(const AlsSystem *system, const AlsEntry *entries,
 		size = (double) count_positive(entries, n);
 	else if (system->feedback == ALS_IMPLICIT)
 		size = (double) system->nfixed + (double) system->alpha * size;
+	else if (weights != NULL)
+		size = sum_weights(weights, n);
 	return system->regularization_scaling == 1 ? size :
 		pow(size, system->regularization_scaling);
 }
 
 double
-als_row_shift(const AlsSystem *system, const AlsEntry *entries, uint64_t n)
+als_row_shift(const AlsSystem *system, const AlsEntry *entries,
+			  const float *weights, uint64_t n)
 {
 	return (double) system->regularization *
-		als_regularization_scale(system, entries, n);
+		als_regularization_scale(system, entries, weights, n);
 }
 
 double
@@ -76,11 +90,16 @@ als_penalty(const AlsSystem *system, const AlsRows *rows, const float *solved)
 	double		penalty = 0;
 
 	for (uint32_t r = 0; r < rows->nrows; r++)
+	{
+		uint64_t	first = rows->start[r] - rows->start[0];
+
 		penalty += als_squared_distance(system->rank, solved + r * stride,
 										rows->prior == NULL ? NULL :
 										rows->prior + r * stride) *
-			als_regularization_scale(system, rows->entries +
-									 (rows->start[r] - rows->start[0]),
+			als_regularization_scale(system, rows->entries + first,
+									 rows->weights == NULL ? NULL :
+									 rows->weights + first,
 									 rows->start[r + 1] - rows->start[r]);
+	}
 	return penalty;
 }

@@ -7,9 +7,9 @@
 
 #include "als_core.h"
 
-/* lambda s of a row of n ratings */
-extern double als_row_shift(const AlsSystem *system,
-							const AlsEntry *entries, uint64_t n);
+/* lambda s of a row of n ratings; weights as in AlsRows */
+extern double als_row_shift(const AlsSystem *system, const AlsEntry *entries,
+							const float *weights, uint64_t n);
 
 /* |x|^2 */
 extern double als_squared_norm(int rank, const float *x);

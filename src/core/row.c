@@ -36,6 +36,7 @@ als_load_weights(const AlsSystem *system, const Row *row, size_t first,
 				 const Workspace *workspace)
 {
 	const AlsEntry *entries = row->entries + first;
+	const float *weights = row->weights == NULL ? NULL : row->weights + first;
 	size_t		left = row->n - first;
 	size_t		n = left < workspace->chunk ? left : workspace->chunk;
 
@@ -51,9 +52,12 @@ als_load_weights(const AlsSystem *system, const Row *row, size_t first,
 	else
 		for (size_t k = 0; k < n; k++)
 		{
-			workspace->weight[k] = 1;
-			workspace->target[k] = entries[k].rating - system->mean -
-				system->bias[entries[k].column];
+			float		weight = weights == NULL ? 1 : weights[k];
+
+			workspace->weight[k] = weight;
+			workspace->target[k] = weight *
+				(entries[k].rating - system->mean -
+				 system->bias[entries[k].column]);
 		}
 	return n;
 }
@@ -78,14 +82,16 @@ implicit_objective(double weight, int positive, double dot)
 }
 
 static double
-explicit_objective(double target, double dot)
+explicit_objective(double weight, double target, double dot)
 {
-	return (dot - target) * (dot - target);
+	double		error = dot - target / weight;
+
+	return weight * error * error;
 }
 
 double
-als_chunk_objective(const AlsSystem *system, const Workspace *workspace,
-					size_t n)
+als_chunk_objective(const AlsSystem *system, const Row *row,
+					const Workspace *workspace, size_t n)
 {
 	int			implicit = system->feedback == ALS_IMPLICIT;
 	size_t		whole = n / 8;
@@ -110,15 +116,18 @@ als_chunk_objective(const AlsSystem *system, const Workspace *workspace,
 	}
 	for (size_t k = 0; k < whole && !implicit; k++)
 	{
-		Doubles8	e = TO_DOUBLES8(dots[k]) - TO_DOUBLES8(targets[k]);
+		Doubles8	w = TO_DOUBLES8(weights[k]);
+		Doubles8	t = TO_DOUBLES8(targets[k]);
+		Doubles8	e = TO_DOUBLES8(dots[k]) - (row->weights == NULL ? t : t / w);
 
-		sums += e * e;
+		sums += w * e * e;
 	}
 	for (size_t k = whole * 8; k < n; k++)
 		sum += implicit ?
 			implicit_objective((double) workspace->weight[k], target[k] > 0,
 							   (double) workspace->dots[k]) :
-			explicit_objective((double) target[k],
+			explicit_objective((double) workspace->weight[k],
+							   (double) target[k],
 							   (double) workspace->dots[k]);
 	for (int i = 0; i < 8; i++)
 		sum += sums[i];

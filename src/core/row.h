@@ -15,6 +15,7 @@
 typedef struct Row
 {
 	const AlsEntry *entries;
+	const float *weights;		/* as in AlsRows */
 	size_t		n;
 	size_t		available;		/* n and the entries of the rows behind */
 	const float *prior;			/* [stride], NULL: 0 */
@@ -36,9 +37,9 @@ extern size_t als_load_chunk(const AlsSystem *system, const Row *row,
 /*
  * What the n ratings of a loaded chunk add to the objective at x, their f.x
  * being in dots: w (f.x)^2 - 2 t f.x + c, the constant c being that at x = 0,
- * t where p = 1 (implicit) or t^2 (explicit).
+ * t where p = 1 (implicit) or t^2 / w (explicit).
  */
-extern double als_chunk_objective(const AlsSystem *system,
+extern double als_chunk_objective(const AlsSystem *system, const Row *row,
 								  const Workspace *workspace, size_t n);
 
 /*

@@ -104,12 +104,15 @@ finish_row(const AlsSystem *system, const Row *row, const Workspace *workspace,
 static Row
 row_of(const AlsSystem *system, const AlsRows *rows, uint32_t r)
 {
+	uint64_t	first = rows->start[r] - rows->start[0];
 	Row			row = {
-		.entries = rows->entries + (rows->start[r] - rows->start[0]),
+		.entries = rows->entries + first,
 		.n = (size_t) (rows->start[r + 1] - rows->start[r]),
 		.available = (size_t) (rows->start[rows->nrows] - rows->start[r])
 	};
 
+	if (rows->weights != NULL)
+		row.weights = rows->weights + first;
 	if (rows->prior != NULL)
 		row.prior = rows->prior + r * (size_t) als_stride(system->rank);
 	return row;

@@ -136,7 +136,7 @@ pass(const AlsSystem *system, const Row *row, const Workspace *workspace,
 									  workspace->partial, workspace->dots);
 		combine(stride, 1, workspace->partial, 1, sum);
 		if (objective != NULL)
-			*objective += als_chunk_objective(system, workspace, n);
+			*objective += als_chunk_objective(system, row, workspace, n);
 	}
 	if (scaled)
 		multiply(stride, workspace->scale, sum, sum);
@@ -195,14 +195,15 @@ curvature(const AlsSystem *system, const Row *row, const Workspace *workspace,
  * shift |x|, directions that no rating points to are lost in it.
  */
 static Trust
-judge(const AlsSystem *system, float shift, float stiffness, const float *x,
-	  double prior_size, double start, double objective)
+judge(const AlsSystem *system, const Row *row, float shift, float stiffness,
+	  const float *x, double prior_size, double start, double objective)
 {
 	double		size = prior_size + (shift > 0 ? (double) shift : 1) *
 		(double) system->kernels->dot(als_stride(system->rank), x, x);
 	double		error;
 
-	if (system->feedback == ALS_IMPLICIT && !(stiffness <= MOST_STIFF))
+	if ((system->feedback == ALS_IMPLICIT || row->weights != NULL) &&
+		!(stiffness <= MOST_STIFF))
 		return TRUST_NOTHING;
 	error = (double) FLT_EPSILON *
 		(start - objective + sqrt(size * (double) stiffness * start) + size);
@@ -259,7 +260,7 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		return ALS_NOT_FINITE;
 	if (unit == 0)
 	{
-		*trust = judge(system, shift, 1, x, prior_size, start, start);
+		*trust = judge(system, row, shift, 1, x, prior_size, start, start);
 		return ALS_OK;
 	}
 	combine(stride, 0, r, 1 / unit, r);
@@ -313,8 +314,8 @@ descend(const AlsSystem *system, const Row *row, const Workspace *workspace,
 		curved = ratio / length;
 		rr = next;
 	}
-	*trust = judge(system, shift, shift > 0 ? stiffness / shift : stiffness, x,
-				   prior_size, start, *objective);
+	*trust = judge(system, row, shift, shift > 0 ? stiffness / shift : stiffness,
+				   x, prior_size, start, *objective);
 	return ALS_OK;
 }
 
@@ -323,7 +324,7 @@ als_solve_row_cg(const AlsSystem *system, const Row *row,
 				 const Workspace *workspace, float *x, double *objective)
 {
 	int			stride = als_stride(system->rank);
-	double		lambda = als_row_shift(system, row->entries, row->n);
+	double		lambda = als_row_shift(system, row->entries, row->weights, row->n);
 	Trust		trust = TRUST_NOTHING;
 	int			result;
 

@@ -109,7 +109,7 @@ is_minimum(const AlsSystem *system, const Row *row, double trace,
 		   const float *x, double objective)
 {
 	size_t		stride = (size_t) als_stride(system->rank);
-	double		shift = als_row_shift(system, row->entries, row->n);
+	double		shift = als_row_shift(system, row->entries, row->weights, row->n);
 	double		residual = (double) FLT_EPSILON / 2 * trace;
 
 	if (system->feedback == ALS_IMPLICIT)

@@ -20,6 +20,7 @@ main(void)
 	test_nonnegative();
 	test_failures();
 	test_weights();
+	test_repeated();
 	test_search();
 	test_rank_metrics();
 	test_estimate();

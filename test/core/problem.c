@@ -91,7 +91,7 @@ random_rating(const Shape *shape, Random *random)
 	}
 }
 
-/* The ratings by item, from those by user */
+/* The ratings by item, from those by user; weights too, if there are */
 static void
 transpose(Problem *problem)
 {
@@ -113,10 +113,13 @@ transpose(Problem *problem)
 	for (uint32_t u = 0; u < nusers; u++)
 		for (uint64_t k = start[u]; k < start[u + 1]; k++)
 		{
-			AlsEntry   *to = &problem->entries[ALS_ITEMS][next[entries[k].column]++];
+			uint64_t	at = next[entries[k].column]++;
+			AlsEntry   *to = &problem->entries[ALS_ITEMS][at];
 
 			to->column = u;
 			to->rating = entries[k].rating;
+			if (problem->weights[ALS_USERS] != NULL)
+				problem->weights[ALS_ITEMS][at] = problem->weights[ALS_USERS][k];
 		}
 	free(next);
 }
@@ -181,12 +184,35 @@ make_problem(const Shape *shape, Random *random)
 }
 
 void
+weigh_problem(Problem *problem, double spread, Random *random)
+{
+	uint64_t	count = problem->start[ALS_USERS][problem->shape.nrows[ALS_USERS]];
+	double		sum = 0;
+	double		total = 0;
+
+	for (int side = 0; side < 2; side++)
+		problem->weights[side] = allocate(count * sizeof(float));
+	for (uint64_t k = 0; k < count; k++)
+	{
+		float		weight = (float) pow(10, spread * (2 * random_uniform(random) - 1));
+
+		problem->weights[ALS_USERS][k] = weight;
+		sum += (double) weight * (double) problem->entries[ALS_USERS][k].rating;
+		total += (double) weight;
+	}
+	if (count > 0)
+		problem->mean = (float) (sum / total);
+	transpose(problem);
+}
+
+void
 free_problem(Problem *problem)
 {
 	for (int side = 0; side < 2; side++)
 	{
 		free(problem->start[side]);
 		free(problem->entries[side]);
+		free(problem->weights[side]);
 		free(problem->factors[side]);
 		free(problem->priors[side]);
 	}
@@ -220,7 +246,7 @@ problem_rows(const Problem *problem, AlsSide side)
 {
 	AlsRows		rows = {
 		problem->shape.nrows[side], problem->start[side],
-		problem->entries[side], problem->priors[side]
+		problem->entries[side], problem->priors[side], problem->weights[side]
 	};
 
 	return rows;
@@ -342,13 +368,15 @@ half_iteration_in_calls(Problem *problem, AlsSide side,
 		{
 			uint32_t	left = shape->nrows[side] - r;
 			uint32_t	in_call;
+			uint64_t	first = problem->start[side][r] - problem->start[side][0];
 			AlsRows		rows = {
 				left < rows_per_call ? left : rows_per_call,
 				problem->start[side] + r,
-				problem->entries[side] +
-				(problem->start[side][r] - problem->start[side][0]),
+				problem->entries[side] + first,
 				problem->priors[side] == NULL ? NULL :
-				problem->priors[side] + r * stride
+				problem->priors[side] + r * stride,
+				problem->weights[side] == NULL ? NULL :
+				problem->weights[side] + first
 			};
 
 			result = als_solve_rows(&system, &rows,

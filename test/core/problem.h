@@ -59,6 +59,8 @@ typedef struct Problem
 	int			unbiased;
 	uint64_t   *start[2];
 	AlsEntry   *entries[2];
+	float	   *weights[2];		/* of these, as in AlsRows; NULL until
+								 * weigh_problem */
 	float	   *factors[2];		/* [nrows x stride] */
 	float	   *priors[2];		/* likewise; NULL until draw_priors */
 	int			polls;			/* how often the core called back, so far */
@@ -82,6 +84,12 @@ prior_of(const Problem *problem, AlsSide side, uint32_t row, size_t c)
 	return problem->priors[side] == NULL ? 0 :
 		(double) problem->priors[side][row * (size_t) als_stride(problem->rank) + c];
 }
+
+/*
+ * Weights of explicit ratings, of sizes from 10^-spread to 10^spread, with the mean
+ * that goes with them.
+ */
+extern void weigh_problem(Problem *problem, double spread, Random *random);
 
 /*
  * Solves one side against the other.  The Gram matrix is made in two parts,

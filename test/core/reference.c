@@ -82,8 +82,8 @@ equations_of_row(Equations *equations, uint32_t row)
 			   rank * sizeof(double));
 		if (shape->feedback == ALS_EXPLICIT)
 		{
-			weight = 1;
-			target = rating - (double) problem->mean - f[rank - 1];
+			weight = reference_weight(problem, equations->side, k);
+			target = weight * (rating - (double) problem->mean - f[rank - 1]);
 			f[rank - 1] = problem->unbiased ? 0 : 1;
 		}
 		for (size_t i = 0; i < rank; i++)
@@ -223,7 +223,8 @@ reference_objective(const Problem *problem)
 			{
 				error = rating - (double) problem->mean -
 					(double) x[factors] - (double) y[factors] - dot;
-				sum += error * error;
+				sum += reference_weight(problem, ALS_USERS, next - 1) *
+					error * error;
 			}
 			else
 			{
@@ -271,12 +272,20 @@ equations_worst_residual(const Problem *problem, AlsSide side,
 }
 
 double
+reference_weight(const Problem *problem, AlsSide side, uint64_t k)
+{
+	return problem->weights[side] == NULL ? 1 : (double) problem->weights[side][k];
+}
+
+double
 reference_scale(const Problem *problem, AlsSide side, uint32_t row)
 {
 	const Shape *shape = &problem->shape;
-	double		n = (double) (problem->start[side][row + 1] -
-							  problem->start[side][row]);
+	double		n = 0;
 
+	for (uint64_t k = problem->start[side][row];
+		 k < problem->start[side][row + 1]; k++)
+		n += reference_weight(problem, side, k);
 	if (shape->feedback == ALS_IMPLICIT && problem->by_ratings)
 	{
 		double		positive = 0;

@@ -47,6 +47,9 @@ extern double equations_residual(const Equations *equations, const float *x,
 extern double equations_worst_residual(const Problem *problem, AlsSide side,
 									   const float *start);
 
+/* v of a rating, the k-th of a side; 1 if there are no weights */
+extern double reference_weight(const Problem *problem, AlsSide side, uint64_t k);
+
 /* What lambda is multiplied by for a row of a side. */
 extern double reference_scale(const Problem *problem, AlsSide side,
 							  uint32_t row);

@@ -63,12 +63,16 @@ test_fuzz(void)
 		double		loss;
 		double		residual;
 		int			result;
+		int			weighted;
 
 		random_shape(&random, &shape);
 		problem = make_problem(&shape, &random);
 		problem->kernels = als_kernels(kernels[random_between(&random, 0, 2)]);
 		problem->by_ratings = random_between(&random, 0, 1);
 		problem->unbiased = random_between(&random, 0, 1);
+		weighted = shape.feedback == ALS_EXPLICIT && random_between(&random, 0, 1);
+		if (weighted)
+			weigh_problem(problem, 1.5, &random);
 		start = copy_factors(problem, side);
 		result = half_iteration(problem, side, &loss);
 		residual = equations_worst_residual(problem, side,
@@ -77,12 +81,12 @@ test_fuzz(void)
 		worst[shape.solver] = fmax(worst[shape.solver], residual);
 		if (result != ALS_OK || !(residual < 2e-6))
 		{
-			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g scaling %g by ratings %d unbiased %d largest %g",
+			note("case %d: result %d, residual %g: feedback %d solver %d factors %d users %u items %u density %g alpha %g lambda %g scaling %g by ratings %d unbiased %d weighted %d largest %g",
 				 i, result, residual, shape.feedback, shape.solver,
 				 shape.factors, shape.nrows[0], shape.nrows[1],
 				 shape.density, (double) shape.alpha,
 				 (double) shape.regularization, shape.scaling,
-				 problem->by_ratings, problem->unbiased,
+				 problem->by_ratings, problem->unbiased, weighted,
 				 (double) shape.largest);
 			bad++;
 		}

@@ -71,12 +71,47 @@ describe(const Shape *shape)
 	return names[shape->feedback][shape->solver];
 }
 
+/* What rows may have besides, as bits of a mask */
+enum
+{
+	PRIORS = 1,
+	WEIGHTS = 2,
+	EXTRAS = 4					/* how many masks there are */
+};
+
+/* Can rows have it? */
+static int
+can_have(const Shape *shape, int extras)
+{
+	return !((extras & PRIORS) && shape->solver == ALS_NONNEGATIVE) &&
+		!((extras & WEIGHTS) && shape->feedback == ALS_IMPLICIT);
+}
+
+static void
+add_extras(Problem *problem, int extras, Random *random)
+{
+	if (extras & PRIORS)
+		draw_priors(problem, random);
+	if (extras & WEIGHTS)
+		weigh_problem(problem, 1, random);
+}
+
+static const char *
+describe_extras(int extras)
+{
+	static const char *const names[] = {
+		"", " with priors", " with weights", " with priors and weights"
+	};
+
+	return names[extras];
+}
+
 /*
- * One half-iteration per side gives the closed form, with priors or without;
- * nonnegative factors, which have none, are those of test_nonnegative.
+ * One half-iteration per side gives the closed form; nonnegative factors, which have
+ * none, are those of test_nonnegative.
  */
 static void
-test_closed_form(const Shape *shape, int drawn, Random *random)
+test_closed_form(const Shape *shape, int extras, Random *random)
 {
 	for (AlsSide side = ALS_USERS; side <= ALS_ITEMS; side++)
 	{
@@ -86,13 +121,12 @@ test_closed_form(const Shape *shape, int drawn, Random *random)
 		double		error;
 		int			result;
 
-		if (drawn)
-			draw_priors(problem, random);
+		add_extras(problem, extras, random);
 		result = half_iteration(problem, side, &loss);
 		error = solution_error(problem, side);
 		ok(result == ALS_OK && error < 1e-4,
 		   "%s%s: %s are the closed form, rank %d, %u rows against %u, nu %g",
-		   describe(shape), drawn ? " with priors" : "",
+		   describe(shape), describe_extras(extras),
 		   side == ALS_USERS ? "users" : "items",
 		   problem->rank, nrows, shape->nrows[1 - side], shape->scaling);
 		if (!(error < 1e-4))
@@ -101,9 +135,18 @@ test_closed_form(const Shape *shape, int drawn, Random *random)
 	}
 }
 
+/* With all that rows can have besides */
+static void
+test_closed_forms(const Shape *shape, Random *random, Random *extra)
+{
+	for (int extras = 0; extras < EXTRAS; extras++)
+		if (can_have(shape, extras))
+			test_closed_form(shape, extras, extras == 0 ? random : extra);
+}
+
 /* The same bits whichever calls rows are solved in, and the core calls back. */
 static void
-test_split(const Shape *shape, int drawn)
+test_split(const Shape *shape, int extras)
 {
 	Random		random = {11};
 	Random		again = {11};
@@ -115,17 +158,14 @@ test_split(const Shape *shape, int drawn)
 	double		split_loss;
 	uint32_t	failed;
 
-	if (drawn)
-	{
-		draw_priors(whole, &random);
-		draw_priors(split, &again);
-	}
+	add_extras(whole, extras, &random);
+	add_extras(split, extras, &again);
 	half_iteration(whole, ALS_USERS, &loss);
 	half_iteration_in_calls(split, ALS_USERS, 64, &split_loss, &failed);
 	ok(memcmp(whole->factors[ALS_USERS], split->factors[ALS_USERS],
 			  size) == 0 && loss == split_loss,
 	   "%s%s: the same bits in calls of 64 rows, nu %g", describe(shape),
-	   drawn ? " with priors" : "", shape->scaling);
+	   describe_extras(extras), shape->scaling);
 	ok(whole->polls > 0, "%s: polls, nu %g", describe(shape), shape->scaling);
 	free_problem(whole);
 	free_problem(split);
@@ -184,7 +224,7 @@ test_solve(void)
 		{1023, {3, 270}, 1},
 	};
 	Random		random = {4};
-	Random		drawing = {40};
+	Random		extra = {40};
 
 	for (size_t i = 0; i < LENGTH(sizes); i++)
 		for (int kind = 0; kind < 4; kind++)
@@ -206,18 +246,15 @@ test_solve(void)
 			/* the largest rank there is, the bias included or not */
 			if (shape.feedback == ALS_IMPLICIT && shape.factors == 1023)
 				shape.factors = 1024;
-			test_closed_form(&shape, 0, &random);
-			test_closed_form(&shape, 1, &drawing);
+			test_closed_forms(&shape, &random, &extra);
 
 			/* rows that differ in regularization, and explicit ones not */
 			shape.regularization = 0.2f;
 			shape.scaling = 0.5;
-			test_closed_form(&shape, 0, &random);
-			test_closed_form(&shape, 1, &drawing);
+			test_closed_forms(&shape, &random, &extra);
 			shape.regularization = shape.feedback == ALS_EXPLICIT ? 2 : 0.1f;
 			shape.scaling = shape.feedback == ALS_EXPLICIT ? 0 : 1;
-			test_closed_form(&shape, 0, &random);
-			test_closed_form(&shape, 1, &drawing);
+			test_closed_forms(&shape, &random, &extra);
 		}
 	for (int kind = 0; kind < 12; kind++)
 	{
@@ -227,14 +264,14 @@ test_solve(void)
 			20, {200, 100}, 0.1, 3, 40, 0.1f, kind / 6 ? 0.5 : kind % 2, 5
 		};
 
-		for (int drawn = 0; drawn <= (shape.solver != ALS_NONNEGATIVE); drawn++)
-			test_split(&shape, drawn);
+		for (int extras = 0; extras < EXTRAS; extras++)
+			if (can_have(&shape, extras))
+				test_split(&shape, extras);
 		for (int by_ratings = 0; by_ratings <= (shape.scaling != 0); by_ratings++)
 			test_large_starts(&shape, by_ratings);
 	}
 }
 
-/* The loss is the objective after every half-iteration; Cholesky's falls. */
 /* The penalty of two blocks of rows, of which the second does not start at 0 */
 static double
 penalty_in_blocks(const AlsSystem *system, const AlsRows *rows,
@@ -242,19 +279,21 @@ penalty_in_blocks(const AlsSystem *system, const AlsRows *rows,
 {
 	uint32_t	half = rows->nrows / 2;
 	size_t		before = half * (size_t) als_stride(system->rank);
-	AlsRows		first = {half, rows->start, rows->entries, rows->prior};
+	AlsRows		first = {half, rows->start, rows->entries, rows->prior, rows->weights};
 	AlsRows		second = {
 		rows->nrows - half, rows->start + half,
 		rows->entries + rows->start[half],
-		rows->prior == NULL ? NULL : rows->prior + before
+		rows->prior == NULL ? NULL : rows->prior + before,
+		rows->weights == NULL ? NULL : rows->weights + rows->start[half]
 	};
 
 	return als_penalty(system, &first, solved) +
 		als_penalty(system, &second, solved + before);
 }
 
+/* The loss is the objective after every half-iteration, and falls. */
 static void
-test_loss_of(const Shape *shape, int by_ratings, int drawn, Random *random)
+test_loss_of(const Shape *shape, int by_ratings, int extras, Random *random)
 {
 	Problem    *problem = make_problem(shape, random);
 	double		before = INFINITY;
@@ -264,8 +303,7 @@ test_loss_of(const Shape *shape, int by_ratings, int drawn, Random *random)
 	int			result = ALS_OK;
 
 	problem->by_ratings = by_ratings;
-	if (drawn)
-		draw_priors(problem, random);
+	add_extras(problem, extras, random);
 	for (int half = 0; half < 10 && result == ALS_OK; half++)
 	{
 		AlsSide		side = half % 2 ? ALS_ITEMS : ALS_USERS;
@@ -291,8 +329,8 @@ test_loss_of(const Shape *shape, int by_ratings, int drawn, Random *random)
 	}
 	ok(result == ALS_OK && worst < 1e-5,
 	   "%s%s: the loss is the objective, rank %d, lambda %g, nu %g",
-	   describe(shape), drawn ? " with priors" : "", problem->rank, (double) shape->regularization,
-	   shape->scaling);
+	   describe(shape), describe_extras(extras), problem->rank,
+	   (double) shape->regularization, shape->scaling);
 	if (!(worst < 1e-5))
 		note("result %d, relative error %g", result, worst);
 	ok(falls, "%s: the loss falls, rank %d, lambda %g, nu %g",
@@ -304,13 +342,22 @@ test_loss_of(const Shape *shape, int by_ratings, int drawn, Random *random)
 	free_problem(problem);
 }
 
+/* With all that rows can have besides */
+static void
+test_losses_of(const Shape *shape, Random *random, Random *extra)
+{
+	for (int extras = 0; extras < EXTRAS; extras++)
+		if (can_have(shape, extras))
+			test_loss_of(shape, 0, extras, extras == 0 ? random : extra);
+}
+
 void
 test_loss(void)
 {
 	static const float lambdas[] = {0.01f, 1, 100, 0.1f, 0.01f};
 	static const double scalings[] = {0, 0, 0, 0.5, 1};
 	Random		random = {5};
-	Random		drawing = {50};
+	Random		extra = {50};
 
 	for (int kind = 0; kind < 6; kind++)
 	{
@@ -319,14 +366,12 @@ test_loss(void)
 			(AlsSolver) (kind / 2),
 			32, {150, 120}, 0.15, 3, 40, 0, 0, 5
 		};
-		int			drawable = shape.solver != ALS_NONNEGATIVE;
 
 		for (size_t i = 0; i < LENGTH(lambdas); i++)
 		{
 			shape.regularization = lambdas[i];
 			shape.scaling = scalings[i];
-			for (int drawn = 0; drawn <= drawable; drawn++)
-				test_loss_of(&shape, 0, drawn, drawn ? &drawing : &random);
+			test_losses_of(&shape, &random, &extra);
 		}
 		test_loss_of(&shape, 1, 0, &random);
 		/* in several chunks */
@@ -334,7 +379,6 @@ test_loss(void)
 		shape.nrows[ALS_ITEMS] = 4200;
 		shape.density = 1;
 		shape.regularization = 0.1f;
-		for (int drawn = 0; drawn <= drawable; drawn++)
-			test_loss_of(&shape, 0, drawn, drawn ? &drawing : &random);
+		test_losses_of(&shape, &random, &extra);
 	}
 }

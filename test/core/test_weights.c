@@ -69,18 +69,23 @@ eliminate(size_t n, Wide *a, Wide *x)
 	}
 }
 
-/* w and p, or the error to explain, of a rating against row f of a problem */
+/*
+ * w and p, or the error to explain, of a rating, the k-th of a side, against row f of a
+ * problem
+ */
 static void
-weigh(const Problem *problem, const AlsEntry *entry, const float *f,
+weigh(const Problem *problem, AlsSide side, uint64_t k, const float *f,
 	  Wide *weight, Wide *target)
 {
+	const AlsEntry *entry = &problem->entries[side][k];
+
 	if (problem->shape.feedback == ALS_IMPLICIT)
 	{
 		*weight = (Wide) problem->shape.alpha * size_of((Wide) entry->rating);
 		*target = entry->rating > 0;
 		return;
 	}
-	*weight = 1;
+	*weight = (Wide) reference_weight(problem, side, k);
 	*target = (Wide) entry->rating - (Wide) problem->mean -
 		(Wide) f[problem->rank - 1];
 }
@@ -138,7 +143,7 @@ solve_row(const Problem *problem, AlsSide side, uint32_t row,
 		const float *f = fixed + entry->column * stride;
 		Wide		weight;
 
-		weigh(problem, entry, f, &weight, &b[k]);
+		weigh(problem, side, start[row] + k, f, &weight, &b[k]);
 		a[k * n + k] = weight > 0 ? 1 / weight : 1;
 		for (size_t c = 0; c < rank; c++)
 		{
@@ -220,6 +225,7 @@ row_objective(const Problem *problem, AlsSide side, uint32_t row,
 		Wide		distance = x[c] - (Wide) prior_of(problem, side, row, c);
 
 		sum += scale * distance * distance;
+		*rounding += scale * x[c] * x[c] / (Wide) (UINT64_C(1) << 36);
 	}
 	for (uint32_t i = 0; i < shape->nrows[1 - side]; i++)
 	{
@@ -241,7 +247,7 @@ row_objective(const Problem *problem, AlsSide side, uint32_t row,
 			size += size_of(x[c] * factor_of(problem, f, c));
 		}
 		if (rated)
-			weigh(problem, entry, f, &weight, &target);
+			weigh(problem, side, next - 1, f, &weight, &target);
 		if (shape->feedback == ALS_IMPLICIT)
 			weight += 1;
 		sum += weight * (target - dot) * (target - dot);
@@ -315,7 +321,7 @@ typedef enum Kind
 	KINDS
 } Kind;
 
-/* Ratings of about a size, or from 10^-30 to 10^30 if that is 0 */
+/* Ratings, or their weights, of about a size, or from 10^-30 to 10^30 if that is 0 */
 static void
 resize(Problem *problem, double size, Kind kind, Random *random)
 {
@@ -326,10 +332,12 @@ resize(Problem *problem, double size, Kind kind, Random *random)
 
 	for (uint64_t k = 0; k < count; k++)
 	{
-		AlsEntry   *entry = &problem->entries[ALS_USERS][k];
+		float	   *resized = problem->weights[ALS_USERS] != NULL ?
+			&problem->weights[ALS_USERS][k] :
+			&problem->entries[ALS_USERS][k].rating;
 
-		entry->rating *= (float) (size > 0 ? size :
-								  pow(10, 60 * random_uniform(random) - 30));
+		*resized *= (float) (size > 0 ? size :
+							 pow(10, 60 * random_uniform(random) - 30));
 	}
 	for (uint32_t i = 6; kind == DUPLICATES && i < shape->nrows[ALS_ITEMS]; i++)
 		memcpy(items + i * stride, items + i % 6 * stride,
@@ -338,6 +346,9 @@ resize(Problem *problem, double size, Kind kind, Random *random)
 	{
 		problem->entries[ALS_USERS][u] =
 			problem->entries[ALS_USERS][problem->start[ALS_USERS][u]];
+		if (problem->weights[ALS_USERS] != NULL)
+			problem->weights[ALS_USERS][u] =
+				problem->weights[ALS_USERS][problem->start[ALS_USERS][u]];
 		problem->start[ALS_USERS][u] = u;
 	}
 	if (kind == SINGLE)
@@ -369,10 +380,11 @@ is_beyond(const Shape *shape, double size, Kind kind)
 
 /* One half-iteration: whether it is solved, its loss and its solution */
 static void
-test_problem(const Shape *shape, double size, Kind kind, int drawn,
+test_problem(const Shape *shape, int weighted, double size, Kind kind, int drawn,
 			 const char *kernels, Random *random, Worst *worst)
 {
 	Problem    *problem = make_problem(shape, random);
+	double		most = weighted ? 4 * size : size;
 	double		loss;
 	double		error;
 	double		above;
@@ -381,6 +393,8 @@ test_problem(const Shape *shape, double size, Kind kind, int drawn,
 	int			result;
 
 	problem->kernels = als_kernels(kernels);
+	if (weighted)
+		weigh_problem(problem, 0.5, random);
 	resize(problem, size, kind, random);
 	if (drawn)
 		draw_priors(problem, random);
@@ -388,7 +402,7 @@ test_problem(const Shape *shape, double size, Kind kind, int drawn,
 	result = half_iteration(problem, ALS_USERS, &loss);
 
 	/* an error, where double precision does not do, and never without need */
-	if (result > 0 && is_beyond(shape, size, kind))
+	if (result > 0 && is_beyond(shape, most, kind))
 	{
 		worst->unsolved++;
 		free_problem(problem);
@@ -400,13 +414,14 @@ test_problem(const Shape *shape, double size, Kind kind, int drawn,
 	above = shape->solver == ALS_CG ? 0 : excess(problem, ALS_USERS);
 	if (result != ALS_OK || !(loss >= 0) || !(error < 1e-5) ||
 		!(above < 1e-5) ||
-		(shape->solver == ALS_CG && !is_beyond(shape, size, kind) &&
+		(shape->solver == ALS_CG && !is_beyond(shape, most, kind) &&
 		 !(after <= before * (Wide) 1.00001)))
 	{
 		worst->failed++;
 		note("%s %s%s, ratings of %g, kind %d, lambda %g, nu %g, %s: result %d, loss %g, wrong by %g, above the minimum by %g, before %g",
-			 shape->feedback == ALS_EXPLICIT ? "explicit" : "implicit",
-			 solvers[shape->solver], drawn ? " with priors" : "", size, kind,
+			 weighted ? "weighted" : shape->feedback == ALS_EXPLICIT ?
+			 "explicit" : "implicit", solvers[shape->solver],
+			 drawn ? " with priors" : "", size, kind,
 			 (double) shape->regularization, shape->scaling, kernels, result,
 			 loss, error, above, (double) before);
 	}
@@ -425,12 +440,14 @@ test_weights(void)
 	static const float lambdas[] = {1, 0.01f, 1e-6f};
 
 	for (size_t k = 0; k < LENGTH(kernel_names); k++)
-		for (int solver = 0; solver < 6; solver++)
+		for (int solver = 0; solver < 9; solver++)
 		{
 			Random		random = {2015};
 			Worst		worst = {0};
 			AlsFeedback feedback = solver / 3 ? ALS_EXPLICIT : ALS_IMPLICIT;
-			const char *name = solver / 3 ? "explicit" : "implicit";
+			static const char *const names[] = {"implicit", "explicit", "weighted"};
+			const char *name = names[solver / 3];
+			int			weighted = solver / 3 == 2;
 			int			drawable = solver % 3 != ALS_NONNEGATIVE;
 
 			if (als_kernels(kernel_names[k]) == NULL)
@@ -452,11 +469,11 @@ test_weights(void)
 						 * of explicit ratings, factors would have to be as
 						 * large
 						 */
-						if (feedback == ALS_EXPLICIT &&
+						if (feedback == ALS_EXPLICIT && !weighted &&
 							(sizes[i] == 0 || sizes[i] > 1e20))
 							continue;
 						for (int drawn = 0; drawn <= drawable; drawn++)
-							test_problem(&shape, sizes[i], kind, drawn,
+							test_problem(&shape, weighted, sizes[i], kind, drawn,
 										 kernel_names[k], &random, &worst);
 					}
 			ok(worst.failed == 0, "%s %s: weights of any size, %s", name,

@@ -20,6 +20,7 @@ extern void test_cg(void);
 extern void test_nonnegative(void);
 extern void test_failures(void);
 extern void test_weights(void);
+extern void test_repeated(void);
 extern void test_search(void);
 extern void test_rank_metrics(void);
 extern void test_estimate(void);
