@@ -67,7 +67,10 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 		.blas = &als_blas,
 			.rank = rank,
 			.nfeatures = nfeatures,
-			.rows = {.nrows = nrows,.start = c->start,.entries = c->entries},
+			.rows =
+		{
+			.nrows = nrows,.start = c->start,.entries = c->entries
+		},
 			.scale = c->scale,
 			.ridge = 3,
 			.diagonal = c->diagonal,
