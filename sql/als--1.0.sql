@@ -18,11 +18,14 @@ CREATE TYPE als_model AS (
     half_life       interval,
     reference_time  timestamptz,
     weight_column   text,
+    user_features   text,
+    item_features   text,
     feedback        text,
     factors         integer,
     regularization  double precision,
     regularization_scaling double precision,
     regularization_by text,
+    feature_regularization double precision,
     alpha           double precision,
     nonnegative     boolean,
     biases          boolean,
@@ -41,6 +44,8 @@ CREATE TYPE als_model AS (
     workers         integer,
     users           bigint,
     items           bigint,
+    new_users       bigint,
+    new_items       bigint,
     ratings         bigint,
     mean_rating     double precision,
     loss            double precision,
@@ -56,7 +61,8 @@ CREATE TYPE als_model AS (
     keep            integer,
     serving         boolean,
     user_factors    regclass,
-    item_factors    regclass
+    item_factors    regclass,
+    feature_factors regclass
 );
 COMMENT ON TYPE als_model IS 'a training run of an als model; a model is a table OF als_model';
 COMMENT ON COLUMN als_model.run IS 'number of the training run, from 1';
@@ -66,12 +72,17 @@ COMMENT ON COLUMN als_model.event_weights IS 'what a rating is multiplied by, by
 COMMENT ON COLUMN als_model.half_life IS 'the age, by time_column, at which a rating counts half';
 COMMENT ON COLUMN als_model.reference_time IS 'the time at which ages are taken; what is later counts in full';
 COMMENT ON COLUMN als_model.weight_column IS 'column with how sure a rating is, which then only says whether the item is liked';
+COMMENT ON COLUMN als_model.user_features IS 'relation or query of (user, feature[, value]) that was read; null without, or from temporary tables';
+COMMENT ON COLUMN als_model.item_features IS 'relation or query of (item, feature[, value]), likewise';
 COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
 COMMENT ON COLUMN als_model.regularization_by IS 'what regularization_scaling is the exponent of: a row''s confidence, or its number of ratings';
+COMMENT ON COLUMN als_model.feature_regularization IS 'how many rows'' regularization each feature''s factors have; null without features';
 COMMENT ON COLUMN als_model.nonnegative IS 'factors are not below zero; then solver and cg_steps are null';
 COMMENT ON COLUMN als_model.biases IS 'scores have the mean rating and biases of user and item in them; null if implicit';
 COMMENT ON COLUMN als_model.iterations IS 'iterations asked for; losses has one element per iteration done';
 COMMENT ON COLUMN als_model.workers IS 'parallel workers that took part beside the leader';
+COMMENT ON COLUMN als_model.new_users IS 'users with features and without ratings, in user_factors besides; null without features';
+COMMENT ON COLUMN als_model.new_items IS 'items with features and without ratings, in item_factors besides; null without features';
 COMMENT ON COLUMN als_model.ratings IS 'pairs of user and item, duplicates merged';
 COMMENT ON COLUMN als_model.mean_rating IS 'mean of the ratings, part of every explicit prediction, 0 without biases; null if implicit';
 COMMENT ON COLUMN als_model.loss IS 'the objective of the factors that are kept';
@@ -91,6 +102,7 @@ COMMENT ON COLUMN als_model.keep IS 'how many runs are kept, the serving one inc
 COMMENT ON COLUMN als_model.serving IS 'does the model serve this run? True in one row';
 COMMENT ON COLUMN als_model.user_factors IS 'table with the factors of users; null if the run is not kept';
 COMMENT ON COLUMN als_model.item_factors IS 'table with the factors of items; null if the run is not kept';
+COMMENT ON COLUMN als_model.feature_factors IS 'table with the factors of features; null without';
 
 -- All names are qualified, and all operators take exactly these types: nothing
 -- that others may have created before can take their place.
@@ -123,11 +135,14 @@ CREATE FUNCTION als_train(
     half_life       interval DEFAULT NULL,
     reference_time  timestamptz DEFAULT NULL,
     weight_column   text DEFAULT NULL,
+    user_features   text DEFAULT NULL,
+    item_features   text DEFAULT NULL,
     feedback        text DEFAULT 'implicit',
     factors         integer DEFAULT 100,
     regularization  double precision DEFAULT NULL,
     regularization_scaling double precision DEFAULT NULL,
     regularization_by text DEFAULT 'confidence',
+    feature_regularization double precision DEFAULT NULL,
     alpha           double precision DEFAULT NULL,
     nonnegative     boolean DEFAULT false,
     biases          boolean DEFAULT true,
@@ -149,7 +164,7 @@ CREATE FUNCTION als_train(
 ) RETURNS als_model
 AS 'MODULE_PATHNAME', 'als_train'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000;
-COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, integer, double precision, double precision, text, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, integer, text, boolean)
+COMMENT ON FUNCTION als_train(text, text, text, text, text, text, jsonb, text, interval, timestamptz, text, text, text, text, integer, double precision, double precision, text, double precision, double precision, boolean, boolean, integer, text, integer, double precision, text, double precision, text, integer, integer, bigint, integer, boolean, integer, text, boolean)
 IS 'trains a recommender from a relation or query, as a new model or in place of an old one';
 
 CREATE FUNCTION als_import(
@@ -205,6 +220,8 @@ CREATE FUNCTION als_tune(
     half_life       interval DEFAULT NULL,
     reference_time  timestamptz DEFAULT NULL,
     weight_column   text DEFAULT NULL,
+    user_features   text DEFAULT NULL,
+    item_features   text DEFAULT NULL,
     feedback        text DEFAULT 'implicit',
     biases          boolean DEFAULT true,
     validation      text DEFAULT NULL,
@@ -231,7 +248,7 @@ CREATE FUNCTION als_tune(
 )
 AS 'MODULE_PATHNAME', 'als_tune'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 60;
-COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, jsonb, text, interval, timestamptz, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
+COMMENT ON FUNCTION als_tune(text, text, jsonb, integer, interval, boolean, text, text, text, text, jsonb, text, interval, timestamptz, text, text, text, text, boolean, text, double precision, text, integer, integer, bigint, integer, boolean)
 IS 'searches parameters, or tries every combination of those in a grid, keeps the best model and returns the trials, best first';
 
 CREATE FUNCTION als_collect_transfn(internal, bigint, "any", "any", "any")

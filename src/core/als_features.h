@@ -77,6 +77,11 @@ extern void als_features_priors(int rank, const AlsRows *rows,
 								const float *factors, float *priors,
 								AlsPoll poll);
 
+/* Sum of s |x - p|^2 over nrows rows */
+extern double als_features_penalty(int rank, uint32_t nrows,
+								   const double *scale, const float *rows,
+								   const float *priors);
+
 /* |B|^2 */
 extern double als_features_norm(int rank, uint32_t nfeatures,
 								const float *factors);

@@ -259,6 +259,19 @@ als_features_priors(int rank, const AlsRows *rows, const float *factors,
 }
 
 double
+als_features_penalty(int rank, uint32_t nrows, const double *scale,
+					 const float *rows, const float *priors)
+{
+	size_t		stride = (size_t) als_stride(rank);
+	double		sum = 0;
+
+	for (uint32_t r = 0; r < nrows; r++)
+		sum += scale[r] * als_squared_distance(rank, rows + r * stride,
+											   priors + r * stride);
+	return sum;
+}
+
+double
 als_features_norm(int rank, uint32_t nfeatures, const float *factors)
 {
 	double		sum = 0;

@@ -33,6 +33,9 @@ typedef struct ModelTarget
 	List	   *surplus;		/* KeptRun *: not kept any longer */
 } ModelTarget;
 
+/* How the name of a model's table of features ends */
+#define FEATURES_SUFFIX "_features"
+
 /* Is the relation a model, a table OF als_model? */
 extern bool is_model(Oid relation);
 

@@ -44,9 +44,9 @@
 					MAXALIGN(sizeof(BTPageOpaqueData))) / 3) - \
 	 MAXALIGN(sizeof(ItemPointerData)))
 
-/* Does it look like a factor table of the owner's? */
+/* Does it look like a table of a model of the owner's? */
 static bool
-may_be_factor_table(Oid table, AlsSide side, Oid owner)
+may_be_table(Oid table, TableTest test, Oid owner)
 {
 	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
 	bool		result;
@@ -56,9 +56,36 @@ may_be_factor_table(Oid table, AlsSide side, Oid owner)
 	result = ((Form_pg_class) GETSTRUCT(tuple))->relkind == RELKIND_RELATION &&
 		((Form_pg_class) GETSTRUCT(tuple))->relowner == owner;
 	ReleaseSysCache(tuple);
-	return result &&
-		get_attnum(table, side_id_columns[side]) != InvalidAttrNumber &&
+	return result && test(table);
+}
+
+/* Has it the columns of a factor table of a side? */
+static bool
+has_factor_columns(Oid table, AlsSide side)
+{
+	return get_attnum(table, side_id_columns[side]) != InvalidAttrNumber &&
 		get_attnum(table, "factors") != InvalidAttrNumber;
+}
+
+/* Has it the columns of a factor table of users, or of items? */
+static bool
+has_factors(Oid table)
+{
+	return has_factor_columns(table, ALS_USERS) ||
+		has_factor_columns(table, ALS_ITEMS);
+}
+
+/* The same of one side alone */
+static bool
+has_user_factors(Oid table)
+{
+	return has_factor_columns(table, ALS_USERS);
+}
+
+static bool
+has_item_factors(Oid table)
+{
+	return has_factor_columns(table, ALS_ITEMS);
 }
 
 /* Begins to look at all that refers to a table, or at all that it refers to. */
@@ -77,8 +104,9 @@ begin_dependencies(Relation depend, Oid table, bool referring)
 							  DependDependerIndexId, true, NULL, 2, keys);
 }
 
-List *
-dependent_factor_tables(Relation model)
+/* The tables that hang on the model and pass a test */
+static List *
+dependent_tables(Relation model, TableTest test)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
 	SysScanDesc scan = begin_dependencies(depend, RelationGetRelid(model), true);
@@ -89,16 +117,20 @@ dependent_factor_tables(Relation model)
 	{
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
 
-		if (row->classid != RelationRelationId ||
-			row->deptype != DEPENDENCY_INTERNAL)
-			continue;
-		for (int side = 0; side < 2; side++)
-			if (may_be_factor_table(row->objid, side, model->rd_rel->relowner))
-				tables = list_append_unique_oid(tables, row->objid);
+		if (row->classid == RelationRelationId &&
+			row->deptype == DEPENDENCY_INTERNAL &&
+			may_be_table(row->objid, test, model->rd_rel->relowner))
+			tables = list_append_unique_oid(tables, row->objid);
 	}
 	systable_endscan(scan);
 	table_close(depend, AccessShareLock);
 	return tables;
+}
+
+List *
+dependent_factor_tables(Relation model)
+{
+	return dependent_tables(model, has_factors);
 }
 
 /* The relation that a table hangs on, as on a model; InvalidOid for none */
@@ -158,21 +190,28 @@ check_droppable(Relation model, Oid table)
 }
 
 Oid
-find_factor_table(Relation model, AlsSide side, const char *name)
+find_model_table(Relation model, TableTest test, Oid known, const char *name)
 {
 	Oid			owner = model->rd_rel->relowner;
 	Oid			table = get_relname_relid(name, RelationGetNamespace(model));
-	ListCell   *cell;
+	List	   *dependent;
 
+	if (OidIsValid(known) && may_be_table(known, test, owner))
+		return known;
 	/* a dump does not carry what depends on what */
-	if (may_be_factor_table(table, side, owner) &&
+	if (may_be_table(table, test, owner) &&
 		(!OidIsValid(find_holder(table)) ||
 		 find_holder(table) == RelationGetRelid(model)))
 		return table;
-	foreach(cell, dependent_factor_tables(model))
-		if (may_be_factor_table(lfirst_oid(cell), side, owner))
-		return lfirst_oid(cell);
-	return InvalidOid;
+	dependent = dependent_tables(model, test);
+	return dependent == NIL ? InvalidOid : linitial_oid(dependent);
+}
+
+Oid
+find_factor_table(Relation model, AlsSide side, const char *name)
+{
+	return find_model_table(model, side == ALS_USERS ? has_user_factors :
+							has_item_factors, InvalidOid, name);
 }
 
 AlsFeedback

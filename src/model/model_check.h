@@ -9,6 +9,17 @@
 #include "model/factor_table.h"
 #include "model/model.h"
 
+/* Has a table the columns of one that is looked for? */
+typedef bool (*TableTest) (Oid table);
+
+/*
+ * A table of the model's owner: the one that is known, if it passes the test, or
+ * else one that hangs on the model or, where a dump has restored it, has a name;
+ * InvalidOid if there is none.
+ */
+extern Oid	find_model_table(Relation model, TableTest test, Oid known,
+							 const char *name);
+
 /*
  * The factor table of a model without runs: one that a run knew which is no
  * longer there, or one that a dump without data has restored; InvalidOid if

@@ -112,6 +112,21 @@ check_may_create(Oid schema)
 				 errhint("Name the model with a schema in which you may create tables.")));
 }
 
+/* Raises if the name of a table that ends in suffix would be cut off. */
+static void
+check_name_length(const char *model, const char *suffix)
+{
+	if (strlen(model) + strlen(suffix) >= NAMEDATALEN)
+		ereport(ERROR,
+				(errcode(ERRCODE_NAME_TOO_LONG),
+				 errmsg("model name \"%s\" is too long", model),
+				 errdetail("Names of models have at most %d bytes.",
+						   (int) (NAMEDATALEN - strlen(suffix) - 1)),
+				 strcmp(suffix, FEATURES_SUFFIX) == 0 ?
+				 errhint("The name of the table of features ends in " FEATURES_SUFFIX ".") :
+				 errhint("The names of the factor tables end in _users and _items.")));
+}
+
 /* Creates the table of runs of a new model. */
 static void
 create_model(RangeVar *rangevar, Oid schema, Oid model_type,
@@ -122,14 +137,7 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	target->schema = get_namespace_name(schema);
 	target->name = rangevar->relname;
 
-	/* "_users" must not be cut off */
-	if (strlen(target->name) + strlen("_users") >= NAMEDATALEN)
-		ereport(ERROR,
-				(errcode(ERRCODE_NAME_TOO_LONG),
-				 errmsg("model name \"%s\" is too long", target->name),
-				 errdetail("Names of models have at most %d bytes.",
-						   (int) (NAMEDATALEN - strlen("_users") - 1)),
-				 errhint("The names of the factor tables end in _users and _items.")));
+	check_name_length(target->name, side_suffixes[ALS_USERS]);
 	reject_taken_name(schema, target->name);
 	for (int side = 0; side < 2; side++)
 		reject_taken_name(schema, psprintf("%s%s", target->name,
@@ -375,6 +383,24 @@ create_factor_table(const ModelTarget *target, AlsSide side, const char *name,
 					 qualified), SPI_OK_UTILITY);
 	create_triggers(target, qualified);
 	table = get_relname_relid(name, get_rel_namespace(target->model));
+	give_to_owner(target->model, table, qualified);
+	return table;
+}
+
+Oid
+create_feature_table(const ModelTarget *target, const char *columns)
+{
+	char	   *name = psprintf("%s" FEATURES_SUFFIX, target->name);
+	const char *qualified = quote_qualified_identifier(target->schema, name);
+	Oid			schema = get_rel_namespace(target->model);
+	Oid			table;
+
+	check_name_length(target->name, FEATURES_SUFFIX);
+	reject_taken_name(schema, name);
+	run_sql(psprintf("CREATE TABLE %s (%s)", qualified, columns),
+			SPI_OK_UTILITY);
+	create_triggers(target, qualified);
+	table = get_relname_relid(name, schema);
 	give_to_owner(target->model, table, qualified);
 	return table;
 }

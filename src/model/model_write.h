@@ -22,6 +22,10 @@ extern Oid	create_factor_table(const ModelTarget *target, AlsSide side,
 								const char *name, const IdType *type,
 								AlsFeedback feedback);
 
+/* Creates a model's table of features, with these columns. */
+extern Oid	create_feature_table(const ModelTarget *target,
+								 const char *columns);
+
 /*
  * Makes DROP TABLE of the model take a factor table along, and refuse to drop
  * that alone.  Recorded anew by each training, since pg_dump does not carry it.

@@ -46,11 +46,14 @@ static const struct
 	{"half_life", INTERVALOID, false},
 	{"reference_time", TIMESTAMPTZOID, false},
 	{"weight_column", TEXTOID, false},
+	{"user_features", TEXTOID, false},
+	{"item_features", TEXTOID, false},
 	{"feedback", TEXTOID, true},
 	{"factors", INT4OID, true},
 	{"regularization", FLOAT8OID, true},
 	{"regularization_scaling", FLOAT8OID, true},
 	{"regularization_by", TEXTOID, false},
+	{"feature_regularization", FLOAT8OID, false},
 	{"alpha", FLOAT8OID, true},
 	{"nonnegative", BOOLOID, false},
 	{"biases", BOOLOID, false},
@@ -69,6 +72,8 @@ static const struct
 	{"workers", INT4OID, false},
 	{"users", INT8OID, true},
 	{"items", INT8OID, true},
+	{"new_users", INT8OID, false},
+	{"new_items", INT8OID, false},
 	{"ratings", INT8OID, false},
 	{"mean_rating", FLOAT8OID, true},
 	{"loss", FLOAT8OID, false},
@@ -85,6 +90,7 @@ static const struct
 	{"serving", BOOLOID, true},
 	{"user_factors", REGCLASSOID, true},
 	{"item_factors", REGCLASSOID, true},
+	{"feature_factors", REGCLASSOID, false},
 };
 
 /* Where they are in a relation or type, by ModelColumn less 1 */
@@ -205,19 +211,22 @@ run_count(const RunRow *row, ModelColumn column)
 	return DatumGetInt64(value);
 }
 
-/* The factor tables, by AlsSide; InvalidOid for null. */
+/* A table, or InvalidOid. */
+static Oid
+run_table(const RunRow *row, ModelColumn column)
+{
+	bool		isnull;
+	Datum		value = run_value(row, column, &isnull);
+
+	return isnull ? InvalidOid : DatumGetObjectId(value);
+}
+
+/* The factor tables, by AlsSide */
 static void
 run_tables(const RunRow *row, Oid tables[2])
 {
-	static const ModelColumn columns[] = {MODEL_USER_FACTORS, MODEL_ITEM_FACTORS};
-
-	for (int side = 0; side < 2; side++)
-	{
-		bool		isnull;
-		Datum		value = run_value(row, columns[side], &isnull);
-
-		tables[side] = isnull ? InvalidOid : DatumGetObjectId(value);
-	}
+	tables[ALS_USERS] = run_table(row, MODEL_USER_FACTORS);
+	tables[ALS_ITEMS] = run_table(row, MODEL_ITEM_FACTORS);
 }
 
 /* What rows of the source weigh, or raises. */
@@ -308,6 +317,7 @@ read_run(const RunRow *row, ModelRun *run)
 	run->rows[ALS_USERS] = run_count(row, MODEL_USERS);
 	run->rows[ALS_ITEMS] = run_count(row, MODEL_ITEMS);
 	run_tables(row, run->factor_tables);
+	run->feature_table = run_table(row, MODEL_FEATURE_FACTORS);
 }
 
 /* Begins a walk over the rows of a model's table. */

@@ -28,11 +28,14 @@ typedef enum ModelColumn
 	MODEL_HALF_LIFE,
 	MODEL_REFERENCE_TIME,
 	MODEL_WEIGHT_COLUMN,
+	MODEL_USER_FEATURES,
+	MODEL_ITEM_FEATURES,
 	MODEL_FEEDBACK,
 	MODEL_FACTORS,
 	MODEL_REGULARIZATION,
 	MODEL_REGULARIZATION_SCALING,
 	MODEL_REGULARIZATION_BY,
+	MODEL_FEATURE_REGULARIZATION,
 	MODEL_ALPHA,
 	MODEL_NONNEGATIVE,
 	MODEL_BIASES,
@@ -51,6 +54,8 @@ typedef enum ModelColumn
 	MODEL_WORKERS,
 	MODEL_USERS,
 	MODEL_ITEMS,
+	MODEL_NEW_USERS,
+	MODEL_NEW_ITEMS,
 	MODEL_RATINGS,
 	MODEL_MEAN_RATING,
 	MODEL_LOSS,
@@ -66,10 +71,11 @@ typedef enum ModelColumn
 	MODEL_KEEP,
 	MODEL_SERVING,
 	MODEL_USER_FACTORS,
-	MODEL_ITEM_FACTORS
+	MODEL_ITEM_FACTORS,
+	MODEL_FEATURE_FACTORS
 } ModelColumn;
 
-#define MODEL_COLUMNS MODEL_ITEM_FACTORS
+#define MODEL_COLUMNS MODEL_FEATURE_FACTORS
 
 /* What serving needs of a training run */
 typedef struct ModelRun
@@ -92,6 +98,7 @@ typedef struct ModelRun
 	Weighing	weighing;		/* of what a row counts */
 	int64		rows[2];		/* by AlsSide, as trained */
 	Oid			factor_tables[2];	/* by AlsSide */
+	Oid			feature_table;	/* InvalidOid: trained without features */
 } ModelRun;
 
 /* A run that is kept beside the one that serves */

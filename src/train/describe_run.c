@@ -134,6 +134,27 @@ describe_deployment(Datum *values, bool *nulls, const TrainOptions *options,
 				  Float8GetDatum(compared->standard_error));
 }
 
+/* Where features are, and of how many rows there are no ratings. */
+static void
+describe_features(Datum *values, bool *nulls,
+				  const TrainerParameters *parameters,
+				  SideFeatures *const features[2])
+{
+	static const ModelColumn sources[2] = {MODEL_USER_FEATURES, MODEL_ITEM_FEATURES};
+	static const ModelColumn counts[2] = {MODEL_NEW_USERS, MODEL_NEW_ITEMS};
+
+	for (int side = 0; side < 2; side++)
+	{
+		set_run_text(values, nulls, sources[side],
+					 features[side] ? features[side]->source : NULL);
+		set_run_value(values, nulls, counts[side], features[side] != NULL,
+					  Int64GetDatum(features[side] ? features[side]->nnew : 0));
+	}
+	set_run_value(values, nulls, MODEL_FEATURE_REGULARIZATION,
+				  features[ALS_USERS] != NULL || features[ALS_ITEMS] != NULL,
+				  Float8GetDatum(parameters->feature_regularization));
+}
+
 void
 describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 			 const TrainInput *input, const TrainerResult *result)
@@ -146,6 +167,7 @@ describe_run(Datum *values, bool *nulls, const TrainOptions *options,
 	values[MODEL_TRAINED_AT - 1] =
 		TimestampTzGetDatum(GetCurrentTransactionStartTimestamp());
 	describe_source(values, nulls, input->from, &options->source);
+	describe_features(values, nulls, parameters, input->features);
 	set_run_text(values, nulls, MODEL_FEEDBACK,
 				 feedback_name(parameters->feedback));
 	values[MODEL_FACTORS - 1] = Int32GetDatum(parameters->factors);

@@ -291,7 +291,7 @@ check_ratings(const RatingSource *source, const ModelTarget *target)
 	source_end(&reading);
 	if (!is_temporary_for_others(target, source->source))
 		return canonical;
-	notice_temporary(target);
+	notice_temporary(target, "ratings");
 	return NULL;
 }
 

@@ -12,6 +12,7 @@
  *		2. the leader adds the ranges up and factors the sum
  *		3. the other side's rows, prepared for the solver	 (explicit or CG)
  *		4. the side's rows solved, by blocks
+ *		factors of its features, then priors, see features.c
  *	  the leader adds up the loss and decides whether to go on
  *	  5. the factors measured, by batches of users			 (validation)
  *	  the leader sums that up, keeps the best and decides likewise
@@ -30,6 +31,7 @@
 #include "common/settings.h"
 #include "common/side.h"
 #include "portability/instr_time.h"
+#include "train/features.h"
 #include "train/start.h"
 #include "train/trainer_process.h"
 #include "train/validation.h"
@@ -104,6 +106,9 @@ begin(TrainerProcess *me, const ParallelProcess *process,
 	size = Max(size, als_gram_finish_workspace(system));
 	if (shared->spectral)
 		size = Max(size, als_spectral_workspace(shared->rank));
+	features_attach(me);
+	for (int side = 0; side < 2; side++)
+		size = Max(size, als_features_workspace(me->features[side].nfeatures));
 	me->workspace = allocate_aligned(CurrentMemoryContext, size);
 }
 
@@ -173,7 +178,7 @@ finish_gram(TrainerProcess *me, AlsSide side)
 	/* singular whatever rounding makes of it: fewer rows than factors */
 	if (shared->parameters.regularization == 0 && nrows < (uint32) shared->rank)
 	{
-		note_failure(shared, (int) nrows + 1, side, -1);
+		note_failure(shared, (int) nrows + 1, side, FAILED_GRAM);
 		return;
 	}
 	result = factor_gram(me, ranges, false);
@@ -186,7 +191,7 @@ finish_gram(TrainerProcess *me, AlsSide side)
 	}
 	shared->exact = result == ALS_SOLVE_IN_DOUBLE;
 	if (result > 0)
-		note_failure(shared, result, side, -1);
+		note_failure(shared, result, side, FAILED_GRAM);
 }
 
 /* Phase 3: a side's rows as the solver of the other wants them. */
@@ -221,6 +226,8 @@ solve_rows(TrainerProcess *me, AlsSide side)
 	const uint32 *first_row = blocks_first_row(me->blocks, side);
 	double	   *losses = shared_at(shared, shared->block_losses_offset);
 	double	   *penalties = shared_at(shared, shared->block_penalties_offset);
+	bool		drawn = shared->features[side].nfeatures > 0;
+	const float *priors = shared_at(shared, shared->features[side].priors_offset);
 	uint32		block;
 
 	me->system.stored = side_factors(shared, other_side(side));
@@ -238,6 +245,8 @@ solve_rows(TrainerProcess *me, AlsSide side)
 		int			result;
 
 		CHECK_FOR_INTERRUPTS();
+		if (drawn)
+			rows.prior = priors + first_row[block] * stride;
 		if (me->process->leader)
 			progress_rows((side == ALS_ITEMS ?
 						   me->blocks->sides[ALS_USERS].nrows : 0) +
@@ -249,10 +258,14 @@ solve_rows(TrainerProcess *me, AlsSide side)
 			note_failure(shared, result, side, first_row[block] + failed);
 			return;
 		}
-		if (side == ALS_USERS)
-			penalties[block] = als_penalty(&me->system, &rows, solved);
-		else
+		if (side == ALS_ITEMS)
 			losses[block] = loss;
+		/* priors change yet, and what they add comes with them */
+		if (drawn && side == ALS_ITEMS)
+			losses[block] -= me->system.regularization *
+				als_penalty(&me->system, &rows, solved);
+		else if (!drawn && side == ALS_USERS)
+			penalties[block] = als_penalty(&me->system, &rows, solved);
 	}
 }
 
@@ -262,6 +275,8 @@ reset_pieces(TrainerState *shared)
 	pg_atomic_write_u32(&shared->next_gram, 0);
 	pg_atomic_write_u32(&shared->next_prepare, 0);
 	pg_atomic_write_u32(&shared->next_solve, 0);
+	pg_atomic_write_u32(&shared->next_group, 0);
+	pg_atomic_write_u32(&shared->next_prior, 0);
 }
 
 /*
@@ -325,7 +340,11 @@ solve_side(TrainerProcess *me, AlsSide side)
 
 	solve_rows(me, side);
 	parallel_wait(me->process);
-	return shared->failure == ALS_OK;
+	if (shared->failure != ALS_OK)
+		return false;
+	if (shared->features[side].nfeatures > 0)
+		features_solve(me, side);
+	return true;
 }
 
 /* Is it to be measured what the iteration has made?  On the way to the end always. */
@@ -345,7 +364,8 @@ is_measured(const TrainerState *shared)
 
 /*
  * The leader's end of an iteration: the objective is what the items' blocks
- * report plus the users' regularization.
+ * report plus the users' regularization, and of sides with features that which
+ * comes with the priors.
  */
 static void
 finish_iteration(TrainerProcess *me)
@@ -361,8 +381,11 @@ finish_iteration(TrainerProcess *me)
 
 	for (uint32 b = 0; b < me->blocks->sides[ALS_ITEMS].nblocks; b++)
 		loss += block_losses[b];
-	for (uint32 b = 0; b < me->blocks->sides[ALS_USERS].nblocks; b++)
+	for (uint32 b = 0; b < me->blocks->sides[ALS_USERS].nblocks &&
+		 shared->features[ALS_USERS].nfeatures == 0; b++)
 		penalty += penalties[b];
+	for (int side = 0; side < 2; side++)
+		penalty += shared->features[side].penalty;
 	losses[done] = loss + parameters->regularization * penalty;
 	progress_iteration(shared->iterations, losses[done]);
 
@@ -426,8 +449,15 @@ keep_factors(TrainerProcess *me)
 	size_t		stride = als_stride(shared->rank);
 
 	for (int side = 0; side < 2; side++)
+	{
+		const FeatureState *features = &shared->features[side];
+
 		copy_large(best_factors(shared, side), side_factors(shared, side),
 				   me->blocks->sides[side].nrows * stride * sizeof(float));
+		copy_large(shared_at(shared, features->best_offset),
+				   shared_at(shared, features->factors_offset),
+				   features->nfeatures * stride * sizeof(float));
+	}
 }
 
 /* The leader's end of phase 5: sums up, and compares with the best so far. */
@@ -488,6 +518,8 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 	me.iteration_start = started;
 	if (shared->spectral && shared->iterations == 0)
 		start_from_singular_vectors(&me);
+	if (shared->iterations == 0)
+		features_start(&me);
 	while (shared->failure == ALS_OK && !shared->stop &&
 		   shared->iterations < shared->pause)
 	{

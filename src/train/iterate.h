@@ -12,6 +12,24 @@
 #include "storage/spin.h"
 #include "train/trainer.h"
 
+/* What they share of a side's features; offsets count from the TrainerState */
+typedef struct FeatureState
+{
+	uint32		nfeatures;		/* 0: its rows have none */
+	double		ridge;			/* see als_features.h */
+	double		penalty;		/* what lambda multiplies of it in the
+								 * objective */
+	size_t		start_offset;	/* uint64 [rows + 1] */
+	size_t		entries_offset; /* AlsEntry [features of all rows] */
+	size_t		scale_offset;	/* double [rows], s */
+	size_t		diagonal_offset;	/* double [features] */
+	size_t		matrix_offset;	/* double [features x features]; 0: too many */
+	size_t		factors_offset; /* float [features x stride] */
+	size_t		best_offset;	/* likewise, by validation */
+	size_t		priors_offset;	/* float [rows x stride] */
+	size_t		penalties_offset;	/* double [ranges of rows] */
+} FeatureState;
+
 /* What the processes of a training share; offsets count from here */
 typedef struct TrainerState
 {
@@ -30,12 +48,14 @@ typedef struct TrainerState
 	pg_atomic_uint32 next_gram;
 	pg_atomic_uint32 next_prepare;
 	pg_atomic_uint32 next_solve;
+	pg_atomic_uint32 next_group;
+	pg_atomic_uint32 next_prior;
 
 	/* why a system could not be solved, the first row of those that failed */
 	slock_t		mutex;			/* protects the three */
 	int			failure;		/* result of the core, ALS_OK if none */
 	AlsSide		failed_side;
-	int64		failed_row;		/* -1: the Gram matrix itself */
+	int64		failed_row;		/* or one of those below */
 
 	/* where it pauses and ends, see trainer_bound */
 	Rungs		rungs;
@@ -59,6 +79,7 @@ typedef struct TrainerState
 	size_t		grams_offset;	/* double [ranges x rank x rank], implicit */
 	size_t		block_losses_offset;	/* double [blocks], either side */
 	size_t		block_penalties_offset;
+	FeatureState features[2];	/* by side */
 
 	/* what validation measures, and the best so far; see validation.h */
 	bool		validating;
@@ -69,6 +90,10 @@ typedef struct TrainerState
 	size_t		values_offset;	/* double [users to measure], by the best */
 	size_t		best_offset[2]; /* float [rows x stride], by side */
 } TrainerState;
+
+/* In the place of a failed row: the Gram matrix, or that of the features */
+#define FAILED_GRAM (-1)
+#define FAILED_FEATURES (-2)
 
 /* The arenas that they share, in the order in which parallel_run has them */
 typedef enum TrainerArena

@@ -12,6 +12,7 @@
 
 #include "access/xact.h"
 #include "common/arguments.h"
+#include "common/side.h"
 #include "core/als_core.h"
 #include "lib/stringinfo.h"
 #include "train/choose.h"
@@ -48,6 +49,9 @@ typedef struct Option
 	int			null_uses;		/* those in which it may be null */
 } Option;
 
+/* In rows of the usual regularization; docs/experiments.md has what was measured */
+#define DEFAULT_FEATURE_REGULARIZATION 10
+
 #define AT(field) offsetof(TrainOptions, field)
 
 #define EVERYWHERE (USE_TRAIN | USE_AGGREGATE | USE_TUNE)
@@ -68,11 +72,14 @@ static const Option options_table[] = {
 	{"half_life", OPTION_INTERVAL, AT(source.weighing.half_life), 0, 0, WEIGHING | USE_GRID, WEIGHING | USE_GRID},
 	{"reference_time", OPTION_TIME, AT(source.weighing.reference_time), 0, 0, WEIGHING, WEIGHING},
 	{"weight_column", OPTION_TEXT, AT(source.weighing.weight_column), 0, 0, WEIGHING, WEIGHING},
+	{"user_features", OPTION_TEXT, AT(features[ALS_USERS]), 0, 0, READING, READING},
+	{"item_features", OPTION_TEXT, AT(features[ALS_ITEMS]), 0, 0, READING, READING},
 	{"feedback", OPTION_FEEDBACK, AT(parameters.feedback), 0, 0, EVERYWHERE | USE_IMPORT | USE_SHARDED, 0},
 	{"factors", OPTION_INTEGER, AT(parameters.factors), 1, ALS_MAX_FACTORS, SHARDED, 0},
 	{"regularization", OPTION_REAL, AT(parameters.regularization), 0, 1e30, SOLVED, SOLVED},
 	{"regularization_scaling", OPTION_REAL, AT(parameters.regularization_scaling), 0, 2, SOLVED, SOLVED},
 	{"regularization_by", OPTION_BY, AT(parameters.by_ratings), 0, 0, SOLVED, 0},
+	{"feature_regularization", OPTION_REAL, AT(parameters.feature_regularization), 1e-6, 1e30, USE_TRAIN | USE_GRID, USE_TRAIN | USE_GRID},
 	{"alpha", OPTION_REAL, AT(parameters.alpha), 0, 1e30, SOLVED, SOLVED},
 	{"nonnegative", OPTION_BOOLEAN, AT(nonnegative), 0, 0, IMPORTED, 0},
 	{"biases", OPTION_BOOLEAN, AT(parameters.biases), 0, 0, EVERYWHERE | USE_IMPORT, 0},
@@ -108,6 +115,7 @@ static const TrainOptions defaults = {
 		.cg_steps = 3,
 		.regularization = TO_BE_CHOSEN,
 		.regularization_scaling = TO_BE_CHOSEN,
+		.feature_regularization = TO_BE_CHOSEN,
 		.alpha = TO_BE_CHOSEN,
 		.biases = true,
 		.seed = 42,
@@ -363,11 +371,43 @@ default_scaling(const TrainerParameters *parameters)
 	return explicit || parameters->by_ratings ? 1 : 0;
 }
 
+/* Settles how features are regularized, and raises where they cannot be used. */
+static void
+settle_features(TrainOptions *options)
+{
+	TrainerParameters *parameters = &options->parameters;
+	AlsSide		side = options->features[ALS_USERS] != NULL ? ALS_USERS : ALS_ITEMS;
+	bool		any = options->features[side] != NULL;
+
+	if (parameters->feature_regularization != TO_BE_CHOSEN && !any)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("feature_regularization has no meaning without features"),
+				 errhint("Pass item_features or user_features => '...', a relation or query.")));
+	if (any && options->nonnegative)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s_features cannot be used for a nonnegative model",
+						side_names[side]),
+				 errdetail("What features say of a row may be below zero."),
+				 errhint("Train without nonnegative, or without features.")));
+	if (any && parameters->regularization == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("%s_features have no meaning with regularization => 0",
+						side_names[side]),
+				 errdetail("It is regularization that draws a row to what its features say."),
+				 errhint("Raise regularization above 0, or leave it out.")));
+	if (parameters->feature_regularization == TO_BE_CHOSEN)
+		parameters->feature_regularization = DEFAULT_FEATURE_REGULARIZATION;
+}
+
 void
 options_settle(TrainOptions *options)
 {
 	TrainerParameters *parameters = &options->parameters;
 
+	settle_features(options);
 	check_validation(&options->validation, options_validate(options),
 					 options->deploy);
 	settle_weighing(&options->source.weighing, parameters->feedback);

@@ -30,6 +30,7 @@ typedef enum Deploy
 typedef struct TrainOptions
 {
 	RatingSource source;
+	const char *features[2];	/* relations or SELECTs, by AlsSide, or NULL */
 	TrainerParameters parameters;
 	ValidationOptions validation;
 	int			workers;		/* -1: as the server's settings allow */

@@ -8,15 +8,19 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/bulk.h"
 #include "common/parallel.h"
 #include "common/progress.h"
+#include "common/side.h"
 #include "funcapi.h"
 #include "model/factor_table.h"
+#include "model/feature_table.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
 #include "tcop/utility.h"
 #include "train/better.h"
 #include "train/describe_run.h"
+#include "train/features.h"
 #include "train/train.h"
 #include "train/warm_start.h"
 #include "utils/array.h"
@@ -71,6 +75,17 @@ validation_budget(bool validate)
 	return validate ? (size_t) maintenance_work_mem * 1024 / 4 : 0;
 }
 
+/* Reads what is known of the sides' rows besides. */
+static void
+read_features(const TrainOptions *options, TrainInput *input)
+{
+	for (int side = 0; side < 2; side++)
+		if (options->features[side] != NULL)
+			input->features[side] = features_read(side, options->features[side],
+												  options->source.snapshot,
+												  input->ratings);
+}
+
 void
 train_read(const ModelTarget *target, const TrainOptions *options,
 		   TrainInput *input)
@@ -98,6 +113,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 		input->ratings = source_read(CurrentMemoryContext, &options->source,
 									 memory, options->workers, &from);
 	input->from = from;
+	read_features(options, input);
 
 	if (validation->source != NULL)
 	{
@@ -113,6 +129,10 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 	input->temporary = is_temporary_for_others(target, options->source.source);
 	if (input->temporary)
 		input->from = NULL;
+	for (int side = 0; side < 2; side++)
+		if (options->features[side] != NULL &&
+			is_temporary_for_others(target, options->features[side]))
+			input->features[side]->source = NULL;
 }
 
 bool
@@ -123,13 +143,34 @@ is_temporary_for_others(const ModelTarget *target, const char *source)
 }
 
 void
-notice_temporary(const ModelTarget *target)
+notice_temporary(const ModelTarget *target, const char *what)
 {
 	ereport(NOTICE,
-			(errmsg("model \"%s\" will not know its ratings",
-					target->name),
+			(errmsg("model \"%s\" will not know its %s", target->name, what),
 			 errdetail("They are read from a temporary table or view, which other sessions do not have."),
-			 errhint("Train from a table that stays, or pass exclude_seen => false where the model is used.")));
+			 strcmp(what, "ratings") == 0 ?
+			 errhint("Train from a table that stays, or pass exclude_seen => false where the model is used.") :
+			 errhint("Train from a table that stays.")));
+}
+
+/* The ids of a side's ratings, and behind them those that have features only. */
+static const RatedIds *
+all_ids(const TrainInput *input, AlsSide side)
+{
+	const RatedIds *rated = ratings_ids(input->ratings, side);
+	const SideFeatures *features = input->features[side];
+	RatedIds   *all;
+
+	if (features == NULL || features->nnew == 0)
+		return rated;
+	all = palloc0(sizeof(RatedIds));
+	all->size = rated->size + features->nnew;
+	all->ids = MemoryContextAllocHuge(CurrentMemoryContext,
+									  all->size * sizeof(Datum));
+	copy_large(all->ids, rated->ids, rated->size * sizeof(Datum));
+	copy_large(all->ids + rated->size, features->new_ids,
+			   features->nnew * sizeof(Datum));
+	return all;
 }
 
 void
@@ -150,11 +191,13 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 				 errhint("Raise validation_fraction above %g, or choose another seed if these ratings are what als_holdout has left with this one.",
 						 options->validation.fraction)));
 	if (input->temporary)
-		notice_temporary(target);
+		notice_temporary(target, "ratings");
 	for (int side = 0; side < 2; side++)
 	{
+		if (input->features[side] != NULL && input->features[side]->source == NULL)
+			notice_temporary(target, psprintf("features of %s", side_plurals[side]));
 		types[side] = idmap_type(ratings_map(input->ratings, side));
-		ids[side] = ratings_ids(input->ratings, side);
+		ids[side] = all_ids(input, side);
 	}
 	model_prepare_tables(target, options->parameters.feedback, types, ids);
 }
@@ -210,18 +253,33 @@ train_store(ModelTarget *target, const TrainOptions *options,
 			TupleDesc row_type)
 {
 	const TrainerParameters *parameters = &options->parameters;
-	const RatedIds *ids[2] = {ratings_ids(input->ratings, ALS_USERS),
-	ratings_ids(input->ratings, ALS_ITEMS)};
+	const RatedIds *ids[2] = {all_ids(input, ALS_USERS), all_ids(input, ALS_ITEMS)};
 	const float *rows[2] = {result->factors[ALS_USERS],
 	result->factors[ALS_ITEMS]};
+	FeatureFactors features[2] = {{0}};
+	Oid			feature_table;
 	Datum		values[MODEL_COLUMNS];
 	bool		nulls[MODEL_COLUMNS];
 	instr_time	phase;
 
 	INSTR_TIME_SET_CURRENT(phase);
 	describe_run(values, nulls, options, input, result);
+	for (int side = 0; side < 2; side++)
+	{
+		if (input->features[side] == NULL)
+			continue;
+		features[side].size = input->features[side]->nfeatures;
+		features[side].names = input->features[side]->names;
+		features[side].factors = result->feature_factors[side];
+		features_fill_new(input->features[side], result, side);
+	}
+	feature_table = feature_table_write(target, features, parameters->factors,
+										parameters->feedback);
+	nulls[MODEL_FEATURE_FACTORS - 1] = !OidIsValid(feature_table);
+	values[MODEL_FEATURE_FACTORS - 1] = ObjectIdGetDatum(feature_table);
 	model_store_factors(target, ids, rows, parameters->factors,
 						parameters->feedback);
+	feature_table_forget(target);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("wrote factors in %.3f s",
 								seconds_since(phase))));
@@ -254,6 +312,7 @@ train_model(ModelTarget *target, const TrainOptions *options,
 	if (options->parameters.verbose)
 		notice_chosen(&options->parameters, &chosen.parameters);
 	trainer = trainer_begin(&chosen.parameters, &input->blocks,
+							(const SideFeatures *const *) input->features,
 							input->validation, warm_start, nworkers);
 	if (warm_start)
 		for (int side = 0; side < 2; side++)

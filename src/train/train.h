@@ -8,6 +8,7 @@
 #include "access/tupdesc.h"
 #include "model/model.h"
 #include "portability/instr_time.h"
+#include "ratings/features.h"
 #include "train/choose.h"
 #include "train/options.h"
 #include "train/validation.h"
@@ -30,6 +31,7 @@ typedef struct TrainInput
 	const char *from;			/* what was read; NULL if others cannot: by an
 								 * aggregate, or temporary */
 	bool		temporary;		/* it is the latter */
+	SideFeatures *features[2];	/* by AlsSide, or NULL */
 	Ratings    *held_out;		/* to validate on, or NULL */
 	const char *validation_from;	/* likewise; NULL if it was set aside */
 	int64		split_seed;		/* with which it was then */
@@ -51,8 +53,8 @@ extern void prevent_training(const char *command);
 extern bool is_temporary_for_others(const ModelTarget *target,
 									const char *source);
 
-/* Says that the model will not know its ratings, which are temporary. */
-extern void notice_temporary(const ModelTarget *target);
+/* Says that the model will not know its ratings, or whatever is temporary. */
+extern void notice_temporary(const ModelTarget *target, const char *what);
 
 /* Seconds since a point in time. */
 extern double seconds_since(instr_time start);

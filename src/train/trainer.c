@@ -15,6 +15,7 @@
 #include "common/bulk.h"
 #include "common/progress.h"
 #include "common/settings.h"
+#include "train/features.h"
 #include "train/iterate.h"
 #include "train/trainer.h"
 #include "train/validation.h"
@@ -57,6 +58,7 @@ PGDLLEXPORT void als_queue_worker(dsm_segment *segment, shm_toc *toc);
 
 Trainer *
 trainer_begin(const TrainerParameters *parameters, Arena *ratings,
+			  const SideFeatures *const features[2],
 			  const Validation *validation, bool warm_start, int nworkers)
 {
 	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
@@ -65,6 +67,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	size_t		stride = als_stride(rank);
 	size_t		nrows[2] = {blocks->sides[ALS_USERS].nrows,
 	blocks->sides[ALS_ITEMS].nrows};
+	size_t		nall[2] = {nrows[ALS_USERS], nrows[ALS_ITEMS]};
 	size_t		most_rows = Max(nrows[ALS_USERS], nrows[ALS_ITEMS]);
 	size_t		most_blocks = Max(blocks->sides[ALS_USERS].nblocks,
 								  blocks->sides[ALS_ITEMS].nblocks);
@@ -83,8 +86,12 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	arena_reserve(&size, sizeof(TrainerState));
 	layout.losses_offset = arena_reserve(&size, parameters->iterations * sizeof(double));
 	for (int side = 0; side < 2; side++)
+	{
+		if (features[side] != NULL)
+			nall[side] += features[side]->nnew;
 		layout.factors_offset[side] =
-			arena_reserve(&size, nrows[side] * stride * sizeof(float));
+			arena_reserve(&size, nall[side] * stride * sizeof(float));
+	}
 	if (validation != NULL)
 	{
 		layout.validating = true;
@@ -93,7 +100,7 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 		layout.curve_offset = arena_reserve(&size, parameters->iterations * sizeof(double));
 		for (int side = 0; side < 2; side++)
 			layout.best_offset[side] =
-				arena_reserve(&size, nrows[side] * stride * sizeof(float));
+				arena_reserve(&size, nall[side] * stride * sizeof(float));
 		layout.values_offset = arena_reserve(&size, validation->nusers * sizeof(double));
 	}
 	if (layout.ahead)
@@ -116,6 +123,10 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	}
 	layout.block_losses_offset = arena_reserve(&size, most_blocks * sizeof(double));
 	layout.block_penalties_offset = arena_reserve(&size, most_blocks * sizeof(double));
+	for (int side = 0; side < 2; side++)
+		if (features[side] != NULL)
+			features_reserve(&layout.features[side], features[side], stride,
+							 validation != NULL, &size);
 
 	trainer->arenas[TRAINER_RATINGS] = *ratings;
 	trainer->nworkers = nworkers;
@@ -134,6 +145,8 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	pg_atomic_init_u32(&shared->next_gram, 0);
 	pg_atomic_init_u32(&shared->next_prepare, 0);
 	pg_atomic_init_u32(&shared->next_solve, 0);
+	pg_atomic_init_u32(&shared->next_group, 0);
+	pg_atomic_init_u32(&shared->next_prior, 0);
 
 	/* users are solved first: their starting values are those of CG */
 	zero_large(side_factors(shared, ALS_USERS),
@@ -152,7 +165,13 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 		}
 
 	for (int side = 0; side < 2; side++)
+	{
 		trainer->result.factors[side] = side_factors(shared, side);
+		trainer->result.feature_factors[side] =
+			shared_at(shared, shared->features[side].factors_offset);
+		if (features[side] != NULL)
+			features_load(shared, side, features[side]);
+	}
 	trainer->result.rank = rank;
 	trainer->result.losses = shared_at(shared, shared->losses_offset);
 	if (validation != NULL)
@@ -186,7 +205,7 @@ trainer_failure(const Trainer *trainer, const char **message,
 	{
 		*message = "training does not converge to finite factors";
 		*detail = psprintf("The factors of %s are out of the range of type real.",
-						   row);
+						   shared->failed_row == FAILED_FEATURES ? "features" : row);
 	}
 	else if (shared->failure == ALS_NOT_OPTIMAL)
 	{
@@ -198,7 +217,8 @@ trainer_failure(const Trainer *trainer, const char **message,
 	{
 		*message = "the normal equations are singular";
 		*detail = shared->failed_row < 0 ?
-			psprintf("The Gram matrix of the %s is singular to double precision.",
+			psprintf("The Gram matrix of the %s%s is singular to double precision.",
+					 shared->failed_row == FAILED_FEATURES ? "features of " : "",
 					 user ? "users" : "items") :
 			psprintf("Those of %s are singular to double precision.", row);
 	}
@@ -217,9 +237,12 @@ trainer_raise(const Trainer *trainer)
 			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 			 errmsg("%s", message),
 			 errdetail("%s", detail),
+			 shared->failed_row == FAILED_FEATURES ?
+			 errhint("Raise feature_regularization above %g, or scale the values of features down.",
+					 shared->parameters.feature_regularization) :
 			 shared->failure == ALS_NOT_FINITE ?
 			 errhint("Scale the ratings down, lower alpha or raise regularization.") :
-			 shared->failure != ALS_NOT_OPTIMAL && shared->failed_row < 0 ?
+			 shared->failure != ALS_NOT_OPTIMAL && shared->failed_row == FAILED_GRAM ?
 			 errhint("Raise regularization above %g, or train fewer factors than there are users and items.",
 					 regularization) :
 			 errhint("Raise regularization above %g.", regularization)));
@@ -278,7 +301,11 @@ finish_run(Trainer *trainer, int workers)
 	result->best_iteration = shared->validating ? shared->best_iteration :
 		shared->iterations;
 	for (int side = 0; side < 2 && shared->best_iteration > 0; side++)
+	{
 		result->factors[side] = best_factors(shared, side);
+		result->feature_factors[side] =
+			shared_at(shared, shared->features[side].best_offset);
+	}
 }
 
 bool

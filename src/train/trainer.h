@@ -9,6 +9,7 @@
 #include "core/als_core.h"
 #include "datatype/timestamp.h"
 
+struct SideFeatures;
 struct Validation;
 
 /* What the arithmetic needs to know */
@@ -24,6 +25,7 @@ typedef struct TrainerParameters
 	bool		by_ratings;		/* what that is the power of, if implicit */
 	double		alpha;
 	bool		biases;			/* explicit: with mean and biases */
+	double		feature_regularization;
 	double		tolerance;
 	int64		seed;
 	bool		verbose;
@@ -34,7 +36,9 @@ typedef struct TrainerResult
 {
 	float	   *factors[2];		/* [rows x als_stride(rank)] by AlsSide, the
 								 * bias the last: of the best iteration;
-								 * before the run, those that it starts from */
+								 * before the run, those that it starts from;
+								 * with room for rows without ratings behind */
+	const float *feature_factors[2];	/* [features x als_stride(rank)] */
 	int			rank;
 	int			iterations;		/* done */
 	const double *losses;		/* [iterations] after each */
@@ -65,11 +69,12 @@ typedef struct Trainer Trainer;
 /*
  * Allocates the factors of both sides and gives them their starting values,
  * random ones where the caller will overwrite most of them: warm_start.  ratings
- * is what blocks_build returned, and the caller's to free; validation may be
- * NULL; nworkers as many workers as may help.
+ * is what blocks_build returned, and the caller's to free; features, by AlsSide,
+ * and validation may be NULL; nworkers as many workers as may help.
  */
 extern Trainer *trainer_begin(const TrainerParameters *parameters,
 							  Arena *ratings,
+							  const struct SideFeatures *const features[2],
 							  const struct Validation *validation,
 							  bool warm_start, int nworkers);
 

@@ -5,6 +5,7 @@
 #ifndef ALS_TRAINER_PROCESS_H
 #define ALS_TRAINER_PROCESS_H
 
+#include "core/als_features.h"
 #include "portability/instr_time.h"
 #include "train/iterate.h"
 
@@ -19,6 +20,7 @@ typedef struct TrainerProcess
 	RatingBlocks *blocks;
 	BlockReader *readers[2];
 	AlsSystem	system;
+	AlsFeatures features[2];	/* by side */
 	void	   *workspace;
 	instr_time	iteration_start;
 } TrainerProcess;

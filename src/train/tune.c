@@ -350,8 +350,9 @@ store_refit(Tuning *tuning, TupleDesc row_type)
 	train_prepare(&tuning->target, &options, &input);
 	nworkers = train_workers(&options, &input);
 	train_sort(&options, &input, nworkers);
-	trainer = trainer_begin(&options.parameters, &input.blocks, NULL, false,
-							nworkers);
+	trainer = trainer_begin(&options.parameters, &input.blocks,
+							(const SideFeatures *const *) input.features, NULL,
+							false, nworkers);
 	if (!trainer_run(trainer))
 		trainer_raise(trainer);
 	train_store(&tuning->target, &options, &input, trainer_result(trainer), row_type);

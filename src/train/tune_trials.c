@@ -76,6 +76,7 @@ open_trial(Tuning *tuning, Trial *trial)
 	old = MemoryContextSwitchTo(trial->context);
 	trial->trainer = trainer_begin(&trial->options.parameters,
 								   &tuning->input.blocks,
+								   (const SideFeatures *const *) tuning->input.features,
 								   tuning->input.validation, false,
 								   train_workers(&trial->options, &tuning->input));
 	trainer_bound(trial->trainer, &tuning->rungs, tuning->deadline);

@@ -230,6 +230,8 @@ test_priors(int rank)
 	};
 	float	   *priors = allocate_aligned(30 * stride * sizeof(float));
 	double		worst = 0;
+	double		expected_penalty = 0;
+	double		penalty;
 
 	for (size_t i = 0; i < 30 * stride; i++)
 		c->factors[i] = i % stride < (size_t) rank ?
@@ -244,8 +246,14 @@ test_priors(int rank)
 				expected += (double) c->entries[k].rating *
 					(double) c->factors[c->entries[k].column * stride + i];
 			worst = fmax(worst, fabs(expected - (double) priors[r * stride + i]));
+			expected_penalty += c->scale[r] *
+				pow((double) c->rows[r * stride + i] -
+					(double) priors[r * stride + i], 2);
 		}
 	ok(worst < 1e-5, "features: priors, rank %d", rank);
+	penalty = als_features_penalty(rank, 30, c->scale, c->rows, priors);
+	ok(fabs(penalty - expected_penalty) <= 1e-12 * expected_penalty,
+	   "features: what rows add to the objective, rank %d", rank);
 	free(priors);
 	free_case(c);
 }

@@ -131,7 +131,42 @@ foreach my $feedback ('implicit', 'explicit')
 			train('shuffled', "$sql, workers => 1", $little_memory));
 	}
 }
-is(scalar keys %fingerprints, 24, 'other parameters give other factors');
+# features, few and many, in any order, and the rows that have nothing else
+$node->safe_psql('postgres', q{
+CREATE TABLE features AS
+    SELECT n AS id, 'kind ' || n % 11 AS feature, 1::real AS value FROM generate_series(1, 3100) n
+    UNION ALL SELECT n, 'size', n % 13 / 7.0 FROM generate_series(1, 3100) n;
+CREATE TABLE tags AS TABLE features;
+INSERT INTO tags SELECT n, 'tag ' || n * m % 1009, 1 FROM generate_series(1, 3100) n, generate_series(1, 9) m GROUP BY 1, 2;
+CREATE TABLE shuffled_features AS SELECT * FROM features ORDER BY md5(id::text || feature);
+CREATE TABLE shuffled_tags AS SELECT * FROM tags ORDER BY md5(id::text || feature);
+CREATE FUNCTION of_features(model text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE result text;
+BEGIN
+    EXECUTE format('SELECT md5(string_agg(t::text, $1 ORDER BY side, feature)) FROM %I t', model || '_features') INTO result USING ',';
+    RETURN result;
+END $$;
+});
+foreach my $feedback ('implicit', 'explicit')
+{
+	foreach my $solver ('cg', 'cholesky')
+	{
+		my $sql = "feedback => '$feedback', solver => '$solver', factors => 33";
+		my $features = "user_features => 'features', item_features => 'tags'";
+		my $shuffled = "user_features => 'shuffled_features', item_features => 'shuffled_tags'";
+		my $of_features = q{SELECT of_features('model')};
+		my $name = "$feedback, $solver, features";
+
+		my ($where, $expected) = train('ratings', "$sql, $features, workers => 0", '');
+		my $expected_features = $node->safe_psql('postgres', $of_features);
+		$fingerprints{$expected} = 1;
+		same($name, '4 workers, memory', $expected, train('by_item', "$sql, $shuffled, workers => 4", ''));
+		is($node->safe_psql('postgres', $of_features), $expected_features, "$name: factors of features by 4 workers");
+		same($name, '1 workers, files', $expected, train('shuffled', "$sql, $features, workers => 1", $little_memory));
+		is($node->safe_psql('postgres', $of_features), $expected_features, "$name: factors of features from files");
+	}
+}
+is(scalar keys %fingerprints, 28, 'other parameters give other factors');
 my (undef, $seed_7) = train('ratings', 'factors => 16, seed => 7, workers => 0', '');
 ok(!$fingerprints{$seed_7}, 'so does another seed');
 

@@ -30,6 +30,8 @@ SELECT run FROM als_train('model', 'ratings', factors => 20);
 SELECT run FROM als_train('big_model', 'big_ratings', feedback => 'explicit', factors => 8, regularization => 0.1);
 SELECT run FROM als_train('explicit_model', 'ratings', feedback => 'explicit', factors => 8, regularization => 0.1);
 SELECT run FROM als_train('text_model', 'text_ratings', factors => 8);
+CREATE VIEW item_features AS SELECT n AS item_id, 'kind ' || n % 7 AS feature FROM generate_series(1, 130) n;
+SELECT run FROM als_train('featured', 'ratings', factors => 8, item_features => 'item_features');
 });
 
 # Everything that the models answer: how much, and what.
@@ -39,6 +41,8 @@ SELECT count(*), count(score), md5(string_agg(t::text, ',' ORDER BY t::text)) FR
     UNION ALL SELECT user_id::text, item_id::text, als_predict('explicit_model', user_id, item_id) FROM ratings
     UNION ALL SELECT user_id, item_id::text, als_predict('text_model', user_id, item_id) FROM text_ratings
     UNION ALL SELECT user_id::text, item_id::text, als_predict('big_model', user_id, item_id) FROM big_ratings
+    UNION ALL SELECT run::text, feature, factors[1] FROM featured_features
+    UNION ALL SELECT u.user_id::text, r.item_id::text, score FROM featured_users u, als_recommend('featured', u.user_id, 5) r
     UNION ALL SELECT u.user_id::text, r.item_id::text, score FROM model_users u, als_recommend('model', u.user_id, 5) r
     UNION ALL SELECT u.user_id::text, r.item_id::text, score FROM explicit_model_users u, als_recommend('explicit_model', u.user_id, 5) r
     UNION ALL SELECT u.user_id::text, r.item_id::text, score FROM big_model_users u, als_recommend('big_model', u.user_id, 5) r
@@ -46,7 +50,7 @@ SELECT count(*), count(score), md5(string_agg(t::text, ',' ORDER BY t::text)) FR
 my $expected = $primary->safe_psql('source', $answers);
 my ($ratings, $users, $items) = split /\|/, $primary->safe_psql('source',
 	'SELECT count(*), count(DISTINCT user_id), count(DISTINCT item_id) FROM ratings');
-my $rows = 4 * $ratings + 4 * 5 * $users;
+my $rows = 4 * $ratings + 5 * 5 * $users + 7;
 like($expected, qr/^$rows\|$rows\|[0-9a-f]{32}$/, 'the models answer');
 
 my $dump = $primary->basedir . '/dump';
@@ -59,20 +63,22 @@ foreach my $database ('plain', 'custom')
 {
 	is($primary->safe_psql($database, $answers), $expected, "$database: the same answers");
 	is($primary->safe_psql($database, q{SELECT string_agg(name, ' ' ORDER BY name) FROM als_models}),
-		'big_model explicit_model model text_model', "$database: the same models");
+		'big_model explicit_model featured model text_model', "$database: the same models");
 	# the link that DROP TABLE follows is not in the dump; a training makes it
 	foreach my $training (
 		q{'model', 'ratings', factors => 20},
 		q{'explicit_model', 'ratings', feedback => 'explicit', factors => 8, regularization => 0.1},
 		q{'big_model', 'big_ratings', feedback => 'explicit', factors => 8, regularization => 0.1},
-		q{'text_model', 'text_ratings', factors => 8})
+		q{'text_model', 'text_ratings', factors => 8},
+		q{'featured', 'ratings', factors => 8, item_features => 'item_features'})
 	{
 		is($primary->safe_psql($database, "SELECT run FROM als_train($training)"), '2', "$database: als_train($training)");
 	}
+	$primary->safe_psql($database, 'UPDATE featured_features SET run = 1');
 	is($primary->safe_psql($database, $answers), $expected, "$database: the same answers after training again");
 	is($primary->safe_psql($database, q{
-		DROP TABLE model, explicit_model, big_model, text_model;
-		SELECT count(*) FROM pg_class WHERE relname ~ 'model' AND relkind IN ('r', 'i');
+		DROP TABLE model, explicit_model, big_model, text_model, featured;
+		SELECT count(*) FROM pg_class WHERE relname ~ 'model|featured' AND relkind IN ('r', 'i');
 		SELECT count(*) FROM als_models;}), "0\n0", "$database: models are dropped with their factors");
 }
 
@@ -136,7 +142,7 @@ foreach my $reads (
 	[ 'als_evaluate_users', $users, qq{SELECT e FROM als_evaluate_users($split) e ORDER BY user_id} ],
 	[ 'als_convergence', 15, q{SELECT als_convergence(m) FROM model m} ],
 	[ 'COPY', 3 * $users, q{COPY (SELECT r FROM als_recommend_all('model', 3) r ORDER BY user_id, rank) TO STDOUT} ],
-	[ 'als_models', 4, 'SELECT * FROM als_models ORDER BY name' ])
+	[ 'als_models', 5, 'SELECT * FROM als_models ORDER BY name' ])
 {
 	my ($name, $lines, $query) = @$reads;
 	my $result = $standby->safe_psql('source', $query);

@@ -165,7 +165,7 @@ my @hostile_sources = (
 	'a.b.c.d', '"', '"ARENA".ratings', 'ARENA."ratings"', '0', '16384', 'ARENA.ratings r', 'ARENA.ratings, ARENA.ratings', "SELECT * FROM ARENA.ratings WHERE '", 'ARENA.int_users', 'x' x 200);
 
 my @grids = (
-	'{"factors": {"from": 1, "to": 4}, "iterations": 2}', '{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}', '{"regularization_by": ["ratings", "confidence"], "regularization_scaling": 1}',
+	'{"factors": {"from": 1, "to": 4}, "iterations": 2}', '{"factors": [2, 3]}', '{"factors": [1], "alpha": [1, 40]}', '{"regularization": [0, 0.1, 1e30]}', '{"solver": ["cg", "cholesky"], "iterations": 1}', '{"nonnegative": [true, false]}', '{"feature_regularization": [0.1, 10], "iterations": 1}', '{"regularization_by": ["ratings", "confidence"], "regularization_scaling": 1}',
 	'{}', '[]', '1', '"x"', 'null', '{"factors": []}', '{"factors": [[2]]}', '{"factors": {"a": 1}}', '{"factors": null}', '{"factors": ["2"]}', '{"factors": [1e400]}', '{"factors": [-1e400, 0, 1025]}',
 	'{"factors": [1.5]}', '{"alpha": [-1]}', '{"unknown": 1}', '{"seed": [1, -9223372036854775808, 1e30]}', '{"cg_steps": [0, 3]}', '{"tolerance": [1, 0.5]}', '{"iterations": [2, 1], "factors": 2, "seed": [1, 2]}',
 	'{"event_weights": {"1": [1, 2], "2": 2, "3": [3, 5], "4": 4, "5": 5}, "factors": 2, "iterations": 1}', '{"half_life": ["7 days", null, "1 microsecond"], "factors": 2, "iterations": 1}', '{"half_life": null}',
@@ -248,6 +248,17 @@ sub factors
 		"SELECT $id, ARRAY[factors, factors] AS factors FROM $table", "TABLE $table UNION ALL TABLE $table", factor_table($model->{name}, 1 - $side)));
 }
 
+# What is known of users or items besides
+sub features
+{
+	my ($model) = @_;
+	return 'NULL' if chance(0.5);
+	return literal(hostile($model->{arena}, @hostile_sources)) if chance(0.3);
+	return literal(hostile($model->{arena}, 'SELECT item_id, user_id FROM ARENA.ratings GROUP BY 1, 2', 'SELECT user_id, rating, rating FROM ARENA.ratings', 'SELECT user_id % 7, 0 FROM ARENA.ratings GROUP BY 1',
+		'SELECT n, n % 2, n FROM generate_series(-3, 30) n', 'SELECT n, m FROM generate_series(-3, 30) n, generate_series(1, 600) m', 'SELECT n, NULL::text FROM generate_series(1, 9) n',
+		'SELECT n, 1, 1e38 FROM generate_series(1, 9) n', q{SELECT 'x', 'y', 'z'}, 'SELECT n, repeat(md5(n::text), 100) FROM generate_series(1, 9) n'));
+}
+
 sub word
 {
 	my @usual = @_;
@@ -296,6 +307,8 @@ my @arguments = (
 	[ qr/^rating_column$/, 'text', sub { chance(0.2) ? 'NULL' : word('rating', 'user_id', 'rating') } ],
 	# mostly columns that there are, with what goes with them
 	[ qr/^(?:event|weight)_column$/, 'text', sub { chance(0.5) ? 'NULL' : word('rating', 'item_id', 'user_id') } ],
+	[ qr/^(?:user|item)_features$/, 'text', \&features ],
+	[ qr/^feature_regularization$/, 'double precision', sub { chance(0.8) ? 'NULL' : chance(0.6) ? pick(0.1, 1, 100) : pick(@hostile_reals) } ],
 	[ qr/^event_weights$/, 'jsonb', sub { chance(0.5) ? 'NULL' : literal(pick('{"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}', '{"view": 1}', '{"\'": -1, "\\\\": 0}', '{}', '[]', '5', 'null', '{"a": null}', '{"a": {"b": 1}}', '{"a": 1e400}', '{"": 1e-400}')) } ],
 	[ qr/^time_column$/, 'text', sub { chance(0.7) ? 'NULL' : word('item_id', 'user_id', 'rating') } ],
 	[ qr/^(half_life|popular_since)$/, 'interval', sub { chance(0.7) ? 'NULL' : literal(pick('7 days', '1 year', '1 microsecond', '0', '-1 day', '178000000 years')) } ],
