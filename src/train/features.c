@@ -113,10 +113,14 @@ take_scales(TrainerProcess *me, AlsSide side)
 
 		CHECK_FOR_INTERRUPTS();
 		for (uint32 r = 0; r < rows.nrows; r++)
+		{
+			uint64		at = rows.start[r] - rows.start[0];
+
 			scale[first_row[block] + r] =
-				als_regularization_scale(&me->system, rows.entries +
-										 (rows.start[r] - rows.start[0]),
+				als_regularization_scale(&me->system, rows.entries + at,
+										 rows.weights ? rows.weights + at : NULL,
 										 rows.start[r + 1] - rows.start[r]);
+		}
 	}
 }
 
