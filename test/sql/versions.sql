@@ -91,7 +91,7 @@ ROLLBACK;
 -- compared, and evaluated, with themselves and each other
 SELECT metric, a.value = b.value AS same FROM als_compare('m', 'm', 'held_out', run => 7, other_run => 6) a
 JOIN als_compare('m', 'm', 'held_out', other_run => 7) b USING (metric) WHERE a.value <> b.other OR a.other <> b.value;
-SELECT metric, round(value::numeric, 5) AS value FROM als_compare('m', 'm', 'held_out', run => 6) WHERE difference <> 0 OR users = 0;
+SELECT metric, round(value::numeric, 4) AS value FROM als_compare('m', 'm', 'held_out', run => 6) WHERE difference <> 0 OR users = 0;
 SELECT count(*) FROM als_evaluate('m', 'held_out', run => 7) a JOIN als_evaluate('m', 'held_out') b USING (metric) WHERE a.value <> b.value;
 -- users whom it does not know are folded into it, and popular items are its own
 SELECT count(*), count(*) FILTER (WHERE r.score = f.score) AS same
