@@ -171,10 +171,10 @@ open_ratings(ModelCache *cache, const char **columns)
 						  run->item_column, side == ALS_USERS ? "user_column" :
 						  "item_column");
 
+		/* neither of a domain nor of a length: what is noted is only copied */
 		appendStringInfo(&definition, "%s%s %s", side == 0 ? "" : ", ",
 						 side_id_columns[side],
-						 format_type_extended(column->atttypid, column->atttypmod,
-											  FORMAT_TYPE_TYPEMOD_GIVEN |
+						 format_type_extended(getBaseType(column->atttypid), -1,
 											  FORMAT_TYPE_FORCE_QUALIFY));
 	}
 	source_end(&reading);
@@ -288,6 +288,36 @@ reject_trigger(void)
 			 errmsg("als_note_change must be called by a trigger of als_track")));
 }
 
+/*
+ * The column of the ratings that has a side's ids.  It has to be of the queue's type:
+ * a cast could be code of somebody else, which would run as the queue's owner.
+ */
+static AttrNumber
+find_column(const TriggerData *trigger, AlsSide side)
+{
+	Relation	ratings = trigger->tg_relation;
+	const char *name = trigger->tg_trigger->tgargs[side];
+	Oid			queue = trigger->tg_trigger->tgconstrrelid;
+	Oid			queue_type = get_atttype(queue, get_attnum(queue, side_id_columns[side]));
+	int			column = SPI_fnumber(RelationGetDescr(ratings), name);
+	Oid			type = column <= 0 ? InvalidOid :
+		getBaseType(SPI_gettypeid(RelationGetDescr(ratings), column));
+
+	if (column <= 0 || type != queue_type)
+		ereport(ERROR,
+				(errcode(column <= 0 ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_DATATYPE_MISMATCH),
+				 column <= 0 ?
+				 errmsg("column \"%s\" of table \"%s\" does not exist",
+						name, RelationGetRelationName(ratings)) :
+				 errmsg("column \"%s\" of table \"%s\" is not of the type that queue \"%s\" has",
+						name, RelationGetRelationName(ratings),
+						get_rel_name(queue)),
+				 errdetail("Trigger \"%s\" notes what changes for a model.",
+						   trigger->tg_trigger->tgname),
+				 errhint("Drop the queue, or call als_untrack, and track the model again.")));
+	return column;
+}
+
 /* The end of a statement: frees its plan. */
 static void
 end_notes(void *arg)
@@ -308,19 +338,8 @@ begin_notes(const TriggerData *trigger, MemoryContext context)
 		reject_trigger();
 	for (int side = 0; side < 2; side++)
 	{
-		int			column = SPI_fnumber(desc, trigger->tg_trigger->tgargs[side]);
-
-		if (column <= 0)
-			ereport(ERROR,
-					(errcode(ERRCODE_UNDEFINED_COLUMN),
-					 errmsg("column \"%s\" of table \"%s\" does not exist",
-							trigger->tg_trigger->tgargs[side],
-							RelationGetRelationName(trigger->tg_relation)),
-					 errdetail("Trigger \"%s\" notes what changes for a model.",
-							   trigger->tg_trigger->tgname),
-					 errhint("Train the model from where its ratings are now, and track it again with als_untrack and als_track.")));
-		state->columns[side] = column;
-		types[side] = SPI_gettypeid(desc, column);
+		state->columns[side] = find_column(trigger, side);
+		types[side] = SPI_gettypeid(desc, state->columns[side]);
 	}
 	state->owner = relation_owner(queue);
 	state->plan = SPI_prepare(psprintf("INSERT INTO %s (%s, %s) VALUES ($1, $2)",
@@ -384,7 +403,7 @@ has_same_ids(const NoteState *state, const TriggerData *trigger)
 /*
  * als_note_change(user_column, item_column): trigger that adds a changed rating to
  * the queue, as the queue's owner.  To make a trigger that is FROM a table takes the
- * right TRIGGER on that.
+ * right TRIGGER on that, and nothing runs but what the queue itself has.
  */
 Datum
 als_note_change(PG_FUNCTION_ARGS)

@@ -116,7 +116,30 @@ SELECT code, message FROM try('INSERT INTO other VALUES (1, 1)');
 DROP TRIGGER t ON other;
 CREATE CONSTRAINT TRIGGER t AFTER INSERT ON other FROM second_changes FOR EACH ROW EXECUTE FUNCTION als_note_change('user_id', 'nowhere');
 SELECT * FROM try('INSERT INTO other VALUES (1, 1)');
+-- nor does code of whoever owns the ratings run as the queue's owner: a cast, a domain
+ALTER TABLE other ALTER user_id TYPE bigint;
+DROP TRIGGER t ON other;
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON other FROM second_changes FOR EACH ROW EXECUTE FUNCTION als_note_change('user_id', 'item_id');
+SELECT * FROM try('INSERT INTO other VALUES (1, 1)');
+CREATE FUNCTION who() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE NOTICE 'as %', current_user; RETURN true; END $$;
+CREATE DOMAIN checked AS integer CHECK (who());
+ALTER TABLE other ALTER user_id TYPE checked;
+GRANT INSERT ON other TO regress_als_writer;
+SET client_min_messages = notice;
+SET ROLE regress_als_writer;
+INSERT INTO other VALUES (2, 2);
+RESET ROLE;
+SET client_min_messages = warning;
+SELECT * FROM second_changes WHERE user_id = 2;
 DROP TABLE other;
+CREATE TABLE checked_ratings (user_id checked, item_id numeric(5, 2), rating real);
+INSERT INTO checked_ratings VALUES (1, 1, 1), (2, 2, 1);
+SELECT users FROM als_train('checked_model', 'checked_ratings', factors => 2);
+SELECT als_track('checked_model');
+SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'checked_model_changes'::regclass AND attnum > 0 ORDER BY attnum;
+INSERT INTO checked_ratings VALUES (3, 1, 1);
+SELECT als_refresh('checked_model');
+DROP TABLE checked_model;
 
 -- errors
 CREATE VIEW a_view AS TABLE ratings;
