@@ -71,7 +71,7 @@ COMMENT ON COLUMN als_model.source IS 'relation or query that was read; null if 
 COMMENT ON COLUMN als_model.event_weights IS 'what a rating is multiplied by, by the event in event_column';
 COMMENT ON COLUMN als_model.half_life IS 'the age, by time_column, at which a rating counts half';
 COMMENT ON COLUMN als_model.reference_time IS 'the time at which ages are taken; what is later counts in full';
-COMMENT ON COLUMN als_model.weight_column IS 'column with how sure a rating is, which then only says whether the item is liked';
+COMMENT ON COLUMN als_model.weight_column IS 'column with how sure a rating is: implicit ones then only say whether the item is liked, explicit ones weigh as much';
 COMMENT ON COLUMN als_model.user_features IS 'relation or query of (user, feature[, value]) that was read; null without, or from temporary tables';
 COMMENT ON COLUMN als_model.item_features IS 'relation or query of (item, feature[, value]), likewise';
 COMMENT ON COLUMN als_model.regularization_scaling IS 'exponent with which regularization grows with what a row has rated';
@@ -297,6 +297,25 @@ CREATE AGGREGATE als_collect(key bigint, user_id "any", item_id "any", rating "a
 );
 COMMENT ON AGGREGATE als_collect(bigint, "any", "any", "any")
 IS 'takes the ratings that als reads, in each process of a parallel plan; for the extension''s own queries';
+
+CREATE FUNCTION als_collect_weighted_transfn(internal, bigint, "any", "any", "any", double precision)
+RETURNS internal
+AS 'MODULE_PATHNAME', 'als_collect_transfn'
+LANGUAGE C VOLATILE PARALLEL SAFE;
+COMMENT ON FUNCTION als_collect_weighted_transfn(internal, bigint, "any", "any", "any", double precision)
+IS 'aggregate transition function of als_collect_weighted';
+
+CREATE AGGREGATE als_collect_weighted(key bigint, user_id "any", item_id "any", rating "any", weight double precision) (
+    SFUNC = als_collect_weighted_transfn,
+    STYPE = internal,
+    FINALFUNC = als_collect_finalfn,
+    COMBINEFUNC = als_collect_combinefn,
+    SERIALFUNC = als_collect_serialfn,
+    DESERIALFUNC = als_collect_deserialfn,
+    PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE als_collect_weighted(bigint, "any", "any", "any", double precision)
+IS 'the same with weights of the ratings; for the extension''s own queries';
 
 CREATE FUNCTION als_reject_value(column_name text, value text, detail text, hint text)
 RETURNS double precision

@@ -299,7 +299,7 @@ Evaluation *
 evaluate(const EvaluateOptions *options)
 {
 	Evaluation *evaluation = palloc0(sizeof(Evaluation));
-	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 / 2);
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 / 2, false);
 	ModelCache *cache;
 	char	   *from;
 

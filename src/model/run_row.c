@@ -231,7 +231,7 @@ run_tables(const RunRow *row, Oid tables[2])
 
 /* What rows of the source weigh, or raises. */
 static void
-read_weighing(const RunRow *row, Weighing *weighing)
+read_weighing(const RunRow *row, AlsFeedback feedback, Weighing *weighing)
 {
 	bool		isnull;
 	Datum		value;
@@ -241,7 +241,8 @@ read_weighing(const RunRow *row, Weighing *weighing)
 	if (!isnull)
 		weighing->event_weights = DatumGetJsonbPCopy(value);
 	if ((weighing->event_column == NULL) != isnull ||
-		(!isnull && event_weights_fault(weighing->event_weights) != NULL))
+		(!isnull && event_weights_fault(weighing->event_weights,
+										least_event_weight(feedback)) != NULL))
 		reject_run(row, MODEL_EVENT_WEIGHTS);
 
 	weighing->time_column = run_text(row, MODEL_TIME_COLUMN);
@@ -260,6 +261,7 @@ read_weighing(const RunRow *row, Weighing *weighing)
 		weighing->reference_time = DatumGetTimestampTz(value);
 	}
 	weighing->weight_column = run_text(row, MODEL_WEIGHT_COLUMN);
+	weighing_settle(weighing, feedback);
 }
 
 /* Reads what serving needs. */
@@ -309,7 +311,7 @@ read_run(const RunRow *row, ModelRun *run)
 	run->user_column = run_text(row, MODEL_USER_COLUMN);
 	run->item_column = run_text(row, MODEL_ITEM_COLUMN);
 	run->rating_column = run_text(row, MODEL_RATING_COLUMN);
-	read_weighing(row, &run->weighing);
+	read_weighing(row, run->feedback, &run->weighing);
 	if (run->source != NULL && run->user_column == NULL)
 		reject_run(row, MODEL_USER_COLUMN);
 	if (run->source != NULL && run->item_column == NULL)

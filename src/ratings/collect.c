@@ -3,8 +3,8 @@
  *	  Rows of a source taken into ratings.
  *
  * One process takes rows from the executor as they come.  Several are those of
- * an aggregate, als_collect, that the planner may run in parallel, whatever the
- * source is: each worker of its plan collects ids and triplets of its own, and
+ * an aggregate, als_collect or als_collect_weighted, that the planner may run in
+ * parallel, whatever the source is: each worker of its plan collects ids and triplets of its own, and
  * its partial aggregation ends with handing these over to the leader, in shared
  * memory.  Nothing of them goes through the tuples of the plan, which only have
  * to come.
@@ -23,6 +23,7 @@
 #include "parser/parse_func.h"
 #include "ratings/collect.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 
@@ -48,6 +49,7 @@ typedef struct SharedReading
 	dsm_handle	held_out;		/* of those set aside, SharedRatings too */
 	SharedIdType types[2];		/* by AlsSide */
 	Oid			rating_type;	/* InvalidOid: there are no ratings */
+	bool		weighted;
 	NameData	columns[3];		/* of user, item, rating: for messages */
 	double		fraction;		/* to set aside, below 0: nothing */
 	int64		seed;
@@ -57,7 +59,7 @@ typedef struct SharedReading
 /* The arguments of als_collect_transfn */
 enum
 {
-	ARG_STATE, ARG_KEY, ARG_USER, ARG_ITEM, ARG_RATING
+	ARG_STATE, ARG_KEY, ARG_USER, ARG_ITEM, ARG_RATING, ARG_WEIGHT
 };
 
 /* The readings of this process, as leader, the innermost first */
@@ -130,10 +132,12 @@ show_rows(Collector *collector)
 
 void
 collect_row(Collector *collector, Datum user, bool user_null,
-			Datum item, bool item_null, Datum rating, bool rating_null)
+			Datum item, bool item_null, Datum rating, bool rating_null,
+			Datum weight, bool weight_null)
 {
 	Ratings    *ratings = collector->ratings;
 	double		value = 1;
+	double		sure = 1;
 
 	if (!OidIsValid(collector->rating_type))
 		rating_null = false;
@@ -145,13 +149,19 @@ collect_row(Collector *collector, Datum user, bool user_null,
 		ratings = collector->held_out;
 	if (++collector->rows % PROGRESS_STEP == 0)
 		show_rows(collector);
-	ratings_add(ratings, user, user_null, item, item_null, value, rating_null);
+	if (collector->weighted)
+		sure = weight_null ? get_float8_nan() : DatumGetFloat8(weight);
+	if (sure != 0)
+		ratings_add(ratings, user, user_null, item, item_null, value,
+					rating_null, sure);
 }
 
 char *
-collect_aggregate(Oid *aggregate)
+collect_aggregate(bool weighted, Oid *aggregate)
 {
-	Oid			types[] = {INT8OID, ANYOID, ANYOID, ANYOID};
+	Oid			types[] = {INT8OID, ANYOID, ANYOID, ANYOID, FLOAT8OID};
+	int			ntypes = weighted ? lengthof(types) : lengthof(types) - 1;
+	char	   *function = weighted ? "als_collect_weighted" : "als_collect";
 	Oid			schema = extension_schema();
 	char	   *name;
 	List	   *names;
@@ -159,12 +169,12 @@ collect_aggregate(Oid *aggregate)
 	if (!OidIsValid(schema) || !may_use_schema(schema, GetUserId()))
 		return NULL;
 	name = get_namespace_name(schema);
-	names = list_make2(makeString(name), makeString("als_collect"));
-	*aggregate = LookupFuncName(names, lengthof(types), types, true);
+	names = list_make2(makeString(name), makeString(function));
+	*aggregate = LookupFuncName(names, ntypes, types, true);
 	if (!OidIsValid(*aggregate) || !may_execute(*aggregate, GetUserId()) ||
-		function_candidates(names, lengthof(types))->next != NULL)
+		function_candidates(names, ntypes)->next != NULL)
 		return NULL;
-	return quote_qualified_identifier(name, "als_collect");
+	return quote_qualified_identifier(name, function);
 }
 
 /* Notes an id type for workers. */
@@ -183,7 +193,8 @@ collect_share(Collector *collector, const RatingSource *names,
 			  size_t held_out_memory)
 {
 	dsa_area   *area;
-	Arena		arena = shared_ratings_create(sizeof(SharedReading), memory, &area);
+	Arena		arena = shared_ratings_create(sizeof(SharedReading),
+											  collector->weighted, memory, &area);
 	SharedReading *shared;
 	uint32		chance;
 
@@ -194,7 +205,7 @@ collect_share(Collector *collector, const RatingSource *names,
 	{
 		dsa_area   *held_out_area;
 		Arena		held_out = shared_ratings_create(sizeof(SharedRatings),
-													 held_out_memory,
+													 false, held_out_memory,
 													 &held_out_area);
 
 		if (held_out.segment == NULL)
@@ -210,6 +221,7 @@ collect_share(Collector *collector, const RatingSource *names,
 	share_type(&shared->types[ALS_USERS], user_type);
 	share_type(&shared->types[ALS_ITEMS], item_type);
 	shared->rating_type = collector->rating_type;
+	shared->weighted = collector->weighted;
 	namestrcpy(&shared->columns[0], names->user_column);
 	namestrcpy(&shared->columns[1], names->item_column);
 	namestrcpy(&shared->columns[2], names->rating_column ? names->rating_column : "");
@@ -248,10 +260,12 @@ take_type(IdType *type, const SharedIdType *shared)
 
 /* Begins a worker's part of ratings that it shares with the leader. */
 static Ratings *
-join_ratings(Arena *arena, const IdType types[2], const RatingSource *names)
+join_ratings(Arena *arena, const IdType types[2], const RatingSource *names,
+			 bool weighted)
 {
 	Ratings    *ratings = ratings_begin(CurrentMemoryContext, &types[ALS_USERS],
-										&types[ALS_ITEMS], names, 0, true);
+										&types[ALS_ITEMS], names, weighted, 0,
+										true);
 
 	ratings_join(ratings, arena, triplet_store_attach(arena));
 	return ratings;
@@ -281,17 +295,18 @@ join_leader(Arena arena)
 
 	collector->shared = shared;
 	collector->rating_type = shared->rating_type;
+	collector->weighted = shared->weighted;
 	for (int side = 0; side < 2; side++)
 		take_type(&types[side], &shared->types[side]);
 	names.user_column = NameStr(shared->columns[0]);
 	names.item_column = NameStr(shared->columns[1]);
 	if (NameStr(shared->columns[2])[0] != '\0')
 		names.rating_column = NameStr(shared->columns[2]);
-	collector->ratings = join_ratings(&arena, types, &names);
+	collector->ratings = join_ratings(&arena, types, &names, shared->weighted);
 	if (shared->fraction >= 0)
 	{
 		arena = arena_attach(shared->held_out);
-		collector->held_out = join_ratings(&arena, types, &names);
+		collector->held_out = join_ratings(&arena, types, &names, false);
 		collector->holdout = holdout_create(types[ALS_USERS].type,
 											types[ALS_ITEMS].type,
 											shared->fraction, shared->seed);
@@ -329,7 +344,8 @@ has_types(FunctionCallInfo fcinfo, const SharedReading *shared)
 
 	return get_fn_expr_argtype(fcinfo->flinfo, ARG_USER) == shared->types[ALS_USERS].type &&
 		get_fn_expr_argtype(fcinfo->flinfo, ARG_ITEM) == shared->types[ALS_ITEMS].type &&
-		get_fn_expr_argtype(fcinfo->flinfo, ARG_RATING) == rating;
+		get_fn_expr_argtype(fcinfo->flinfo, ARG_RATING) == rating &&
+		(PG_NARGS() > ARG_WEIGHT) == shared->weighted;
 }
 
 /* The collector of the reading that a query is for */
@@ -366,7 +382,7 @@ find_collector(FunctionCallInfo fcinfo)
 	return collector;
 }
 
-/* als_collect's transition function: takes a row. */
+/* als_collect's transition function, and als_collect_weighted's: takes a row. */
 Datum
 als_collect_transfn(PG_FUNCTION_ARGS)
 {
@@ -378,7 +394,9 @@ als_collect_transfn(PG_FUNCTION_ARGS)
 		collector = (Collector *) PG_GETARG_POINTER(ARG_STATE);
 	collect_row(collector, PG_GETARG_DATUM(ARG_USER), PG_ARGISNULL(ARG_USER),
 				PG_GETARG_DATUM(ARG_ITEM), PG_ARGISNULL(ARG_ITEM),
-				PG_GETARG_DATUM(ARG_RATING), PG_ARGISNULL(ARG_RATING));
+				PG_GETARG_DATUM(ARG_RATING), PG_ARGISNULL(ARG_RATING),
+				collector->weighted ? PG_GETARG_DATUM(ARG_WEIGHT) : 0,
+				collector->weighted && PG_ARGISNULL(ARG_WEIGHT));
 	PG_RETURN_POINTER(collector);
 }
 

@@ -16,6 +16,7 @@ typedef struct Collector
 	Holdout    *holdout;		/* what is, then */
 	MemoryContext row_context;	/* for that, reset for every row */
 	Oid			rating_type;	/* InvalidOid: no rating, every row counts 1 */
+	bool		weighted;		/* rows have weights, behind their ratings */
 	uint64		rows;			/* so far */
 	uint64		shown;			/* of these and those of others */
 	struct SharedReading *shared;	/* NULL: nobody else collects */
@@ -25,17 +26,21 @@ typedef struct Collector
 /* The type in which to ask for a column of ratings */
 extern Oid	collect_rating_type(Oid type);
 
-/* Takes a row; the rating is of the collector's type. */
+/*
+ * Takes a row; the rating is of the collector's type.  A weight of 0 leaves the row
+ * out, and what is set aside has none.
+ */
 extern void collect_row(Collector *collector, Datum user, bool user_null,
 						Datum item, bool item_null,
-						Datum rating, bool rating_null);
+						Datum rating, bool rating_null,
+						Datum weight, bool weight_null);
 
 /*
- * The aggregate als_collect, by which several processes take rows, as what to
+ * The aggregate als_collect, or the one that takes weights, by which several processes take rows, as what to
  * call it in a query, and its oid; NULL if the user may not, or if the name alone does
  * not tell it from others.
  */
-extern char *collect_aggregate(Oid *aggregate);
+extern char *collect_aggregate(bool weighted, Oid *aggregate);
 
 /*
  * Before any row: lets workers that run the aggregate collect into what this

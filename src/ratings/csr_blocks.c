@@ -18,9 +18,11 @@ struct BlockReader
 	const uint64 *row_start;
 	const uint32 *first_row;
 	const AlsEntry *entries;	/* in memory, NULL if spilled */
+	const float *weights;		/* likewise, or if there are none */
 	BufFile    *file;			/* that is open, if spilled */
 	uint32		number;			/* of that */
 	AlsEntry   *buffer;			/* [largest_block], if spilled */
+	float	   *weight_buffer;	/* likewise, if weighted */
 	uint32		buffered;		/* the block there */
 };
 
@@ -52,13 +54,23 @@ blocks_reader(Arena *arena, AlsSide side)
 	reader->first_row = blocks_first_row(blocks, side);
 	reader->buffered = blocks->sides[side].nblocks;
 	if (blocks->spilled)
-		reader->buffer =
-			MemoryContextAllocHuge(CurrentMemoryContext,
-								   blocks->sides[side].largest_block *
-								   sizeof(AlsEntry));
+	{
+		uint64		largest = blocks->sides[side].largest_block;
+
+		reader->buffer = MemoryContextAllocHuge(CurrentMemoryContext,
+												largest * sizeof(AlsEntry));
+		if (blocks->weighted)
+			reader->weight_buffer = MemoryContextAllocHuge(CurrentMemoryContext,
+														   largest * sizeof(float));
+	}
 	else
+	{
 		reader->entries = (const AlsEntry *)
 			((char *) blocks + blocks->sides[side].entries_offset);
+		if (blocks->weighted)
+			reader->weights = (const float *)
+				((char *) blocks + blocks->sides[side].weights_offset);
+	}
 	return reader;
 }
 
@@ -126,6 +138,8 @@ load_block(BlockReader *reader, uint32 block)
 	file_seek(reader->file, blocks_file_place(reader->blocks, reader->side)[block]);
 	while (done < size)
 		done += packed_read(reader->file, reader->buffer + done, ENTRY_FIELDS);
+	for (done = 0; reader->weight_buffer != NULL && done < size;)
+		done += packed_read(reader->file, reader->weight_buffer + done, 1);
 	reader->buffered = block;
 }
 
@@ -139,12 +153,19 @@ rows_of(BlockReader *reader, uint32 block, uint32 first, uint32 last)
 	rows.start = reader->row_start + first;
 	if (reader->buffer != NULL)
 	{
+		uint64		before = rows.start[0] - reader->row_start[reader->first_row[block]];
+
 		load_block(reader, block);
-		rows.entries = reader->buffer +
-			(rows.start[0] - reader->row_start[reader->first_row[block]]);
+		rows.entries = reader->buffer + before;
+		if (reader->weight_buffer != NULL)
+			rows.weights = reader->weight_buffer + before;
 	}
 	else
+	{
 		rows.entries = reader->entries + rows.start[0];
+		if (reader->weights != NULL)
+			rows.weights = reader->weights + rows.start[0];
+	}
 	return rows;
 }
 
@@ -171,5 +192,7 @@ blocks_reader_close(BlockReader *reader)
 		BufFileClose(reader->file);
 	if (reader->buffer != NULL)
 		pfree(reader->buffer);
+	if (reader->weight_buffer != NULL)
+		pfree(reader->weight_buffer);
 	pfree(reader);
 }

@@ -15,6 +15,7 @@
  * One side's ratings in compressed sparse row form.  Row r's entries are
  * [row_start[r], row_start[r + 1]) of the side's entries, which are in memory
  * behind entries_offset or, if spilled, packed in the side's files, block by block.
+ * Weights lie likewise behind weights_offset or, in files, behind a block's entries.
  */
 typedef struct SideBlocks
 {
@@ -24,6 +25,8 @@ typedef struct SideBlocks
 	size_t		row_start_offset;	/* uint64 [nrows + 1] */
 	size_t		first_row_offset;	/* uint32 [nblocks + 1] */
 	size_t		entries_offset; /* AlsEntry [nratings], 0 if spilled */
+	size_t		weights_offset; /* float [nratings], 0 if spilled or not
+								 * weighted */
 	uint32		nfiles;			/* if spilled */
 	size_t		file_row_offset;	/* uint32 [nfiles + 1]: first row of each */
 	size_t		file_place_offset;	/* uint64 [nblocks]: where each begins in
@@ -34,8 +37,9 @@ typedef struct SideBlocks
 typedef struct RatingBlocks
 {
 	bool		spilled;
+	bool		weighted;		/* explicit: ratings have weights */
 	uint64		nratings;		/* pairs, duplicates merged */
-	double		mean;			/* of the ratings */
+	double		mean;			/* of the ratings, by weight */
 	SideBlocks	sides[2];		/* by AlsSide */
 	SharedFileSet fileset;		/* if spilled */
 } RatingBlocks;
@@ -43,14 +47,14 @@ typedef struct RatingBlocks
 typedef struct BlockReader BlockReader;
 
 /* Bytes of triplets that may be collected if all is to stay in budget bytes. */
-extern size_t blocks_triplet_memory(size_t budget);
+extern size_t blocks_triplet_memory(size_t budget, bool weighted);
 
 /* How often sorting goes over all ratings, as progress counts it */
 #define BLOCKS_PASSES 3
 
 /*
  * Sorts a finished collection and uses it up.  Duplicate pairs add up for
- * implicit feedback and average for explicit.  With workers, as many at most,
+ * implicit feedback and average for explicit, by weight, and weights add up.  With workers, as many at most,
  * the result is shared.
  */
 extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
@@ -58,13 +62,13 @@ extern Arena blocks_build(Ratings *ratings, AlsFeedback feedback,
 
 /*
  * Merges duplicates in a row that is sorted by column, in place; returns what
- * is left.
+ * is left.  weights are NULL where there are none.
  */
-extern uint64 merge_duplicates(AlsEntry *entries, uint64 size,
+extern uint64 merge_duplicates(AlsEntry *entries, float *weights, uint64 size,
 							   AlsFeedback feedback);
 
 /* The same for a row in any order, which it sorts. */
-extern uint64 sort_and_merge(AlsEntry *entries, uint64 size,
+extern uint64 sort_and_merge(AlsEntry *entries, float *weights, uint64 size,
 							 AlsFeedback feedback);
 
 static inline const uint64 *

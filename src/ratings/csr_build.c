@@ -19,7 +19,8 @@
  * In memory the regions of partitions are 12 bytes a rating, of which there are
  * two at first, triplets and users; later, one and the result of 16.  In files
  * the buffers of all processes together have half the budget; but each has 24
- * bytes times a row's ratings, or times a 1,024th of all, if these are more.
+ * bytes times a row's ratings, or times a 1,024th of all, if these are more.  A
+ * weight makes 4 bytes more of each.
  * Files, of triplets, of partitions and of what is sorted, are packed (packed.c).
  */
 #include "compat.h"
@@ -31,8 +32,6 @@
 #define BLOCK_RATINGS 16384
 #define BLOCK_ROWS 1024
 
-/* A triplet costs this while rows are built: itself and two sorted entries. */
-#define BUILD_BYTES (sizeof(Rating) + 2 * sizeof(AlsEntry))
 
 /*
  * With fewer a worker wins nothing: shared memory has to be made and given back,
@@ -44,9 +43,12 @@
 #define FILE_PARTITIONS 64
 
 size_t
-blocks_triplet_memory(size_t budget)
+blocks_triplet_memory(size_t budget, bool weighted)
 {
-	return budget / BUILD_BYTES * sizeof(Rating);
+	/* while rows are built, itself and two sorted entries */
+	size_t		entry = sizeof(AlsEntry) + (weighted ? sizeof(float) : 0);
+
+	return budget / (rating_size(weighted) + 2 * entry) * rating_size(weighted);
 }
 
 /* Ends of the blocks that rows with these counts are cut into. */
@@ -89,6 +91,7 @@ create_blocks(const Ratings *ratings, uint32 *const first_row[2],
 
 	arena_reserve(&size, sizeof(RatingBlocks));
 	layout.spilled = spilled;
+	layout.weighted = ratings_weighted(ratings);
 	for (int s = 0; s < 2; s++)
 	{
 		SideBlocks *side = &layout.sides[s];
@@ -109,6 +112,9 @@ create_blocks(const Ratings *ratings, uint32 *const first_row[2],
 		else
 			side->entries_offset =
 				arena_reserve(&size, ratings_count(ratings) * sizeof(AlsEntry));
+		if (!spilled && layout.weighted)
+			side->weights_offset =
+				arena_reserve(&size, ratings_count(ratings) * sizeof(float));
 	}
 
 	/* a set of shared files needs a segment that its lifetime hangs on */
@@ -161,6 +167,7 @@ create_state(const Ratings *ratings, const PartitionCut cuts[2],
 	arena_reserve(&size, sizeof(SharedSort));
 	layout.feedback = feedback;
 	layout.spilled = ratings_spilled(ratings);
+	layout.weighted = ratings_weighted(ratings);
 	layout.nsources = ratings_nsources(ratings);
 	layout.sources_offset = arena_reserve(&size, layout.nsources * sizeof(TripletSource));
 	layout.order_offset = arena_reserve(&size, nparts * 2 * sizeof(size_t));
@@ -170,14 +177,16 @@ create_state(const Ratings *ratings, const PartitionCut cuts[2],
 			orders[2 * part + s] =
 				arena_reserve(&size, ratings_part_ids(ratings, part, s) * sizeof(uint32));
 		layout.partitions_offset[s] =
-			arena_reserve(&size, partitions_layout(&partitions[s], s, &cuts[s],
-												   processes, layout.spilled));
+			arena_reserve(&size, partitions_layout(&partitions[s], s, layout.weighted,
+												   &cuts[s], processes,
+												   layout.spilled));
 	}
-	layout.row_sums_offset = arena_reserve(&size, ids[ALS_USERS]->size * sizeof(double));
+	layout.row_sums_offset = arena_reserve(&size, ids[ALS_USERS]->size * sizeof(RowSums));
 	layout.merged_offset = arena_reserve(&size, ids[ALS_ITEMS]->size * sizeof(pg_atomic_uint64));
 	layout.sizes_offset = arena_reserve(&size, cuts[ALS_USERS].count * sizeof(uint64));
 	if (!layout.spilled)
-		layout.regions_offset = arena_reserve(&size, ratings_count(ratings) * sizeof(PlacedRating));
+		layout.regions_offset = arena_reserve(&size, ratings_count(ratings) *
+											  placed_size(layout.weighted));
 
 	arena = arena_create(size, shared, "the ratings");
 	state = (SharedSort *) arena.address;
@@ -219,7 +228,8 @@ partition_limit(const Ratings *ratings, size_t budget, int processes)
 	{
 		/* two buffers of each process, in half the budget */
 		limit = Max(limit, ratings_count(ratings) / FILE_PARTITIONS);
-		limit = Min(limit, budget / 2 / processes / (2 * sizeof(PlacedRating)));
+		limit = Min(limit, budget / 2 / processes /
+					(2 * placed_size(ratings_weighted(ratings))));
 	}
 	return limit;
 }

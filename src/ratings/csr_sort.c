@@ -4,8 +4,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "access/parallel.h"
 #include "common/bulk.h"
 #include "common/progress.h"
@@ -13,16 +11,6 @@
 #include "ratings/csr_sort.h"
 #include "ratings/packed.h"
 #include "utils/memutils.h"
-
-#define ST_SORT sort_entries
-#define ST_ELEMENT_TYPE AlsEntry
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_COMPARE(a, b) \
-	((a)->column != (b)->column ? ((a)->column < (b)->column ? -1 : 1) : \
-	 (a)->rating < (b)->rating ? -1 : (a)->rating > (b)->rating ? 1 : 0)
-#define ST_SCOPE static
-#define ST_DEFINE
-#include "lib/sort_template.h"
 
 /* Memory that grows with what it is used for */
 typedef struct RatingBuffer
@@ -57,11 +45,18 @@ typedef struct BlockFile
 PGDLLEXPORT void als_distribute_worker(dsm_segment *segment, shm_toc *toc);
 PGDLLEXPORT void als_sort_worker(dsm_segment *segment, shm_toc *toc);
 
-/* The entries of a side in memory */
-static AlsEntry *
+/* The entries of a side in memory, and their weights */
+static EntryPlace
 side_entries(RatingBlocks *blocks, AlsSide side)
 {
-	return (AlsEntry *) ((char *) blocks + blocks->sides[side].entries_offset);
+	const SideBlocks *sorted = &blocks->sides[side];
+	EntryPlace	place = {
+		.entries = (AlsEntry *) ((char *) blocks + sorted->entries_offset)
+	};
+
+	if (blocks->weighted)
+		place.weights = (float *) ((char *) blocks + sorted->weights_offset);
+	return place;
 }
 
 /* Counts ratings that have gone through a pass; the leader shows those of all. */
@@ -91,8 +86,13 @@ distribute_batch(Distributor *users, SharedSort *state,
 
 	CHECK_FOR_INTERRUPTS();
 	for (size_t i = 0; i < size; i++)
-		distributor_put(users, user_order[ratings[i].user],
-						item_order[ratings[i].item], ratings[i].rating);
+	{
+		const Rating *rating = rating_at(ratings, rating_size(state->weighted), i);
+
+		distributor_put(users, user_order[rating->user],
+						item_order[rating->item], rating->rating,
+						state->weighted ? rating->weight : 1);
+	}
 	count_sorted(state, size);
 }
 
@@ -112,7 +112,8 @@ sort_distribute(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARE
 			blocks_attach(arenas[SORT_BLOCKS]);
 	}
 	reader = triplet_reader_open(state_at(state, state->sources_offset),
-								 arenas[SORT_TRIPLETS], process->leader);
+								 arenas[SORT_TRIPLETS], state->weighted,
+								 process->leader);
 	users = distributor_open(side_partitions(state, ALS_USERS), process->number,
 							 regions(state), fileset);
 	if (process->leader)
@@ -134,14 +135,14 @@ als_distribute_worker(dsm_segment *segment, shm_toc *toc)
 
 /* Makes room for so many in a buffer. */
 static void
-make_room(RatingBuffer *buffer, uint64 size)
+make_room(RatingBuffer *buffer, bool weighted, uint64 size)
 {
 	if (size <= buffer->room)
 		return;
 	if (buffer->ratings != NULL)
 		pfree(buffer->ratings);
 	buffer->ratings = MemoryContextAllocHuge(CurrentMemoryContext,
-											 size * sizeof(PlacedRating));
+											 size * placed_size(weighted));
 	buffer->room = size;
 }
 
@@ -185,36 +186,39 @@ begin_partition(Sorter *sorter, AlsSide side, uint32 partition)
 	cut_pieces(sorter, side, rows);
 	if (sorter->state->spilled)
 	{
-		make_room(&sorter->loaded, row_start[rows[1]] - row_start[rows[0]]);
+		make_room(&sorter->loaded, sorter->state->weighted,
+				  row_start[rows[1]] - row_start[rows[0]]);
 		sorter->ratings = sorter->loaded.ratings;
 		partition_load(partitions, partition, &sorter->blocks->fileset,
 					   sorter->npieces, sorter->piece_row, row_start,
 					   sorter->ratings);
 	}
 	else
-		sorter->ratings = regions(sorter->state) +
-			partitions_start(partitions)[partition];
+		sorter->ratings = placed_at(regions(sorter->state),
+									placed_size(sorter->state->weighted),
+									partitions_start(partitions)[partition]);
 }
 
 /* Sorts the next piece; returns its entries, which in files are yet to be stored. */
-static AlsEntry *
+static EntryPlace
 sort_piece(Sorter *sorter, AlsSide side, uint32 piece)
 {
 	SharedSort *state = sorter->state;
 	const uint32 *rows = sorter->piece_row + piece;
 	const uint64 *row_start = side_row_start(sorter->blocks, side) + rows[0];
 	uint64		size = row_start[rows[1] - rows[0]] - row_start[0];
-	AlsEntry   *entries = NULL;
+	EntryPlace	place = {NULL};
 
-	make_room(&sorter->other, size);
+	make_room(&sorter->other, state->weighted, size);
 	if (!state->spilled)
-		entries = side_entries(sorter->blocks, side) + row_start[0];
-	entries = partition_sort(sorter->ratings, sorter->other.ratings, size,
-							 sorter->blocks->sides[other_side(side)].nrows,
-							 rows[0], rows[1] - rows[0], row_start, entries);
-	sorter->ratings += size;
+		place = entry_place(side_entries(sorter->blocks, side), row_start[0]);
+	place = partition_sort(sorter->ratings, sorter->other.ratings,
+						   state->weighted, size,
+						   sorter->blocks->sides[other_side(side)].nrows,
+						   rows[0], rows[1] - rows[0], row_start, place);
+	sorter->ratings = placed_at(sorter->ratings, placed_size(state->weighted), size);
 	count_sorted(state, size);
-	return entries;
+	return place;
 }
 
 /* Creates the file of a partition. */
@@ -237,7 +241,7 @@ create_block_file(RatingBlocks *blocks, AlsSide side, uint32 partition,
  */
 static void
 write_blocks(BlockFile *file, RatingBlocks *blocks, uint32 last_row, uint64 end,
-			 const AlsEntry *entries)
+			 EntryPlace entries)
 {
 	const uint64 *row_start = side_row_start(blocks, file->side);
 	const uint32 *first_row = blocks_first_row(blocks, file->side);
@@ -250,8 +254,10 @@ write_blocks(BlockFile *file, RatingBlocks *blocks, uint32 last_row, uint64 end,
 			row_start[first_row[file->block]];
 
 		place[file->block] = file->place;
-		file->place += packed_write(file->file, entries, ENTRY_FIELDS, size);
-		entries += size;
+		file->place += packed_write(file->file, entries.entries, ENTRY_FIELDS, size);
+		if (entries.weights != NULL)
+			file->place += packed_write(file->file, entries.weights, 1, size);
+		entries = entry_place(entries, size);
 	}
 }
 
@@ -261,55 +267,6 @@ close_block_file(BlockFile *file)
 {
 	shared_file_export(file->file);
 	BufFileClose(file->file);
-}
-
-uint64
-merge_duplicates(AlsEntry *entries, uint64 size, AlsFeedback feedback)
-{
-	uint64		merged = 0;
-
-	for (uint64 i = 0; i < size;)
-	{
-		AlsEntry	entry = entries[i];
-		uint64		end = i + 1;
-
-		CHECK_FOR_INTERRUPTS();
-		if (end < size && entries[end].column == entry.column)
-		{
-			double		sum = 0;
-
-			while (end < size && entries[end].column == entry.column)
-			{
-				CHECK_FOR_INTERRUPTS();
-				end++;
-			}
-			/* so that the order in which they came does not show */
-			sort_entries(&entries[i], end - i);
-			for (uint64 k = i; k < end; k++)
-			{
-				CHECK_FOR_INTERRUPTS();
-				sum += entries[k].rating;
-			}
-			if (feedback == ALS_EXPLICIT)
-				sum /= (double) (end - i);
-			entry.rating = (float) sum;
-			if (!isfinite(entry.rating))
-				ereport(ERROR,
-						(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-						 errmsg("sum of duplicate ratings is out of range for type real"),
-						 errhint("Scale the ratings down.")));
-		}
-		entries[merged++] = entry;
-		i = end;
-	}
-	return merged;
-}
-
-uint64
-sort_and_merge(AlsEntry *entries, uint64 size, AlsFeedback feedback)
-{
-	sort_entries(entries, size);
-	return merge_duplicates(entries, size, feedback);
 }
 
 /* Counts, by item, the ratings that merging will leave out of a sorted row. */
@@ -330,17 +287,33 @@ count_duplicates(const AlsEntry *row, uint64 size, pg_atomic_uint64 *merged)
 	return found;
 }
 
+static RowSums
+sum_row(EntryPlace row, uint64 size)
+{
+	RowSums		sums = {0};
+
+	for (uint64 i = 0; i < size; i++)
+	{
+		double		weight = row.weights == NULL ? 1 : row.weights[i];
+
+		CHECK_FOR_INTERRUPTS();
+		sums.ratings += weight * row.entries[i].rating;
+		sums.weights += weight;
+	}
+	return sums;
+}
+
 /*
  * Merges duplicates in the rows [first, last) of users, which are sorted and
- * begin at entries[0], and moves what is left together.  row_start[first .. last]
+ * begin at a place, and moves what is left together.  row_start[first .. last]
  * counts ratings; on return it counts what is left from place on, but for
  * row_start[last], where the next piece begins.  Returns the number of these.
  */
 static uint64
 merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
-		   uint64 place, AlsEntry *entries)
+		   uint64 place, EntryPlace entries)
 {
-	double	   *row_sums = state_at(state, state->row_sums_offset);
+	RowSums    *row_sums = state_at(state, state->row_sums_offset);
 	pg_atomic_uint64 *merged = state_at(state, state->merged_offset);
 	uint64		origin = row_start[first];
 	uint64		begin = origin;
@@ -348,21 +321,20 @@ merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
 
 	for (uint32 r = first; r < last; r++)
 	{
-		AlsEntry   *row = entries + (begin - origin);
+		EntryPlace	row = entry_place(entries, begin - origin);
+		EntryPlace	to = entry_place(entries, filled);
 		uint64		end = row_start[r + 1];
 		uint64		size = end - begin;
-		double		sum = 0;
 
-		if (count_duplicates(row, size, merged))
-			size = merge_duplicates(row, size, state->feedback);
-		for (uint64 i = 0; i < size; i++)
+		if (count_duplicates(row.entries, size, merged))
+			size = merge_duplicates(row.entries, row.weights, size, state->feedback);
+		row_sums[r] = sum_row(row, size);
+		if (row.entries != to.entries)
 		{
-			CHECK_FOR_INTERRUPTS();
-			sum += row[i].rating;
+			memmove(to.entries, row.entries, size * sizeof(AlsEntry));
+			if (row.weights != NULL)
+				memmove(to.weights, row.weights, size * sizeof(float));
 		}
-		row_sums[r] = sum;
-		if (row != entries + filled)
-			memmove(entries + filled, row, size * sizeof(AlsEntry));
 		/* what does not change, others may be reading */
 		if (row_start[r] != place + filled)
 			row_start[r] = place + filled;
@@ -375,17 +347,18 @@ merge_rows(SharedSort *state, uint64 *row_start, uint32 first, uint32 last,
 /* Puts sorted rows of users, [first, last), into partitions of items. */
 static void
 pass_on(Distributor *items, const uint64 *row_start, uint32 first, uint32 last,
-		uint64 end, const AlsEntry *entries)
+		uint64 end, EntryPlace place)
 {
 	for (uint32 r = first; r < last; r++)
 	{
-		const AlsEntry *row = entries + (row_start[r] - row_start[first]);
+		EntryPlace	row = entry_place(place, row_start[r] - row_start[first]);
 		uint64		size = (r + 1 < last ? row_start[r + 1] : end) - row_start[r];
 
 		for (uint64 i = 0; i < size; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			distributor_put(items, row[i].column, r, row[i].rating);
+			distributor_put(items, row.entries[i].column, r, row.entries[i].rating,
+							row.weights == NULL ? 1 : row.weights[i]);
 		}
 	}
 }
@@ -411,7 +384,7 @@ sort_users(Sorter *sorter, Distributor *items, uint32 partition)
 	for (uint32 piece = 0; piece < sorter->npieces; piece++)
 	{
 		const uint32 *rows = sorter->piece_row + piece;
-		AlsEntry   *entries = sort_piece(sorter, ALS_USERS, piece);
+		EntryPlace	entries = sort_piece(sorter, ALS_USERS, piece);
 
 		end += merge_rows(state, row_start, rows[0], rows[1], end, entries);
 		if (state->spilled)
@@ -440,7 +413,7 @@ sort_items(Sorter *sorter, uint32 partition)
 	for (uint32 piece = 0; piece < sorter->npieces; piece++)
 	{
 		uint32		end_row = sorter->piece_row[piece + 1];
-		AlsEntry   *entries = sort_piece(sorter, ALS_ITEMS, piece);
+		EntryPlace	entries = sort_piece(sorter, ALS_ITEMS, piece);
 
 		if (state->spilled)
 			write_blocks(&file, blocks, end_row, row_start[end_row], entries);
@@ -457,30 +430,40 @@ settle(SharedSort *state, RatingBlocks *blocks)
 	const uint64 *start = partitions_start(users);
 	const uint32 *first_row = partitions_first_row(users);
 	const uint64 *sizes = state_at(state, state->sizes_offset);
-	const double *row_sums = state_at(state, state->row_sums_offset);
+	const RowSums *row_sums = state_at(state, state->row_sums_offset);
 	const pg_atomic_uint64 *merged = state_at(state, state->merged_offset);
 	uint64	   *user_start = side_row_start(blocks, ALS_USERS);
 	uint64	   *item_start = side_row_start(blocks, ALS_ITEMS);
-	AlsEntry   *entries = state->spilled ? NULL : side_entries(blocks, ALS_USERS);
+	EntryPlace	place = {NULL};
 	uint64		left_out = 0;
-	double		sum = 0;
+	RowSums		sums = {0};
+
+	if (!state->spilled)
+		place = side_entries(blocks, ALS_USERS);
 
 	for (uint32 p = 0; p < users->count; p++)
 	{
 		for (uint32 u = first_row[p]; u < first_row[p + 1]; u++)
 		{
 			CHECK_FOR_INTERRUPTS();
-			sum += row_sums[u];
+			sums.ratings += row_sums[u].ratings;
+			sums.weights += row_sums[u].weights;
 			user_start[u] -= left_out;
 		}
-		if (entries != NULL && left_out > 0)
-			move_large(entries + start[p] - left_out, entries + start[p],
-					   sizes[p] * sizeof(AlsEntry));
+		if (place.entries != NULL && left_out > 0)
+		{
+			EntryPlace	from = entry_place(place, start[p]);
+			EntryPlace	to = entry_place(place, start[p] - left_out);
+
+			move_large(to.entries, from.entries, sizes[p] * sizeof(AlsEntry));
+			if (place.weights != NULL)
+				move_large(to.weights, from.weights, sizes[p] * sizeof(float));
+		}
 		left_out += start[p + 1] - start[p] - sizes[p];
 	}
 	user_start[users->nrows] -= left_out;
 	blocks->nratings = user_start[users->nrows];
-	blocks->mean = sum / (double) blocks->nratings;
+	blocks->mean = sums.ratings / sums.weights;
 
 	if (left_out == 0)
 		return;
@@ -530,12 +513,12 @@ sort_partitions(const ParallelProcess *process,
 
 	if (!state->spilled)
 	{
-		const AlsEntry *entries = side_entries(blocks, ALS_USERS);
+		EntryPlace	place = side_entries(blocks, ALS_USERS);
 
 		while (claim(state, ALS_USERS, &state->next_passed_on, &partition))
 			pass_on(items, row_start, first_row[partition],
 					first_row[partition + 1], row_start[first_row[partition + 1]],
-					entries + row_start[first_row[partition]]);
+					entry_place(place, row_start[first_row[partition]]));
 		distributor_close(items);
 		parallel_wait(process);
 	}

@@ -15,6 +15,7 @@ typedef struct SharedSort
 {
 	AlsFeedback feedback;
 	bool		spilled;
+	bool		weighted;
 	int			nsources;		/* of triplets */
 	uint32		own_batches;	/* of triplets: the leader's own come first */
 	uint32		batches;		/* all of them */
@@ -25,7 +26,7 @@ typedef struct SharedSort
 	size_t		sizes_offset;	/* uint64 [partitions of users]: what is left
 								 * of each when duplicates are merged */
 	size_t		regions_offset; /* PlacedRating [ratings], in memory */
-	size_t		row_sums_offset;	/* double [users]: sums of their ratings */
+	size_t		row_sums_offset;	/* RowSums [users] */
 	size_t		merged_offset;	/* pg_atomic_uint64 [items]: ratings that
 								 * merging has left out */
 
@@ -38,6 +39,13 @@ typedef struct SharedSort
 	pg_atomic_uint32 next_sorted[2];	/* partitions; by side */
 	pg_atomic_uint32 next_passed_on;	/* partition of users, in memory */
 } SharedSort;
+
+/* Sums over what a user has rated */
+typedef struct RowSums
+{
+	double		ratings;		/* times their weights */
+	double		weights;
+} RowSums;
 
 /* The arenas, in the order in which parallel_run has them */
 typedef enum SortArena

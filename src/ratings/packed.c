@@ -145,10 +145,20 @@ write_chunk(BufFile *file, const uint32 *numbers, int fields, uint32 size)
 
 		CHECK_FOR_INTERRUPTS();
 		/* the number of fields known to the compiler */
-		if (fields == 2)
-			pack(slice, numbers, 2, length, chunk);
-		else
-			pack(slice, numbers, 3, length, chunk);
+		switch (fields)
+		{
+			case 1:
+				pack(slice, numbers, 1, length, chunk);
+				break;
+			case 2:
+				pack(slice, numbers, 2, length, chunk);
+				break;
+			case 3:
+				pack(slice, numbers, 3, length, chunk);
+				break;
+			default:
+				pack(slice, numbers, 4, length, chunk);
+		}
 		BufFileWrite(file, slice, length * bytes);
 		numbers += (size_t) length * fields;
 	}
@@ -184,10 +194,20 @@ packed_read(BufFile *file, void *records, int fields)
 		CHECK_FOR_INTERRUPTS();
 		if (bytes > 0)
 			file_read_exact(file, slice, length * bytes);
-		if (fields == 2)
-			unpack(slice, numbers, 2, length, chunk);
-		else
-			unpack(slice, numbers, 3, length, chunk);
+		switch (fields)
+		{
+			case 1:
+				unpack(slice, numbers, 1, length, chunk);
+				break;
+			case 2:
+				unpack(slice, numbers, 2, length, chunk);
+				break;
+			case 3:
+				unpack(slice, numbers, 3, length, chunk);
+				break;
+			default:
+				unpack(slice, numbers, 4, length, chunk);
+		}
 		numbers += (size_t) length * fields;
 	}
 	return chunk.size;

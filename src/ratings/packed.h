@@ -8,7 +8,7 @@
 #include "storage/buffile.h"
 
 /* The uint32, or float4, fields of a record, at most */
-#define PACKED_FIELDS 3
+#define PACKED_FIELDS 4
 
 /* Records of a chunk, at most */
 #define PACKED_CHUNK 65536

@@ -24,9 +24,6 @@
 /* More are many open files, and buffers that no cache holds. */
 #define MOST_PARTITIONS 1024
 
-/* Of a rating with its row, as files have it */
-#define FIELDS (sizeof(PlacedRating) / sizeof(uint32))
-
 #define DIGIT_BITS 11			/* at most */
 #define MOST_DIGITS 3			/* of 32 bits */
 #define POLL_RATINGS 16384		/* sorted between two looks for interrupts */
@@ -71,13 +68,14 @@ partitions_cut(const RatedIds *ids, uint32 nblocks, const uint32 *first_row,
 }
 
 size_t
-partitions_layout(Partitions *partitions, AlsSide side,
+partitions_layout(Partitions *partitions, AlsSide side, bool weighted,
 				  const PartitionCut *cut, int processes, bool in_files)
 {
 	size_t		size = 0;
 
 	memset(partitions, 0, sizeof(*partitions));
 	partitions->side = side;
+	partitions->weighted = weighted;
 	partitions->count = cut->count;
 	partitions->nrows = cut->first_row[cut->count];
 	partitions->processes = processes;
@@ -149,6 +147,7 @@ distributor_open(Partitions *partitions, int process, PlacedRating *regions,
 
 	Assert(process < partitions->processes);
 	distributor->partitions = partitions;
+	distributor->size = placed_size(partitions->weighted);
 	distributor->by_row = partitions_at(partitions, partitions->by_row_offset);
 	distributor->regions = regions;
 	distributor->fileset = fileset;
@@ -156,7 +155,7 @@ distributor_open(Partitions *partitions, int process, PlacedRating *regions,
 	if (regions == NULL)
 		distributor->files = palloc0(partitions->count * sizeof(BufFile *));
 	distributor->buffers = palloc(partitions->count * DISTRIBUTOR_BUFFER *
-								  sizeof(PlacedRating));
+								  distributor->size);
 	distributor->buffered = palloc0(partitions->count * sizeof(uint16));
 	return distributor;
 }
@@ -165,7 +164,8 @@ void
 distributor_flush(Distributor *distributor, uint32 partition)
 {
 	Partitions *partitions = distributor->partitions;
-	PlacedRating *buffer = &distributor->buffers[partition * DISTRIBUTOR_BUFFER];
+	PlacedRating *buffer = placed_at(distributor->buffers, distributor->size,
+									 partition * DISTRIBUTOR_BUFFER);
 	uint16		size = distributor->buffered[partition];
 
 	if (distributor->regions != NULL)
@@ -175,7 +175,8 @@ distributor_flush(Distributor *distributor, uint32 partition)
 		uint64		place = partitions_start(partitions)[partition] +
 			pg_atomic_fetch_add_u64(&filled[partition], size);
 
-		memcpy(distributor->regions + place, buffer, size * sizeof(PlacedRating));
+		memcpy(placed_at(distributor->regions, distributor->size, place), buffer,
+			   size * distributor->size);
 	}
 	else
 	{
@@ -190,7 +191,7 @@ distributor_flush(Distributor *distributor, uint32 partition)
 			file_name(name, partitions->side, partition, distributor->process);
 			*file = shared_file_create(distributor->fileset, name);
 		}
-		packed_write(*file, buffer, FIELDS, size);
+		packed_write(*file, buffer, distributor->size / sizeof(uint32), size);
 		written[(size_t) partition * partitions->processes +
 				distributor->process] += size;
 	}
@@ -227,13 +228,22 @@ partition_parts(const Partitions *partitions, uint32 partition)
 	return written + (size_t) partition * partitions->processes;
 }
 
-/* Puts a chunk into the pieces of its rows, at next, which moves on. */
-static inline void
-place_chunk(const PlacedRating *chunk, uint32 size, uint32 first_row,
-			const uint32 *piece_of, PlacedRating **next)
+/*
+ * Puts a chunk into the pieces of its rows, at next, which moves on.  The size of a
+ * rating is a constant wherever this is called.
+ */
+static pg_attribute_always_inline void
+place_chunk(const PlacedRating *chunk, size_t rating_size, uint32 size,
+			uint32 first_row, const uint32 *piece_of, PlacedRating **next)
 {
 	for (uint32 i = 0; i < size; i++)
-		*next[piece_of[chunk[i].row - first_row]]++ = chunk[i];
+	{
+		const PlacedRating *rating = placed_at(chunk, rating_size, i);
+		PlacedRating **to = &next[piece_of[rating->row - first_row]];
+
+		memcpy(*to, rating, rating_size);
+		*to = placed_at(*to, rating_size, 1);
+	}
 }
 
 void
@@ -242,6 +252,7 @@ partition_load(const Partitions *partitions, uint32 partition,
 			   const uint64 *row_start, PlacedRating *ratings)
 {
 	const uint64 *parts = partition_parts(partitions, partition);
+	size_t		rating_size = placed_size(partitions->weighted);
 	uint32		first_row = piece_row[0];
 	size_t		nrows = piece_row[npieces] - first_row;
 	uint32	   *piece_of = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -250,7 +261,8 @@ partition_load(const Partitions *partitions, uint32 partition,
 
 	for (uint32 p = 0; p < npieces; p++)
 	{
-		next[p] = ratings + (row_start[piece_row[p]] - row_start[first_row]);
+		next[p] = placed_at(ratings, rating_size,
+							row_start[piece_row[p]] - row_start[first_row]);
 		for (uint32 r = piece_row[p]; r < piece_row[p + 1]; r++)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -270,8 +282,11 @@ partition_load(const Partitions *partitions, uint32 partition,
 		file = shared_file_open(fileset, name);
 		for (uint64 done = 0; done < parts[i]; done += size)
 		{
-			size = packed_read(file, chunk, FIELDS);
-			place_chunk(chunk, size, first_row, piece_of, next);
+			size = packed_read(file, chunk, rating_size / sizeof(uint32));
+			if (partitions->weighted)
+				place_chunk(chunk, placed_size(true), size, first_row, piece_of, next);
+			else
+				place_chunk(chunk, placed_size(false), size, first_row, piece_of, next);
 		}
 		BufFileClose(file);
 		shared_file_delete(fileset, name);
@@ -311,8 +326,8 @@ digit_of(const Digits *digits, int d, uint32 column)
 
 /* Counts how often each digit occurs, and says where those ratings go. */
 static void
-place_digits(const Digits *digits, const PlacedRating *ratings, uint64 size,
-			 uint64 places[MOST_DIGITS][1 << DIGIT_BITS])
+place_digits(const Digits *digits, const PlacedRating *ratings,
+			 size_t rating_size, uint64 size, uint64 places[MOST_DIGITS][1 << DIGIT_BITS])
 {
 	for (int d = 0; d < digits->count; d++)
 		memset(places[d], 0, sizeof(places[d]));
@@ -323,7 +338,7 @@ place_digits(const Digits *digits, const PlacedRating *ratings, uint64 size,
 		CHECK_FOR_INTERRUPTS();
 		for (uint64 i = start; i < end; i++)
 			for (int d = 0; d < digits->count; d++)
-				places[d][digit_of(digits, d, ratings[i].column)]++;
+				places[d][digit_of(digits, d, placed_at(ratings, rating_size, i)->column)]++;
 	}
 	for (int d = 0; d < digits->count; d++)
 	{
@@ -339,10 +354,13 @@ place_digits(const Digits *digits, const PlacedRating *ratings, uint64 size,
 	}
 }
 
-/* Moves ratings in order of a digit, keeping that of equals. */
-static void
-sort_by_digit(const PlacedRating *from, PlacedRating *to, uint64 size,
-			  const Digits *digits, int d, uint64 *places)
+/*
+ * Moves ratings in order of a digit, keeping that of equals.  Their size is a
+ * constant wherever this is called, so that it copies words.
+ */
+static pg_attribute_always_inline void
+sort_by_digit(const PlacedRating *from, PlacedRating *to, size_t rating_size,
+			  uint64 size, const Digits *digits, int d, uint64 *places)
 {
 	for (uint64 start = 0; start < size; start += POLL_RATINGS)
 	{
@@ -350,26 +368,37 @@ sort_by_digit(const PlacedRating *from, PlacedRating *to, uint64 size,
 
 		CHECK_FOR_INTERRUPTS();
 		for (uint64 i = start; i < end; i++)
-			to[places[digit_of(digits, d, from[i].column)]++] = from[i];
+		{
+			const PlacedRating *rating = placed_at(from, rating_size, i);
+			uint64		place = places[digit_of(digits, d, rating->column)]++;
+
+			memcpy(placed_at(to, rating_size, place), rating, rating_size);
+		}
 	}
 }
 
-AlsEntry *
-partition_sort(PlacedRating *ratings, PlacedRating *other, uint64 size,
-			   uint32 columns, uint32 first_row, uint32 nrows,
-			   const uint64 *row_start, AlsEntry *entries)
+EntryPlace
+partition_sort(PlacedRating *ratings, PlacedRating *other, bool weighted,
+			   uint64 size, uint32 columns, uint32 first_row, uint32 nrows,
+			   const uint64 *row_start, EntryPlace place)
 {
+	size_t		rating_size = placed_size(weighted);
 	Digits		digits = digits_of(columns);
 	uint64		digit_places[MOST_DIGITS][1 << DIGIT_BITS];
 	uint64	   *places = MemoryContextAllocHuge(CurrentMemoryContext,
 												nrows * sizeof(uint64));
 
-	place_digits(&digits, ratings, size, digit_places);
+	place_digits(&digits, ratings, rating_size, size, digit_places);
 	for (int d = 0; d < digits.count; d++)
 	{
 		PlacedRating *sorted = other;
 
-		sort_by_digit(ratings, other, size, &digits, d, digit_places[d]);
+		if (weighted)
+			sort_by_digit(ratings, other, placed_size(true), size, &digits, d,
+						  digit_places[d]);
+		else
+			sort_by_digit(ratings, other, placed_size(false), size, &digits, d,
+						  digit_places[d]);
 		other = ratings;
 		ratings = sorted;
 	}
@@ -379,8 +408,11 @@ partition_sort(PlacedRating *ratings, PlacedRating *other, uint64 size,
 		CHECK_FOR_INTERRUPTS();
 		places[r] = row_start[r] - row_start[0];
 	}
-	if (entries == NULL)
-		entries = (AlsEntry *) other;
+	if (place.entries == NULL)
+	{
+		place.entries = (AlsEntry *) other;
+		place.weights = weighted ? (float *) (place.entries + size) : NULL;
+	}
 	for (uint64 start = 0; start < size; start += POLL_RATINGS)
 	{
 		uint64		end = Min(size, start + POLL_RATINGS);
@@ -388,12 +420,15 @@ partition_sort(PlacedRating *ratings, PlacedRating *other, uint64 size,
 		CHECK_FOR_INTERRUPTS();
 		for (uint64 i = start; i < end; i++)
 		{
-			AlsEntry   *entry = &entries[places[ratings[i].row - first_row]++];
+			const PlacedRating *rating = placed_at(ratings, rating_size, i);
+			uint64		to = places[rating->row - first_row]++;
 
-			entry->column = ratings[i].column;
-			entry->rating = ratings[i].rating;
+			place.entries[to].column = rating->column;
+			place.entries[to].rating = rating->rating;
+			if (weighted)
+				place.weights[to] = rating->weight;
 		}
 	}
 	pfree(places);
-	return entries;
+	return place;
 }

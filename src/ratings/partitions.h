@@ -12,13 +12,44 @@
 /* What is sorted at once: so many ratings a cache holds with room to spare. */
 #define PARTITION_RATINGS (64 * 1024)
 
-/* A rating with the row that it goes to */
+/* A rating with the row that it goes to; arrays of them go by placed_size. */
 typedef struct PlacedRating
 {
 	uint32		row;
 	uint32		column;
 	float4		rating;
+	float4		weight;			/* where ratings have weights */
 } PlacedRating;
+
+static inline size_t
+placed_size(bool weighted)
+{
+	return weighted ? sizeof(PlacedRating) : offsetof(PlacedRating, weight);
+}
+
+/* The i-th of ratings of a size */
+static inline PlacedRating *
+placed_at(const PlacedRating *ratings, size_t size, uint64 i)
+{
+	return (PlacedRating *) ((char *) unconstify(PlacedRating *, ratings) + i * size);
+}
+
+/* Where entries lie, and their weights, if there are any */
+typedef struct EntryPlace
+{
+	AlsEntry   *entries;
+	float	   *weights;
+} EntryPlace;
+
+/* The place so many entries further on */
+static inline EntryPlace
+entry_place(EntryPlace place, uint64 entries)
+{
+	place.entries += entries;
+	if (place.weights != NULL)
+		place.weights += entries;
+	return place;
+}
 
 /*
  * The partitions of a side, as processes share them; offsets count from the
@@ -28,6 +59,7 @@ typedef struct PlacedRating
 typedef struct Partitions
 {
 	AlsSide		side;
+	bool		weighted;		/* their ratings */
 	uint32		count;
 	uint32		nrows;
 	int			processes;		/* that may put ratings there */
@@ -56,8 +88,8 @@ extern PartitionCut partitions_cut(const RatedIds *ids, uint32 nblocks,
 
 /* Lays them out; returns the bytes that they take. */
 extern size_t partitions_layout(Partitions *partitions, AlsSide side,
-								const PartitionCut *cut, int processes,
-								bool in_files);
+								bool weighted, const PartitionCut *cut,
+								int processes, bool in_files);
 
 /* Fills in what has been laid out. */
 extern void partitions_fill(Partitions *partitions, const PartitionCut *cut);
@@ -80,6 +112,7 @@ partitions_start(const Partitions *partitions)
 typedef struct Distributor
 {
 	Partitions *partitions;
+	size_t		size;			/* of a rating */
 	const uint16 *by_row;
 	PlacedRating *regions;		/* of all, one after another; NULL: in files */
 	SharedFileSet *fileset;		/* of these */
@@ -100,15 +133,18 @@ extern void distributor_close(Distributor *distributor);
 
 static inline void
 distributor_put(Distributor *distributor, uint32 row, uint32 column,
-				float rating)
+				float rating, float weight)
 {
 	uint32		partition = distributor->by_row[row];
 	uint16		place = distributor->buffered[partition]++;
-	PlacedRating *placed = &distributor->buffers[partition * DISTRIBUTOR_BUFFER + place];
+	PlacedRating *placed = placed_at(distributor->buffers, distributor->size,
+									 partition * DISTRIBUTOR_BUFFER + place);
 
 	placed->row = row;
 	placed->column = column;
 	placed->rating = rating;
+	if (distributor->partitions->weighted)
+		placed->weight = weight;
 	if (place == DISTRIBUTOR_BUFFER - 1)
 		distributor_flush(distributor, partition);
 }
@@ -126,12 +162,12 @@ extern void partition_load(const Partitions *partitions, uint32 partition,
 /*
  * Sorts ratings by row, and by column within it, the columns being numbers below
  * columns.  Row first_row + r comes to lie behind row_start[r] - row_start[0], in
- * entries or, where that is NULL, in one of the two arrays of ratings, which are
+ * place or, where that has no entries, in one of the two arrays of ratings, which are
  * of the same size and used up.  Returns where.
  */
-extern AlsEntry *partition_sort(PlacedRating *ratings, PlacedRating *other,
-								uint64 size, uint32 columns, uint32 first_row,
-								uint32 nrows, const uint64 *row_start,
-								AlsEntry *entries);
+extern EntryPlace partition_sort(PlacedRating *ratings, PlacedRating *other,
+								 bool weighted, uint64 size, uint32 columns,
+								 uint32 first_row, uint32 nrows,
+								 const uint64 *row_start, EntryPlace place);
 
 #endif							/* ALS_PARTITIONS_H */

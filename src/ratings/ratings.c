@@ -30,6 +30,7 @@ typedef struct Pending
 	int64		users[IDMAP_BATCH];
 	int64		items[IDMAP_BATCH];
 	float4		ratings[IDMAP_BATCH];
+	float4		weights[IDMAP_BATCH];
 } Pending;
 
 /* One side of what a worker hands over, in shared memory */
@@ -110,7 +111,7 @@ compare_ranked(const RankedId *a, const RankedId *b, IdType *type)
 Ratings *
 ratings_begin(MemoryContext parent, const IdType *user_type,
 			  const IdType *item_type, const RatingSource *names,
-			  size_t memory, bool shared)
+			  bool weighted, size_t memory, bool shared)
 {
 	MemoryContext context = AllocSetContextCreate(parent, "als ratings",
 												  ALLOCSET_DEFAULT_SIZES);
@@ -123,7 +124,8 @@ ratings_begin(MemoryContext parent, const IdType *user_type,
 	ratings->maps[ALS_USERS] = idmap_create(context, user_type);
 	ratings->maps[ALS_ITEMS] = idmap_create(context, item_type);
 	ratings->integers = user_type->integer && item_type->integer;
-	triplets_begin(&ratings->triplets, context, memory / sizeof(Rating), shared);
+	triplets_begin(&ratings->triplets, context, weighted,
+				   memory / rating_size(weighted), shared);
 	return ratings;
 }
 
@@ -191,11 +193,24 @@ reject_rating(const Ratings *ratings, Datum user, Datum item,
 			 errhint("Use a SELECT that leaves such rows out.")));
 }
 
+/* Raises for a weight that is not valid. */
+static void
+reject_weight(const Ratings *ratings, Datum user, Datum item, double weight)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("a rating has the weight %g", weight),
+			 errdetail("It is the rating of item %s by user %s; weights must be 0 or more and within the range of type real.",
+					   id_to_text(idmap_type(ratings->maps[ALS_ITEMS]), item),
+					   id_to_text(idmap_type(ratings->maps[ALS_USERS]), user)),
+			 errhint("Use a SELECT that leaves such rows out.")));
+}
+
 /* Appends a triplet and counts its ids. */
 static inline void
-append(Ratings *ratings, uint32 user, uint32 item, float4 rating)
+append(Ratings *ratings, uint32 user, uint32 item, float4 rating, float4 weight)
 {
-	triplets_add(&ratings->triplets, user, item, rating);
+	triplets_add(&ratings->triplets, user, item, rating, weight);
 	ratings->count++;
 	count_id(&ratings->counts[ALS_USERS], user, 1, ratings->context);
 	count_id(&ratings->counts[ALS_ITEMS], item, 1, ratings->context);
@@ -217,13 +232,15 @@ append_pending(Ratings *ratings)
 		__builtin_prefetch(&ratings->counts[ALS_ITEMS].counts[items[i]], 1);
 	}
 	for (int i = 0; i < pending->count; i++)
-		append(ratings, users[i], items[i], pending->ratings[i]);
+		append(ratings, users[i], items[i], pending->ratings[i],
+			   pending->weights[i]);
 	pending->count = 0;
 }
 
 void
 ratings_add(Ratings *ratings, Datum user, bool user_null,
-			Datum item, bool item_null, double rating, bool rating_null)
+			Datum item, bool item_null, double rating, bool rating_null,
+			double weight)
 {
 	float4		value = (float4) rating;
 
@@ -237,6 +254,8 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 					   user, user_null);
 	if (unlikely(rating_null || !rating_is_real(rating)))
 		reject_rating(ratings, user, item, rating, rating_null);
+	if (ratings->triplets.weighted && unlikely(!weight_is_valid(weight)))
+		reject_weight(ratings, user, item, weight);
 
 	if (ratings->integers)
 	{
@@ -247,6 +266,7 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 		pending->items[pending->count] = id_integer(idmap_type(ratings->maps[ALS_ITEMS]),
 													item);
 		pending->ratings[pending->count] = value;
+		pending->weights[pending->count] = (float4) weight;
 		if (++pending->count == IDMAP_BATCH)
 			append_pending(ratings);
 	}
@@ -256,7 +276,7 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 		uint32		user_index = idmap_add(ratings->maps[ALS_USERS], user);
 		uint32		item_index = idmap_add(ratings->maps[ALS_ITEMS], item);
 
-		append(ratings, user_index, item_index, value);
+		append(ratings, user_index, item_index, value, (float4) weight);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(ratings->row_context);
 	}
@@ -314,7 +334,7 @@ ratings_keep(Ratings *ratings)
 }
 
 Arena
-shared_ratings_create(size_t size, size_t memory, dsa_area **area)
+shared_ratings_create(size_t size, bool weighted, size_t memory, dsa_area **area)
 {
 	Arena		arena = triplet_store_create(size, area);
 
@@ -322,7 +342,7 @@ shared_ratings_create(size_t size, size_t memory, dsa_area **area)
 	{
 		SharedRatings *shared = (SharedRatings *) arena.address;
 
-		triplet_room_init(&shared->room, memory / sizeof(Rating));
+		triplet_room_init(&shared->room, memory / rating_size(weighted));
 		SpinLockInit(&shared->mutex);
 		shared->parts = InvalidDsaPointer;
 	}
@@ -590,6 +610,12 @@ bool
 ratings_spilled(const Ratings *ratings)
 {
 	return ratings->spilled;
+}
+
+bool
+ratings_weighted(const Ratings *ratings)
+{
+	return ratings->triplets.weighted;
 }
 
 const RatedIds *

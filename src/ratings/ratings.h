@@ -54,7 +54,7 @@ typedef struct RatingSource
 	const char *user_column;
 	const char *item_column;
 	const char *rating_column;	/* NULL: every row counts 1 */
-	Weighing	weighing;		/* of what a row counts */
+	Weighing	weighing;		/* of what a row counts, or weighs */
 	const char *condition;		/* on the rows to read; NULL: all */
 	Snapshot	snapshot;		/* that shows them; NULL: one taken for it */
 	const struct SourceReader *reader;	/* of a model's source; NULL: given */
@@ -64,17 +64,19 @@ typedef struct RatingSource
  * Starts a collection in a memory context of its own below parent, keeping at
  * most memory bytes of triplets and a temporary file beyond that; in shared
  * memory, if workers may sort them.  The names of the columns are for messages.
+ * Ratings have weights or not.
  */
 extern Ratings *ratings_begin(MemoryContext parent, const IdType *user_type,
 							  const IdType *item_type,
-							  const RatingSource *names, size_t memory,
-							  bool shared);
+							  const RatingSource *names, bool weighted,
+							  size_t memory, bool shared);
 
 /*
  * Creates what is shared, with the memory for all, in an arena of size bytes that
  * begins with it.  Where no segment is left there is none.
  */
-extern Arena shared_ratings_create(size_t size, size_t memory, dsa_area **area);
+extern Arena shared_ratings_create(size_t size, bool weighted, size_t memory,
+								   dsa_area **area);
 
 /*
  * Before any row: collects together with others, to whom the arena belongs as
@@ -85,10 +87,13 @@ extern void ratings_join(Ratings *ratings, const Arena *shared, dsa_area *area);
 /* Hands over to the leader what a worker has collected, which is the end of it. */
 extern void ratings_hand_over(Ratings *ratings);
 
-/* Adds one row; raises for NULL ids and for ratings that are not finite. */
+/*
+ * Adds one row; raises for NULL ids, for ratings that are not finite, and for weights
+ * that are not valid, if there are to be weights.
+ */
 extern void ratings_add(Ratings *ratings, Datum user, bool user_null,
 						Datum item, bool item_null,
-						double rating, bool rating_null);
+						double rating, bool rating_null, double weight);
 
 /* From now on, before any row, it may be sorted as often as one likes. */
 extern void ratings_keep(Ratings *ratings);
@@ -101,6 +106,7 @@ extern void ratings_finish(Ratings *ratings);
 
 extern uint64 ratings_count(const Ratings *ratings);
 extern bool ratings_spilled(const Ratings *ratings);
+extern bool ratings_weighted(const Ratings *ratings);
 extern const RatedIds *ratings_ids(const Ratings *ratings, AlsSide side);
 extern IdMap *ratings_map(const Ratings *ratings, AlsSide side);
 

@@ -373,18 +373,21 @@ source_column(TupleDesc columns, const char *column, const char *option)
 			 errhint("Name the column with %s => '...'.", option)));
 }
 
-/* The receiver's callbacks: rows of (user, item[, rating]). */
+/* The receiver's callbacks: rows of (user, item[, rating[, weight]]). */
 static bool
 receive_rating(TupleTableSlot *slot, DestReceiver *self)
 {
 	Collector  *collector = &((RatingsReceiver *) self)->collector;
 	bool		rated = OidIsValid(collector->rating_type);
+	bool		weighted = collector->weighted;
 
 	slot_getallattrs(slot);
 	collect_row(collector, slot->tts_values[0], slot->tts_isnull[0],
 				slot->tts_values[1], slot->tts_isnull[1],
 				rated ? slot->tts_values[2] : 0,
-				rated && slot->tts_isnull[2]);
+				rated && slot->tts_isnull[2],
+				weighted ? slot->tts_values[3] : 0,
+				weighted && slot->tts_isnull[3]);
 	return true;
 }
 
@@ -518,6 +521,9 @@ rating_columns(const SourceReading *reading, const RatingSource *source,
 		appendStringInfo(&targets, ", %s",
 						 weighing_expression(&source->weighing,
 											 source->rating_column));
+		if (source->weighing.apart)
+			appendStringInfo(&targets, ", %s",
+							 weight_expression(&source->weighing));
 	}
 	else if (source->rating_column != NULL)
 		appendStringInfo(&targets, ", %s",
@@ -577,10 +583,10 @@ calls_aggregate(SPIPlanPtr plan, Oid aggregate)
 /* Prepares that, if workers are to take part; NULL if they are not. */
 static SPIPlanPtr
 prepare_together(const SourceReading *reading, const char *targets,
-				 const char *tail, bool rated)
+				 const char *tail, bool rated, bool weighted)
 {
 	Oid			oid;
-	const char *aggregate = collect_aggregate(&oid);
+	const char *aggregate = collect_aggregate(weighted, &oid);
 	Oid			type = INT8OID;
 	SPIPlanPtr	plan;
 
@@ -616,6 +622,7 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 	*canonical = source_begin(&reading, "ratings", source->source,
 							  source->reader);
 	reading.snapshot = source->snapshot;
+	collector->weighted = source->weighing.apart;
 	targets = rating_columns(&reading, source, &user_type, &item_type,
 							 &collector->rating_type, context);
 	tail = source->condition == NULL ? "" :
@@ -623,15 +630,17 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 	alone = source_prepare(&reading, targets, tail, 0, NULL);
 	if (workers != 0)
 		together = prepare_together(&reading, targets, tail,
-									OidIsValid(collector->rating_type));
+									OidIsValid(collector->rating_type),
+									collector->weighted);
 	MemoryContextSwitchTo(context);
 
 	collector->ratings = ratings_begin(parent, &user_type, &item_type, source,
-									   memory, workers != 0);
+									   collector->weighted, memory, workers != 0);
 	if (split != NULL)
 	{
 		collector->held_out = ratings_begin(parent, &user_type, &item_type,
-											source, split->memory, workers != 0);
+											source, false, split->memory,
+											workers != 0);
 		collector->holdout = holdout_create(user_type.type, item_type.type,
 											split->fraction, split->seed);
 		collector->row_context = AllocSetContextCreate(context, "als holdout",

@@ -22,14 +22,12 @@
 #define PRIVATE_PIECES (512 * 1024) /* all that are the process's own */
 #define FIRST_SHARED_PIECE (64 * 1024)
 
-/* Of a triplet, as files have it */
-#define FIELDS (sizeof(Rating) / sizeof(uint32))
-
 struct TripletReader
 {
 	const TripletSource *sources;
 	Arena	   *store;
 	dsa_area   *area;			/* a worker's, once it needs it */
+	size_t		rating_size;
 	bool		leader;
 	int			source;			/* that is being read */
 	uint32		first_batch;	/* its first */
@@ -90,10 +88,12 @@ triplet_room_init(TripletRoom *room, uint64 limit)
 }
 
 void
-triplets_begin(Triplets *triplets, MemoryContext context, uint64 limit,
-			   bool shared)
+triplets_begin(Triplets *triplets, MemoryContext context, bool weighted,
+			   uint64 limit, bool shared)
 {
 	memset(triplets, 0, sizeof(*triplets));
+	triplets->weighted = weighted;
+	triplets->rating_size = rating_size(weighted);
 	triplets->context = context;
 	triplets->shared = shared;
 	triplets->room = &triplets->own_room;
@@ -124,7 +124,7 @@ static void
 add_piece(Triplets *triplets, uint64 capacity, bool shared)
 {
 	MemoryContext old = MemoryContextSwitchTo(triplets->context);
-	size_t		bytes = capacity * sizeof(Rating);
+	size_t		bytes = capacity * triplets->rating_size;
 	TripletPiece *piece;
 
 	if (triplets->pieces == NULL)
@@ -146,7 +146,7 @@ add_piece(Triplets *triplets, uint64 capacity, bool shared)
 	triplets->npieces++;
 	triplets->held += capacity;
 	triplets->next = piece->ratings;
-	triplets->end = piece->ratings + capacity;
+	triplets->end = rating_at(piece->ratings, triplets->rating_size, capacity);
 	MemoryContextSwitchTo(old);
 }
 
@@ -158,7 +158,8 @@ end_piece(Triplets *triplets)
 	{
 		TripletPiece *piece = &triplets->pieces[triplets->npieces - 1];
 
-		piece->size = triplets->next - piece->ratings;
+		piece->size = ((char *) triplets->next - (char *) piece->ratings) /
+			triplets->rating_size;
 	}
 }
 
@@ -218,7 +219,8 @@ spill(Triplets *triplets)
 	{
 		TripletPiece *piece = &triplets->pieces[i];
 
-		packed_write(triplets->file, piece->ratings, FIELDS, piece->size);
+		packed_write(triplets->file, piece->ratings,
+					 triplets->rating_size / sizeof(uint32), piece->size);
 		triplets->chunks += (piece->size + TRIPLET_BATCH - 1) / TRIPLET_BATCH;
 	}
 	if (first)
@@ -372,17 +374,19 @@ open_source(TripletReader *reader)
 		reader->file = shared_file_open(&store->fileset, name);
 		reader->next_chunk = 0;
 		if (reader->buffer == NULL)
-			reader->buffer = palloc(TRIPLET_BATCH * sizeof(Rating));
+			reader->buffer = palloc(TRIPLET_BATCH * reader->rating_size);
 	}
 }
 
 TripletReader *
-triplet_reader_open(const TripletSource *sources, Arena *store, bool leader)
+triplet_reader_open(const TripletSource *sources, Arena *store, bool weighted,
+					bool leader)
 {
 	TripletReader *reader = palloc0(sizeof(TripletReader));
 
 	reader->sources = sources;
 	reader->store = store;
+	reader->rating_size = rating_size(weighted);
 	reader->leader = leader;
 	return reader;
 }
@@ -392,6 +396,7 @@ triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size,
 					uint32 *part)
 {
 	const TripletSource *source = &reader->sources[reader->source];
+	int			fields = reader->rating_size / sizeof(uint32);
 
 	while (batch - reader->first_batch >= source_batches(source))
 	{
@@ -409,11 +414,11 @@ triplet_reader_read(TripletReader *reader, uint32 batch, size_t *size,
 		uint64		start = (uint64) batch * TRIPLET_BATCH;
 
 		*size = Min(source->size - start, TRIPLET_BATCH);
-		return reader->ratings + start;
+		return rating_at(reader->ratings, reader->rating_size, start);
 	}
 	for (; reader->next_chunk < batch; reader->next_chunk++)
-		packed_skip(reader->file, FIELDS);
-	*size = packed_read(reader->file, reader->buffer, FIELDS);
+		packed_skip(reader->file, fields);
+	*size = packed_read(reader->file, reader->buffer, fields);
 	reader->next_chunk++;
 	return reader->buffer;
 }

@@ -13,13 +13,30 @@
 #include "storage/sharedfileset.h"
 #include "utils/dsa.h"
 
-/* One rating as collected: the indices are in order of arrival. */
+/*
+ * One rating as collected: the indices are in order of arrival.  Where ratings have
+ * no weights it ends before that, so that arrays of them go by rating_size.
+ */
 typedef struct Rating
 {
 	uint32		user;
 	uint32		item;
 	float4		rating;
+	float4		weight;
 } Rating;
+
+static inline size_t
+rating_size(bool weighted)
+{
+	return weighted ? sizeof(Rating) : offsetof(Rating, weight);
+}
+
+/* The i-th of ratings of a size */
+static inline Rating *
+rating_at(const Rating *ratings, size_t size, uint64 i)
+{
+	return (Rating *) ((char *) unconstify(Rating *, ratings) + i * size);
+}
 
 /*
  * What processes that collect or sort together share, in an arena: behind it lies
@@ -52,6 +69,8 @@ typedef struct TripletPiece
 /* What a process has collected */
 typedef struct Triplets
 {
+	bool		weighted;
+	size_t		rating_size;
 	Rating	   *next;			/* where the next goes, in the last piece */
 	Rating	   *end;			/* of that */
 	MemoryContext context;
@@ -98,7 +117,7 @@ extern void triplet_room_init(TripletRoom *room, uint64 limit);
 
 /* Begins to collect, at most limit of them in memory, which may be shared. */
 extern void triplets_begin(Triplets *triplets, MemoryContext context,
-						   uint64 limit, bool shared);
+						   bool weighted, uint64 limit, bool shared);
 
 /*
  * Before the first: lets them lie where others map them, in a store that is
@@ -111,14 +130,17 @@ extern void triplets_join(Triplets *triplets, TripletRoom *room,
 extern void triplets_make_room(Triplets *triplets);
 
 static inline void
-triplets_add(Triplets *triplets, uint32 user, uint32 item, float4 rating)
+triplets_add(Triplets *triplets, uint32 user, uint32 item, float4 rating,
+			 float4 weight)
 {
 	if (unlikely(triplets->next == triplets->end))
 		triplets_make_room(triplets);
 	triplets->next->user = user;
 	triplets->next->item = item;
 	triplets->next->rating = rating;
-	triplets->next++;
+	if (triplets->weighted)
+		triplets->next->weight = weight;
+	triplets->next = rating_at(triplets->next, triplets->rating_size, 1);
 }
 
 /* All are there. */
@@ -140,7 +162,8 @@ extern uint32 triplet_sources_order(TripletSource *sources, int nsources,
 
 /* Reads batches, by rising numbers; the store is NULL if there is none. */
 extern TripletReader *triplet_reader_open(const TripletSource *sources,
-										  Arena *store, bool leader);
+										  Arena *store, bool weighted,
+										  bool leader);
 extern const Rating *triplet_reader_read(TripletReader *reader, uint32 batch,
 										 size_t *size, uint32 *part);
 extern void triplet_reader_close(TripletReader *reader);

@@ -56,7 +56,7 @@ json_number(const JsonbValue *value)
 }
 
 const char *
-event_weights_fault(const Jsonb *event_weights)
+event_weights_fault(const Jsonb *event_weights, double least)
 {
 	JsonbIterator *iterator;
 	JsonbIteratorToken token;
@@ -70,16 +70,18 @@ event_weights_fault(const Jsonb *event_weights)
 	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
 	{
 		char	   *event;
+		double		weight;
 
 		if (token != WJB_KEY)
 			continue;
 		empty = false;
 		event = pnstrdup(value.val.string.val, value.val.string.len);
 		JsonbIteratorNext(&iterator, &value, true);
+		weight = json_number(&value);
 		/* false for NAN, too */
-		if (!(fabs(json_number(&value)) <= 1e30))
-			return psprintf("The weight of \"%s\" is not a number between -1e30 and 1e30.",
-							event);
+		if (!(weight >= least && weight <= 1e30))
+			return psprintf("The weight of \"%s\" is not a number between %s and 1e30.",
+							event, least < 0 ? "-1e30" : "0");
 	}
 	return empty ? "There are no events in it." : NULL;
 }
@@ -134,9 +136,26 @@ rejection(const char *reject, const char *column, const char *value,
 					text_constant(detail), text_constant(hint));
 }
 
+/* What the weight column says. */
+static char *
+column_expression(const char *column, const char *reject)
+{
+	const char *value = real_column(column);
+
+	/* NaN is above all numbers, infinity above those that are finite */
+	return psprintf("CASE WHEN %s OPERATOR(pg_catalog.>=) 0::pg_catalog.float8"
+					" AND %s OPERATOR(pg_catalog.<) 'infinity'::pg_catalog.float8"
+					" THEN %s ELSE %s END",
+					value, value, value,
+					rejection(reject, column,
+							  psprintf("(%s)::pg_catalog.text", value),
+							  "Weights are finite and not below 0.",
+							  "Use a SELECT that leaves such rows out."));
+}
+
 /*
- * What the row is rated: a column, or 1; or plus or minus a weight.  A rating that is
- * null or not finite is left for those who take it to reject.
+ * What the row is rated: a column, or 1; or plus or minus a weight, unless that is
+ * apart.  A rating that is null or not finite is left for those who take it to reject.
  */
 static char *
 rating_expression(const Weighing *weighing, const char *rating_column,
@@ -144,22 +163,11 @@ rating_expression(const Weighing *weighing, const char *rating_column,
 {
 	const char *rating = rating_column == NULL ? "1::pg_catalog.float8" :
 		real_column(rating_column);
-	const char *column = weighing->weight_column;
-	const char *value;
 	char	   *weight;
 
-	if (column == NULL)
+	if (weighing->weight_column == NULL || weighing->apart)
 		return pstrdup(rating);
-	value = real_column(column);
-	/* NaN is above all numbers, infinity above those that are finite */
-	weight = psprintf("CASE WHEN %s OPERATOR(pg_catalog.>=) 0::pg_catalog.float8"
-					  " AND %s OPERATOR(pg_catalog.<) 'infinity'::pg_catalog.float8"
-					  " THEN %s ELSE %s END",
-					  value, value, value,
-					  rejection(reject, column,
-								psprintf("(%s)::pg_catalog.text", value),
-								"Weights are finite and not below 0.",
-								"Use a SELECT that leaves such rows out."));
+	weight = column_expression(weighing->weight_column, reject);
 	if (rating_column == NULL)
 		return weight;
 	return psprintf("CASE WHEN %s OPERATOR(pg_catalog.>) 0::pg_catalog.float8"
@@ -235,15 +243,14 @@ fading_expression(const Weighing *weighing, const char *reject)
 					real_constant(half_life_seconds(weighing->half_life)));
 }
 
-char *
-weighing_expression(const Weighing *weighing, const char *rating_column)
+/* An expression times what the row's event weighs, and what is left of that. */
+static char *
+times_event(const char *factor, const Weighing *weighing, const char *reject)
 {
-	char	   *reject = weighing_is_set(weighing) ? reject_function() : NULL;
 	StringInfoData expression;
 
 	initStringInfo(&expression);
-	appendStringInfo(&expression, "(%s)",
-					 rating_expression(weighing, rating_column, reject));
+	appendStringInfo(&expression, "(%s)", factor);
 	if (weighing->event_column != NULL)
 		appendStringInfo(&expression, " OPERATOR(pg_catalog.*) (%s)",
 						 event_expression(weighing, reject));
@@ -251,6 +258,25 @@ weighing_expression(const Weighing *weighing, const char *rating_column)
 		appendStringInfo(&expression, " OPERATOR(pg_catalog.*) (%s)",
 						 fading_expression(weighing, reject));
 	return expression.data;
+}
+
+char *
+weighing_expression(const Weighing *weighing, const char *rating_column)
+{
+	char	   *reject = weighing_is_set(weighing) ? reject_function() : NULL;
+	char	   *rating = rating_expression(weighing, rating_column, reject);
+
+	return weighing->apart ? rating : times_event(rating, weighing, reject);
+}
+
+char *
+weight_expression(const Weighing *weighing)
+{
+	char	   *reject = reject_function();
+
+	return times_event(weighing->weight_column == NULL ? "1::pg_catalog.float8" :
+					   column_expression(weighing->weight_column, reject),
+					   weighing, reject);
 }
 
 /*

@@ -5,6 +5,9 @@
 #ifndef ALS_WEIGHING_H
 #define ALS_WEIGHING_H
 
+#include <math.h>
+
+#include "core/als_core.h"
 #include "datatype/timestamp.h"
 #include "utils/jsonb.h"
 
@@ -17,6 +20,8 @@ typedef struct Weighing
 	const Interval *half_life;	/* NULL: nothing fades */
 	TimestampTz reference_time; /* which ages are counted back from */
 	const char *weight_column;	/* NULL: the rating says it all */
+	bool		apart;			/* explicit feedback: all of it makes a weight
+								 * beside the rating */
 } Weighing;
 
 /* Is there anything that makes another rating of a source's? */
@@ -27,8 +32,22 @@ weighing_is_set(const Weighing *weighing)
 		weighing->weight_column != NULL;
 }
 
-/* What is wrong with event_weights, or NULL. */
-extern const char *event_weights_fault(const Jsonb *event_weights);
+/* Says where the weights of a training with such feedback go. */
+static inline void
+weighing_settle(Weighing *weighing, AlsFeedback feedback)
+{
+	weighing->apart = feedback == ALS_EXPLICIT && weighing_is_set(weighing);
+}
+
+/* Weights of implicit events may be below 0, where ratings may be. */
+static inline double
+least_event_weight(AlsFeedback feedback)
+{
+	return feedback == ALS_EXPLICIT ? 0 : -1e30;
+}
+
+/* What is wrong with event_weights, none of which is to be below least; or NULL. */
+extern const char *event_weights_fault(const Jsonb *event_weights, double least);
 
 /* Seconds of a half-life; months and years have as many as extract says. */
 extern double half_life_seconds(const Interval *half_life);
@@ -44,7 +63,8 @@ extern bool half_life_is_valid(const Interval *half_life);
  *
  * where age is that of the row's time at the reference time, not below 0 and not
  * above FADED half-lives.  With a weight column rating is plus or minus that weight,
- * by whether it is above 0.  rating_column may be NULL: 1.
+ * by whether it is above 0.  rating_column may be NULL: 1.  Of weights that are apart
+ * it is the rating alone.
  *
  * It means the same in every session: timestamps without a time zone are UTC's, and no
  * operator or function can be another.  For an event that has no weight, a null or a
@@ -54,5 +74,20 @@ extern bool half_life_is_valid(const Interval *half_life);
 #define FADED 100
 extern char *weighing_expression(const Weighing *weighing,
 								 const char *rating_column);
+
+/*
+ * The weight of a row likewise, where weights are apart: the weight column, or 1,
+ * times what of the above is behind the rating.
+ */
+extern char *weight_expression(const Weighing *weighing);
+
+/* Can a row with this weight be trained from?  With 0 it counts as if it were not there. */
+static inline bool
+weight_is_valid(double weight)
+{
+	float		value = (float) weight;
+
+	return weight >= 0 && isfinite(value) && (value > 0 || weight == 0);
+}
 
 #endif							/* ALS_WEIGHING_H */

@@ -29,6 +29,7 @@ typedef struct SolveProcess
 	BlockReader *reader;
 	void	   *workspace;
 	AlsEntry   *entries;		/* [capacity] of the row */
+	float	   *weights;		/* likewise, if ratings have weights */
 	size_t		capacity;
 } SolveProcess;
 
@@ -59,9 +60,14 @@ solve_row(SolveProcess *me, uint32 row)
 	{
 		if (me->entries != NULL)
 			pfree(me->entries);
+		if (me->weights != NULL)
+			pfree(me->weights);
 		me->capacity = Max(size, 2 * me->capacity);
 		me->entries = MemoryContextAllocHuge(CurrentMemoryContext,
 											 me->capacity * sizeof(AlsEntry));
+		if (all.weights != NULL)
+			me->weights = MemoryContextAllocHuge(CurrentMemoryContext,
+												 me->capacity * sizeof(float));
 	}
 	for (size_t i = 0; i < size; i++)
 	{
@@ -70,14 +76,18 @@ solve_row(SolveProcess *me, uint32 row)
 		if (place == NOT_THERE)
 			continue;
 		me->entries[start[1]].column = place;
+		if (all.weights != NULL)
+			me->weights[start[1]] = all.weights[i];
 		me->entries[start[1]++].rating = all.entries[i].rating;
 	}
 	if (start[1] == 0)
 		return BATCH_NOTHING_KNOWN;
-	start[1] = sort_and_merge(me->entries, start[1], job->system.feedback);
+	start[1] = sort_and_merge(me->entries, me->weights, start[1],
+							  job->system.feedback);
 	rows.nrows = 1;
 	rows.start = start;
 	rows.entries = me->entries;
+	rows.weights = me->weights;
 	memset(solved, 0, stride * sizeof(float));
 	return als_solve_rows(&me->system, &rows, solved, me->workspace, &loss,
 						  &failed);

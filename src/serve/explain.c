@@ -55,14 +55,17 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 		CHECK_FOR_INTERRUPTS();
 		als_weigh(cache->run.feedback, cache->run.alpha,
 				  cache->run.mean_rating, implicit ? 0 : known->bias[k],
-				  known->entries[k].rating, 1, &weights[k], &targets[k]);
+				  known->entries[k].rating,
+				  known->weights == NULL ? 1 : known->weights[k],
+				  &weights[k], &targets[k]);
 	}
 
 	a = palloc0(rank * rank * sizeof(double));
 	if (implicit)
 		side_gram(cache, ALS_ITEMS, a);
 	diagonal = cache->run.regularization *
-		als_regularization_scale(&system, known->entries, NULL, known->size);
+		als_regularization_scale(&system, known->entries, known->weights,
+								 known->size);
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
 	if (als_influence(system.blas, system.poll, rank, stride, known->size,

@@ -58,11 +58,12 @@ row_ratings_init(RowRatings *row, uint64 capacity)
 }
 
 void
-row_ratings_add(RowRatings *row, Datum id, double rating)
+row_ratings_add(RowRatings *row, Datum id, double rating, double weight)
 {
 	Assert(row->size < row->capacity);
 	row->ratings[row->size].id = id;
 	row->ratings[row->size].rating = (float4) rating;
+	row->ratings[row->size].weight = (float4) weight;
 	row->size++;
 }
 
@@ -190,6 +191,9 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 			  (void *) type);
 	known->entries = MemoryContextAllocHuge(CurrentMemoryContext,
 											row->size * sizeof(AlsEntry));
+	known->weights = cache->run.weighing.apart ?
+		MemoryContextAllocHuge(CurrentMemoryContext,
+							   row->size * sizeof(float)) : NULL;
 	known->ids = MemoryContextAllocHuge(CurrentMemoryContext,
 										row->size * sizeof(Datum));
 	known->fixed = aligned_floats(row->size * stride);
@@ -216,11 +220,14 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 		{
 			known->entries[entries].column = columns - 1;
 			known->entries[entries].rating = row->ratings[i].rating;
+			if (known->weights != NULL)
+				known->weights[entries] = row->ratings[i].weight;
 			entries++;
 		}
 	}
 	known->size = entries == 0 ? 0 :
-		merge_duplicates(known->entries, entries, cache->run.feedback);
+		merge_duplicates(known->entries, known->weights, entries,
+						 cache->run.feedback);
 }
 
 void
@@ -318,6 +325,7 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	rows.nrows = 1;
 	rows.start = start;
 	rows.entries = known.entries;
+	rows.weights = known.weights;
 	stride = als_stride(system.rank);
 	solved = aligned_floats(stride);
 	memset(solved, 0, stride * sizeof(float));
@@ -433,7 +441,7 @@ row_ratings_arguments(FunctionCallInfo fcinfo, int items, int ratings,
 
 		if (!array.nulls[i] &&
 			id_convert(&array.conversion, array.elements[i], &id))
-			row_ratings_add(row, id, values != NULL ? values[i] : 1);
+			row_ratings_add(row, id, values != NULL ? values[i] : 1, 1);
 	}
 }
 

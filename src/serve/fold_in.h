@@ -13,6 +13,7 @@ typedef struct IdRating
 {
 	Datum		id;
 	float4		rating;
+	float4		weight;			/* 1 unless explicit ratings have weights */
 } IdRating;
 
 /* One user's or item's ratings, in any order and with duplicates */
@@ -28,6 +29,7 @@ typedef struct KnownRatings
 {
 	uint64		size;
 	AlsEntry   *entries;		/* [size]: the rating of each column */
+	float	   *weights;		/* [size]: its weight; NULL: all 1 */
 	Datum	   *ids;			/* [size]: of columns, in their order */
 	float	   *fixed;			/* [size x stride]: factors; if explicit, 1
 								 * behind them, or 0 without biases */
@@ -38,7 +40,8 @@ typedef struct KnownRatings
 extern void row_ratings_init(RowRatings *row, uint64 capacity);
 
 /* Adds a rating, for which there is room. */
-extern void row_ratings_add(RowRatings *row, Datum id, double rating);
+extern void row_ratings_add(RowRatings *row, Datum id, double rating,
+							double weight);
 
 /*
  * Solves one row of a side exactly, as a training would, and returns it in

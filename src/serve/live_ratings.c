@@ -15,6 +15,7 @@
 #include "serve/live_ratings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/float.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
 #include "utils/plancache.h"
@@ -104,6 +105,36 @@ reject_live_row(const ModelCache *cache, AlsSide side, Datum id, bool other_null
 			 errhint("Train from a SELECT that leaves such rows out.")));
 }
 
+/* Raises likewise for the weight of a rating. */
+static void
+reject_live_weight(const ModelCache *cache, AlsSide side, Datum id, double weight)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("a rating has the weight %g", weight),
+			 errdetail("It is in a row whose \"%s\" is %s; weights must be 0 or more and within the range of type real.",
+					   id_column_name(cache, side),
+					   id_to_text(&cache->sides[side].type, id)),
+			 errhint("Train from a SELECT that leaves such rows out.")));
+}
+
+/*
+ * The weight of a row that SPI has read, behind its rating, NaN where it is null; 1 where
+ * ratings have none.
+ */
+static double
+live_weight(const ModelCache *cache, uint64 row)
+{
+	bool		isnull;
+	Datum		value;
+
+	if (!cache->run.weighing.apart)
+		return 1;
+	value = SPI_getbinval(SPI_tuptable->vals[row], SPI_tuptable->tupdesc, 3,
+						  &isnull);
+	return isnull ? get_float8_nan() : DatumGetFloat8(value);
+}
+
 /* How ids in the first column of what SPI has read become those of a side. */
 static void
 read_id_init(IdConversion *conversion, const ModelCache *cache, AlsSide side)
@@ -119,6 +150,7 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 				  bool with_active_snapshot, const char *function, RowRatings *row)
 {
 	AlsSide		other = other_side(side);
+	const Weighing *weighing = &cache->run.weighing;
 	MemoryContext caller = CurrentMemoryContext;
 	Oid			argument = cache->sides[side].type.type;
 	SourceReader reader = {function, get_rel_name(cache->model), NULL};
@@ -128,9 +160,11 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
 	plan = source_prepare(&reading,
-						  psprintf("%s, %s", id_column(cache, other),
-								   weighing_expression(&cache->run.weighing,
-													   cache->run.rating_column)),
+						  psprintf("%s, %s%s%s", id_column(cache, other),
+								   weighing_expression(weighing,
+													   cache->run.rating_column),
+								   weighing->apart ? ", " : "",
+								   weighing->apart ? weight_expression(weighing) : ""),
 						  psprintf(" WHERE %s", equals_id(cache, side)),
 						  1, &argument);
 	source_execute(&reading, plan, &id, NULL, !with_active_snapshot);
@@ -149,13 +183,19 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 										  SPI_tuptable->tupdesc, 2,
 										  &rating_null);
 		double		rating = rating_null ? 0 : DatumGetFloat8(value);
+		double		weight = live_weight(cache, i);
 
 		CHECK_FOR_INTERRUPTS();
+		/* as if the row were not there */
+		if (weight == 0)
+			continue;
 		if (id_null || rating_null || !rating_is_real(rating))
 			reject_live_row(cache, side, id, id_null, rating_null, rating);
+		if (!weight_is_valid(weight))
+			reject_live_weight(cache, side, id, weight);
 		if (id_convert(&conversion, other_id, &other_id))
 			row_ratings_add(row, id_copy(&cache->sides[other].type, other_id),
-							rating);
+							rating, weight);
 	}
 	source_end(&reading);
 }

@@ -171,7 +171,7 @@ read_seen_ratings(Recommendations *call)
 {
 	const ModelRun *run = &call->cache->run;
 	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem *
-											   1024 / 2);
+											   1024 / 2, false);
 	SourceReader reader = {call->function,
 	get_rel_name(call->cache->model), "exclude_seen => false"};
 	RatingSource source = {

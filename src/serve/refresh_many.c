@@ -378,7 +378,7 @@ read_ratings(const RefreshedSide *refreshed, const ModelCache *cache, int worker
 	source.condition = condition.data;
 	ratings = source_read(CurrentMemoryContext, &source,
 						  blocks_triplet_memory((size_t) maintenance_work_mem *
-												1024 / 2),
+												1024 / 2, source.weighing.apart),
 						  workers, &canonical);
 	/* without any there is no file, either */
 	return ratings_count(ratings) == 0 ? NULL : ratings;

@@ -486,7 +486,8 @@ solve(SolveState *row, TupleDesc type)
 	Datum		values[SOLUTION_COLUMNS];
 	bool		nulls[SOLUTION_COLUMNS] = {false};
 
-	row->size = sort_and_merge(row->entries, row->size, system->feedback);
+	row->size = sort_and_merge(row->entries, NULL, row->size,
+							   system->feedback);
 	if (system->feedback == ALS_EXPLICIT)
 		gather_rated(solver, row);
 	start[1] = row->size;

@@ -167,7 +167,7 @@ count_ratings(Staleness *stale)
 	};
 	char	   *canonical;
 	Ratings    *ratings = source_read(CurrentMemoryContext, &source,
-									  blocks_triplet_memory(budget), -1,
+									  blocks_triplet_memory(budget, false), -1,
 									  &canonical);
 	Arena		blocks;
 

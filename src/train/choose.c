@@ -11,6 +11,9 @@
  *	  implicit:  E = (1 + c) sqrt(p (1 - p)) (sqrt(U) + sqrt(I))
  *	  explicit:  E = sigma sqrt(n / (U I)) (sqrt(U) + sqrt(I))
  *
+ * where sigma is that of the ratings, whose weights, if they have any, multiply
+ * what is fitted: sigma^2 = sum v^2 (r - m)^2 / n, m being the mean by v^2.
+ *
  * The first gives what a user has rated a confidence of CONFIDENCE sqrt(I) in
  * all, where what he has not rated has I: few ratings have to say more each
  * than many do.
@@ -46,26 +49,36 @@
 typedef struct RatingSums
 {
 	double		count;
-	double		mean;
-	double		squares;		/* of differences from the mean */
+	double		weights;
+	double		squared_weights;
+	double		mean;			/* by these */
+	double		squares;		/* of differences from it, weighted so */
 	double		nonzero;
 	double		roots;			/* of |rating|, of these */
 } RatingSums;
 
-/* Adds ratings up: mean and squares by Welford's recurrence. */
+/*
+ * Adds ratings up: mean and squares by Welford's recurrence, weighted as West has it
+ * (1979); weights as in AlsRows.
+ */
 static void
-add_entries(RatingSums *sums, const AlsEntry *entries, uint64 n)
+add_entries(RatingSums *sums, const AlsEntry *entries, const float *weights,
+			uint64 n)
 {
 	for (uint64 k = 0; k < n; k++)
 	{
 		double		rating = entries[k].rating;
 		double		difference = rating - sums->mean;
+		double		weight = weights == NULL ? 1 : weights[k];
+		double		square = weight * weight;
 
 		if (k % ENTRIES_PER_CHECK == 0)
 			CHECK_FOR_INTERRUPTS();
 		sums->count++;
-		sums->mean += difference / sums->count;
-		sums->squares += difference * (rating - sums->mean);
+		sums->weights += weight;
+		sums->squared_weights += square;
+		sums->mean += square * difference / sums->squared_weights;
+		sums->squares += square * difference * (rating - sums->mean);
 		if (rating != 0)
 		{
 			sums->nonzero++;
@@ -86,13 +99,15 @@ summarize(Arena *ratings, RatingSummary *summary)
 	{
 		AlsRows		rows = blocks_read(reader, block);
 
-		add_entries(&sums, rows.entries, rows.start[rows.nrows] - rows.start[0]);
+		add_entries(&sums, rows.entries, rows.weights,
+					rows.start[rows.nrows] - rows.start[0]);
 	}
 	blocks_reader_close(reader);
 
 	summary->users = blocks->sides[ALS_USERS].nrows;
 	summary->items = blocks->sides[ALS_ITEMS].nrows;
 	summary->ratings = sums.count;
+	summary->weights = sums.weights;
 	summary->size = sums.nonzero == 0 ? 1 :
 		sums.roots / sums.nonzero * (sums.roots / sums.nonzero);
 	summary->deviation = sqrt(sums.squares / sums.count);
@@ -139,7 +154,9 @@ typical_size(const TrainerParameters *parameters, const RatingSummary *summary)
 	double		pairs = summary->users * summary->items;
 	double		ratings = summary->ratings;
 
-	if (parameters->feedback == ALS_EXPLICIT || parameters->by_ratings)
+	if (parameters->feedback == ALS_EXPLICIT)
+		return summary->weights / sqrt(pairs);
+	if (parameters->by_ratings)
 		return ratings / sqrt(pairs);
 	return (pairs + parameters->alpha * ratings) / sqrt(pairs);
 }

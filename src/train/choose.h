@@ -17,9 +17,11 @@ typedef struct RatingSummary
 	double		users;
 	double		items;
 	double		ratings;		/* 0: not summarized yet */
+	double		weights;		/* their sum; as many, where there are none */
 	double		size;			/* typical |rating|: the square of the mean
 								 * root of those that are not 0; 1 if all are */
-	double		deviation;		/* standard deviation; 1 if all are equal */
+	double		deviation;		/* standard deviation, of weighted ones see
+								 * choose.c; 1 if all are equal */
 } RatingSummary;
 
 /*

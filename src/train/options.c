@@ -228,19 +228,25 @@ set_number(TrainOptions *options, const Option *option, double value)
 	}
 }
 
-/* Raises for what is not {"event": weight, ...}. */
+/* Raises for what is not {"event": weight, ...}, with weights from least on. */
 static void
-set_weights(TrainOptions *options, const Option *option, Jsonb *weights)
+check_event_weights(const Jsonb *weights, double least)
 {
-	const char *fault = event_weights_fault(weights);
+	const char *fault = event_weights_fault(weights, least);
 
 	if (fault != NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must be a JSON object with the weight of each event",
-						option->name),
+				 errmsg("event_weights must be a JSON object with the weight of each event"),
 				 errdetail("%s", fault),
 				 errhint("For example {\"view\": 1, \"cart\": 2, \"buy\": 5}.")));
+}
+
+/* Raises likewise. */
+static void
+set_weights(TrainOptions *options, const Option *option, Jsonb *weights)
+{
+	check_event_weights(weights, least_event_weight(ALS_IMPLICIT));
 	*(Jsonb **) option_field(options, option) = weights;
 }
 
@@ -345,14 +351,9 @@ settle_weighing(Weighing *weighing, AlsFeedback feedback)
 			   "time_column", weighing->time_column != NULL);
 	check_pair("reference_time", refers, "half_life",
 			   weighing->half_life != NULL);
-	if (feedback == ALS_EXPLICIT && weighing_is_set(weighing))
-		ereport(ERROR,
-				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				 errmsg("%s has no meaning with explicit feedback",
-						weighing->event_column != NULL ? "event_column" :
-						weighing->half_life != NULL ? "half_life" :
-						"weight_column"),
-				 errhint("Explicit ratings all weigh the same. Use a SELECT that averages those of a pair by weight.")));
+	if (weighing->event_weights != NULL)
+		check_event_weights(weighing->event_weights, least_event_weight(feedback));
+	weighing_settle(weighing, feedback);
 	if (!refers)
 		weighing->reference_time = GetCurrentTransactionStartTimestamp();
 }

@@ -92,7 +92,8 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 {
 	const ValidationOptions *validation = &options->validation;
 	size_t		other = validation_budget(options_validate(options));
-	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 - other);
+	size_t		memory = blocks_triplet_memory((size_t) maintenance_work_mem * 1024 - other,
+											   options->source.weighing.apart);
 	char	   *from;
 
 	INSTR_TIME_SET_CURRENT(input->reading);
@@ -103,7 +104,7 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 
 		split.fraction = validation->fraction;
 		split.seed = input->split_seed = options->parameters.seed;
-		split.memory = blocks_triplet_memory(other);
+		split.memory = blocks_triplet_memory(other, false);
 		input->ratings = source_read_split(CurrentMemoryContext,
 										   &options->source, memory,
 										   options->workers, &split, &from);
@@ -120,8 +121,14 @@ train_read(const ModelTarget *target, const TrainOptions *options,
 		RatingSource source = options->source;
 
 		source.source = validation->source;
+		/* measured is what ratings are, whatever they weigh */
+		if (source.weighing.apart)
+			source.weighing = (Weighing)
+		{
+			0
+		};
 		input->held_out = source_read(CurrentMemoryContext, &source,
-									  blocks_triplet_memory(other),
+									  blocks_triplet_memory(other, false),
 									  options->workers, &from);
 		input->validation_from = from;
 	}

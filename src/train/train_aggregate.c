@@ -89,8 +89,8 @@ begin_state(FunctionCallInfo fcinfo, MemoryContext context)
 	argument_id_type(fcinfo, AGG_USER, "user_id", &user_type);
 	argument_id_type(fcinfo, AGG_ITEM, "item_id", &item_type);
 	state->ratings = ratings_begin(context, &user_type, &item_type,
-								   &state->options.source,
-								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024),
+								   &state->options.source, false,
+								   blocks_triplet_memory((size_t) maintenance_work_mem * 1024, false),
 								   state->options.workers != 0);
 	if (castNode(AggState, fcinfo->context)->aggstrategy == AGG_HASHED)
 		ratings_keep(state->ratings);
@@ -157,7 +157,7 @@ als_train_agg_transfn(PG_FUNCTION_ARGS)
 				PG_GETARG_DATUM(1 + AGG_ITEM), PG_ARGISNULL(1 + AGG_ITEM),
 				PG_ARGISNULL(1 + AGG_RATING) ? 0 :
 				PG_GETARG_FLOAT8(1 + AGG_RATING),
-				PG_ARGISNULL(1 + AGG_RATING));
+				PG_ARGISNULL(1 + AGG_RATING), 1);
 	PG_RETURN_POINTER(state);
 }
 

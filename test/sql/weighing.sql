@@ -159,7 +159,7 @@ SELECT grid, t.* FROM unnest(ARRAY['{"event_weights": {}}', '{"event_weights": [
     try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL, event_column => ''event'', event_weights => ''{"view": 1}'', time_column => ''happened'', half_life => ''1 day'')', grid)) t;
 SELECT * FROM try(format('SELECT als_tune(''bad'', ''events'', %L)', (SELECT jsonb_build_object('event_weights', jsonb_object_agg(x, '[1, 2]'::jsonb)) FROM generate_series(1, 20) x)));
 SELECT grid, arguments, t.* FROM (VALUES ('{"event_weights": {"view": 1}}', ''), ('{"half_life": "1 day"}', ''), ('{"factors": 3}', $$, event_column => 'event'$$),
-    ('{"half_life": "1 day"}', $$, time_column => 'happened', feedback => 'explicit'$$), ('{"event_weights": {"view": [1, 2]}}', $$, event_column => 'event'$$)) v(grid, arguments),
+    ('{"event_weights": {"view": [1, 2]}}', $$, event_column => 'event'$$)) v(grid, arguments),
     try(format('SELECT als_tune(''bad'', ''events'', %L, rating_column => NULL %s)', grid, arguments)) t;
 \x off
 SELECT relname FROM pg_class WHERE relnamespace = 'weighing'::regnamespace AND relname LIKE 'bad%';
@@ -299,8 +299,7 @@ SELECT arguments, t.* FROM unnest(ARRAY[
     $$event_column => 'event', event_weights => '{"view": "1"}'$$, $$event_column => 'event', event_weights => '{"view": null}'$$, $$event_column => 'event', event_weights => '{"view": [1, 2]}'$$,
     $$event_column => 'event', event_weights => '{"view": {"x": 1}}'$$, $$event_column => 'event', event_weights => '{"view": 1e31}'$$, $$event_column => 'event', event_weights => '{"view": 1e400}'$$,
     $$time_column => 'happened', half_life => '0'$$, $$time_column => 'happened', half_life => '-1 day'$$,
-    $$time_column => 'happened', half_life => '1 day', reference_time => 'infinity'$$, $$time_column => 'happened', half_life => '1 day', reference_time => '-infinity'$$,
-    $$feedback => 'explicit', weight_column => 'sureness'$$]) arguments,
+    $$time_column => 'happened', half_life => '1 day', reference_time => 'infinity'$$, $$time_column => 'happened', half_life => '1 day', reference_time => '-infinity'$$]) arguments,
     try(format('SELECT als_train(''bad'', ''events'', rating_column => NULL, %s)', arguments)) t;
 SELECT relname FROM pg_class WHERE relnamespace = 'weighing'::regnamespace AND relname LIKE 'bad%';
 

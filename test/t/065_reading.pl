@@ -158,7 +158,7 @@ foreach my $source ('null_user', 'null_rating', 'not_a_number', 'divided')
 }
 
 # The aggregate is nobody else's.
-foreach my $call ('als_collect(NULL, user_id, item_id, rating)', 'als_collect(5, user_id, item_id, rating)', 'als_collect((1::bigint << 40) + 12345, user_id, item_id, rating)')
+foreach my $call ('als_collect(NULL, user_id, item_id, rating)', 'als_collect(5, user_id, item_id, rating)', 'als_collect((1::bigint << 40) + 12345, user_id, item_id, rating)', 'als_collect_weighted(5, user_id, item_id, rating, 1)')
 {
 	my $stderr;
 	foreach my $how ($alone, $together[1])

@@ -326,7 +326,7 @@ my @arguments = (
 	[ qr/^factors$/, 'real[]', sub { pick('NULL', "'{1,2,3}'", "'{}'", "'{NULL}'", "'{NaN}'", "'{{1,2},{3,4}}'", "'{1}'") } ],
 	[ qr/^packed$/, 'bytea', sub { pick('NULL', "''", "'x'", "'\\x3f800000'", "'\\x3f8000003f800000'") } ],
 	[ qr/^(?:users|items|ratings|size|deviation)$/, 'double precision', sub { chance(0.7) ? pick(1, 10, 1000) : pick(@hostile_reals) } ],
-	[ qr/^rating$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
+	[ qr/^(?:rating|weight)$/, 'double precision', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^rating$/, '"any"', sub { chance(0.9) ? 'rating' : pick(@hostile_reals) } ],
 	[ qr/^key$/, 'bigint', sub { pick('NULL', 0, 5, '(1::bigint << 40) + 12345', '-9223372036854775808', '9223372036854775807') } ],
 	[ qr/./, 'bytea', sub { pick('NULL', "''", "'x'") } ],
@@ -449,11 +449,11 @@ sub arena
 	my @models;
 	for my $kind (@kinds[ 0 .. 5 ])
 	{
-		push @statements, "CREATE VIEW $arena.${kind}_ratings AS SELECT " . of_kind($arena, $kind, 0, 'user_id') . ' AS user_id, ' . of_kind($arena, $kind, 1, 'item_id') . " AS item_id, rating FROM $arena.ratings";
+		push @statements, "CREATE VIEW $arena.${kind}_ratings AS SELECT " . of_kind($arena, $kind, 0, 'user_id') . ' AS user_id, ' . of_kind($arena, $kind, 1, 'item_id') . " AS item_id, rating, abs(rating) AS sure FROM $arena.ratings";
 		my $name = "$arena.$kind";
 		$name = "pg_temp.temporary_$kind" if $kind eq $kinds[4];
 		my $factors = pick(1, 4, 4, 16, 50);
-		my $options = $kind eq 'int' ? '' : pick('', ", feedback => 'explicit'", ', nonnegative => true', ", solver => 'cholesky'", $kind eq 'text' ? ', validation_fraction => 0.2' : '');
+		my $options = $kind eq 'int' ? '' : pick('', ", feedback => 'explicit'", ", feedback => 'explicit', weight_column => 'sure'", ', nonnegative => true', ", solver => 'cholesky'", $kind eq 'text' ? ', validation_fraction => 0.2' : '');
 		push @statements, map { "SELECT (als_train('$name', '$arena.${kind}_ratings', factors => $factors, iterations => $_, regularization => 1, workers => 0, keep => 3$options)).run" } 1 .. 2;
 		push @models, { arena => $arena, name => $name, kind => $kind, factors => $factors };
 	}
