@@ -961,6 +961,35 @@ LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
 COMMENT ON FUNCTION als_explain_as(anyelement, regclass, text, anycompatible, bigint)
 IS 'what a user''s ratings contribute to the score of an item, most first; with ids of the given type: als_explain_as(NULL::text, ...)';
 
+CREATE FUNCTION als_explain_features(
+    model           regclass,
+    user_id         "any",
+    item_id         anycompatible
+) RETURNS TABLE (side text, feature text, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_features'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_features(regclass, "any", anycompatible)
+IS 'what the features of a user, and those of an item, contribute to a score';
+
+CREATE FUNCTION als_explain_features(
+    model           regclass,
+    user_id         text,
+    item_id         anycompatible
+) RETURNS TABLE (side text, feature text, contribution real)
+AS 'MODULE_PATHNAME', 'als_explain_features'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 10;
+COMMENT ON FUNCTION als_explain_features(regclass, text, anycompatible)
+IS 'what the features of a user, and those of an item, contribute to a score';
+
+CREATE FUNCTION als_feature_effects(
+    model           regclass,
+    side            text
+) RETURNS TABLE (feature text, effect double precision, spread double precision)
+AS 'MODULE_PATHNAME', 'als_feature_effects'
+LANGUAGE C STABLE PARALLEL RESTRICTED COST 100000 ROWS 100;
+COMMENT ON FUNCTION als_feature_effects(regclass, text)
+IS 'how much each feature of a side, ''user'' or ''item'', adds to scores: the mean, and how much that differs';
+
 CREATE FUNCTION als_recommend_for(
     model           regclass,
     items           "any",
@@ -974,11 +1003,12 @@ CREATE FUNCTION als_recommend_for(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for(regclass, "any", double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for(
@@ -994,11 +1024,12 @@ CREATE FUNCTION als_recommend_for(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id bigint, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for(regclass, text, double precision[], bigint, boolean, anycompatible, anycompatible, double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, best first; als_recommend_for_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -1015,11 +1046,12 @@ CREATE FUNCTION als_recommend_for_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -1036,11 +1068,12 @@ CREATE FUNCTION als_recommend_for_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, "any", "any", double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -1057,11 +1090,12 @@ CREATE FUNCTION als_recommend_for_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, "any", double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_for_as(
@@ -1078,11 +1112,12 @@ CREATE FUNCTION als_recommend_for_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    features        jsonb DEFAULT NULL
 ) RETURNS TABLE (item_id anyelement, score real)
 AS 'MODULE_PATHNAME', 'als_recommend_for_as'
 LANGUAGE C STABLE PARALLEL RESTRICTED COST 10000 ROWS 10;
-COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_for_as(anyelement, regclass, text, double precision[], bigint, boolean, text, "any", double precision, double precision, text, integer, text, text, jsonb)
 IS 'the k best items for somebody who has these items, with item ids of the given type: als_recommend_for_as(NULL::text, ...)';
 
 CREATE FUNCTION als_recommend_together(

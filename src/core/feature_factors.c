@@ -114,22 +114,24 @@ multiply(const AlsFeatures *features, const Columns *x, Columns *product)
 	}
 }
 
-/* By the factored matrix, column by column */
+/* By the factored matrix; columns [ALS_FEATURE_COLUMNS x nfeatures] is scratch. */
 static void
 solve_factored(const AlsFeatures *features, const Columns *right, Columns *x,
-			   double *column)
+			   double *columns)
 {
-	for (int c = 0; c < ALS_FEATURE_COLUMNS; c++)
-	{
-		for (uint32_t j = 0; j < features->nfeatures; j++)
-			column[j] = right[j][c];
-		als_poll(features->poll);
-		als_factorized_solve(features->blas, (int) features->nfeatures,
-							 features->matrix, (int) features->nfeatures,
-							 column);
-		for (uint32_t j = 0; j < features->nfeatures; j++)
-			x[j][c] = column[j];
-	}
+	const int	count = ALS_FEATURE_COLUMNS;
+	const int	size = (int) features->nfeatures;
+	int			info;
+
+	for (int c = 0; c < count; c++)
+		for (int j = 0; j < size; j++)
+			columns[(size_t) c * (size_t) size + (size_t) j] = right[j][c];
+	als_poll(features->poll);
+	features->blas->dpotrs("L", &size, &count, features->matrix, &size,
+						   columns, &size, &info, 1);
+	for (int c = 0; c < count; c++)
+		for (int j = 0; j < size; j++)
+			x[j][c] = columns[(size_t) c * (size_t) size + (size_t) j];
 }
 
 /* *square := sums of r o r / diagonal, column by column */

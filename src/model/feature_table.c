@@ -9,7 +9,12 @@
  */
 #include "compat.h"
 
+#include "access/genam.h"
+#include "access/relation.h"
+#include "access/relscan.h"
+#include "access/stratnum.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "catalog/pg_type.h"
 #include "common/side.h"
 #include "executor/spi.h"
@@ -18,8 +23,11 @@
 #include "model/model_write.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"
+#include "utils/rel.h"
+#include "utils/snapmgr.h"
 
 #define FEATURE_COLUMNS \
 	"run integer, side text, feature text COLLATE \"C\", factors real[] NOT NULL, " \
@@ -207,4 +215,148 @@ feature_table_forget(const ModelTarget *target)
 					  qualified_name(table)),
 			 1, &type, &value, SPI_OK_DELETE);
 	SPI_finish();
+}
+
+/* Raises for a relation that cannot be the model's table of features. */
+static void
+reject_table(Oid model, Oid table, const char *detail)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("\"%s\" cannot serve as the table of features of model \"%s\"",
+					get_rel_name(table), get_rel_name(model)),
+			 errdetail("%s", detail),
+			 errhint("Train the model again.")));
+}
+
+/* Is an index that of the primary key, of run, side and feature? */
+static bool
+is_key(Relation index, const FeatureTable *open)
+{
+	const Form_pg_index form = index->rd_index;
+
+	return form->indisprimary && form->indisvalid && form->indnkeyatts == 3 &&
+		form->indkey.values[0] == open->run_column &&
+		form->indkey.values[1] == open->side_column &&
+		form->indkey.values[2] == open->columns.id;
+}
+
+/* The index by which features are found; NULL if there is none. */
+static Relation
+open_key(const FeatureTable *open)
+{
+	List	   *indexes = RelationGetIndexList(open->table);
+	Relation	result = NULL;
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+
+		if (result == NULL && is_key(index, open))
+			result = index;
+		else
+			index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+	return result;
+}
+
+void
+feature_table_open(FeatureTable *open, Oid model, const ModelRun *run)
+{
+	Relation	relation = table_open(model, AccessShareLock);
+	Oid			owner = relation->rd_rel->relowner;
+	Oid			table = run->feature_table;
+
+	table_close(relation, NoLock);
+	open->table = try_relation_open(table, AccessShareLock);
+	if (open->table == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("model \"%s\" has lost its table of features",
+						get_rel_name(model)),
+				 errhint("Train the model again.")));
+	if (open->table->rd_rel->relkind != RELKIND_RELATION)
+		reject_table(model, table, "It is not an ordinary table.");
+	if (open->table->rd_rel->relowner != owner)
+		reject_table(model, table, "It does not belong to the model's owner.");
+	if (open->table->rd_rel->relrowsecurity)
+		reject_table(model, table, "It has row-level security.");
+	if (!has_columns(table))
+		reject_table(model, table, "It does not have the columns of such a table.");
+	open->run_column = get_attnum(table, "run");
+	open->side_column = get_attnum(table, "side");
+	open->columns.id = get_attnum(table, "feature");
+	open->columns.factors = get_attnum(table, "factors");
+	open->columns.bias = run->feedback == ALS_EXPLICIT ?
+		get_attnum(table, "bias") : 0;
+	open->index = open_key(open);
+	if (open->index == NULL)
+		reject_table(model, table, "It has no primary key of run, side and feature.");
+	open->snapshot = RegisterSnapshot(GetCatalogSnapshot(table));
+	open->slot = table_slot_create(open->table, NULL);
+	open->run = run->run;
+	open->factors = run->factors;
+}
+
+void
+feature_table_close(FeatureTable *open)
+{
+	ExecDropSingleTupleTableSlot(open->slot);
+	UnregisterSnapshot(open->snapshot);
+	index_close(open->index, NoLock);
+	table_close(open->table, NoLock);
+}
+
+/* Begins to read features of a side: one of them, or all if nkeys is 2. */
+static IndexScanDesc
+begin_scan(FeatureTable *open, AlsSide side, int nkeys, Datum feature)
+{
+	IndexScanDesc scan = index_scan_begin(open->table, open->index,
+										  open->snapshot, nkeys);
+	const Oid  *collations = open->index->rd_indcollation;
+	ScanKeyData keys[3];
+
+	ScanKeyEntryInitialize(&keys[0], 0, 1, BTEqualStrategyNumber, InvalidOid,
+						   collations[0], F_INT4EQ, Int32GetDatum(open->run));
+	ScanKeyEntryInitialize(&keys[1], 0, 2, BTEqualStrategyNumber, InvalidOid,
+						   collations[1], F_TEXTEQ,
+						   CStringGetTextDatum(side_names[side]));
+	ScanKeyEntryInitialize(&keys[2], 0, 3, BTEqualStrategyNumber, InvalidOid,
+						   collations[2], F_TEXTEQ, feature);
+	index_rescan(scan, keys, nkeys, NULL, 0);
+	return scan;
+}
+
+bool
+feature_table_find(FeatureTable *open, AlsSide side, Datum feature,
+				   float *factors)
+{
+	IndexScanDesc scan = begin_scan(open, side, 3, feature);
+	bool		found = index_getnext_slot(scan, ForwardScanDirection, open->slot);
+
+	if (found)
+		factor_table_row(open->table, &open->columns, open->slot, open->factors,
+						 factors);
+	index_endscan(scan);
+	return found;
+}
+
+void
+feature_table_scan(FeatureTable *open, AlsSide side, float *factors,
+				   FeatureVisitor visit, void *arg)
+{
+	IndexScanDesc scan = begin_scan(open, side, 2, (Datum) 0);
+
+	while (index_getnext_slot(scan, ForwardScanDirection, open->slot))
+	{
+		bool		isnull;
+
+		CHECK_FOR_INTERRUPTS();
+		factor_table_row(open->table, &open->columns, open->slot, open->factors,
+						 factors);
+		visit(slot_getattr(open->slot, open->columns.id, &isnull), factors, arg);
+	}
+	index_endscan(scan);
 }

@@ -6,6 +6,7 @@
 #ifndef ALS_FEATURE_TABLE_H
 #define ALS_FEATURE_TABLE_H
 
+#include "model/factor_table.h"
 #include "model/model.h"
 
 /* The factors of a side's features */
@@ -28,5 +29,41 @@ extern Oid	feature_table_write(const ModelTarget *target,
 
 /* Deletes those of runs that are not kept, once the run's factors are stored. */
 extern void feature_table_forget(const ModelTarget *target);
+
+/* The table of a run, open for reading */
+typedef struct FeatureTable
+{
+	Relation	table;
+	Relation	index;			/* of its primary key */
+	FactorColumns columns;		/* id: the feature */
+	AttrNumber	run_column;
+	AttrNumber	side_column;
+	Snapshot	snapshot;
+	TupleTableSlot *slot;
+	int32		run;
+	int			factors;
+} FeatureTable;
+
+/*
+ * Opens the table of a run; raises unless it is one of the model's owner.  It
+ * needs no grant of its own, as the factor tables.
+ */
+extern void feature_table_open(FeatureTable *open, Oid model,
+							   const ModelRun *run);
+extern void feature_table_close(FeatureTable *open);
+
+/*
+ * The factors of a feature, with the bias behind them if there is one; false if
+ * the side has no such feature.
+ */
+extern bool feature_table_find(FeatureTable *open, AlsSide side, Datum feature,
+							   float *factors);
+
+/* Called once for each feature. */
+typedef void (*FeatureVisitor) (Datum feature, const float *factors, void *arg);
+
+/* Visits all features of a side, in their order; factors has room for a row. */
+extern void feature_table_scan(FeatureTable *open, AlsSide side, float *factors,
+							   FeatureVisitor visit, void *arg);
 
 #endif							/* ALS_FEATURE_TABLE_H */

@@ -23,6 +23,7 @@
 #include "executor/spi.h"
 #include "fmgr.h"
 #include "model/factor_table.h"
+#include "model/feature_table.h"
 #include "model/model_check.h"
 #include "model/model_swap.h"
 #include "model/model_versions.h"
@@ -261,6 +262,7 @@ model_store_factors(ModelTarget *target, const RatedIds *const ids[2],
 	if (OidIsValid(target->new_tables[ALS_USERS]))
 		swap_factors(&new, surplus);
 	drop_tables(target, surplus);
+	feature_table_forget(target);
 }
 
 /*

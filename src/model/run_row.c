@@ -312,6 +312,12 @@ read_run(const RunRow *row, ModelRun *run)
 	run->item_column = run_text(row, MODEL_ITEM_COLUMN);
 	run->rating_column = run_text(row, MODEL_RATING_COLUMN);
 	read_weighing(row, run->feedback, &run->weighing);
+	run->features[ALS_USERS] = run_text(row, MODEL_USER_FEATURES);
+	run->features[ALS_ITEMS] = run_text(row, MODEL_ITEM_FEATURES);
+	run_value(row, MODEL_NEW_USERS, &isnull);
+	run->has_features[ALS_USERS] = !isnull;
+	run_value(row, MODEL_NEW_ITEMS, &isnull);
+	run->has_features[ALS_ITEMS] = !isnull;
 	if (run->source != NULL && run->user_column == NULL)
 		reject_run(row, MODEL_USER_COLUMN);
 	if (run->source != NULL && run->item_column == NULL)

@@ -96,6 +96,8 @@ typedef struct ModelRun
 	char	   *item_column;
 	char	   *rating_column;	/* NULL: every row counts 1 */
 	Weighing	weighing;		/* of what a row counts */
+	bool		has_features[2];	/* of a side, by AlsSide */
+	char	   *features[2];	/* where these are; NULL: not known */
 	int64		rows[2];		/* by AlsSide, as trained */
 	Oid			factor_tables[2];	/* by AlsSide */
 	Oid			feature_table;	/* InvalidOid: trained without features */

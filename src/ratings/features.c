@@ -53,15 +53,13 @@ typedef struct FeatureReceiver
 
 /* What a message says of an id */
 static char *
-id_of(const FeatureReceiver *receiver, Datum id)
+id_of(AlsSide side, const IdType *type, Datum id)
 {
-	return psprintf("%s %s", side_names[receiver->side],
-					id_to_text(idmap_type(receiver->rated_map), id));
+	return psprintf("%s %s", side_names[side], id_to_text(type, id));
 }
 
-/* The value of a row as a number, or raises. */
-static float4
-feature_value(const FeatureReceiver *receiver, Datum id, Datum feature,
+float4
+feature_value(AlsSide side, const IdType *type, Datum id, Datum feature,
 			  Datum value, bool isnull)
 {
 	if (isnull)
@@ -69,7 +67,7 @@ feature_value(const FeatureReceiver *receiver, Datum id, Datum feature,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
 				 errmsg("the value of a feature must not be null"),
 				 errdetail("That of feature \"%s\" of %s is.",
-						   TextDatumGetCString(feature), id_of(receiver, id)),
+						   TextDatumGetCString(feature), id_of(side, type, id)),
 				 errhint("Leave such rows out with a WHERE clause: what is not known of somebody is not there.")));
 	if (!rating_is_real(DatumGetFloat8(value)))
 		ereport(ERROR,
@@ -77,7 +75,7 @@ feature_value(const FeatureReceiver *receiver, Datum id, Datum feature,
 				 errmsg("the value of a feature must not be %g",
 						DatumGetFloat8(value)),
 				 errdetail("That of feature \"%s\" of %s is.",
-						   TextDatumGetCString(feature), id_of(receiver, id)),
+						   TextDatumGetCString(feature), id_of(side, type, id)),
 				 errhint("Values must be finite and within the range of type real.")));
 	return (float4) DatumGetFloat8(value);
 }
@@ -116,7 +114,8 @@ check_feature_length(const FeatureReceiver *receiver, Datum id, Datum feature)
 	if (length > MOST_FEATURE_BYTES)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("a feature of %s is too long", id_of(receiver, id)),
+				 errmsg("a feature of %s is too long",
+						id_of(receiver->side, idmap_type(receiver->rated_map), id)),
 				 errdetail("It takes %zu bytes as text; there is room for %d.",
 						   length, MOST_FEATURE_BYTES),
 				 errhint("Shorten features in a SELECT, with md5() for example.")));
@@ -154,8 +153,8 @@ receive_feature(TupleTableSlot *slot, DestReceiver *self)
 	check_feature_length(receiver, id, feature);
 	value->feature = idmap_add(receiver->feature_map, feature);
 	value->value = !receiver->valued ? 1 :
-		feature_value(receiver, id, feature, slot->tts_values[2],
-					  slot->tts_isnull[2]);
+		feature_value(receiver->side, idmap_type(receiver->rated_map), id, feature,
+					  slot->tts_values[2], slot->tts_isnull[2]);
 	receiver->size++;
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(receiver->row_context);
@@ -197,15 +196,31 @@ check_columns(AlsSide side, TupleDesc columns)
 				 errhint("Use a SELECT that makes them numbers, or leaves them out: then each counts 1.")));
 }
 
+void
+features_columns(const SourceReading *reading, AlsSide side,
+				 FeatureColumns *columns)
+{
+	TupleDesc	desc = source_plan(source_prepare(reading, "*", "", 0,
+												  NULL))->resultDesc;
+
+	check_columns(side, desc);
+	columns->id_type = TupleDescAttr(desc, 0)->atttypid;
+	columns->valued = desc->natts == 3;
+	columns->targets = columns->valued ?
+		"als_id, als_feature::pg_catalog.text, als_value::pg_catalog.float8" :
+		"als_id, als_feature::pg_catalog.text";
+	columns->alias = columns->valued ? "(als_id, als_feature, als_value)" :
+		"(als_id, als_feature)";
+}
+
 /* Reads all rows. */
 static char *
 read_rows(FeatureReceiver *receiver, const char *source, Snapshot snapshot)
 {
 	MemoryContext context = CurrentMemoryContext;
-	const IdType *type = idmap_type(receiver->rated_map);
 	SourceReading reading;
+	FeatureColumns columns;
 	SPIPlanPtr	plan;
-	TupleDesc	columns;
 	char	   *canonical;
 
 	canonical = source_begin(&reading,
@@ -213,20 +228,14 @@ read_rows(FeatureReceiver *receiver, const char *source, Snapshot snapshot)
 									  side_plurals[receiver->side]),
 							 source, NULL);
 	reading.snapshot = snapshot;
-	columns = source_plan(source_prepare(&reading, "*", "", 0, NULL))->resultDesc;
-	check_columns(receiver->side, columns);
-	id_conversion_init(&receiver->conversion, type,
-					   TupleDescAttr(columns, 0)->atttypid,
-					   side_names[receiver->side], context);
-	receiver->valued = columns->natts == 3;
-	plan = source_prepare(&reading, receiver->valued ?
-						  "als_id, als_feature::pg_catalog.text, als_value::pg_catalog.float8" :
-						  "als_id, als_feature::pg_catalog.text",
-						  receiver->valued ? "(als_id, als_feature, als_value)" :
-						  "(als_id, als_feature)", 0, NULL);
-	source_receiver_init(&receiver->pub, receive_feature);
+	features_columns(&reading, receiver->side, &columns);
+	plan = source_prepare(&reading, columns.targets, columns.alias, 0, NULL);
 	MemoryContextSwitchTo(context);
+	id_conversion_init(&receiver->conversion, idmap_type(receiver->rated_map),
+					   columns.id_type, side_names[receiver->side], context);
+	receiver->valued = columns.valued;
 	canonical = pstrdup(canonical);
+	source_receiver_init(&receiver->pub, receive_feature);
 	source_execute(&reading, plan, NULL, &receiver->pub, true);
 	source_end(&reading);
 	MemoryContextSwitchTo(context);
@@ -254,6 +263,17 @@ ordered_ids(const IdMap *map, uint32 **places)
 	return ordered;
 }
 
+void
+reject_second_feature(AlsSide side, const IdType *type, Datum id,
+					  Datum feature)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_UNIQUE_VIOLATION),
+			 errmsg("%s has feature \"%s\" twice", id_of(side, type, id),
+					TextDatumGetCString(feature)),
+			 errhint("Use a SELECT DISTINCT, or one that adds its values up.")));
+}
+
 /* Orders entries by feature. */
 static int
 compare_entries(const void *a, const void *b)
@@ -277,14 +297,11 @@ sort_features(const FeatureReceiver *receiver, SideFeatures *features)
 		qsort(entries, n, sizeof(AlsEntry), compare_entries);
 		for (uint64 k = 1; k < n; k++)
 			if (entries[k].column == entries[k - 1].column)
-				ereport(ERROR,
-						(errcode(ERRCODE_UNIQUE_VIOLATION),
-						 errmsg("%s has feature \"%s\" twice",
-								id_of(receiver, r < features->nrows ?
-									  receiver->rated->ids[r] :
-									  features->new_ids[r - features->nrows]),
-								TextDatumGetCString(features->names[entries[k].column])),
-						 errhint("Use a SELECT DISTINCT, or one that adds its values up.")));
+				reject_second_feature(receiver->side,
+									  idmap_type(receiver->rated_map),
+									  r < features->nrows ? receiver->rated->ids[r] :
+									  features->new_ids[r - features->nrows],
+									  features->names[entries[k].column]);
 	}
 }
 

@@ -7,6 +7,7 @@
 #define ALS_FEATURES_SOURCE_H
 
 #include "ratings/ratings.h"
+#include "ratings/source.h"
 
 /*
  * The features of a side's rows, those of the ratings first and behind them
@@ -32,6 +33,28 @@ typedef struct SideFeatures
  */
 extern SideFeatures *features_read(AlsSide side, const char *source,
 								   Snapshot snapshot, const Ratings *ratings);
+
+/* What a source of features is read as */
+typedef struct FeatureColumns
+{
+	Oid			id_type;		/* of the first column */
+	bool		valued;			/* there is a third column */
+	const char *targets;		/* of the query: id, feature, and perhaps
+								 * value */
+	const char *alias;			/* which names the columns so */
+} FeatureColumns;
+
+/* Raises unless the columns of a source are those of features. */
+extern void features_columns(const SourceReading *reading, AlsSide side,
+							 FeatureColumns *columns);
+
+/* The value of the feature of an id, or raises for one that is none. */
+extern float4 feature_value(AlsSide side, const IdType *type, Datum id,
+							Datum feature, Datum value, bool isnull);
+
+/* Raises that an id has a feature twice. */
+pg_noreturn extern void reject_second_feature(AlsSide side, const IdType *type,
+											  Datum id, Datum feature);
 
 /* The features of some rows, as the core has them */
 static inline AlsRows

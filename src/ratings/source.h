@@ -20,7 +20,8 @@ typedef struct SourceReader
 /* A source being read */
 typedef struct SourceReading
 {
-	const char *what;			/* "ratings" or "factors of users", "of items" */
+	const char *what;			/* "ratings", or "factors of users", "features
+								 * of items", ... */
 	const char *name;			/* for messages: the relation or the query */
 	const SourceReader *reader; /* NULL: the caller has given the source */
 	const char *from_clause;	/* with the alias "ratings" */

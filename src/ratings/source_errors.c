@@ -21,24 +21,26 @@ hint_at_privileges(const SourceReading *reading)
 		errhint("The %s are read with the privileges of the user who calls the function.",
 				reading->what);
 	else if (reader->without == NULL)
-		errhint("%s reads the model's ratings with the privileges of the user who calls it.",
-				reader->function);
+		errhint("%s reads the model's %s with the privileges of the user who calls it.",
+				reader->function, reading->what);
 	else
-		errhint("%s reads the model's ratings with the privileges of the user who calls it; %s does without them.",
-				reader->function, reader->without);
+		errhint("%s reads the model's %s with the privileges of the user who calls it; %s does without them.",
+				reader->function, reading->what, reader->without);
 }
 
 /* Says that the ratings are no longer what they were. */
 static void
-hint_at_training(const SourceReader *reader)
+hint_at_training(const SourceReading *reading)
 {
-	errdetail("The ratings of model \"%s\" can no longer be read from where it was trained.",
-			  reader->model);
+	const SourceReader *reader = reading->reader;
+
+	errdetail("The %s of model \"%s\" can no longer be read from where it was trained.",
+			  reading->what, reader->model);
 	if (reader->without == NULL)
-		errhint("Train the model from where its ratings are now.");
+		errhint("Train the model from where its %s are now.", reading->what);
 	else
-		errhint("Train the model from where its ratings are now; %s does without them.",
-				reader->without);
+		errhint("Train the model from where its %s are now; %s does without them.",
+				reading->what, reader->without);
 }
 
 /* The foreign servers that a query reads from: ", from servers ...", or nothing. */
@@ -92,7 +94,7 @@ source_error_context(void *arg)
 			 (code == ERRCODE_UNDEFINED_SCHEMA ||
 			  ERRCODE_TO_CATEGORY(code) ==
 			  ERRCODE_SYNTAX_ERROR_OR_ACCESS_RULE_VIOLATION))
-		hint_at_training(reader);
+		hint_at_training(reading);
 	else if (reader != NULL && is_away && reader->without != NULL)
 		errhint("%s does without the ratings.", reader->without);
 

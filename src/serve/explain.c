@@ -7,7 +7,8 @@
  * item i is y_i.x = sum_j t_j z.f_j with z = A^-1 y_i: one system to solve,
  * then an inner product for each of his ratings.  The ratings are those of
  * the live source, so the sum is the score of the user as he is now, solved
- * exactly against the items as they are stored.
+ * exactly against the items as they are stored.  A user with features solves
+ * A x = sum_j t_j f_j + lambda s p: explain_features.c has that part.
  */
 #include "compat.h"
 
@@ -15,6 +16,8 @@
 
 #include "common/arguments.h"
 #include "common/id_conversion.h"
+#include "common/side.h"
+#include "serve/explain.h"
 #include "serve/live_ratings.h"
 #include "serve/scored_rows.h"
 #include "utils/lsyscache.h"
@@ -28,13 +31,9 @@ enum
 	ARG_MODEL, ARG_USER, ARG_ITEM, ARG_K
 };
 
-/*
- * Scores what the user has rated by what it contributes to the score of an
- * item: z[rank], destroyed, is the item's row.
- */
-static void
-rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
-				   TopK *best)
+double
+solve_influence(ModelCache *cache, AlsSide side, const KnownRatings *known,
+				double *z, double *targets)
 {
 	bool		implicit = cache->run.feedback == ALS_IMPLICIT;
 	AlsSystem	system;
@@ -42,14 +41,12 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 	int			stride;
 	double	   *a;
 	double	   *weights;
-	double	   *targets;
 	double		diagonal;
 
-	row_system(cache, ALS_USERS, &system);
+	row_system(cache, side, &system);
 	rank = system.rank;
 	stride = als_stride(rank);
 	weights = palloc_extended(known->size * sizeof(double), MCXT_ALLOC_HUGE);
-	targets = palloc_extended(known->size * sizeof(double), MCXT_ALLOC_HUGE);
 	for (uint64 k = 0; k < known->size; k++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -62,7 +59,7 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 
 	a = palloc0(rank * rank * sizeof(double));
 	if (implicit)
-		side_gram(cache, ALS_ITEMS, a);
+		side_gram(cache, other_side(side), a);
 	diagonal = cache->run.regularization *
 		als_regularization_scale(&system, known->entries, known->weights,
 								 known->size);
@@ -73,25 +70,50 @@ rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
 					  palloc(als_gram_exact_workspace(rank))) != 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("the normal equations of the user are singular"),
+				 errmsg("the normal equations of the %s are singular",
+						side_names[side]),
 				 errhint("Train the model with a larger regularization.")));
+	return diagonal;
+}
 
+float
+contribution_is_real(double contribution)
+{
+	/* + 0: what contributes nothing says 0, whatever its sign */
+	float		value = (float) (contribution + 0);
+
+	if (!isfinite(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the contributions to this score are out of the range of type real"),
+				 errhint("Train the model with a larger regularization.")));
+	return value;
+}
+
+/*
+ * Scores what the user has rated by what it contributes to the score of an
+ * item: z[rank], destroyed, is the item's row.
+ */
+static void
+rank_contributions(ModelCache *cache, const KnownRatings *known, double *z,
+				   TopK *best)
+{
+	int			rank = cache->run.factors +
+		(cache->run.feedback == ALS_EXPLICIT ? 1 : 0);
+	int			stride = als_stride(rank);
+	double	   *targets = palloc_extended(known->size * sizeof(double),
+										  MCXT_ALLOC_HUGE);
+
+	solve_influence(cache, ALS_USERS, known, z, targets);
 	for (uint64 k = 0; k < known->size; k++)
 	{
 		double		product = 0;
-		float		contribution;
 
 		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < rank; i++)
 			product += z[i] * known->fixed[k * stride + i];
-		/* + 0: what contributes nothing says 0, whatever its sign */
-		contribution = (float) (targets[k] * product + 0);
-		if (!isfinite(contribution))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("the contributions to this score are out of the range of type real"),
-					 errhint("Train the model with a larger regularization.")));
-		topk_add(best, known->ids[k], contribution, NO_ROW);
+		topk_add(best, known->ids[k], contribution_is_real(targets[k] * product),
+				 NO_ROW);
 	}
 }
 

@@ -4,7 +4,8 @@
  *	  factors of the other side.
  *
  * This is half an iteration for a single row, with the regularization and
- * alpha that the model was trained with, solved exactly.  What makes it cheap
+ * alpha that the model was trained with, solved exactly; drawn to what its
+ * features say, if there are any.  What makes it cheap
  * for implicit feedback is that the Gram matrix of all rows of the other side
  * is kept between calls, until one of these rows changes.
  */
@@ -293,9 +294,12 @@ row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 	system->poll = poll_interrupts;
 }
 
-/* Solves the row, in the current memory context; NULL if nothing is known. */
+/*
+ * Solves the row, in the current memory context; the prior, which may be NULL, if
+ * nothing is known of its ratings.
+ */
 static const float *
-solve(ModelCache *cache, AlsSide side, RowRatings *row)
+solve(ModelCache *cache, AlsSide side, RowRatings *row, const float *prior)
 {
 	AlsSide		other = other_side(side);
 	AlsSystem	system;
@@ -309,7 +313,7 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	int			result;
 
 	if (row->size == 0)
-		return NULL;
+		return prior;
 
 	row_system(cache, side, &system);
 	/* reads the whole other side, if it can be kept, and so goes first */
@@ -317,7 +321,7 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 		system.gram = kept_gram(cache, other);
 	gather_known(cache, side, row, &known);
 	if (known.size == 0)
-		return NULL;
+		return prior;
 	system.fixed = system.stored = known.fixed;
 	system.bias = known.bias;
 
@@ -326,6 +330,7 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row)
 	rows.start = start;
 	rows.entries = known.entries;
 	rows.weights = known.weights;
+	rows.prior = prior;
 	stride = als_stride(system.rank);
 	solved = aligned_floats(stride);
 	memset(solved, 0, stride * sizeof(float));
@@ -358,13 +363,13 @@ served_row(const ModelCache *cache, AlsSide side, const float *solved)
 }
 
 float *
-fold_in(ModelCache *cache, AlsSide side, RowRatings *row)
+fold_in(ModelCache *cache, AlsSide side, RowRatings *row, const float *prior)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "als fold-in",
 												  ALLOCSET_DEFAULT_SIZES);
 	MemoryContext caller = MemoryContextSwitchTo(context);
-	const float *solved = solve(cache, side, row);
+	const float *solved = solve(cache, side, row, prior);
 	float	   *result = NULL;
 
 	MemoryContextSwitchTo(caller);
@@ -465,7 +470,7 @@ als_fold_in(PG_FUNCTION_ARGS)
 		row_ratings_arguments(fcinfo, 1, 2, &cache->sides[ALS_ITEMS].type,
 							  &row);
 	} while (cache_replaced(cache) && cache_start_over(cache, &times));
-	solved = fold_in(cache, ALS_USERS, &row);
+	solved = fold_in(cache, ALS_USERS, &row, NULL);
 	cache->counts.fold_ins += solved != NULL;
 	stats_end(cache->model, &cache->counts, start, solved != NULL);
 	if (solved == NULL)

@@ -45,10 +45,12 @@ extern void row_ratings_add(RowRatings *row, Datum id, double rating,
 
 /*
  * Solves one row of a side exactly, as a training would, and returns it in
- * the form of SideCache, in the current memory context; NULL if the model
- * knows none of the ids.  Sorts the ratings.
+ * the form of SideCache, in the current memory context.  prior: of
+ * features_prior, or NULL.  If the model knows none of the ids that is all there
+ * is, or NULL is returned.  Sorts the ratings.
  */
-extern float *fold_in(ModelCache *cache, AlsSide side, RowRatings *row);
+extern float *fold_in(ModelCache *cache, AlsSide side, RowRatings *row,
+					  const float *prior);
 
 /*
  * Finds the factors of what a row of a side has ratings of, in the form and

@@ -10,6 +10,7 @@
 #include "common/settings.h"
 #include "fmgr.h"
 #include "serve/fold_in.h"
+#include "serve/live_features.h"
 #include "serve/live_ratings.h"
 #include "utils/memutils.h"
 
@@ -58,7 +59,7 @@ open_model(PredictState *state, Oid model, int32 run,
 }
 
 /*
- * Folds a user in from his ratings of now; false if he cannot be, or if that has
+ * Folds a user in from his ratings and features of now; false if he cannot be, or if that has
  * replaced the model.
  */
 static bool
@@ -68,6 +69,7 @@ fold_user(PredictState *state, Datum value)
 	MemoryContext old = MemoryContextSwitchTo(state->folding);
 	const float *row = NULL;
 	RowRatings	ratings;
+	RowFeatures features;
 	Datum		user;
 
 	model_require_source(cache->model, &cache->run,
@@ -76,7 +78,11 @@ fold_user(PredictState *state, Datum value)
 	{
 		live_ratings_read(cache, ALS_USERS, user, true, "als_predict", &ratings);
 		if (!cache_replaced(cache))
-			row = fold_in(cache, ALS_USERS, &ratings);
+			live_features_read(cache, ALS_USERS, user, true, "als_predict",
+							   &features);
+		if (!cache_replaced(cache))
+			row = fold_in(cache, ALS_USERS, &ratings,
+						  features_prior(cache, ALS_USERS, &features));
 	}
 	if (row != NULL)
 	{

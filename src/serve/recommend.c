@@ -14,6 +14,7 @@
 #include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "serve/fold_in.h"
+#include "serve/live_features.h"
 #include "serve/live_ratings.h"
 #include "serve/shortlist.h"
 #include "utils/builtins.h"
@@ -40,7 +41,7 @@ enum
 {
 	FOR_MODEL, FOR_ITEMS, FOR_RATINGS, FOR_K, FOR_EXCLUDE_SEEN, FOR_EXCLUDE,
 	FOR_CANDIDATES, FOR_MIN_SCORE, FOR_DIVERSITY, FOR_GROUPS,
-	FOR_PER_GROUP, FOR_BOOST
+	FOR_PER_GROUP, FOR_BOOST, FOR_BOOST_BY, FOR_FEATURES
 };
 
 /* What to do for a user of whom nothing is known */
@@ -222,6 +223,18 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		reject_cold_user(cache, id, !possible);
 }
 
+/* Raises for a model that knows no features of users. */
+static void
+require_user_features(const ModelCache *cache)
+{
+	if (!cache->run.has_features[ALS_USERS])
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("model \"%s\" knows no features of users",
+						get_rel_name(cache->model)),
+				 errhint("Train it with user_features => '...', or leave features out.")));
+}
+
 /*
  * Computes als_recommend_for's result; first is the place of the model among
  * the arguments.
@@ -233,10 +246,11 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	SideSearch	search;
 	Shortlist	list;
 	ModelCache *cache;
-	RowRatings	ratings;
+	RowRatings	ratings = {0};
+	RowFeatures features = {0};
 	uint32		k;
 
-	require_arguments(fcinfo, first + FOR_BOOST + 2);
+	require_arguments(fcinfo, first + FOR_FEATURES + 1);
 	require_argument(fcinfo, first + FOR_MODEL, "model");
 	require_argument(fcinfo, first + FOR_EXCLUDE_SEEN, "exclude_seen");
 	require_argument(fcinfo, first + FOR_K, "k");
@@ -244,10 +258,16 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	result->cache = cache = cache_open(PG_GETARG_OID(first + FOR_MODEL));
 	scored_rows_choose_type(result, cache, ALS_ITEMS, row_type,
 							"als_recommend_for_as");
-	if (PG_ARGISNULL(first + FOR_ITEMS))
+	if (PG_ARGISNULL(first + FOR_ITEMS) && PG_ARGISNULL(first + FOR_FEATURES))
 		return;
-	row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
-						  &cache->sides[ALS_ITEMS].type, &ratings);
+	if (!PG_ARGISNULL(first + FOR_ITEMS))
+		row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
+							  &cache->sides[ALS_ITEMS].type, &ratings);
+	if (!PG_ARGISNULL(first + FOR_FEATURES))
+	{
+		require_user_features(cache);
+		row_features_argument(PG_GETARG_JSONB_P(first + FOR_FEATURES), &features);
+	}
 	side_search_init(&search, cache, ALS_ITEMS);
 	if (PG_GETARG_BOOL(first + FOR_EXCLUDE_SEEN))
 		for (uint64 i = 0; i < ratings.size; i++)
@@ -259,7 +279,8 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	search.boosts = boosts_argument(fcinfo, first + FOR_BOOST, cache);
 	if (cache_replaced(cache))
 		return;
-	search.vectors = fold_in(cache, ALS_USERS, &ratings);
+	search.vectors = fold_in(cache, ALS_USERS, &ratings,
+							 features_prior(cache, ALS_USERS, &features));
 	cache->counts.fold_ins += search.vectors != NULL;
 	search.nvectors = 1;
 	if (cache_knows(cache, search.vectors))

@@ -1,7 +1,7 @@
 /*
  * refresh.c
  *	  als_refresh_user and als_refresh_item: one row of a model solved anew
- *	  from the live ratings, and stored.
+ *	  from the live ratings and features, and stored.
  *
  * Locks, in this order, as trainings and readers take them:
  *
@@ -31,6 +31,7 @@
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
 #include "serve/fold_in.h"
+#include "serve/live_features.h"
 #include "serve/live_ratings.h"
 #include "serve/refresh.h"
 #include "storage/lmgr.h"
@@ -246,11 +247,12 @@ name_row(Refresh *refresh)
 }
 
 /*
- * Locks the row and reads its ratings as they are then; false if something on
- * the way has replaced the model, and perhaps the type of its ids.
+ * Locks the row and reads its ratings and features as they are then; false if
+ * something on the way has replaced the model, and perhaps the type of its ids.
  */
 static bool
-read_refreshed_row(Refresh *refresh, bool *exists, RowRatings *ratings)
+read_refreshed_row(Refresh *refresh, bool *exists, RowRatings *ratings,
+				   RowFeatures *features)
 {
 	if (cache_replaced(refresh->cache))
 		return false;
@@ -262,6 +264,10 @@ read_refreshed_row(Refresh *refresh, bool *exists, RowRatings *ratings)
 	refresh->cache = cache_open(refresh->cache->model);
 	live_ratings_read(refresh->cache, refresh->side, refresh->id, false,
 					  refresh->function, ratings);
+	if (cache_replaced(refresh->cache))
+		return false;
+	live_features_read(refresh->cache, refresh->side, refresh->id, false,
+					   refresh->function, features);
 	return !cache_replaced(refresh->cache);
 }
 
@@ -276,14 +282,16 @@ refresh_row(Refresh *refresh, FunctionCallInfo fcinfo)
 	{
 		bool		exists;
 		RowRatings	ratings;
+		RowFeatures features;
 		const float *row;
 
-		if (!read_refreshed_row(refresh, &exists, &ratings))
+		if (!read_refreshed_row(refresh, &exists, &ratings, &features))
 		{
 			cache_start_over(refresh->cache, &times);
 			continue;
 		}
-		row = fold_in(refresh->cache, refresh->side, &ratings);
+		row = fold_in(refresh->cache, refresh->side, &ratings,
+					  features_prior(refresh->cache, refresh->side, &features));
 		if (row == NULL)
 		{
 			if (exists)

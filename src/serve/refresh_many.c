@@ -30,6 +30,7 @@
 #include "ratings/source.h"
 #include "serve/batch_solve.h"
 #include "serve/fold_in.h"
+#include "serve/live_features.h"
 #include "serve/live_ratings.h"
 #include "serve/refresh.h"
 #include "serve/track.h"
@@ -384,13 +385,29 @@ read_ratings(const RefreshedSide *refreshed, const ModelCache *cache, int worker
 	return ratings_count(ratings) == 0 ? NULL : ratings;
 }
 
+/* A row that is drawn to its features: these are read for each by itself. */
+static const float *
+solve_with_features(const RefreshedSide *refreshed, ModelCache *cache, Datum id)
+{
+	AlsSide		side = refreshed->side;
+	RowRatings	ratings;
+	RowFeatures features;
+
+	live_ratings_read(cache, side, id, false, FUNCTION, &ratings);
+	if (!cache_replaced(cache))
+		live_features_read(cache, side, id, false, FUNCTION, &features);
+	if (cache_replaced(cache))
+		reject_changed(refreshed->model);
+	return fold_in(cache, side, &ratings, features_prior(cache, side, &features));
+}
+
 /*
  * Adds the rows to be stored, with null factors where nothing is known; returns
  * the number of those that have some.  places are the rows of the ids among what
- * has been solved, which is in job.
+ * has been solved, which is in job, unless the side has features.
  */
 static uint32
-put_rows(const RefreshedSide *refreshed, const ModelCache *cache,
+put_rows(const RefreshedSide *refreshed, ModelCache *cache,
 		 const BatchSolve *job, const uint32 *places, Tuplestorestate *rows)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
@@ -404,11 +421,14 @@ put_rows(const RefreshedSide *refreshed, const ModelCache *cache,
 		uint32		index = refreshed->sorted[i];
 		Datum		values[ROW_COLUMNS] = {0};
 		bool		nulls[ROW_COLUMNS] = {false, true, true};
-		const float *row = places[index] == NOT_THERE ? NULL :
+		Datum		id = idmap_id(refreshed->ids, index);
+		const float *row = cache->run.features[refreshed->side] != NULL ?
+			solve_with_features(refreshed, cache, id) :
+			places[index] == NOT_THERE ? NULL :
 			batch_solve_row(job, cache, places[index]);
 
 		CHECK_FOR_INTERRUPTS();
-		values[ROW_ID] = idmap_id(refreshed->ids, index);
+		values[ROW_ID] = id;
 		if (row != NULL)
 		{
 			values[ROW_FACTORS] = reals_datum(row, cache->run.factors);
@@ -442,12 +462,13 @@ solve_rows(const RefreshedSide *refreshed, int workers, Tuplestorestate *rows)
 	uint32		size = idmap_size(refreshed->ids);
 	uint32	   *places = MemoryContextAllocHuge(context, size * sizeof(uint32));
 	Arena		arena = {0};
-	Ratings    *ratings;
+	Ratings    *ratings = NULL;
 	uint32		known;
 
 	if (!run_is_same(&cache->run, &refreshed->run))
 		reject_changed(refreshed->model);
-	ratings = read_ratings(refreshed, cache, workers);
+	if (cache->run.features[refreshed->side] == NULL)
+		ratings = read_ratings(refreshed, cache, workers);
 	if (cache_replaced(cache))
 		reject_changed(refreshed->model);
 	for (uint32 i = 0; i < size; i++)

@@ -11,6 +11,7 @@
 #include "common/settings.h"
 #include "port/pg_bitutils.h"
 #include "serve/fold_in.h"
+#include "serve/live_features.h"
 #include "serve/live_ratings.h"
 #include "serve/side_search.h"
 
@@ -57,6 +58,8 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 	ModelCache *cache = search->cache;
 	AlsSide		other = other_side(search->side);
 	const float *row = search->fresh ? NULL : cache_lookup(cache, other, id);
+	RowRatings	ratings = {0};
+	RowFeatures features;
 
 	if (cache_knows(cache, row))
 	{
@@ -70,22 +73,20 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 		return !cache_replaced(cache);
 	}
 	if (cache->run.source != NULL)
-	{
-		RowRatings	ratings;
-
 		live_ratings_read(cache, other, id, true, function, &ratings);
-		if (cache_replaced(cache))
-			return false;
-		if (exclude_seen)
-			for (uint64 i = 0; i < ratings.size; i++)
-				idmap_add(search->excluded, ratings.ratings[i].id);
-		row = fold_in(cache, other, &ratings);
-		if (cache_knows(cache, row))
-		{
-			cache->counts.fold_ins++;
-			search->vectors = row;
-			search->nvectors = 1;
-		}
+	if (cache_replaced(cache))
+		return false;
+	live_features_read(cache, other, id, true, function, &features);
+	if (cache_replaced(cache))
+		return false;
+	for (uint64 i = 0; i < ratings.size && exclude_seen; i++)
+		idmap_add(search->excluded, ratings.ratings[i].id);
+	row = fold_in(cache, other, &ratings, features_prior(cache, other, &features));
+	if (cache_knows(cache, row))
+	{
+		cache->counts.fold_ins++;
+		search->vectors = row;
+		search->nvectors = 1;
 	}
 	return true;
 }

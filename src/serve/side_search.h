@@ -55,10 +55,10 @@ extern void side_search_min_score(SideSearch *search, FunctionCallInfo fcinfo,
 
 /*
  * Finds the factors of an id of the other side, stored or folded in from the
- * live source, and leaves out what it has there if exclude_seen.  No factors if
- * there is nothing to go by; what is stored may be as little, while there are
- * better ratings by now.  False if reading the source has replaced the model.
- * With search->fresh the model has a source.
+ * live sources of ratings and features, and leaves out what it has rated there if
+ * exclude_seen.  No factors if there is nothing to go by; what is stored may be
+ * as little, while there are better ratings by now.  False if reading the sources
+ * has replaced the model.  With search->fresh the model has a source.
  */
 extern bool side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 							const char *function);

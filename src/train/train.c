@@ -286,7 +286,6 @@ train_store(ModelTarget *target, const TrainOptions *options,
 	values[MODEL_FEATURE_FACTORS - 1] = ObjectIdGetDatum(feature_table);
 	model_store_factors(target, ids, rows, parameters->factors,
 						parameters->feedback);
-	feature_table_forget(target);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("wrote factors in %.3f s",
 								seconds_since(phase))));

@@ -58,6 +58,7 @@ SELECT p.oid, format('SELECT %I(%s)', proname,
                             WHEN argument_name IN ('candidates', 'exclude', 'users', 'items') THEN
                                 CASE argument_type WHEN 'text'::regtype THEN '''{1}''' ELSE 'ARRAY[1]' END
                             WHEN argument_name = 'metric' THEN '''cosine'''
+                            WHEN argument_name = 'side' THEN '''item'''
                             WHEN argument_name = 'cold_start' THEN '''none'''
                             WHEN argument_type = 'boolean'::regtype THEN 'true'
                             WHEN argument_type = 'double precision[]'::regtype THEN 'ARRAY[1]::double precision[]'

@@ -48,6 +48,7 @@ CREATE FUNCTION values_for(name text, type oid) RETURNS SETOF text LANGUAGE sql 
         WHEN name = 'other_ids' THEN ARRAY['ARRAY[''secret_u1'', ''secret_i1'']']
         WHEN name = 'ratings' AND type = 'real[]'::regtype THEN ARRAY['''{1,1}''']
         WHEN name = 'factors' AND type = 'real[]'::regtype THEN ARRAY['''{1,1}''::real[]']
+        WHEN name = 'side' THEN ARRAY['''item''']
         WHEN name = 'packed' THEN ARRAY['''''']
         WHEN name = 'factors' THEN ARRAY['3']
         WHEN name = 'user_id' THEN ARRAY['''secret_u1''::text', '''secret_i1''::text', '''nobody''::text']

@@ -308,6 +308,8 @@ my @arguments = (
 	# mostly columns that there are, with what goes with them
 	[ qr/^(?:event|weight)_column$/, 'text', sub { chance(0.5) ? 'NULL' : word('rating', 'item_id', 'user_id') } ],
 	[ qr/^(?:user|item)_features$/, 'text', \&features ],
+	[ qr/^side$/, 'text', sub { word('user', 'item', 'users') } ],
+	[ qr/^features$/, 'jsonb', sub { chance(0.5) ? 'NULL' : literal(pick('{"1": 1}', '{"1": 1, "2": -0.5, "3": 1e30}', '{"unknown": 3}', '{}', '{"1": 1e400}', '{"1": "x"}', '{"1": null}', '[]', '5', 'null', '{"": 1e-300}')) } ],
 	[ qr/^feature_regularization$/, 'double precision', sub { chance(0.8) ? 'NULL' : chance(0.6) ? pick(0.1, 1, 100) : pick(@hostile_reals) } ],
 	[ qr/^event_weights$/, 'jsonb', sub { chance(0.5) ? 'NULL' : literal(pick('{"1": 1, "2": 2, "3": 3, "4": 4, "5": 5}', '{"view": 1}', '{"\'": -1, "\\\\": 0}', '{}', '[]', '5', 'null', '{"a": null}', '{"a": {"b": 1}}', '{"a": 1e400}', '{"": 1e-400}')) } ],
 	[ qr/^time_column$/, 'text', sub { chance(0.7) ? 'NULL' : word('item_id', 'user_id', 'rating') } ],
