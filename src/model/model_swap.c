@@ -27,7 +27,8 @@
  *		whether they are free, and gives up all if they are not.
  *
  * Tables of runs that are not kept any longer are locked together with these, to be
- * dropped.
+ * dropped.  In the same way, factors that are to be copied are locked against those
+ * who change them.
  */
 #include "compat.h"
 
@@ -344,62 +345,90 @@ lock_timeout_left(const ModelTarget *target, TimestampTz since)
 				(errcode(ERRCODE_LOCK_NOT_AVAILABLE),
 				 errmsg("could not replace the factors of model \"%s\" within lock_timeout",
 						target->name),
-				 errdetail("Transactions that have read them have not ended."),
+				 errdetail("Transactions that have read or changed them have not ended."),
 				 errhint("Train when such transactions, of pg_dump for example, have ended, or with a higher lock_timeout; 0 waits for as long as they take.")));
 	return (int) left;
 }
 
+/* What is locked, and how */
+typedef struct TableLocks
+{
+	List	   *tables;
+	LOCKMODE	lockmode;
+	int			first;			/* to lock; in the end, the one to begin with */
+	int			milliseconds;
+} TableLocks;
+
+/* Who has locked a table, and has to end before it can be locked; how many? */
+static int
+find_conflicts(const TableLocks *locks, Oid table,
+			   VirtualTransactionId **holders)
+{
+	LOCKTAG		tag;
+	int			count;
+
+	SET_LOCKTAG_RELATION(tag, MyDatabaseId, table);
+	*holders = GetLockConflicts(&tag, locks->lockmode, &count);
+	return count;
+}
+
 /*
- * Waits for the end of all transactions that use one of the tables now, while
+ * Waits for the end of all transactions that have one of the tables now, while
  * others begin to.  One of them may wait for this training, to drop the model
  * for example.  Of the two it is the training that has more to lose.
  */
 static void
-wait_for_readers(const ModelTarget *target, List *tables, TimestampTz since)
+wait_for_holders(const ModelTarget *target, const TableLocks *locks,
+				 TimestampTz since)
 {
 	int			deadlocks_borne = DEADLOCKS_BORNE;
 	ListCell   *cell;
 
-	foreach(cell, tables)
+	foreach(cell, locks->tables)
 	{
-		LOCKTAG		tag;
-		VirtualTransactionId *readers;
-		int			nreaders;
+		VirtualTransactionId *holders;
+		int			count = find_conflicts(locks, lfirst_oid(cell), &holders);
 
-		SET_LOCKTAG_RELATION(tag, MyDatabaseId, lfirst_oid(cell));
-		readers = GetLockConflicts(&tag, AccessExclusiveLock, &nreaders);
-		for (int i = 0; i < nreaders; i++)
-			while (!attempt(wait_for_transaction, &readers[i],
+		for (int i = 0; i < count; i++)
+			while (!attempt(wait_for_transaction, &holders[i],
 							lock_timeout_left(target, since),
 							&deadlocks_borne))
 				continue;
-		pfree(readers);
+		pfree(holders);
 	}
 }
 
 /*
- * Locks one table after the other, from a first one on, as long as nobody has to
+ * Locks a table if nobody has it.  Who waits for it is no obstacle: he waits for
+ * what this training has of it already, and would for ever.
+ */
+static bool
+lock_if_free(const TableLocks *locks, Oid table)
+{
+	VirtualTransactionId *holders;
+	int			count = find_conflicts(locks, table, &holders);
+
+	pfree(holders);
+	if (count == 0)
+		LockRelationOid(table, locks->lockmode);
+	return count == 0;
+}
+
+/*
+ * Locks one table after the other, from the first one on, as long as nobody has to
  * be waited for; returns how many are locked then.
  */
 static int
-lock_free_tables(List *tables, int first, int locked)
+lock_free_tables(const TableLocks *locks, int locked)
 {
-	int			count = list_length(tables);
+	int			count = list_length(locks->tables);
 
 	while (locked < count &&
-		   ConditionalLockRelationOid(list_nth_oid(tables, (first + locked) % count),
-									  AccessExclusiveLock))
+		   lock_if_free(locks, list_nth_oid(locks->tables,
+											(locks->first + locked) % count)))
 		locked++;
 	return locked;
 }
-
-/* What lock_tables_at_once and lock_tables_briefly do */
-typedef struct TableLocks
-{
-	List	   *tables;
-	int			first;			/* to lock; in the end, the one to begin with */
-	int			milliseconds;
-} TableLocks;
 
 /* Takes all locks if nobody has to be waited for; false if somebody has. */
 static bool
@@ -407,7 +436,7 @@ lock_tables_at_once(void *arg)
 {
 	TableLocks *locks = arg;
 
-	return lock_free_tables(locks->tables, 0, 0) == list_length(locks->tables);
+	return lock_free_tables(locks, 0) == list_length(locks->tables);
 }
 
 /*
@@ -422,11 +451,11 @@ lock_tables_briefly(void *arg)
 	int			locked = 1;
 
 	LockRelationOid(list_nth_oid(locks->tables, locks->first),
-					AccessExclusiveLock);
+					locks->lockmode);
 	for (int waited = 0; waited < locks->milliseconds;
 		 waited += LOOK_MILLISECONDS)
 	{
-		locked = lock_free_tables(locks->tables, locks->first, locked);
+		locked = lock_free_tables(locks, locked);
 		if (locked == count)
 			return true;
 		pause_for(LOOK_MILLISECONDS);
@@ -436,20 +465,21 @@ lock_tables_briefly(void *arg)
 }
 
 void
-lock_tables(const ModelTarget *target, List *tables)
+lock_tables(const ModelTarget *target, List *tables, LOCKMODE lockmode)
 {
 	/* far from when anybody looks for a deadlock */
-	TableLocks	locks = {tables, 0,
+	TableLocks	locks = {tables, lockmode, 0,
 	Max(Min(QUEUE_MILLISECONDS, DeadlockTimeout / 4), 1)};
 	int			pause = FIRST_PAUSE_MILLISECONDS;
-	int			deadlocks_borne = 0;
+	int			deadlocks_borne = DEADLOCKS_BORNE;
 	TimestampTz since = GetCurrentTimestamp();
 
-	if (attempt(lock_tables_at_once, &locks, 0, &deadlocks_borne))
+	if (attempt(lock_tables_at_once, &locks, locks.milliseconds,
+				&deadlocks_borne))
 		return;
 	for (;;)
 	{
-		wait_for_readers(target, tables, since);
+		wait_for_holders(target, &locks, since);
 		if (attempt(lock_tables_briefly, &locks, locks.milliseconds,
 					&deadlocks_borne))
 			return;
@@ -521,7 +551,7 @@ swap_factors(const NewFactors *new, List *others)
 		heaps[side] = make_heap(new, side);
 		tables = lappend_oid(tables, new->tables[side]);
 	}
-	lock_tables(new->target, tables);
+	lock_tables(new->target, tables, AccessExclusiveLock);
 	progress_phase(PROGRESS_INDEXING);
 	for (int side = 0; side < 2; side++)
 	{

@@ -27,7 +27,8 @@ typedef struct NewFactors
  */
 extern void swap_factors(const NewFactors *new, List *others);
 
-/* Locks factor tables of the model against everybody. */
-extern void lock_tables(const ModelTarget *target, List *tables);
+/* Locks factor tables of the model, beside readers as a swap does. */
+extern void lock_tables(const ModelTarget *target, List *tables,
+						LOCKMODE lockmode);
 
 #endif							/* ALS_MODEL_SWAP_H */

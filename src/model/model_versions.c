@@ -139,7 +139,21 @@ create_kept_tables(const ModelTarget *target, int32 run, Oid tables[2])
 	CommandCounterIncrement();
 }
 
-/* Gives the factors of the run that serves tables of their own. */
+/*
+ * Locks the factors that are to be copied against changes, which would be lost; list
+ * others has factor tables besides those that serve.
+ */
+static void
+lock_copied(const ModelTarget *target, List *others)
+{
+	List	   *tables = list_copy(others);
+
+	for (int side = 0; side < 2; side++)
+		tables = lappend_oid(tables, target->last.factor_tables[side]);
+	lock_tables(target, tables, ShareRowExclusiveLock);
+}
+
+/* Gives the factors of the run that serves, which are locked, tables of their own. */
 static void
 keep_serving_run(ModelTarget *target)
 {
@@ -194,7 +208,7 @@ drop_tables(const ModelTarget *target, List *tables)
 	ListCell   *cell;
 
 	if (tables != NIL)
-		lock_tables(target, tables);
+		lock_tables(target, tables, AccessExclusiveLock);
 	foreach(cell, tables)
 	{
 		ObjectAddress table;
@@ -249,7 +263,10 @@ model_store_factors(ModelTarget *target, const RatedIds *const ids[2],
 					  target->newest + 1))
 	{
 		if (target->deploy)
+		{
+			lock_copied(target, NIL);
 			keep_serving_run(target);
+		}
 		else
 			create_kept_tables(target, target->newest + 1, target->new_tables);
 	}
@@ -391,6 +408,7 @@ deploy(ModelTarget *target, const ModelRun *kept)
 		tables = lappend_oid(tables, kept->factor_tables[side]);
 	}
 	table_close(model, NoLock);
+	lock_copied(target, tables);
 	keep_serving_run(target);
 	swap_factors(&new, tables);
 	set_run(target, target->last.run, false, target->old_tables);

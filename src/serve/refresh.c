@@ -10,8 +10,8 @@
  *		 ratings.  So a refresh that comes during a training waits for its end
  *		 and solves against the new factors, and a training that comes during a
  *		 refresh waits for that, and then reads what the refresh has read.
- *	  2. the factor tables, by whatever the statements take.  A training locks
- *		 them against writers, which cannot meet with a refresh because of 1.
+ *	  2. the factor tables, by whatever the statements take.  What a training
+ *		 has locked of them cannot hold a refresh up because of 1.
  *	  3. the row.  It is locked before its ratings are read, with a snapshot
  *		 taken after that: of two refreshes of one row the later one to store
  *		 has seen what the other has seen.

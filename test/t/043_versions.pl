@@ -95,8 +95,47 @@ is(end_query($other), '', 'one after the other');
 is(end_query($reader), '7', 'they go on');
 is(runs(), '4 5 6 7*', 'to the last');
 
+# what is deleted stays deleted: factors are not copied beside those who change them
+sub known { return asks("SELECT array_agg(run ORDER BY run) FROM m WHERE user_factors IS NOT NULL AND als_predict('m', $_[0], 1, run => run) IS NOT NULL"); }
+is(known(7), '{4,5,6,7}', 'all runs know a user');
+ask($other, 'BEGIN; DELETE FROM m_users WHERE user_id = 7; DELETE FROM m_users_5 WHERE user_id = 7;');
+begin_query($writer, q{SELECT als_deploy('m', 5);});
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+is(asks('SELECT answers_from(NULL), answers_from(5)'), '7|5', 'a deployment waits for who deletes, and readers go on');
+like(ask($other, q{SELECT als_refresh_user('m', 7);}), qr/ERROR:  55P03: als_refresh_user cannot wait for the training of model "m"/, 'who cannot wait for it');
+ask($other, 'ROLLBACK;');
+is(end_query($writer), '', 'it goes on if he gives up');
+is(known(7), '{4,5,6,7}', 'and has lost nothing');
+asks(q{SELECT als_deploy('m', 7)});
+ask($other, 'BEGIN; DELETE FROM m_users WHERE user_id = 7; DELETE FROM m_users_5 WHERE user_id = 7;');
+begin_query($writer, q{SELECT als_deploy('m', 5);});
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+ask($other, 'COMMIT;');
+is(end_query($writer), '', 'it goes on if he commits');
+is(known(7), '{4,6}', 'and brings nothing back');
+ask($other, 'BEGIN; DELETE FROM m_users WHERE user_id = 8;');
+begin_query($writer, 'SELECT train(8);');
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+ask($other, 'COMMIT;');
+is(end_query($writer), '8', 'a training that keeps what serves does the same');
+is(known(8), '{6,7,8}', 'what it keeps does not have the user, and what it has trained does');
+# those who would change what has been copied wait, and do not keep it from swapping
+ask($reader, 'BEGIN; SELECT answers_from(NULL);');
+begin_query($writer, q{SELECT als_deploy('m', 7);});
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+begin_query($other, q{DELETE FROM m_users WHERE user_id = 9;});
+my $third = open_session($node);
+begin_query($third, q{DELETE FROM m_items WHERE item_id = 9;});
+wait_for_lock($node, 'relation', 2);
+ask($reader, 'COMMIT;');
+is(end_query($_), '', 'a deployment with writers behind it') foreach $writer, $other, $third;
+is(close_sessions($third), '', 'without an error');
+is(known(9), '{5,6,8}', 'they change what serves then');
+is(asks(q{SELECT als_predict('m', 20, 9) IS NULL, als_predict('m', 20, 9, run => 8)}), 't|64', 'of both sides');
+asks(q{SELECT als_deploy('m', 8)});
+
 # what a session keeps of a run is forgotten with what changes it
-is(ask($reader, 'SELECT answers_from(5), answers_from(NULL);'), '5|7', 'a session has read a kept run');
+is(ask($reader, 'SELECT answers_from(5), answers_from(NULL);'), '5|8', 'a session has read a kept run');
 asks('UPDATE m_users_5 SET factors = ARRAY[50, 0]::real[]');
 is(ask($reader, q{SELECT als_predict('m', 20, 1, run => 5);}), '250', 'and notices DML on its tables');
 asks('UPDATE m_users_5 SET factors = ARRAY[5, 0]::real[]');
