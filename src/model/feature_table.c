@@ -15,7 +15,9 @@
 #include "access/stratnum.h"
 #include "access/table.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "commands/trigger.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "model/feature_table.h"
@@ -28,12 +30,40 @@
 #include "utils/memutils.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/syscache.h"
 
 #define FEATURE_COLUMNS \
 	"run integer, side text, feature text COLLATE \"C\", factors real[] NOT NULL, " \
 	"bias real, PRIMARY KEY (run, side, feature)"
 
-/* Does a relation have the columns of such a table? */
+/* How many features a statement inserts */
+#define FEATURES_AT_ONCE 10000
+
+/* Where such a statement finds them, in arrays */
+#define FEATURE_ROWS \
+	" FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($5)," \
+	" pg_catalog.unnest($6), pg_catalog.unnest($7))" \
+	" AS f (feature, bias, first, last)"
+
+/* How many columns has a relation? */
+static int
+count_columns(Oid table)
+{
+	HeapTuple	tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+	int			natts;
+	int			count = 0;
+
+	if (!HeapTupleIsValid(tuple))
+		return 0;
+	natts = ((Form_pg_class) GETSTRUCT(tuple))->relnatts;
+	ReleaseSysCache(tuple);
+	/* a column that is dropped has no type */
+	for (AttrNumber number = 1; number <= natts; number++)
+		count += OidIsValid(get_atttype(table, number));
+	return count;
+}
+
+/* Does a relation have the columns of such a table, and no others? */
 static bool
 has_columns(Oid table)
 {
@@ -54,7 +84,15 @@ has_columns(Oid table)
 			get_atttype(table, number) != columns[i].type)
 			return false;
 	}
-	return true;
+	return count_columns(table) == lengthof(columns);
+}
+
+/* Is it one?  A copy does not have the trigger. */
+static bool
+is_feature_table(Oid table)
+{
+	return has_columns(table) &&
+		OidIsValid(get_trigger_oid(table, "als_changed", true));
 }
 
 /* The table of the run before, or one of earlier runs; or InvalidOid */
@@ -62,7 +100,7 @@ static Oid
 find_table(const ModelTarget *target)
 {
 	Relation	model = table_open(target->model, NoLock);
-	Oid			table = find_model_table(model, has_columns,
+	Oid			table = find_model_table(model, is_feature_table,
 										 target->last.feature_table,
 										 psprintf("%s" FEATURES_SUFFIX,
 												  target->name));
@@ -79,77 +117,140 @@ qualified_name(Oid table)
 									  get_rel_name(table));
 }
 
-/* Runs a statement with arguments that are not null, as the current user. */
+/* Raises for a table with something that has a say in its rows. */
 static void
-run_with(const char *statement, int nargs, Oid *types, Datum *values,
-		 int expected)
+reject_writing(Oid table, const char *detail)
 {
-	int			result = SPI_execute_with_args(statement, nargs, types, values,
-											   NULL, false, 0);
-
-	if (result != expected)
-		elog(ERROR, "SPI_execute_with_args failed: %s",
-			 SPI_result_code_string(result));
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("cannot write the factors of features into table \"%s\"",
+					get_rel_name(table)),
+			 errdetail("%s", detail),
+			 errhint("Drop that, or train under another name.")));
 }
 
-/* Inserts the factors of one side's features. */
+/*
+ * Runs a statement on the table as the current user, with arguments that are not
+ * null; returns how many rows it has changed.  %s is the table.
+ */
+static uint64
+run_with(Oid table, const char *statement, int nargs, Oid *types,
+		 Datum *values, int expected)
+{
+	int			result = SPI_execute_with_args(psprintf(statement,
+														qualified_name(table)),
+											   nargs, types, values, NULL,
+											   false, 0);
+
+	if (result < 0)
+		elog(ERROR, "SPI_execute_with_args failed: %s",
+			 SPI_result_code_string(result));
+	if (result != expected)
+		reject_writing(table, "It has a rule.");
+	return SPI_processed;
+}
+
+/* Locks the table against changes of what is checked of it here. */
 static void
-insert_features(const char *table, int32 run, AlsSide side,
-				const FeatureFactors *features, int factors, bool biased)
+claim_table(Oid oid)
+{
+	Relation	table = table_open(oid, ShareUpdateExclusiveLock);
+	const TupleConstr *constraints = RelationGetDescr(table)->constr;
+
+	if (table->rd_rules != NULL)
+		reject_writing(oid, "It has a rule.");
+	if (table->rd_rel->relrowsecurity)
+		reject_writing(oid, "It has row-level security.");
+	if (constraints != NULL && constraints->num_check > 0)
+		reject_writing(oid, psprintf("Its constraint \"%s\" may refuse what is trained.",
+									 constraints->check[0].ccname));
+	table_close(table, NoLock);
+}
+
+Oid
+feature_table_claim(const ModelTarget *target)
+{
+	Oid			table = find_table(target);
+
+	if (!OidIsValid(table))
+		table = create_feature_table(target, FEATURE_COLUMNS);
+	claim_table(table);
+	depend_on_model(target, table);
+	CommandCounterIncrement();
+	return table;
+}
+
+/* Inserts the factors of some of a side's features, of which there are n from first. */
+static void
+insert_some(Oid table, int32 run, AlsSide side, const FeatureFactors *features,
+			size_t first, int n, int factors, bool biased)
 {
 	size_t		stride = als_stride(factors + (biased ? 1 : 0));
-	int			size = (int) features->size;
-	Datum	   *elements;
-	Datum	   *biases = palloc(size * sizeof(Datum));
-	Datum	   *first = palloc(size * sizeof(Datum));
-	Datum	   *last = palloc(size * sizeof(Datum));
+	Datum	   *elements = palloc((size_t) n * factors * sizeof(Datum));
+	Datum	   *biases = palloc(n * sizeof(Datum));
+	Datum	   *from = palloc(n * sizeof(Datum));
+	Datum	   *to = palloc(n * sizeof(Datum));
 	Oid			types[7] = {INT4OID, TEXTOID, TEXTARRAYOID, FLOAT4ARRAYOID,
 	FLOAT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID};
 	Datum		values[7];
+	const char *statement =
+		biased ?
+		"INSERT INTO %s (run, side, feature, factors, bias)"
+		" SELECT $1, $2, f.feature, ($4)[f.first : f.last], f.bias" FEATURE_ROWS :
+		"INSERT INTO %s (run, side, feature, factors)"
+		" SELECT $1, $2, f.feature, ($4)[f.first : f.last]" FEATURE_ROWS;
 
-	if ((uint64) size * factors > MaxAllocSize / sizeof(float4) / 2)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("too many features of %s", side_plurals[side]),
-				 errdetail("Their factors are %d times %d numbers.", size, factors),
-				 errhint("Leave features out that few %s have.", side_plurals[side])));
-	elements = palloc_extended((size_t) size * factors * sizeof(Datum),
-							   MCXT_ALLOC_HUGE);
-	for (int j = 0; j < size; j++)
+	for (int j = 0; j < n; j++)
 	{
-		const float *row = features->factors + j * stride;
+		const float *row = features->factors + (first + j) * stride;
 
-		CHECK_FOR_INTERRUPTS();
 		for (int i = 0; i < factors; i++)
 			elements[(size_t) j * factors + i] = Float4GetDatum(row[i]);
 		biases[j] = Float4GetDatum(biased ? row[factors] : 0);
-		first[j] = Int32GetDatum(j * factors + 1);
-		last[j] = Int32GetDatum((j + 1) * factors);
+		from[j] = Int32GetDatum(j * factors + 1);
+		to[j] = Int32GetDatum((j + 1) * factors);
 	}
 	values[0] = Int32GetDatum(run);
 	values[1] = CStringGetTextDatum(side_names[side]);
-	values[2] = PointerGetDatum(construct_array(unconstify(Datum *, features->names),
-												size, TEXTOID, -1, false,
+	values[2] = PointerGetDatum(construct_array(unconstify(Datum *, features->names) + first,
+												n, TEXTOID, -1, false,
 												TYPALIGN_INT));
-	values[3] = PointerGetDatum(construct_array(elements, size * factors,
+	values[3] = PointerGetDatum(construct_array(elements, n * factors,
 												FLOAT4OID, sizeof(float4), true,
 												TYPALIGN_INT));
-	values[4] = PointerGetDatum(construct_array(biases, size, FLOAT4OID,
+	values[4] = PointerGetDatum(construct_array(biases, n, FLOAT4OID,
 												sizeof(float4), true,
 												TYPALIGN_INT));
-	values[5] = PointerGetDatum(construct_array(first, size, INT4OID,
+	values[5] = PointerGetDatum(construct_array(from, n, INT4OID,
 												sizeof(int32), true,
 												TYPALIGN_INT));
-	values[6] = PointerGetDatum(construct_array(last, size, INT4OID,
+	values[6] = PointerGetDatum(construct_array(to, n, INT4OID,
 												sizeof(int32), true,
 												TYPALIGN_INT));
-	run_with(psprintf("INSERT INTO %s (run, side, feature, factors%s)"
-					  " SELECT $1, $2, f.feature, ($4)[f.first : f.last]%s"
-					  " FROM ROWS FROM (pg_catalog.unnest($3), pg_catalog.unnest($5),"
-					  " pg_catalog.unnest($6), pg_catalog.unnest($7))"
-					  " AS f (feature, bias, first, last)",
-					  table, biased ? ", bias" : "", biased ? ", f.bias" : ""),
-			 7, types, values, SPI_OK_INSERT);
+	if (run_with(table, statement, 7, types, values, SPI_OK_INSERT) != (uint64) n)
+		reject_writing(table, "A trigger keeps rows out.");
+}
+
+/* Inserts the factors of one side's features, so many at a time. */
+static void
+insert_features(Oid table, int32 run, AlsSide side,
+				const FeatureFactors *features, int factors, bool biased)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "als features to insert",
+												  ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(context);
+
+	for (size_t first = 0; first < features->size; first += FEATURES_AT_ONCE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		insert_some(table, run, side, features, first,
+					Min(FEATURES_AT_ONCE, features->size - first), factors,
+					biased);
+		MemoryContextReset(context);
+	}
+	MemoryContextSwitchTo(old);
+	MemoryContextDelete(context);
 }
 
 Oid
@@ -161,29 +262,24 @@ feature_table_write(const ModelTarget *target,
 	Oid			type = INT4OID;
 	Datum		value = Int32GetDatum(run);
 	Oid			table;
-	const char *name;
 
 	if (features[ALS_USERS].size + features[ALS_ITEMS].size == 0)
 		return InvalidOid;
-	table = find_table(target);
-	if (!OidIsValid(table))
-		table = create_feature_table(target, FEATURE_COLUMNS);
-	depend_on_model(target, table);
-	name = qualified_name(table);
+	/* functions of ids may have run since it was done last */
+	table = feature_table_claim(target);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	/* of a run whose row has been deleted */
-	run_with(psprintf("DELETE FROM %s WHERE run OPERATOR(pg_catalog.=) $1", name),
+	run_with(table, "DELETE FROM %s WHERE run OPERATOR(pg_catalog.=) $1",
 			 1, &type, &value, SPI_OK_DELETE);
 	for (int side = 0; side < 2; side++)
-		if (features[side].size > 0)
-			insert_features(name, run, side, &features[side], factors,
-							feedback == ALS_EXPLICIT);
+		insert_features(table, run, side, &features[side], factors,
+						feedback == ALS_EXPLICIT);
 	SPI_finish();
 	return table;
 }
 
-/* The numbers of the runs that are kept once the new one is, itself included */
+/* The numbers of the runs that are kept once the factors of the new one are stored */
 static Datum
 kept_runs(const ModelTarget *target)
 {
@@ -191,7 +287,8 @@ kept_runs(const ModelTarget *target)
 	int			count = 0;
 	ListCell   *cell;
 
-	runs[count++] = Int32GetDatum(target->newest + 1);
+	if (OidIsValid(target->new_tables[ALS_USERS]))
+		runs[count++] = Int32GetDatum(target->newest + 1);
 	if (!target->deploy || OidIsValid(target->old_tables[ALS_USERS]))
 		runs[count++] = Int32GetDatum(target->last.run);
 	foreach(cell, target->kept)
@@ -211,8 +308,8 @@ feature_table_forget(const ModelTarget *target)
 		return;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	run_with(psprintf("DELETE FROM %s WHERE run OPERATOR(pg_catalog.<>) ALL ($1)",
-					  qualified_name(table)),
+	run_with(table,
+			 "DELETE FROM %s WHERE run OPERATOR(pg_catalog.<>) ALL ($1)",
 			 1, &type, &value, SPI_OK_DELETE);
 	SPI_finish();
 }

@@ -19,9 +19,15 @@ typedef struct FeatureFactors
 } FeatureFactors;
 
 /*
- * Writes the factors of the run to come, by AlsSide, into the table of a model that
- * is trained, which is created if there is none.  Returns the table, or InvalidOid
- * if no side has features.
+ * The table of a model that is trained with features, which is created if there is
+ * none.  It is locked so that nobody changes what is checked of it; raises if it may
+ * refuse rows.
+ */
+extern Oid	feature_table_claim(const ModelTarget *target);
+
+/*
+ * Writes the factors of the run to come, by AlsSide, into that table.  Returns it, or
+ * InvalidOid if no side has features.
  */
 extern Oid	feature_table_write(const ModelTarget *target,
 								const FeatureFactors features[2], int factors,

@@ -189,20 +189,27 @@ check_droppable(Relation model, Oid table)
 				 errhint("Drop that, and use run => ... instead.")));
 }
 
+/* Does it look like a table of this model's, or of none so far? */
+static bool
+may_be_own_table(Relation model, Oid table, TableTest test)
+{
+	Oid			holder = find_holder(table);
+
+	/* a dump does not carry what depends on what */
+	return (!OidIsValid(holder) || holder == RelationGetRelid(model)) &&
+		may_be_table(table, test, model->rd_rel->relowner);
+}
+
 Oid
 find_model_table(Relation model, TableTest test, Oid known, const char *name)
 {
-	Oid			owner = model->rd_rel->relowner;
-	Oid			table = get_relname_relid(name, RelationGetNamespace(model));
+	Oid			named = get_relname_relid(name, RelationGetNamespace(model));
 	List	   *dependent;
 
-	if (OidIsValid(known) && may_be_table(known, test, owner))
+	if (may_be_own_table(model, known, test))
 		return known;
-	/* a dump does not carry what depends on what */
-	if (may_be_table(table, test, owner) &&
-		(!OidIsValid(find_holder(table)) ||
-		 find_holder(table) == RelationGetRelid(model)))
-		return table;
+	if (may_be_own_table(model, named, test))
+		return named;
 	dependent = dependent_tables(model, test);
 	return dependent == NIL ? InvalidOid : linitial_oid(dependent);
 }

@@ -13,9 +13,9 @@
 typedef bool (*TableTest) (Oid table);
 
 /*
- * A table of the model's owner: the one that is known, if it passes the test, or
- * else one that hangs on the model or, where a dump has restored it, has a name;
- * InvalidOid if there is none.
+ * A table of the model's owner that passes the test and does not hang on another
+ * relation: the one that is known, or else one that has a name, as where a dump has
+ * restored it, or hangs on the model; InvalidOid if there is none.
  */
 extern Oid	find_model_table(Relation model, TableTest test, Oid known,
 							 const char *name);

@@ -85,6 +85,7 @@ static uint32
 feature_row(FeatureReceiver *receiver, Datum value, Datum *id)
 {
 	uint32		index;
+	uint64		row;
 
 	if (!id_convert(&receiver->conversion, value, id))
 	{
@@ -102,7 +103,14 @@ feature_row(FeatureReceiver *receiver, Datum value, Datum *id)
 	}
 	if (idmap_find(receiver->rated_map, *id, &index))
 		return receiver->rated->order[index];
-	return receiver->rated->size + idmap_add(receiver->new_map, *id);
+	row = (uint64) receiver->rated->size + idmap_add(receiver->new_map, *id);
+	if (row >= PG_INT32_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("too many different ids"),
+				 errdetail("A model holds at most %d users and as many items.",
+						   PG_INT32_MAX)));
+	return (uint32) row;
 }
 
 /* Raises for a feature that an index has no room for beside others. */

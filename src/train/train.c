@@ -207,6 +207,8 @@ train_prepare(ModelTarget *target, const TrainOptions *options,
 		ids[side] = all_ids(input, side);
 	}
 	model_prepare_tables(target, options->parameters.feedback, types, ids);
+	if (input->features[ALS_USERS] != NULL || input->features[ALS_ITEMS] != NULL)
+		(void) feature_table_claim(target);
 }
 
 void

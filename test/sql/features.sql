@@ -91,6 +91,11 @@ SELECT count(DISTINCT feature) > 512 AS many FROM item_features;
 SELECT c.* FROM als_train('implicit', 'ratings', factors => 3, iterations => 8, solver => 'cholesky', item_features => 'item_features',
                           user_features => 'user_features') r, check_model('implicit', r) c;
 TRUNCATE item_features;
+-- and more than a statement inserts
+INSERT INTO item_features SELECT i, n::text, 1 FROM generate_series(1, 30) i, generate_series(i, 12000, 30) n;
+SELECT c.right_loss, c.item_features FROM als_train('implicit', 'ratings', factors => 3, iterations => 2, solver => 'cholesky', item_features => 'item_features') r, check_model('implicit', r) c;
+SELECT count(*) FROM implicit_features WHERE side = 'item';
+TRUNCATE item_features;
 INSERT INTO item_features SELECT * FROM few_features;
 
 -- one side alone, in the model's row; what is new is served as what is not
@@ -127,6 +132,56 @@ SELECT feature_factors FROM als_train('kept', 'ratings', factors => 2, user_feat
 SELECT run, side, count(*) FROM kept_features GROUP BY 1, 2 ORDER BY 1;
 SELECT feature_factors FROM als_train('kept', 'ratings', factors => 2, keep => 1);
 SELECT count(*) FROM kept_features;
+
+-- those of a run that does not serve and is not kept are not, and an import's takes the place of others
+SELECT serving FROM als_train('unkept', 'ratings', feedback => 'explicit', factors => 2, item_features => 'item_features', validation => 'ratings');
+SELECT serving, user_factors FROM als_train('unkept', 'ratings', feedback => 'explicit', factors => 2, item_features => 'item_features', validation => 'ratings', regularization => 1e6, deploy => 'if_better');
+SELECT DISTINCT run FROM unkept_features;
+SELECT run FROM als_import('unkept', 'SELECT user_id, factors, bias FROM unkept_users', 'SELECT item_id, factors, bias FROM unkept_items', feedback => 'explicit');
+SELECT count(*) FROM unkept_features;
+
+-- whatever table a row names: that of another model, a copy, one with more columns
+CREATE TABLE a_copy AS TABLE kept_features;
+SELECT feature_factors FROM als_train('other', 'ratings', factors => 2, item_features => 'item_features');
+CREATE TABLE rows_of_other AS TABLE other_features;
+INSERT INTO a_copy TABLE other_features;
+CREATE TABLE wider (LIKE other_features INCLUDING ALL, more text);
+INSERT INTO wider TABLE other_features;
+CREATE TRIGGER als_changed AFTER INSERT ON wider FOR EACH STATEMENT EXECUTE FUNCTION als_changed();
+SELECT feature_factors FROM als_train('forged', 'ratings', factors => 2, item_features => 'item_features');
+CREATE FUNCTION retrained(named oid) RETURNS regclass LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE forged SET feature_factors = named WHERE serving;
+    RETURN (als_train('forged', 'ratings', factors => 2, item_features => 'item_features')).feature_factors;
+END $$;
+SELECT named, retrained(named) FROM unnest('{other_features, a_copy, wider, ratings, forged_users, forged_features, 0}'::regclass[]) named;
+UPDATE forged SET feature_factors = 'other_features' WHERE serving;
+SELECT feature_factors FROM als_train('forged', 'ratings', factors => 2);
+SELECT count(*) FROM forged_features;
+DROP TABLE forged;
+SELECT to_regclass('forged_features'), (SELECT count(*) FROM a_copy) AS copied, (SELECT count(*) FROM wider) AS wider,
+       (SELECT count(*) FROM (TABLE rows_of_other EXCEPT TABLE other_features) d) AS lost;
+SELECT feature_factors FROM als_train('other', 'ratings', factors => 2, item_features => 'item_features');
+
+-- what has a say in its rows is refused before the training, which would fail; or once a row is missing
+CREATE FUNCTION nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+CREATE FUNCTION with_ddl(ddl text, source text, model text = 'other') RETURNS TABLE (code text, message text, detail text, hint text)
+LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE ddl;
+    RETURN QUERY SELECT * FROM try(format('SELECT als_train(%L, ''ratings'', factors => 2, feature_regularization => 1e-6, item_features => %L)', model, source));
+    RAISE division_by_zero;
+EXCEPTION WHEN division_by_zero THEN
+END $$;
+CREATE VIEW singular AS SELECT id, 'copy ' || n AS feature, 1e7 + id AS value FROM item_features, generate_series(1, 2) n GROUP BY 1, 2, 3;
+SELECT code, message FROM with_ddl('', 'singular');
+SELECT * FROM with_ddl('ALTER TABLE other_features ENABLE ROW LEVEL SECURITY', 'singular');
+SELECT * FROM with_ddl('CREATE RULE r AS ON DELETE TO other_features DO INSTEAD NOTHING', 'singular');
+SELECT * FROM with_ddl('ALTER TABLE other_features ADD CONSTRAINT never CHECK (side <> ''item'') NOT VALID', 'singular');
+SELECT * FROM with_ddl('ALTER TABLE other_features ADD more int', 'singular');
+SELECT * FROM with_ddl('DROP TABLE IF EXISTS forged_features; CREATE TABLE forged_features (a int)', 'singular', 'forged');
+SELECT code, message FROM with_ddl('', 'singular', repeat('m', 56));
+SELECT * FROM with_ddl('CREATE TRIGGER t BEFORE INSERT ON other_features FOR EACH ROW EXECUTE FUNCTION nothing()', 'item_features');
 
 -- ids of other types, a domain, features of any type, a third column that is an integer
 CREATE DOMAIN known AS bigint;
