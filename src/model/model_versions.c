@@ -93,10 +93,11 @@ claim_kept_runs(Relation model, const ModelTarget *target)
 }
 
 void
-reject_published(const ModelTarget *target)
+check_may_keep(const ModelTarget *target)
 {
 	Relation	model = table_open(target->model, NoLock);
 
+	check_may_create(RelationGetNamespace(model));
 	if (is_published(model))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -446,7 +447,7 @@ als_deploy(PG_FUNCTION_ARGS)
 	{
 		target.extension_schema = get_namespace_name(extension_schema());
 		model_open_target(model, 0, &target);
-		reject_published(&target);
+		check_may_keep(&target);
 		before = progress_begin(target.name, target.model);
 		deploy(&target, &run);
 		progress_end(&before);

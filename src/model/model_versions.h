@@ -14,7 +14,10 @@
  */
 extern void claim_kept_runs(Relation model, const ModelTarget *target);
 
-/* Raises if subscribers get the rows of runs, whose tables they would not have. */
-extern void reject_published(const ModelTarget *target);
+/*
+ * Raises unless runs of the model can be kept: the user may create their tables, and
+ * subscribers do not get the rows without these.
+ */
+extern void check_may_keep(const ModelTarget *target);
 
 #endif							/* ALS_MODEL_VERSIONS_H */

@@ -99,8 +99,7 @@ reject_taken_name(Oid schema, const char *name)
 				 errhint("Choose another name for the model, or drop the relation.")));
 }
 
-/* Raises unless the user may create tables in the schema. */
-static void
+void
 check_may_create(Oid schema)
 {
 	if (!may_create_in_schema(schema, GetUserId()))
@@ -108,8 +107,8 @@ check_may_create(Oid schema)
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied for schema %s",
 						get_namespace_name(schema)),
-				 errdetail("Training a new model creates tables there."),
-				 errhint("Name the model with a schema in which you may create tables.")));
+				 errdetail("A new model, and each run that is kept, has tables created there."),
+				 errhint("Grant CREATE on it, or name a new model with a schema in which you may create tables.")));
 }
 
 /* Raises if the name of a table that ends in suffix would be cut off. */
@@ -274,7 +273,7 @@ model_begin_training(const char *name, TupleDesc row_type,
 	else
 		create_model(rangevar, schema, row_type->tdtypeid, target);
 	if (target->keep > 1)
-		reject_published(target);
+		check_may_keep(target);
 	if (target->newest == PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),

@@ -8,6 +8,9 @@
 #include "model/model.h"
 #include "utils/relcache.h"
 
+/* Raises unless the user may create tables in the schema. */
+extern void check_may_create(Oid schema);
+
 /* Raises unless the model is the user's. */
 extern void model_check_owner(Oid model);
 
