@@ -274,6 +274,7 @@ read_run(const RunRow *row, ModelRun *run)
 	Datum		value;
 
 	run->run = row->number;
+	run->tid = row->slot->tts_tid;
 	run->serving = row->serving;
 	if (feedback != NULL && strcmp(feedback, "implicit") == 0)
 		run->feedback = ALS_IMPLICIT;

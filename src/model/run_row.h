@@ -10,6 +10,7 @@
 #include "core/als_core.h"
 #include "nodes/pg_list.h"
 #include "ratings/weighing.h"
+#include "storage/itemptr.h"
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
@@ -81,6 +82,7 @@ typedef enum ModelColumn
 typedef struct ModelRun
 {
 	int32		run;			/* 0: the model has never been trained */
+	ItemPointerData tid;		/* of its row, as read */
 	bool		serving;		/* and is not only kept */
 	AlsFeedback feedback;
 	int			factors;

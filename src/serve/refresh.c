@@ -84,17 +84,20 @@ lock_against_training(Oid model, const char *function)
 
 /*
  * A transaction with an old snapshot would store what is older than what a
- * training has read since.
+ * training has read since, or over refreshes that als_deploy has copied.  Either
+ * has written the row of the run that serves.
  */
 static void
 check_snapshot(const ModelCache *cache)
 {
-	ModelRun	run;
+	ModelRun	seen;
+	ModelRun	now;
 
 	if (!IsolationUsesXactSnapshot())
 		return;
-	read_run_again(cache->model, GetTransactionSnapshot(), &run);
-	if (run.run != cache->run.run)
+	read_run_again(cache->model, GetTransactionSnapshot(), &seen);
+	read_run_again(cache->model, GetLatestSnapshot(), &now);
+	if (!ItemPointerEquals(&seen.tid, &now.tid))
 		ereport(ERROR,
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent training"),

@@ -68,7 +68,10 @@ typedef struct LookedFor
 	bool	   *known;			/* [size of ids] */
 } LookedFor;
 
-/* Reads when the run that serves was trained, and on how much. */
+/*
+ * Reads when the run that serves was trained, and on how much.  The run may be newer
+ * than the transaction's snapshot.
+ */
 static void
 read_run_row(Staleness *stale)
 {
@@ -77,14 +80,18 @@ read_run_row(Staleness *stale)
 	Datum		run = Int32GetDatum(cache->run.run);
 	bool		isnull;
 	Datum		value;
+	SPIPlanPtr	plan;
 
 	stale->trained_ratings = -1;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute_with_args(psprintf("SELECT trained_at, ratings FROM %s WHERE run OPERATOR(pg_catalog.=) $1",
-									   quote_qualified_identifier(get_namespace_name(get_rel_namespace(cache->model)),
-																  get_rel_name(cache->model))),
-							  1, &type, &run, NULL, true, 1) != SPI_OK_SELECT)
+	plan = SPI_prepare(psprintf("SELECT trained_at, ratings FROM %s WHERE run OPERATOR(pg_catalog.=) $1",
+								quote_qualified_identifier(get_namespace_name(get_rel_namespace(cache->model)),
+														   get_rel_name(cache->model))),
+					   1, &type);
+	if (plan == NULL ||
+		SPI_execute_snapshot(plan, &run, NULL, GetLatestSnapshot(),
+							 InvalidSnapshot, true, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "reading a run failed");
 	if (SPI_processed == 1)
 	{

@@ -126,6 +126,7 @@ ask($trainer, 'RESET test.gate;');
 ask($a, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
 rate(7, 1, 5);
 is(ask($trainer, $training), '5', 'a training after a snapshot was taken');
+is(ask($a, q{SELECT run, age IS NULL, new_ratings IS NULL FROM als_staleness('model');}), '5|f|f', 'als_staleness reads the run that serves, as all that reads');
 like(ask($a, q{SELECT als_refresh_user('model', 7);}), qr/ERROR:  40001: could not serialize access due to concurrent training/, 'is too new for it');
 ask($a, 'ROLLBACK;');
 ask($a, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');

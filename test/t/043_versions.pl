@@ -133,6 +133,13 @@ is(close_sessions($third), '', 'without an error');
 is(known(9), '{5,6,8}', 'they change what serves then');
 is(asks(q{SELECT als_predict('m', 20, 9) IS NULL, als_predict('m', 20, 9, run => 8)}), 't|64', 'of both sides');
 asks(q{SELECT als_deploy('m', 8)});
+# nor does an old snapshot store something over what has been carried there and back
+ask($other, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
+asks($_) foreach q{INSERT INTO ratings VALUES (1, 1, 1)}, q{SELECT als_refresh_user('m', 1)}, q{SELECT als_deploy('m', 7)}, q{SELECT als_deploy('m', 8)};
+$refreshed = asks(q{SELECT als_predict('m', 1, 1)});
+like(ask($other, q{SELECT als_refresh_user('m', 1);}), qr/ERROR:  40001: could not serialize access due to concurrent training/, 'an old snapshot after two deployments');
+ask($other, 'ROLLBACK;');
+is(asks(q{SELECT als_predict('m', 1, 1)}), $refreshed, 'the newer refresh stays');
 
 # what a session keeps of a run is forgotten with what changes it
 is(ask($reader, 'SELECT answers_from(5), answers_from(NULL);'), '5|8', 'a session has read a kept run');
