@@ -103,6 +103,16 @@ foreach my $model ('model', 'explicit_model', 'text_model')
 	like($stderr, qr/ERROR:  relation "\S*ratings" does not exist/, "$model: and the error says so");
 }
 
+# one with features and a run that is kept, by the command of the guide
+my ($command) = slurp_file('docs/guide.md') =~ /^(pg_dump -t movie_als .*) shop \| psql other$/m;
+$primary->safe_psql('source', qq{SELECT run FROM als_train('movie_als', 'ratings', factors => 8, item_features => 'item_features', keep => 2, seed => $_)}) foreach 1, 2;
+command_ok([ 'sh', '-c', "$command @connection -f $dump.movie_als source" ], $command);
+command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @connection, '-d', 'bare', '-f', "$dump.movie_als" ], 'restored alone');
+my $kept = q{SELECT r.run, count(als_predict('movie_als', user_id, item_id, run => r.run)), md5(string_agg(als_predict('movie_als', user_id, item_id, run => r.run)::text, ',' ORDER BY user_id, item_id)), (SELECT count(*) FROM movie_als_features)
+	FROM movie_als r, movie_als_users, movie_als_items GROUP BY 1 ORDER BY 1};
+is($primary->safe_psql('bare', $kept), $primary->safe_psql('source', $kept), 'both runs answer the same');
+$primary->safe_psql('source', 'DROP TABLE movie_als');
+
 # a standby
 $primary->backup('backup');
 my $standby = PostgreSQL::Test::Cluster->new('standby');
