@@ -17,24 +17,30 @@
 
 #include "access/genam.h"
 #include "access/htup_details.h"
+#include "access/relation.h"
 #include "access/table.h"
 #include "catalog/dependency.h"
 #include "catalog/indexing.h"
 #include "catalog/namespace.h"
+#include "catalog/pg_constraint.h"
 #include "catalog/pg_depend.h"
+#include "catalog/pg_inherits.h"
+#include "catalog/pg_trigger.h"
 #include "commands/defrem.h"
+#include "commands/tablecmds.h"
 #include "commands/trigger.h"
 #include "common/extension.h"
 #include "common/side.h"
 #include "executor/spi.h"
+#include "miscadmin.h"
 #include "model/model_cache.h"
+#include "parser/parse_func.h"
 #include "ratings/source.h"
 #include "serve/track.h"
 #include "storage/lmgr.h"
 #include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/fmgroids.h"
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
@@ -42,16 +48,6 @@
 
 PG_FUNCTION_INFO_V1(als_track);
 PG_FUNCTION_INFO_V1(als_untrack);
-PG_FUNCTION_INFO_V1(als_note_change);
-
-/* What a trigger keeps from row to row of a statement */
-typedef struct NoteState
-{
-	AttrNumber	columns[2];		/* of the ratings, by AlsSide */
-	SPIPlanPtr	plan;
-	Oid			owner;			/* of the queue */
-	MemoryContextCallback end;
-} NoteState;
 
 /* The name of a relation, quoted and qualified. */
 static const char *
@@ -61,9 +57,9 @@ qualified_name(Oid relation)
 									  get_rel_name(relation));
 }
 
-/* Is it a table that can be a queue? */
+/* Has it the columns of a queue? */
 static bool
-is_queue(Oid relation)
+has_queue_columns(Oid relation)
 {
 	return get_rel_relkind(relation) == RELKIND_RELATION &&
 		get_attnum(relation, side_id_columns[ALS_USERS]) != InvalidAttrNumber &&
@@ -90,7 +86,7 @@ find_queue(Oid model)
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
 
 		if (row->classid == RelationRelationId &&
-			row->deptype == DEPENDENCY_AUTO && is_queue(row->objid))
+			row->deptype == DEPENDENCY_AUTO && has_queue_columns(row->objid))
 			queue = row->objid;
 	}
 	systable_endscan(scan);
@@ -112,6 +108,87 @@ require_queue(Oid model)
 	return queue;
 }
 
+bool
+queue_is_plain(Relation relation)
+{
+	TupleDesc	desc = RelationGetDescr(relation);
+
+	if (relation->rd_rel->relkind != RELKIND_RELATION ||
+		relation->rd_rel->relpersistence == RELPERSISTENCE_TEMP ||
+		relation->rd_rel->relispartition ||
+		relation->rd_rel->relrowsecurity ||
+		relation->trigdesc != NULL || relation->rd_rules != NULL ||
+		RelationGetIndexList(relation) != NIL ||
+		desc->constr != NULL || desc->natts != 2)
+		return false;
+	for (int side = 0; side < 2; side++)
+	{
+		Form_pg_attribute column = TupleDescAttr(desc, side);
+
+		if (strcmp(NameStr(column->attname), side_id_columns[side]) != 0 ||
+			column->atttypmod != -1)
+			return false;
+	}
+	return true;
+}
+
+/* Does a relation hang on another one, as a queue does on its model? */
+static bool
+hangs_on_relation(Oid relation)
+{
+	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	bool		found = false;
+	ScanKeyData keys[2];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
+	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(relation));
+	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, keys);
+	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
+		found = ((Form_pg_depend) GETSTRUCT(tuple))->refclassid == RelationRelationId;
+	systable_endscan(scan);
+	table_close(depend, AccessShareLock);
+	return found;
+}
+
+/*
+ * The triggers that fill a queue, and the tables that they are on; without those that
+ * partitions have of their parents.
+ */
+static List *
+find_triggers(Oid queue, List **tables)
+{
+	List	   *name = list_make2(makeString(get_namespace_name(extension_schema())),
+								  makeString("als_note_change"));
+	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
+	List	   *triggers = NIL;
+	ScanKeyData keys[3];
+	SysScanDesc scan;
+	HeapTuple	tuple;
+
+	ScanKeyInit(&keys[0], Anum_pg_trigger_tgconstrrelid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(queue));
+	ScanKeyInit(&keys[1], Anum_pg_trigger_tgfoid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(LookupFuncName(name, 0, NULL, false)));
+	ScanKeyInit(&keys[2], Anum_pg_trigger_tgparentid, BTEqualStrategyNumber,
+				F_OIDEQ, ObjectIdGetDatum(InvalidOid));
+	scan = systable_beginscan(catalog, InvalidOid, false, NULL, 3, keys);
+	*tables = NIL;
+	while (HeapTupleIsValid(tuple = systable_getnext(scan)))
+	{
+		Form_pg_trigger row = (Form_pg_trigger) GETSTRUCT(tuple);
+
+		triggers = lappend_oid(triggers, row->oid);
+		*tables = lappend_oid(*tables, row->tgrelid);
+	}
+	systable_endscan(scan);
+	table_close(catalog, AccessShareLock);
+	return triggers;
+}
+
 /* Runs a command as the current user. */
 static void
 run_command(const char *command)
@@ -127,18 +204,17 @@ run_command(const char *command)
 }
 
 /*
- * The table of a model's ratings, locked against changes, and the columns with the
- * ids as those of a new table; raises if it is none that the user may put a trigger
- * on.
+ * The table of a model's ratings, locked against changes, and the types that a queue
+ * of them has; raises if the user may not put a trigger on it, or the model's owner
+ * may not learn what changes.
  */
 static Oid
-open_ratings(ModelCache *cache, const char **columns)
+open_ratings(ModelCache *cache, Oid types[2])
 {
 	const ModelRun *run = &cache->run;
 	SourceReader reader = {"als_track", get_rel_name(cache->model), NULL};
 	MemoryContext caller = CurrentMemoryContext;
 	SourceReading reading;
-	StringInfoData definition;
 	TupleDesc	desc;
 	Oid			ratings = InvalidOid;
 	char		relkind = RELKIND_VIEW;
@@ -148,7 +224,8 @@ open_ratings(ModelCache *cache, const char **columns)
 	{
 		RangeVar   *name = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(reading.name)));
 
-		ratings = RangeVarGetRelid(name, ShareRowExclusiveLock, false);
+		ratings = RangeVarGetRelidExtended(name, ShareRowExclusiveLock, 0,
+										   RangeVarCallbackOwnsRelation, NULL);
 		relkind = get_rel_relkind(ratings);
 	}
 	if (relkind != RELKIND_RELATION && relkind != RELKIND_PARTITIONED_TABLE)
@@ -158,28 +235,71 @@ open_ratings(ModelCache *cache, const char **columns)
 						get_rel_name(cache->model)),
 				 errdetail("They are not those of a table, of which triggers tell what changes."),
 				 errhint("Put triggers of your own on the tables that they are from, and call als_refresh with what has changed.")));
-	if (!owns_relation(ratings, GetUserId()))
-		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(ratings));
+	if (relkind == RELKIND_RELATION &&
+		find_inheritance_children(ratings, NoLock) != NIL)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot track the ratings of model \"%s\"",
+						get_rel_name(cache->model)),
+				 errdetail("Other tables inherit from \"%s\", and a trigger on it does not tell what changes in these.",
+						   get_rel_name(ratings)),
+				 errhint("Partition the table, or put triggers of your own on all of them, and call als_refresh with what has changed.")));
 
 	desc = source_plan(source_prepare(&reading, "*", "", 0, NULL))->resultDesc;
 	MemoryContextSwitchTo(caller);
-	initStringInfo(&definition);
+	/* not domains: what is noted is only copied */
 	for (int side = 0; side < 2; side++)
-	{
-		Form_pg_attribute column =
-			source_column(desc, side == ALS_USERS ? run->user_column :
-						  run->item_column, side == ALS_USERS ? "user_column" :
-						  "item_column");
-
-		/* neither of a domain nor of a length: what is noted is only copied */
-		appendStringInfo(&definition, "%s%s %s", side == 0 ? "" : ", ",
-						 side_id_columns[side],
-						 format_type_extended(getBaseType(column->atttypid), -1,
-											  FORMAT_TYPE_FORCE_QUALIFY));
-	}
+		types[side] = getBaseType(source_column(desc, side == ALS_USERS ?
+												run->user_column : run->item_column,
+												side == ALS_USERS ? "user_column" :
+												"item_column")->atttypid);
 	source_end(&reading);
-	*columns = definition.data;
+	if (!has_privs_of_role(relation_owner(cache->model), relation_owner(ratings)))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("cannot track the ratings of model \"%s\"",
+						get_rel_name(cache->model)),
+				 errdetail("The owner of the model, to whom the queue belongs, is not an owner of table \"%s\".",
+						   get_rel_name(ratings)),
+				 errhint("Give the model to the owner of the ratings with ALTER TABLE ... OWNER TO.")));
 	return ratings;
+}
+
+/* Is it a queue of these ratings that has been restored from a dump? */
+static bool
+is_restored_queue(Oid relation, Oid ratings, const Oid types[2])
+{
+	Relation	queue = relation_open(relation, ShareRowExclusiveLock);
+	List	   *tables;
+	bool		is_queue = queue_is_plain(queue) &&
+		TupleDescAttr(RelationGetDescr(queue), ALS_USERS)->atttypid == types[ALS_USERS] &&
+		TupleDescAttr(RelationGetDescr(queue), ALS_ITEMS)->atttypid == types[ALS_ITEMS] &&
+		!hangs_on_relation(relation);
+
+	relation_close(queue, NoLock);
+	if (!is_queue)
+		return false;
+	find_triggers(relation, &tables);
+	return list_member_oid(tables, ratings);
+}
+
+/* Makes the table of a queue. */
+static void
+create_queue(const char *qualified, Oid owner, const Oid types[2])
+{
+	const char *names[2];
+
+	/* no lengths, either; TYPEMOD_GIVEN: character is not character(1) */
+	for (int side = 0; side < 2; side++)
+		names[side] = format_type_extended(types[side], -1,
+										   FORMAT_TYPE_TYPEMOD_GIVEN |
+										   FORMAT_TYPE_FORCE_QUALIFY);
+	run_command(psprintf("CREATE TABLE %s (%s %s, %s %s)", qualified,
+						 side_id_columns[ALS_USERS], names[ALS_USERS],
+						 side_id_columns[ALS_ITEMS], names[ALS_ITEMS]));
+	if (owner != GetUserId())
+		run_command(psprintf("ALTER TABLE %s OWNER TO %s", qualified,
+							 quote_identifier(GetUserNameFromId(owner, false))));
 }
 
 /*
@@ -187,7 +307,7 @@ open_ratings(ModelCache *cache, const char **columns)
  * model, is one that has been restored from a dump.
  */
 static Oid
-make_queue(Oid model, const char *columns)
+make_queue(Oid model, Oid ratings, const Oid types[2])
 {
 	Oid			schema = get_rel_namespace(model);
 	char	   *name = makeObjectName(get_rel_name(model), NULL, "changes");
@@ -200,22 +320,79 @@ make_queue(Oid model, const char *columns)
 
 	if (!OidIsValid(queue))
 	{
-		run_command(psprintf("CREATE TABLE %s (%s)", qualified, columns));
-		if (owner != GetUserId())
-			run_command(psprintf("ALTER TABLE %s OWNER TO %s", qualified,
-								 quote_identifier(GetUserNameFromId(owner, false))));
+		create_queue(qualified, owner, types);
 		queue = get_relname_relid(name, schema);
 	}
-	else if (!is_queue(queue) || relation_owner(queue) != owner)
+	else if (relation_owner(queue) != owner ||
+			 !is_restored_queue(queue, ratings, types))
 		ereport(ERROR,
 				(errcode(ERRCODE_DUPLICATE_TABLE),
 				 errmsg("relation \"%s\" already exists and is no queue of model \"%s\"",
 						name, get_rel_name(model)),
+				 errdetail("One that is restored from a dump has the columns and the owner that als_track gives it, a trigger on the ratings fills it, and it is of no other model."),
 				 errhint("Drop or rename the relation.")));
 	ObjectAddressSet(dependent, RelationRelationId, queue);
 	ObjectAddressSet(referenced, RelationRelationId, model);
 	recordDependencyOn(&dependent, &referenced, DEPENDENCY_AUTO);
 	return queue;
+}
+
+/* A name for a trigger that neither the ratings nor partitions of them have. */
+static const char *
+choose_trigger_name(Oid model, Oid ratings)
+{
+	const char *schema = get_namespace_name(get_rel_namespace(model));
+	List	   *tables = find_all_inheritors(ratings, NoLock, NULL);
+	const char *name = makeObjectName(schema, get_rel_name(model), "als_track");
+	int			tries = 0;
+	bool		used;
+
+	do
+	{
+		ListCell   *cell;
+
+		used = false;
+		foreach(cell, tables)
+			used |= OidIsValid(get_trigger_oid(lfirst_oid(cell), name, true)) ||
+			ConstraintNameIsUsed(CONSTRAINT_RELATION, lfirst_oid(cell), name);
+		if (used)
+			name = makeObjectName(schema, get_rel_name(model),
+								  psprintf("als_track%d", ++tries));
+	} while (used);
+	return name;
+}
+
+/* Makes the trigger by which a table fills a queue, instead of what does already. */
+static void
+make_trigger(Oid model, Oid ratings, Oid queue, const ModelRun *run)
+{
+	Oid			owner = relation_owner(ratings);
+	List	   *tables;
+	List	   *triggers = find_triggers(queue, &tables);
+	ListCell   *trigger;
+	ListCell   *table;
+
+	forboth(trigger, triggers, table, tables)
+	{
+		ObjectAddress address;
+
+		if (lfirst_oid(table) != ratings)
+			continue;
+		ObjectAddressSet(address, TriggerRelationId, lfirst_oid(trigger));
+		performDeletion(&address, DROP_RESTRICT, 0);
+		CommandCounterIncrement();
+	}
+	run_command(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s"
+						 " FROM %s FOR EACH ROW EXECUTE FUNCTION %s(%s, %s)",
+						 quote_identifier(choose_trigger_name(model, ratings)),
+						 qualified_name(ratings), qualified_name(queue),
+						 quote_qualified_identifier(get_namespace_name(extension_schema()),
+													"als_note_change"),
+						 quote_literal_cstr(run->user_column),
+						 quote_literal_cstr(run->item_column)));
+	if (pg_class_aclcheck(queue, owner, ACL_INSERT) != ACLCHECK_OK)
+		run_command(psprintf("GRANT INSERT ON %s TO %s", qualified_name(queue),
+							 quote_identifier(GetUserNameFromId(owner, false))));
 }
 
 /* als_track(model): makes the queue, and the trigger that fills it. */
@@ -224,8 +401,7 @@ als_track(PG_FUNCTION_ARGS)
 {
 	Oid			model = PG_GETARG_OID(0);
 	ModelCache *cache;
-	const char *columns;
-	const char *trigger;
+	Oid			types[2];
 	Oid			ratings;
 	Oid			queue;
 
@@ -250,188 +426,52 @@ als_track(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_DUPLICATE_OBJECT),
 				 errmsg("model \"%s\" is tracked already", get_rel_name(model)),
 				 errhint("als_untrack ends it.")));
-	ratings = open_ratings(cache, &columns);
-	queue = make_queue(model, columns);
-	trigger = quote_identifier(makeObjectName(get_namespace_name(get_rel_namespace(model)),
-											  get_rel_name(model), "als_track"));
-	run_command(psprintf("DROP TRIGGER IF EXISTS %s ON %s", trigger,
-						 qualified_name(ratings)));
-	run_command(psprintf("CREATE CONSTRAINT TRIGGER %s AFTER INSERT OR UPDATE OR DELETE ON %s"
-						 " FROM %s FOR EACH ROW EXECUTE FUNCTION %s(%s, %s)",
-						 trigger, qualified_name(ratings), qualified_name(queue),
-						 quote_qualified_identifier(get_namespace_name(extension_schema()),
-													"als_note_change"),
-						 quote_literal_cstr(cache->run.user_column),
-						 quote_literal_cstr(cache->run.item_column)));
+	ratings = open_ratings(cache, types);
+	queue = make_queue(model, ratings, types);
+	make_trigger(model, ratings, queue, &cache->run);
 	PG_RETURN_OID(queue);
 }
 
-/* als_untrack(model): drops the queue, and with it the trigger. */
+/*
+ * Locks the tables that fill a queue, before the queue, as whoever writes to them does.
+ */
+static void
+lock_ratings(Oid queue)
+{
+	List	   *tables;
+	ListCell   *table;
+
+	find_triggers(queue, &tables);
+	foreach(table, tables)
+	{
+		LockRelationOid(lfirst_oid(table), AccessExclusiveLock);
+		find_all_inheritors(lfirst_oid(table), AccessExclusiveLock, NULL);
+	}
+}
+
+/*
+ * als_untrack(model): drops the queue, and with it the trigger.  The lock of the model
+ * keeps refreshes away, which delete from the queue before they read the ratings.
+ */
 Datum
 als_untrack(PG_FUNCTION_ARGS)
 {
 	Oid			model = PG_GETARG_OID(0);
+	Oid			queue;
 
 	PreventCommandIfReadOnly("als_untrack()");
 	PreventCommandIfParallelMode("als_untrack()");
+	LockRelationOid(model, AccessShareLock);
 	require_model(model);
-	run_command(psprintf("DROP TABLE %s", qualified_name(require_queue(model))));
+	if (!owns_relation(model, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(model));
+	model_lock(model, ShareUpdateExclusiveLock, "als_untrack");
+	queue = require_queue(model);
+	if (!owns_relation(queue, GetUserId()))
+		aclcheck_error(ACLCHECK_NOT_OWNER, OBJECT_TABLE, get_rel_name(queue));
+	lock_ratings(queue);
+	run_command(psprintf("DROP TABLE %s", qualified_name(queue)));
 	PG_RETURN_VOID();
-}
-
-/* Raises for a trigger that als_track has not made. */
-pg_noreturn static void
-reject_trigger(void)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED),
-			 errmsg("als_note_change must be called by a trigger of als_track")));
-}
-
-/*
- * The column of the ratings that has a side's ids.  It has to be of the queue's type:
- * a cast could be code of somebody else, which would run as the queue's owner.
- */
-static AttrNumber
-find_column(const TriggerData *trigger, AlsSide side)
-{
-	Relation	ratings = trigger->tg_relation;
-	const char *name = trigger->tg_trigger->tgargs[side];
-	Oid			queue = trigger->tg_trigger->tgconstrrelid;
-	Oid			queue_type = get_atttype(queue, get_attnum(queue, side_id_columns[side]));
-	int			column = SPI_fnumber(RelationGetDescr(ratings), name);
-	Oid			type = column <= 0 ? InvalidOid :
-		getBaseType(SPI_gettypeid(RelationGetDescr(ratings), column));
-
-	if (column <= 0 || type != queue_type)
-		ereport(ERROR,
-				(errcode(column <= 0 ? ERRCODE_UNDEFINED_COLUMN : ERRCODE_DATATYPE_MISMATCH),
-				 column <= 0 ?
-				 errmsg("column \"%s\" of table \"%s\" does not exist",
-						name, RelationGetRelationName(ratings)) :
-				 errmsg("column \"%s\" of table \"%s\" is not of the type that queue \"%s\" has",
-						name, RelationGetRelationName(ratings),
-						get_rel_name(queue)),
-				 errdetail("Trigger \"%s\" notes what changes for a model.",
-						   trigger->tg_trigger->tgname),
-				 errhint("Drop the queue, or call als_untrack, and track the model again.")));
-	return column;
-}
-
-/* The end of a statement: frees its plan. */
-static void
-end_notes(void *arg)
-{
-	SPI_freeplan(((NoteState *) arg)->plan);
-}
-
-/* Prepares to note changes, for the rows of a statement. */
-static NoteState *
-begin_notes(const TriggerData *trigger, MemoryContext context)
-{
-	NoteState  *state = MemoryContextAllocZero(context, sizeof(NoteState));
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-	Oid			queue = trigger->tg_trigger->tgconstrrelid;
-	Oid			types[2];
-
-	if (!OidIsValid(queue) || trigger->tg_trigger->tgnargs != 2)
-		reject_trigger();
-	for (int side = 0; side < 2; side++)
-	{
-		state->columns[side] = find_column(trigger, side);
-		types[side] = SPI_gettypeid(desc, state->columns[side]);
-	}
-	state->owner = relation_owner(queue);
-	state->plan = SPI_prepare(psprintf("INSERT INTO %s (%s, %s) VALUES ($1, $2)",
-									   qualified_name(queue),
-									   side_id_columns[ALS_USERS],
-									   side_id_columns[ALS_ITEMS]), 2, types);
-	if (state->plan == NULL)
-		elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-	SPI_keepplan(state->plan);
-	state->end.func = end_notes;
-	state->end.arg = state;
-	MemoryContextRegisterResetCallback(context, &state->end);
-	return state;
-}
-
-/* Adds the ids of a row to the queue. */
-static void
-note_row(const NoteState *state, const TriggerData *trigger, HeapTuple row)
-{
-	Datum		values[2];
-	char		nulls[2];
-	int			result;
-
-	for (int side = 0; side < 2; side++)
-	{
-		bool		isnull;
-
-		values[side] = SPI_getbinval(row, RelationGetDescr(trigger->tg_relation),
-									 state->columns[side], &isnull);
-		nulls[side] = isnull ? 'n' : ' ';
-	}
-	result = SPI_execute_plan(state->plan, values, nulls, false, 0);
-	if (result < 0)
-		elog(ERROR, "SPI_execute_plan failed: %s", SPI_result_code_string(result));
-}
-
-/* Do two versions of a row have the same ids? */
-static bool
-has_same_ids(const NoteState *state, const TriggerData *trigger)
-{
-	TupleDesc	desc = RelationGetDescr(trigger->tg_relation);
-
-	for (int side = 0; side < 2; side++)
-	{
-		Form_pg_attribute column = TupleDescAttr(desc, state->columns[side] - 1);
-		bool		old_null;
-		bool		new_null;
-		Datum		old_id = SPI_getbinval(trigger->tg_trigtuple, desc,
-										   state->columns[side], &old_null);
-		Datum		new_id = SPI_getbinval(trigger->tg_newtuple, desc,
-										   state->columns[side], &new_null);
-
-		if (old_null != new_null ||
-			(!old_null && !datum_image_eq(old_id, new_id, column->attbyval,
-										  column->attlen)))
-			return false;
-	}
-	return true;
-}
-
-/*
- * als_note_change(user_column, item_column): trigger that adds a changed rating to
- * the queue, as the queue's owner.  To make a trigger that is FROM a table takes the
- * right TRIGGER on that, and nothing runs but what the queue itself has.
- */
-Datum
-als_note_change(PG_FUNCTION_ARGS)
-{
-	TriggerData *trigger = (TriggerData *) fcinfo->context;
-	NoteState  *state;
-	Oid			user;
-	int			security;
-
-	if (!CALLED_AS_TRIGGER(fcinfo) ||
-		!TRIGGER_FIRED_FOR_ROW(trigger->tg_event) ||
-		!TRIGGER_FIRED_AFTER(trigger->tg_event))
-		reject_trigger();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = begin_notes(trigger, fcinfo->flinfo->fn_mcxt);
-	state = fcinfo->flinfo->fn_extra;
-
-	GetUserIdAndSecContext(&user, &security);
-	SetUserIdAndSecContext(state->owner, security | SECURITY_LOCAL_USERID_CHANGE);
-	note_row(state, trigger, trigger->tg_trigtuple);
-	if (TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) &&
-		!has_same_ids(state, trigger))
-		note_row(state, trigger, trigger->tg_newtuple);
-	SetUserIdAndSecContext(user, security);
-	SPI_finish();
-	PG_RETURN_POINTER(NULL);
 }
 
 void
@@ -453,8 +493,9 @@ queue_take(Oid model, DestReceiver *receiver)
 	options.dest = receiver;
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	result = SPI_execute_extended(psprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT ctid FROM %s FOR UPDATE SKIP LOCKED))"
-										   " RETURNING %s, %s", queue, queue,
+	result = SPI_execute_extended(psprintf("WITH taken AS MATERIALIZED (SELECT ctid AS place FROM %s FOR UPDATE SKIP LOCKED)"
+										   " DELETE FROM %s AS queue USING taken WHERE queue.ctid OPERATOR(pg_catalog.=) taken.place"
+										   " RETURNING queue.%s, queue.%s", queue, queue,
 										   side_id_columns[ALS_USERS],
 										   side_id_columns[ALS_ITEMS]), &options);
 	if (result < 0)

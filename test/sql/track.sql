@@ -131,7 +131,38 @@ INSERT INTO other VALUES (2, 2);
 RESET ROLE;
 SET client_min_messages = warning;
 SELECT * FROM second_changes WHERE user_id = 2;
-DROP TABLE other;
+-- nor anything that the queue has: it is to be as it was made
+CREATE FUNCTION stop() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'runs as %', current_user; END $$;
+CREATE FUNCTION try_queue(change text, undo text) RETURNS TABLE (code text, message text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE change;
+    RETURN QUERY SELECT e.code, e.message FROM try('INSERT INTO ratings VALUES (9, 9, 1)') e;
+    EXECUTE undo;
+END $$;
+SELECT change, t.* FROM (VALUES
+    ('CREATE TRIGGER t BEFORE INSERT ON second_changes FOR EACH ROW EXECUTE FUNCTION stop()', 'DROP TRIGGER t ON second_changes'),
+    ('CREATE RULE r AS ON INSERT TO second_changes DO INSTEAD NOTHING', 'DROP RULE r ON second_changes'),
+    ('ALTER TABLE second_changes ALTER user_id SET DEFAULT 1', 'ALTER TABLE second_changes ALTER user_id DROP DEFAULT'),
+    ('ALTER TABLE second_changes ADD CONSTRAINT c CHECK (who())', 'ALTER TABLE second_changes DROP CONSTRAINT c'),
+    ('ALTER TABLE second_changes ENABLE ROW LEVEL SECURITY', 'ALTER TABLE second_changes DISABLE ROW LEVEL SECURITY'),
+    ('CREATE INDEX i ON second_changes (user_id) WHERE user_id > 0', 'DROP INDEX i'),
+    ('ALTER TABLE second_changes RENAME user_id TO u', 'ALTER TABLE second_changes RENAME u TO user_id')) c (change, undo), try_queue(change, undo) t;
+ALTER TABLE second_changes ADD more int;
+SELECT detail, hint FROM try('INSERT INTO ratings VALUES (9, 9, 1)');
+ALTER TABLE second_changes DROP more;
+SELECT code FROM try('INSERT INTO ratings VALUES (9, 9, 1)');
+SELECT als_untrack('second');
+SELECT als_track('second');
+-- the owner of the ratings, who is another one, may not add to the queue; and may
+CREATE TABLE their_ratings (user_id int, item_id int);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON their_ratings FROM second_changes FOR EACH ROW EXECUTE FUNCTION als_note_change('user_id', 'item_id');
+ALTER TABLE their_ratings OWNER TO regress_als_writer;
+SELECT * FROM try('INSERT INTO their_ratings VALUES (50, 50)');
+GRANT INSERT ON second_changes TO regress_als_writer;
+INSERT INTO their_ratings VALUES (50, 50);
+SELECT * FROM second_changes WHERE user_id = 50;
+DROP TABLE other, their_ratings;
+REVOKE INSERT ON second_changes FROM regress_als_writer;
 CREATE TABLE checked_ratings (user_id checked, item_id numeric(5, 2), rating real);
 INSERT INTO checked_ratings VALUES (1, 1, 1), (2, 2, 1);
 SELECT users FROM als_train('checked_model', 'checked_ratings', factors => 2);
@@ -140,6 +171,52 @@ SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attreli
 INSERT INTO checked_ratings VALUES (3, 1, 1);
 SELECT als_refresh('checked_model');
 DROP TABLE checked_model;
+-- character has no length; owners: the model's has to own the ratings, whose owner may add to the queue
+CREATE TABLE chars (user_id char(5), item_id varchar(3), rating real);
+INSERT INTO chars VALUES ('abc', '101', 1), ('d', '011', 1);
+SELECT users FROM als_train('chars_model', 'chars', factors => 2);
+ALTER TABLE chars OWNER TO regress_als_writer;
+SELECT als_track('chars_model');
+SELECT format_type(atttypid, atttypmod) FROM pg_attribute WHERE attrelid = 'chars_model_changes'::regclass AND attnum > 0;
+SELECT has_table_privilege('regress_als_writer', 'chars_model_changes', 'INSERT') AS granted, has_table_privilege('regress_als_writer', 'chars_model_changes', 'SELECT') AS more;
+SET ROLE regress_als_writer;
+INSERT INTO chars VALUES ('xyz', '111', 1);
+RESET ROLE;
+SELECT * FROM chars_model_changes;
+SELECT als_refresh('chars_model');
+SELECT als_untrack('chars_model');
+ALTER TABLE chars_model OWNER TO regress_als_writer;
+ALTER TABLE chars_model_users OWNER TO regress_als_writer;
+ALTER TABLE chars_model_items OWNER TO regress_als_writer;
+ALTER TABLE chars OWNER TO current_user;
+SELECT * FROM try($$SELECT als_track('chars_model')$$);
+DROP TABLE chars_model;
+
+-- names of triggers that meet; a queue of another model
+CREATE SCHEMA track_a;
+CREATE SCHEMA track_a_b;
+SELECT users FROM als_train('track_a.b_c', 'ratings', factors => 2, iterations => 1);
+SELECT users FROM als_train('track_a_b.c', 'ratings', factors => 2, iterations => 1);
+SELECT als_track('track_a.b_c') AS first, als_track('track_a_b.c') AS second;
+INSERT INTO ratings VALUES (60, 1, 1);
+SELECT (SELECT count(*) FROM track_a.b_c_changes) AS first, (SELECT count(*) FROM track_a_b.c_changes) AS second;
+SELECT users FROM als_train('borrower', 'ratings', factors => 2, iterations => 1);
+ALTER TABLE second_changes RENAME TO borrower_changes;
+SELECT code, message FROM try($$SELECT als_track('borrower')$$);
+ALTER TABLE borrower_changes RENAME TO second_changes;
+-- a log of the same columns is no queue
+CREATE TABLE audited_changes (user_id int, item_id int);
+SELECT users FROM als_train('audited', 'ratings', factors => 2, iterations => 1);
+SELECT * FROM try($$SELECT als_track('audited')$$);
+DROP SCHEMA track_a, track_a_b CASCADE;
+-- tables that inherit
+CREATE TABLE family (user_id int, item_id int, rating real);
+CREATE TABLE child () INHERITS (family);
+INSERT INTO family VALUES (1, 1, 1), (2, 2, 1);
+SELECT users FROM als_train('family_model', 'family', factors => 2, iterations => 1);
+SELECT * FROM try($$SELECT als_track('family_model')$$);
+DROP TABLE child;
+SELECT als_track('family_model');
 
 -- errors
 CREATE VIEW a_view AS TABLE ratings;

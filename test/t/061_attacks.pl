@@ -197,6 +197,37 @@ foreach my $model ('m_shops', 'm_branches', 'm_ratings')
 is($node->safe_psql('postgres', 'SELECT who, what, count(*) FROM caught GROUP BY 1, 2'),
 	'', 'nothing of others has run');
 
+# The trigger of als_track, made by who has TRIGGER on a table, with ratings of his own
+# and that table as the queue
+$node->safe_psql('postgres', q{
+SET search_path = pg_catalog;
+CREATE TABLE public.victim (user_id integer, item_id integer);
+GRANT ALL ON public.victim TO attacker;
+CREATE TABLE public.readable (user_id integer, item_id integer);
+GRANT TRIGGER ON public.readable TO attacker;
+SET ROLE attacker;
+CREATE TYPE public.evil AS (x integer);
+CREATE FUNCTION public.run(public.evil) RETURNS integer LANGUAGE plpgsql AS $$BEGIN PERFORM public.spring('cast'); RETURN 1; END$$;
+CREATE CAST (public.evil AS integer) WITH FUNCTION public.run(public.evil) AS ASSIGNMENT;
+CREATE TABLE public.mine (user_id public.evil, item_id integer);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON public.mine FROM public.victim FOR EACH ROW EXECUTE FUNCTION public.als_note_change('user_id', 'item_id');
+CREATE FUNCTION public.spring_trigger() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN PERFORM public.spring('trigger'); RETURN NEW; END$$;
+CREATE TABLE public.plain (user_id integer, item_id integer);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON public.plain FROM public.readable FOR EACH ROW EXECUTE FUNCTION public.als_note_change('user_id', 'item_id');
+});
+fails_with($node, 'SET ROLE attacker; INSERT INTO public.mine VALUES (ROW(1), 1)', qr/ERROR:  42804: column "user_id" of table "mine" is not of the type/, 'a cast is not run for the owner of a queue');
+fails_with($node, 'SET ROLE attacker; INSERT INTO public.plain VALUES (1, 1)', qr/ERROR:  42501: the owner of table "plain" may not add to queue "readable"/, 'nor is a table filled by who may not add to it');
+$node->safe_psql('postgres', q{
+SET search_path = pg_catalog;
+SET ROLE attacker;
+DROP TABLE public.mine;
+CREATE TABLE public.mine (user_id integer, item_id integer);
+CREATE CONSTRAINT TRIGGER t AFTER INSERT ON public.mine FROM public.victim FOR EACH ROW EXECUTE FUNCTION public.als_note_change('user_id', 'item_id');
+CREATE TRIGGER t BEFORE INSERT ON public.victim FOR EACH ROW EXECUTE FUNCTION public.spring_trigger();
+});
+fails_with($node, 'SET ROLE attacker; INSERT INTO public.mine VALUES (1, 1)', qr/ERROR:  55000: "victim" cannot serve as a queue of changed ratings/, 'nor does a trigger on it run as its owner');
+is($node->safe_psql('postgres', 'SET search_path = pg_catalog; SELECT who, what, count(*) FROM public.caught GROUP BY 1, 2'), '', '... and nothing of others ran');
+
 # A training on other servers, here another database
 SKIP:
 {

@@ -135,8 +135,6 @@ note("$rounds rounds");
 $node->safe_psql('postgres', q{SELECT als_refresh('model')});
 is(queued(), '', 'the queue is empty');
 is(stale(), '', 'nothing has been missed');
-unlike(slurp_file($node->logfile), qr/deadlock detected/, 'there was no deadlock');
-
 # A dump carries queue and trigger; als_track ties them to the model again.
 $node->safe_psql('postgres', 'INSERT INTO ratings VALUES (12, 3, 5)');
 $node->safe_psql('postgres', 'CREATE DATABASE restored');
@@ -150,6 +148,19 @@ $node->safe_psql('restored', 'INSERT INTO ratings VALUES (14, 5, 5)');
 is($node->safe_psql('restored', 'SELECT string_agg(user_id::text, \',\' ORDER BY user_id) FROM model_changes'), '12,13,14', 'with what was in the queue, each change once');
 is($node->safe_psql('restored', q{SELECT als_refresh('model')}), '6', 'and is refreshed');
 is($node->safe_psql('restored', q{DROP VIEW stale; DROP TABLE model; SELECT count(*) FROM pg_trigger WHERE tgrelid = 'ratings'::regclass}), '0', 'and goes with the model');
+
+# The end of it waits for writers before it takes the queue, and those who come wait for it.
+ask($writers[0], 'BEGIN; INSERT INTO ratings VALUES (20, 3, 5);');
+begin_query($refreshers[0], q{SELECT als_untrack('model');});
+wait_for_lock($node, 'relation');
+begin_query($writers[1], 'INSERT INTO ratings VALUES (21, 3, 5);');
+wait_until($node, q{SELECT count(*) = 2 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND wait_event = 'relation'});
+is(ask($writers[0], 'INSERT INTO ratings VALUES (20, 4, 5) RETURNING item_id;'), '4', 'a writer goes on');
+ask($writers[0], 'COMMIT;');
+is(end_query($refreshers[0]), '', 'als_untrack has waited for it');
+is(end_query($writers[1]), '', 'and the next writer for that');
+is($node->safe_psql('postgres', q{SELECT to_regclass('model_changes')}), '', 'the queue is gone');
+unlike(slurp_file($node->logfile), qr/deadlock detected/, 'there was no deadlock');
 
 close_sessions($_) foreach @writers, @refreshers;
 done_testing();
