@@ -58,6 +58,7 @@ als_sharded_parameters(PG_FUNCTION_ARGS)
 	summary.users = PG_GETARG_FLOAT8(ARG_USERS);
 	summary.items = PG_GETARG_FLOAT8(ARG_ITEMS);
 	summary.ratings = PG_GETARG_FLOAT8(ARG_RATINGS);
+	summary.weights = summary.ratings;
 	summary.size = PG_GETARG_FLOAT8(ARG_SIZE);
 	summary.deviation = PG_GETARG_FLOAT8(ARG_DEVIATION);
 	if (!(summary.ratings >= 1))

@@ -88,6 +88,7 @@ is(runs(), '3 4* 5 6', 'which was rolled back');
 # two of them, and a training
 ask($writer, q{BEGIN; SELECT als_deploy('m', 5);});
 begin_query($other, q{SELECT als_deploy('m', 6);});
+wait_for_lock($node, 'relation');
 begin_query($reader, 'SELECT train(7);');
 wait_until($node, q{SELECT count(*) = 2 FROM pg_locks WHERE NOT granted AND relation = 'm'::regclass});
 ask($writer, 'COMMIT;');
