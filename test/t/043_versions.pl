@@ -74,9 +74,10 @@ like(ask($reader, 'SELECT answers_from(2);'), qr/ERROR:  42704: run 2 of model "
 # a refresh and a deployment wait for each other
 ask($other, 'BEGIN;');
 is(ask($other, q{SELECT als_refresh_user('m', 1);}), 't', 'a refresh');
+my $refreshed = ask($other, q{SELECT als_predict('m', 1, 1);});
 begin_query($writer, q{SELECT als_deploy('m', 4);});
 wait_for_lock($node, 'relation');
-my $refreshed = ask($other, q{COMMIT; SELECT als_predict('m', 1, 1);});
+ask($other, 'COMMIT;');
 is(end_query($writer), '', 'a deployment waits for it');
 is(asks(q{SELECT als_predict('m', 1, 1, run => 6)}), $refreshed, 'and takes it along');
 ask($writer, q{BEGIN; SELECT als_deploy('m', 6);});
