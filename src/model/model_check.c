@@ -88,8 +88,7 @@ has_item_factors(Oid table)
 	return has_factor_columns(table, ALS_ITEMS);
 }
 
-/* Begins to look at all that refers to a table, or at all that it refers to. */
-static SysScanDesc
+SysScanDesc
 begin_dependencies(Relation depend, Oid table, bool referring)
 {
 	ScanKeyData keys[2];

@@ -6,6 +6,7 @@
 #ifndef ALS_MODEL_CHECK_H
 #define ALS_MODEL_CHECK_H
 
+#include "access/genam.h"
 #include "model/factor_table.h"
 #include "model/model.h"
 
@@ -29,6 +30,12 @@ extern Oid	find_factor_table(Relation model, AlsSide side, const char *name);
 
 /* All tables that hang on the model as its factor tables do */
 extern List *dependent_factor_tables(Relation model);
+
+/*
+ * Begins to look, in pg_depend, at all that refers to a table, or at all that it
+ * refers to.
+ */
+extern SysScanDesc begin_dependencies(Relation depend, Oid table, bool referring);
 
 /*
  * Raises for a factor table that could not be dropped: because of what depends

@@ -34,6 +34,7 @@
 #include "executor/spi.h"
 #include "miscadmin.h"
 #include "model/model_cache.h"
+#include "model/model_check.h"
 #include "parser/parse_func.h"
 #include "ratings/source.h"
 #include "serve/track.h"
@@ -71,16 +72,10 @@ static Oid
 find_queue(Oid model)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = begin_dependencies(depend, model, true);
 	Oid			queue = InvalidOid;
-	ScanKeyData keys[2];
-	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_refclassid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_refobjid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(model));
-	scan = systable_beginscan(depend, DependReferenceIndexId, true, NULL, 2, keys);
 	while (!OidIsValid(queue) && HeapTupleIsValid(tuple = systable_getnext(scan)))
 	{
 		Form_pg_depend row = (Form_pg_depend) GETSTRUCT(tuple);
@@ -137,16 +132,10 @@ static bool
 hangs_on_relation(Oid relation)
 {
 	Relation	depend = table_open(DependRelationId, AccessShareLock);
+	SysScanDesc scan = begin_dependencies(depend, relation, false);
 	bool		found = false;
-	ScanKeyData keys[2];
-	SysScanDesc scan;
 	HeapTuple	tuple;
 
-	ScanKeyInit(&keys[0], Anum_pg_depend_classid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(RelationRelationId));
-	ScanKeyInit(&keys[1], Anum_pg_depend_objid, BTEqualStrategyNumber,
-				F_OIDEQ, ObjectIdGetDatum(relation));
-	scan = systable_beginscan(depend, DependDependerIndexId, true, NULL, 2, keys);
 	while (!found && HeapTupleIsValid(tuple = systable_getnext(scan)))
 		found = ((Form_pg_depend) GETSTRUCT(tuple))->refclassid == RelationRelationId;
 	systable_endscan(scan);
