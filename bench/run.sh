@@ -11,16 +11,6 @@ top=$PWD
 venv=$top/bench/.venv
 trap leave_sandbox EXIT
 
-quietly()
-{
-	local log status=0
-	log=$(mktemp)
-	"$@" >"$log" 2>&1 || status=$?
-	[ $status -eq 0 ] || cat "$log" >&2
-	rm "$log"
-	return $status
-}
-
 # Python's own flags contain -fwrapv, with which GCC does not vectorize
 # cmfrec's inner loop: its Cholesky solver would take three times as long.  Nor
 # is a wheel of pip's cache to be had, which may have been built with them.

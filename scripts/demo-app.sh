@@ -9,13 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-log=$(mktemp)
-trap 'leave_sandbox; rm "$log"' EXIT
-
-quietly()
-{
-	"$@" >"$log" 2>&1 || { cat "$log" >&2; exit 1; }
-}
+trap leave_sandbox EXIT
 
 run_sql()
 {

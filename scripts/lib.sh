@@ -58,6 +58,17 @@ choose_pg_config()
 	return 1
 }
 
+# Runs a command and shows what it says only if it fails.
+quietly()
+{
+	local log status=0
+	log=$(mktemp)
+	"$@" >"$log" 2>&1 || status=$?
+	[ $status -eq 0 ] || cat "$log" >&2
+	rm "$log"
+	return $status
+}
+
 build()
 {
 	make --no-print-directory -j"$(nproc)" PG_CONFIG="$PG_CONFIG"
