@@ -14,6 +14,7 @@
 #include "evaluate/evaluate_data.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "tcop/utility.h"
 #include "utils/lsyscache.h"
 #include "utils/memutils.h"

@@ -5,8 +5,8 @@
 #ifndef ALS_SOURCE_H
 #define ALS_SOURCE_H
 
+#include "common/ids.h"
 #include "executor/spi.h"
-#include "ratings/ratings.h"
 #include "tcop/dest.h"
 
 /* Who reads what a model was trained from, for messages */
@@ -77,9 +77,6 @@ extern Form_pg_attribute source_column(TupleDesc columns, const char *column,
 extern void source_id_type(IdType *type, Form_pg_attribute column,
 						   MemoryContext context);
 
-/* Raises unless the columns by which rows are weighed are there and of their types. */
-extern void source_check_weighing(TupleDesc columns, const Weighing *weighing);
-
 /* The plan of its query, which is a single one. */
 extern CachedPlanSource *source_plan(SPIPlanPtr plan);
 
@@ -99,29 +96,6 @@ extern void source_receiver_init(DestReceiver *receiver,
 
 /* The end of it; frees what was prepared unless that is kept. */
 extern void source_end(SourceReading *reading);
-
-/*
- * Reads a relation or query as the current user, with a snapshot of its own,
- * into a finished collection below parent, which as many workers as the user has
- * asked for may sort.  *canonical is the text to keep with a model.
- */
-extern Ratings *source_read(MemoryContext parent, const RatingSource *source,
-							size_t memory, int workers, char **canonical);
-
-/* A share of the rows to set aside, that of als_holdout */
-typedef struct SourceSplit
-{
-	double		fraction;
-	int64		seed;
-	size_t		memory;			/* for what is set aside */
-	Ratings    *held_out;		/* what was: output */
-} SourceSplit;
-
-/* The same, but for what is set aside. */
-extern Ratings *source_read_split(MemoryContext parent,
-								  const RatingSource *source, size_t memory,
-								  int workers, SourceSplit *split,
-								  char **canonical);
 
 /* Does it use temporary tables or views, which other sessions do not have? */
 extern bool source_is_temporary(const char *source);

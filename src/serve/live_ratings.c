@@ -12,6 +12,7 @@
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "serve/live_ratings.h"
 #include "utils/array.h"
 #include "utils/builtins.h"

@@ -25,6 +25,7 @@
 #include "model/model_cache.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "serve/batch_lists.h"
 #include "serve/batch_topk.h"
 #include "serve/live_ratings.h"

@@ -28,6 +28,7 @@
 #include "miscadmin.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "serve/batch_solve.h"
 #include "serve/fold_in.h"
 #include "serve/live_features.h"

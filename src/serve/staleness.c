@@ -20,6 +20,7 @@
 #include "lib/stringinfo.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "serve/live_ratings.h"
 #include "tcop/utility.h"
 #include "utils/builtins.h"

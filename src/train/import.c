@@ -20,6 +20,7 @@
 #include "model/model.h"
 #include "parser/parse_coerce.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "train/describe_run.h"
 #include "train/train.h"
 #include "utils/array.h"

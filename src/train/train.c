@@ -17,6 +17,7 @@
 #include "model/feature_table.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
+#include "ratings/source_ratings.h"
 #include "tcop/utility.h"
 #include "train/better.h"
 #include "train/describe_run.h"
