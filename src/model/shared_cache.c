@@ -138,8 +138,8 @@ unmap_with_context(void *arg)
 }
 
 /*
- * At the end of the process, while the registry is there: from PostgreSQL
- * 17 on it lies in a segment itself.
+ * At the end of the process, while the registry is there: it may lie in a
+ * segment itself.
  */
 static void
 unmap_all(int code, Datum arg)
@@ -242,14 +242,20 @@ give_up_gone(SharedRegistry *registry)
 	pfree(slots);
 }
 
-/* Relcache callback: looks without the lock, since it only takes a note. */
+/*
+ * Relcache callback: looks without the lock, since it only takes a note.  What
+ * is in a registry that is not mapped yet is not known.
+ */
 static void
 note_table(Datum arg, Oid table)
 {
 	SharedRegistry *registry = registry_there();
 
 	if (registry == NULL)
+	{
+		look_again = registry_possible();
 		return;
+	}
 	for (int i = 0; i < slots_limit(); i++)
 		if (registry->slots[i].number != 0 &&
 			(table == InvalidOid || registry->slots[i].key.table == table))
@@ -267,10 +273,13 @@ note_database(Datum arg, int cache, uint32 hash)
 static void
 look_at_end(XactEvent event, void *arg)
 {
-	SharedRegistry *registry = registry_there();
+	SharedRegistry *registry;
 
-	if ((event == XACT_EVENT_PRE_COMMIT || event == XACT_EVENT_PRE_PREPARE) &&
-		registry != NULL && OidIsValid(MyDatabaseId) &&
+	if ((event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE) ||
+		!OidIsValid(MyDatabaseId))
+		return;
+	registry = look_again ? registry_find(false) : registry_there();
+	if (registry != NULL &&
 		(look_again || registry->size_setting != shared_cache_size_setting))
 		give_up_gone(registry);
 }

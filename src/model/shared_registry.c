@@ -2,9 +2,9 @@
  * shared_registry.c
  *	  The struct in shared memory by which backends find each other's pieces.
  *
- * PostgreSQL 17 and later have a registry for such, and create it when it is
- * first asked for.  Before, it has to be asked for when the server starts, by
- * way of shared_preload_libraries.
+ * With shared_preload_libraries it is asked for when the server starts, and
+ * every process has it.  PostgreSQL 17 and later also have a registry for such,
+ * which creates it when it is first asked for.
  */
 #include "compat.h"
 
@@ -64,49 +64,6 @@ init_registry(void *memory)
 		SpinLockInit(&new_registry->stats[i].mutex);
 }
 
-#if ALS_HAVE_DSM_REGISTRY
-
-void
-registry_request(void)
-{
-}
-
-bool
-registry_possible(void)
-{
-	return true;
-}
-
-/* Finds the struct, or creates it, for which the disk may be full. */
-static bool
-find_in_registry(void *arg)
-{
-	registry = named_shared_memory(REGISTRY_NAME, sizeof(SharedRegistry),
-								   init_registry);
-	lock_tranche_name(registry->tranche, REGISTRY_NAME);
-	return true;
-}
-
-SharedRegistry *
-registry_find(bool required)
-{
-	/* in parallel mode a failure could not be undone */
-	if (registry == NULL && !IsInParallelMode())
-	{
-		int			code = try_shared_memory(find_in_registry, NULL);
-
-		/* without room on the disk, or in the registry, nobody has it */
-		if (required && code != 0 && code != ERRCODE_DISK_FULL &&
-			code != ERRCODE_INTERNAL_ERROR)
-			ereport(ERROR,
-					(errcode(code),
-					 errmsg("could not map the shared memory of als")));
-	}
-	return registry;
-}
-
-#else
-
 static shmem_startup_hook_type previous_startup_hook = NULL;
 
 /* Hook: creates the struct when the server starts, or finds it. */
@@ -154,6 +111,44 @@ registry_request(void)
 	previous_startup_hook = shmem_startup_hook;
 	shmem_startup_hook = create_registry;
 }
+
+#if ALS_HAVE_DSM_REGISTRY
+
+bool
+registry_possible(void)
+{
+	return true;
+}
+
+/* Finds the struct, or creates it, for which the disk may be full. */
+static bool
+find_in_registry(void *arg)
+{
+	registry = named_shared_memory(REGISTRY_NAME, sizeof(SharedRegistry),
+								   init_registry);
+	lock_tranche_name(registry->tranche, REGISTRY_NAME);
+	return true;
+}
+
+SharedRegistry *
+registry_find(bool required)
+{
+	/* in parallel mode a failure could not be undone */
+	if (registry == NULL && !IsInParallelMode())
+	{
+		int			code = try_shared_memory(find_in_registry, NULL);
+
+		/* without room on the disk, or in the registry, nobody has it */
+		if (required && code != 0 && code != ERRCODE_DISK_FULL &&
+			code != ERRCODE_INTERNAL_ERROR)
+			ereport(ERROR,
+					(errcode(code),
+					 errmsg("could not map the shared memory of als")));
+	}
+	return registry;
+}
+
+#else
 
 bool
 registry_possible(void)

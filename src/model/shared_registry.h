@@ -69,7 +69,7 @@ typedef struct SharedRegistry
 	ModelStats	stats[SHARED_STATS];
 } SharedRegistry;
 
-/* Asks for the struct's memory, where that is done at the server's start. */
+/* Asks for the struct's memory, if the server is starting. */
 extern void registry_request(void);
 
 /* May this server have the struct, now or later? */

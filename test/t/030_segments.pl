@@ -202,6 +202,29 @@ $node->poll_query_until('postgres', q{SELECT setting = '0' FROM pg_settings WHER
 $node->safe_psql('postgres', 'SELECT recommend(model) FROM als_models');
 is(bytes(), $bytes_before, 'zero shares nothing');
 
+# Where als is not preloaded, a session that has it finds what is there when it
+# has changed a table.
+if ($node->safe_psql('postgres', q{SELECT current_setting('server_version_num')::int >= 170000}) eq 't')
+{
+	$node->append_conf('postgresql.conf', q{
+shared_preload_libraries = ''
+als.shared_cache_size = '256MB'
+});
+	$node->restart;
+	# what als has of segments itself
+	$node->safe_psql('postgres', q{SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1); SELECT recommend('big'); DROP TABLE big});
+	my $registry = bytes();
+	foreach my $sql (q{SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1)}, q{LOAD 'als'; DROP TABLE big}, q{LOAD 'als'; BEGIN; DROP TABLE big; PREPARE TRANSACTION 'drop'})
+	{
+		$node->safe_psql('postgres', q{SELECT run FROM als_train('big', 'broad', factors => 32, iterations => 1)});
+		$node->safe_psql('postgres', q{SELECT recommend('big')});
+		cmp_ok(bytes() - $registry, '>', 4000 * 32 * 4, 'not preloaded: the items are shared');
+		$node->safe_psql('postgres', $sql);
+		is(bytes(), $registry, 'and given back');
+		$node->safe_psql('postgres', q{COMMIT PREPARED 'drop'}) if $sql =~ /PREPARE/;
+	}
+}
+
 $node->stop;
 unlike(slurp_file($node->logfile), qr/53000|too many dynamic|leak|PANIC|terminated by signal|XX000/, 'nothing leaked, and nobody went without');
 is(segments($node), 0, 'nor is a file left');
