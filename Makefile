@@ -6,6 +6,7 @@
 #   make && make install   build for the pg_config of PATH or PG_CONFIG=...
 #   make installcheck      test what is installed, against a running server
 #   make fuzz              100,000 hostile calls; make check makes some thousand
+#   make assertions        make check on a server built with assertions
 #   make sanitize          test it on a server built with sanitizers, which takes
 #                          half an hour; scripts/sanitize.sh says more
 #   make valgrind          the same under valgrind, which takes hours
@@ -21,7 +22,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = bench cancel check check-spark data demo demo-app demo-app-test deb fuzz indent matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark data demo demo-app demo-app-test deb fuzz indent matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -37,6 +38,9 @@ cancel check check-spark deb demo demo-app fuzz indent matrix soak:
 
 demo-app-test:
 	@scripts/demo-app.sh test
+
+assertions:
+	@scripts/sanitize.sh assertions
 
 sanitize:
 	@scripts/sanitize.sh sanitizers

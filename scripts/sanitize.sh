@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 #
 # Runs the tests where every wrong step is caught: on a server that is built with
-# assertions and the address and undefined-behaviour sanitizers, or with
-# assertions and for valgrind.
+# assertions, with them and the address and undefined-behaviour sanitizers, or with
+# them and for valgrind.
 #
-#   scripts/sanitize.sh sanitizers|valgrind [TEST ...]
+#   scripts/sanitize.sh assertions|sanitizers|valgrind [TEST ...]
 #
 # TEST is a test of pg_regress or a TAP test (t/NNN_name.pl); without any, all of
-# pg_regress and the fuzz test.
+# pg_regress and the fuzz test, and with assertions alone all TAP tests.
 #
 #   PG_SOURCE      PostgreSQL's source tree; if not set, that of PG_CONFIG's
 #                  version, or the next that there is, by apt-get source
@@ -21,8 +21,8 @@ cd "$(dirname "$0")/.."
 
 kind=${1:-}
 case $kind in
-	sanitizers | valgrind) shift ;;
-	*) fail 'sanitizers or valgrind?' ;;
+	assertions | sanitizers | valgrind) shift ;;
+	*) fail 'assertions, sanitizers or valgrind?' ;;
 esac
 # root's home is closed to the user that the server runs as
 default=$HOME/.cache/als
@@ -75,12 +75,14 @@ build_server()
 {
 	local flags=() dir
 	echo "Building PostgreSQL for $kind in $cache"
-	if [ "$kind" = sanitizers ]; then
-		flags=(CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute'
-			LDFLAGS='-fsanitize=address,undefined')
-	else
-		flags=(CFLAGS='-O1 -g -fno-omit-frame-pointer' CPPFLAGS=-DUSE_VALGRIND)
-	fi
+	case $kind in
+		assertions) flags=(CFLAGS='-O2 -g') ;;
+		sanitizers)
+			flags=(CFLAGS='-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all -fno-sanitize=nonnull-attribute'
+				LDFLAGS='-fsanitize=address,undefined')
+			;;
+		valgrind) flags=(CFLAGS='-O1 -g -fno-omit-frame-pointer' CPPFLAGS=-DUSE_VALGRIND) ;;
+	esac
 	if pkg-config --exists icu-i18n; then
 		flags+=(--with-icu)
 	else
@@ -156,8 +158,13 @@ mkdir "$ALS_VALGRIND_LOGS"
 chmod 777 "$ALS_VALGRIND_LOGS"
 start_server
 
-# Fewer calls: each takes long.
-export ALS_FUZZ_CALLS=${ALS_FUZZ_CALLS:-$([ "$kind" = valgrind ] && echo 300 || echo 2000)}
+# Fewer calls where each takes long
+case $kind in
+	assertions) calls=5000 ;;
+	sanitizers) calls=2000 ;;
+	valgrind) calls=300 ;;
+esac
+export ALS_FUZZ_CALLS=${ALS_FUZZ_CALLS:-$calls}
 export ALS_FUZZ_TIMEOUT=${ALS_FUZZ_TIMEOUT:-1200}
 regress=
 tap=
@@ -174,6 +181,7 @@ if [ $# -eq 0 ] || [ -n "$regress" ]; then
 	[ ! -f regression.diffs ] || cat regression.diffs
 fi
 if [ $# -eq 0 ] || [ -n "$tap" ]; then
+	[ "$kind" != assertions ] || tap=${tap:-$(echo test/t/*.pl)}
 	run_unprivileged make --no-print-directory installcheck PG_CONFIG="$PG_CONFIG" \
 		REGRESS= PROVE_TESTS="${tap:-test/t/090_fuzz.pl}" || status=1
 fi
