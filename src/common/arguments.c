@@ -43,8 +43,15 @@ require_arguments(FunctionCallInfo fcinfo, int n)
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("function %s is older than the library of extension als",
 						get_func_name(fcinfo->flinfo->fn_oid)),
-				 errdetail("It has %d arguments, where there are %d at least.", PG_NARGS(), n),
+				 errdetail("It has %d arguments, where the library takes %d.", PG_NARGS(), n),
 				 errhint("Run ALTER EXTENSION als UPDATE, and reconnect.")));
+	if (PG_NARGS() > n)
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("function %s is newer than the library of extension als",
+						get_func_name(fcinfo->flinfo->fn_oid)),
+				 errdetail("It has %d arguments, where the library takes %d.", PG_NARGS(), n),
+				 errhint("Reconnect; or restart the server if als is in shared_preload_libraries.")));
 }
 
 void

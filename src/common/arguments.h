@@ -20,7 +20,7 @@ extern Tuplestorestate *begin_rows(FunctionCallInfo fcinfo,
 
 /*
  * Raises unless the call has n arguments: the SQL function may be of an older version
- * of the extension, which had fewer.
+ * of the extension, which had fewer, or of a newer one.
  */
 extern void require_arguments(FunctionCallInfo fcinfo, int n);
 

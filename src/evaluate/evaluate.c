@@ -230,6 +230,7 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	Oid			own;
 
 	MemoryContextSwitchTo(context);
+	require_arguments(fcinfo, first + EVALUATE_ARGUMENTS);
 	evaluate_arguments(&options, fcinfo, first);
 	own = cache_open(options.model)->sides[ALS_USERS].type.type;
 	MemoryContextSwitchTo(caller);

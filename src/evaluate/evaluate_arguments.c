@@ -78,7 +78,6 @@ evaluate_more_k(EvaluateOptions *options, ArrayType *array)
 void
 evaluate_arguments(EvaluateOptions *options, FunctionCallInfo fcinfo, int first)
 {
-	require_arguments(fcinfo, first + EVALUATE_ARGUMENTS);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_TEST, "test");
 	require_argument(fcinfo, first + ARG_USER_COLUMN, "user_column");

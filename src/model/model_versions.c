@@ -431,6 +431,7 @@ als_deploy(PG_FUNCTION_ARGS)
 						"Deploy on the primary; this server serves the run as soon as it is replicated.");
 	PreventCommandIfReadOnly("als_deploy()");
 	PreventCommandIfParallelMode("als_deploy()");
+	require_arguments(fcinfo, 2);
 	require_argument(fcinfo, 0, "model");
 	require_argument(fcinfo, 1, "run");
 	model = PG_GETARG_OID(0);

@@ -12,6 +12,7 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
+#include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "common/ids.h"
 #include "core/als_core.h"
@@ -173,6 +174,7 @@ als_holdout(PG_FUNCTION_ARGS)
 	Holdout    *holdout = fcinfo->flinfo->fn_extra;
 	double		fraction = PG_GETARG_FLOAT8(2);
 
+	require_arguments(fcinfo, 4);
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -136,6 +136,7 @@ als_explain_features(PG_FUNCTION_ARGS)
 	bool		there[2];
 
 	rows = begin_rows(fcinfo, &row_type);
+	require_arguments(fcinfo, 3);
 	require_argument(fcinfo, ARG_MODEL, "model");
 	do
 	{

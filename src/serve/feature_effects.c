@@ -107,6 +107,7 @@ als_feature_effects(PG_FUNCTION_ARGS)
 	size_t		n;
 
 	effects.rows = begin_rows(fcinfo, &effects.row_type);
+	require_arguments(fcinfo, 2);
 	require_argument(fcinfo, 0, "model");
 	cache = cache_open(PG_GETARG_OID(0));
 	side = side_argument(fcinfo, 1);

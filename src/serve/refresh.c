@@ -26,6 +26,7 @@
 #include "access/table.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/arguments.h"
 #include "common/id_conversion.h"
 #include "common/side.h"
 #include "executor/spi.h"
@@ -335,6 +336,7 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	Refresh		refresh = {0};
 	bool		known;
 
+	require_arguments(fcinfo, 2);
 	refresh.cache = refresh_begin(model, function);
 	refresh.side = side;
 	refresh.id_column = side_id_columns[side];

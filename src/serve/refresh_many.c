@@ -553,6 +553,7 @@ als_refresh(PG_FUNCTION_ARGS)
 	int			times = 0;
 	int			workers;
 
+	require_arguments(fcinfo, ARG_WORKERS + 1);
 	require_argument(fcinfo, ARG_MODEL, "model");
 	workers = workers_argument(fcinfo, ARG_WORKERS);
 	context = AllocSetContextCreate(caller, "als refresh", ALLOCSET_DEFAULT_SIZES);

@@ -283,14 +283,16 @@ Datum
 als_staleness(PG_FUNCTION_ARGS)
 {
 	Staleness	stale;
-	bool		named = !PG_ARGISNULL(ARG_TIME_COLUMN);
+	bool		named;
 	int			times = 0;
 	TupleDesc	row_type;
 	Datum		values[COLUMNS];
 	bool		nulls[COLUMNS];
 
+	require_arguments(fcinfo, ARG_TIME_COLUMN + 1);
 	require_argument(fcinfo, ARG_MODEL, "model");
 	require_argument(fcinfo, ARG_SAMPLE, "sample");
+	named = !PG_ARGISNULL(ARG_TIME_COLUMN);
 	PreventCommandIfParallelMode(FUNCTION "()");
 	if (get_call_result_type(fcinfo, NULL, &row_type) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");

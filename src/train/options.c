@@ -430,6 +430,16 @@ options_settle(TrainOptions *options)
 		parameters->solver = ALS_NONNEGATIVE;
 }
 
+int
+options_count(OptionUse use)
+{
+	int			count = 0;
+
+	for (size_t i = 0; i < lengthof(options_table); i++)
+		count += (options_table[i].uses & use) != 0;
+	return count;
+}
+
 void
 options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 					   int first, OptionUse use)
@@ -445,7 +455,6 @@ options_from_arguments(TrainOptions *options, FunctionCallInfo fcinfo,
 		if ((option->uses & use) == 0)
 			continue;
 		argument = next++;
-		require_arguments(fcinfo, next);
 		if (PG_ARGISNULL(argument))
 		{
 			check_null(option, use);

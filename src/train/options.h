@@ -51,6 +51,9 @@ typedef enum OptionUse
 	USE_SHARDED = 32			/* argument of als_train_sharded */
 } OptionUse;
 
+/* How many arguments are options of a use */
+extern int	options_count(OptionUse use);
+
 /*
  * The arguments of als_train, als_tune, als_import or als_sharded_parameters from
  * first on, in the order of declaration; raises for what is out of range.

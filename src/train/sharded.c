@@ -8,6 +8,7 @@
  */
 #include "compat.h"
 
+#include "common/arguments.h"
 #include "common/idmap.h"
 #include "funcapi.h"
 #include "model/model.h"
@@ -48,6 +49,7 @@ als_sharded_parameters(PG_FUNCTION_ARGS)
 	if (get_call_result_type(fcinfo, NULL, &type) != TYPEFUNC_COMPOSITE ||
 		type->natts != lengthof(values))
 		elog(ERROR, "return type must be a row");
+	require_arguments(fcinfo, ARG_DEVIATION + 1);
 	options_from_arguments(&options, fcinfo, ARG_OPTIONS, USE_SHARDED);
 	options_settle(&options);
 	for (int i = ARG_USERS; i <= ARG_DEVIATION; i++)

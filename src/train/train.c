@@ -8,6 +8,7 @@
 #include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/arguments.h"
 #include "common/bulk.h"
 #include "common/parallel.h"
 #include "common/progress.h"
@@ -366,6 +367,7 @@ als_train(PG_FUNCTION_ARGS)
 	Datum		row;
 
 	prevent_training("als_train()");
+	require_arguments(fcinfo, 2 + options_count(USE_TRAIN));
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

@@ -47,7 +47,7 @@ enum
 static void
 check_arguments(FunctionCallInfo fcinfo)
 {
-	require_arguments(fcinfo, ARG_OPTIONS);
+	require_arguments(fcinfo, ARG_OPTIONS + options_count(USE_TUNE));
 	if (PG_ARGISNULL(ARG_MODEL) || PG_ARGISNULL(ARG_RATINGS))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
