@@ -699,7 +699,8 @@ CREATE FUNCTION als_evaluate_users(
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (
     user_id         bigint,
     pairs           bigint,
@@ -717,7 +718,7 @@ CREATE FUNCTION als_evaluate_users(
 )
 AS 'MODULE_PATHNAME', 'als_evaluate_users'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
-COMMENT ON FUNCTION als_evaluate_users(regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
+COMMENT ON FUNCTION als_evaluate_users(regclass, text, text, text, text, bigint, text, boolean, double precision, integer, integer)
 IS 'what als_evaluate averages, for each user; als_evaluate_users_as for ids that are not integers';
 
 CREATE FUNCTION als_evaluate_users_as(
@@ -731,7 +732,8 @@ CREATE FUNCTION als_evaluate_users_as(
     training        text DEFAULT NULL,
     exclude_seen    boolean DEFAULT true,
     relevant_from   double precision DEFAULT NULL,
-    workers         integer DEFAULT NULL
+    workers         integer DEFAULT NULL,
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (
     user_id         anyelement,
     pairs           bigint,
@@ -749,7 +751,7 @@ CREATE FUNCTION als_evaluate_users_as(
 )
 AS 'MODULE_PATHNAME', 'als_evaluate_users_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 1000;
-COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, bigint, text, boolean, double precision, integer)
+COMMENT ON FUNCTION als_evaluate_users_as(anyelement, regclass, text, text, text, text, bigint, text, boolean, double precision, integer, integer)
 IS 'what als_evaluate averages, for each user, with ids of the given type: als_evaluate_users_as(NULL::text, ...)';
 
 CREATE TYPE als_comparison AS (
@@ -1219,11 +1221,12 @@ CREATE FUNCTION als_recommend_all(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, "any", boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all(
@@ -1239,11 +1242,12 @@ CREATE FUNCTION als_recommend_all(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id bigint, item_id bigint, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all(regclass, bigint, text, boolean, anycompatible, anycompatible, integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, or for those of an array; als_recommend_all_as for ids that are not integers';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1261,11 +1265,12 @@ CREATE FUNCTION als_recommend_all_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, "any", "any", integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1283,11 +1288,12 @@ CREATE FUNCTION als_recommend_all_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, "any", "any", integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1305,11 +1311,12 @@ CREATE FUNCTION als_recommend_all_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, "any", boolean, text, "any", integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_recommend_all_as(
@@ -1327,11 +1334,12 @@ CREATE FUNCTION als_recommend_all_as(
     groups          text DEFAULT NULL,
     per_group       integer DEFAULT 1,
     boost           text DEFAULT NULL,
-    boost_by        text DEFAULT 'sum'
+    boost_by        text DEFAULT 'sum',
+    run             integer DEFAULT NULL
 ) RETURNS TABLE (user_id anyelement, item_id anycompatible, score real, rank integer)
 AS 'MODULE_PATHNAME', 'als_recommend_all_as'
 LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1000000 ROWS 100000;
-COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision, double precision, text, integer, text, text)
+COMMENT ON FUNCTION als_recommend_all_as(anyelement, anycompatible, regclass, bigint, text, boolean, text, "any", integer, double precision, double precision, text, integer, text, text, integer)
 IS 'the k best items for all users, with ids of the given types: als_recommend_all_as(NULL::text, NULL::uuid, ...)';
 
 CREATE FUNCTION als_audience_all(

@@ -230,9 +230,10 @@ evaluate_users(FunctionCallInfo fcinfo, int first, TupleDesc row_type)
 	Oid			own;
 
 	MemoryContextSwitchTo(context);
-	require_arguments(fcinfo, first + EVALUATE_ARGUMENTS);
+	require_arguments(fcinfo, first + EVALUATE_ARGUMENTS + 1);
 	evaluate_arguments(&options, fcinfo, first);
-	own = cache_open(options.model)->sides[ALS_USERS].type.type;
+	options.run = run_argument(fcinfo, first + EVALUATE_ARGUMENTS);
+	own = cache_open_run(options.model, options.run)->sides[ALS_USERS].type.type;
 	MemoryContextSwitchTo(caller);
 	choose_user_type(result, options.model, own, row_type);
 	MemoryContextSwitchTo(context);

@@ -47,7 +47,7 @@ enum
 	ARG_MODEL, ARG_K, ARG_USERS, ARG_EXCLUDE_SEEN, ARG_EXCLUDE, ARG_CANDIDATES,
 	ARG_WORKERS, ARG_MIN_SCORE,
 	/* those of als_recommend_all alone */
-	ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY
+	ARG_DIVERSITY, ARG_GROUPS, ARG_PER_GROUP, ARG_BOOST, ARG_BOOST_BY, ARG_RUN
 };
 
 /* A side's ids as the result has them */
@@ -65,6 +65,7 @@ typedef struct Recommendations
 	AlsSide		user_side;		/* ALS_ITEMS for an audience */
 	AlsSide		item_side;		/* the other one */
 	Oid			model;
+	int32		run;			/* 0: the one that serves */
 	ModelCache *cache;			/* while gathering */
 	ResultIds	sides[2];		/* by AlsSide */
 	uint32		k;
@@ -133,7 +134,7 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 {
 	bool		lists = call->user_side == ALS_USERS;
 
-	require_arguments(fcinfo, first + (lists ? ARG_BOOST_BY : ARG_MIN_SCORE) + 1);
+	require_arguments(fcinfo, first + (lists ? ARG_RUN : ARG_MIN_SCORE) + 1);
 	require_argument(fcinfo, first + ARG_MODEL, "model");
 	require_argument(fcinfo, first + ARG_K, "k");
 	require_argument(fcinfo, first + ARG_EXCLUDE_SEEN, "exclude_seen");
@@ -142,7 +143,9 @@ read_all_arguments(Recommendations *call, FunctionCallInfo fcinfo, int first,
 	call->min_score = min_score_argument(fcinfo, first + ARG_MIN_SCORE);
 
 	call->model = PG_GETARG_OID(first + ARG_MODEL);
-	call->cache = cache_open(call->model);
+	if (lists)
+		call->run = run_argument(fcinfo, first + ARG_RUN);
+	call->cache = cache_open_run(call->model, call->run);
 	choose_type(call, call->user_side, TupleDescAttr(row_type, 0)->atttypid);
 	choose_type(call, call->item_side, TupleDescAttr(row_type, 1)->atttypid);
 	call->wanted = ids_argument(fcinfo, first + ARG_USERS,
@@ -444,7 +447,7 @@ recommend_all(FunctionCallInfo fcinfo, int first, AlsSide user_side,
 			ratings_close(call.ratings);
 		cache_start_over(call.cache, &times);
 	}
-	call.cache = cache_open(call.model);
+	call.cache = cache_open_run(call.model, call.run);
 	if (gather(&call, &nworkers))
 		run_rounds(&call, nworkers, store, row_type);
 	arena_free(&call.arena);

@@ -93,6 +93,16 @@ SELECT metric, a.value = b.value AS same FROM als_compare('m', 'm', 'held_out', 
 JOIN als_compare('m', 'm', 'held_out', other_run => 7) b USING (metric) WHERE a.value <> b.other OR a.other <> b.value;
 SELECT metric, round(value::numeric, 4) AS value FROM als_compare('m', 'm', 'held_out', run => 6) WHERE difference <> 0 OR users = 0;
 SELECT count(*) FROM als_evaluate('m', 'held_out', run => 7) a JOIN als_evaluate('m', 'held_out') b USING (metric) WHERE a.value <> b.value;
+SELECT (SELECT value FROM als_evaluate('m', 'held_out', run => 6) WHERE metric = 'ndcg') - avg(ndcg) BETWEEN -1e-12 AND 1e-12 AS same,
+       avg(ndcg) <> (SELECT value FROM als_evaluate('m', 'held_out') WHERE metric = 'ndcg') AS other
+FROM als_evaluate_users('m', 'held_out', run => 6);
+SELECT count(*), count(*) FILTER (WHERE a IS DISTINCT FROM b) AS differ
+FROM als_evaluate_users('m', 'held_out', run => 6) a FULL JOIN als_evaluate_users_as(NULL::bigint, 'm', 'held_out', run => 6) b USING (user_id);
+-- lists of everyone are those of each
+SELECT count(*), count(*) FILTER (WHERE a.score IS DISTINCT FROM r.score) AS differ, count(*) FILTER (WHERE a.score = als_predict('m', a.user_id, a.item_id)) AS as_served
+FROM als_recommend_all('m', 5, ARRAY(SELECT generate_series(1, 30)), run => 6) a FULL JOIN
+    (SELECT u AS user_id, r.* FROM generate_series(1, 30) u, als_recommend('m', u, 5, run => 6) r) r USING (user_id, item_id);
+SELECT count(*) FROM (SELECT * FROM als_recommend_all('m', 5, run => 6) EXCEPT ALL SELECT * FROM als_recommend_all_as(NULL::bigint, NULL::bigint, 'm', 5, run => 6)) r;
 -- users whom it does not know are folded into it, and popular items are its own
 SELECT count(*), count(*) FILTER (WHERE r.score = f.score) AS same
 FROM als_recommend('m', 9999, 5, cold_start => 'popular', run => 7) r JOIN als_recommend('m', 9999, 5, cold_start => 'popular') f USING (item_id);
@@ -106,7 +116,8 @@ DELETE FROM training WHERE user_id = 5000;
 
 -- what there is not
 SELECT t.* FROM unnest(ARRAY['als_predict(''m'', 1, 1, run => %s)', 'als_recommend(''m'', 1, run => %s)', 'als_recommend_as(NULL::int, ''m'', 1, run => %s)',
-    'als_evaluate(''m'', ''held_out'', run => %s)', 'als_compare(''m'', ''m'', ''held_out'', run => %s)', 'als_compare(''m'', ''m'', ''held_out'', other_run => %s)', 'als_deploy(''m'', %s)']) call,
+    'als_evaluate(''m'', ''held_out'', run => %s)', 'als_evaluate_users(''m'', ''held_out'', run => %s)', 'als_evaluate_users_as(NULL::int, ''m'', ''held_out'', run => %s)',
+    'als_recommend_all(''m'', run => %s)', 'als_recommend_all_as(NULL::int, NULL::int, ''m'', run => %s)', 'als_compare(''m'', ''m'', ''held_out'', run => %s)', 'als_compare(''m'', ''m'', ''held_out'', other_run => %s)', 'als_deploy(''m'', %s)']) call,
     unnest(ARRAY['1', '99', '0', '-1', '2147483647']) number, try('SELECT ' || format(call, number)) t GROUP BY code, message, detail, hint ORDER BY 1, 2;
 SELECT * FROM try('SELECT als_deploy(''m'', NULL)');
 SELECT * FROM try('SELECT als_deploy(NULL, 1)');
