@@ -111,6 +111,8 @@ version_freed(void *arg)
 	for (int side = 0; side < 2; side++)
 		if (cache->seen_plan[side] != NULL)
 			SPI_freeplan(cache->seen_plan[side]);
+	if (cache->values_plan != NULL)
+		SPI_freeplan(cache->values_plan);
 }
 
 /* No call may get a version any more; frees it if nobody has it. */

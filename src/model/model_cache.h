@@ -83,6 +83,9 @@ typedef struct ModelCache
 	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live
 								 * source */
 	char	   *seen_from[2];	/* ... which it was made for */
+	SPIPlanPtr	values_plan;	/* what some items have in a relation or query
+								 * that calls name */
+	List	   *values_query;	/* ... all of which is this */
 	PopularItems *popular;		/* NULL: not there, or in use */
 	ModelCounts counts;			/* of calls */
 } ModelCache;

@@ -75,18 +75,52 @@ array_of(IdMap *ids, Oid element_type)
 										   byval, alignment));
 }
 
+/*
+ * The plan that reads what the wanted items have, and the array of these; plan reads
+ * what all have.  The first one of a version is kept, for as long as the relation or query
+ * means the same.
+ */
+static SPIPlanPtr
+wanted_plan(ModelCache *cache, const SourceReading *reading, const char *targets,
+			SPIPlanPtr plan, IdMap *wanted, Datum *array)
+{
+	CachedPlanSource *all = source_plan(plan);
+	Oid			element_type;
+	Oid			array_type;
+	const char *condition = is_wanted(&cache->sides[ALS_ITEMS].type,
+									  TupleDescAttr(all->resultDesc, 0)->atttypid,
+									  &element_type, &array_type);
+
+	if (condition[0] == '\0')
+		return plan;
+	*array = array_of(wanted, element_type);
+	if (cache->values_plan != NULL &&
+		equal(cache->values_query, all->query_list))
+		return cache->values_plan;
+	plan = source_prepare(reading, targets,
+						  psprintf("(als_item, als_value)%s", condition), 1,
+						  &array_type);
+	if (cache->values_plan == NULL)
+	{
+		MemoryContext old = MemoryContextSwitchTo(cache->context);
+
+		cache->values_query = copyObject(all->query_list);
+		MemoryContextSwitchTo(old);
+		SPI_keepplan(plan);
+		cache->values_plan = plan;
+	}
+	return plan;
+}
+
 void
 item_values_read(ModelCache *cache, const char *what, const char *source,
 				 const char *cast, IdMap *wanted, ItemValueVisitor visit, void *arg)
 {
 	const IdType *type = &cache->sides[ALS_ITEMS].type;
-	const char *condition = "";
 	const char *targets;
 	SourceReading reading;
 	IdConversion conversion;
 	SPIPlanPtr	plan;
-	Oid			element_type;
-	Oid			array_type;
 	Datum		array = (Datum) 0;
 	TupleDesc	columns;
 
@@ -94,16 +128,7 @@ item_values_read(ModelCache *cache, const char *what, const char *source,
 	targets = psprintf("als_item, als_value%s", cast);
 	plan = source_prepare(&reading, targets, "(als_item, als_value)", 0, NULL);
 	if (wanted != NULL)
-		condition = is_wanted(type,
-							  TupleDescAttr(source_plan(plan)->resultDesc, 0)->atttypid,
-							  &element_type, &array_type);
-	if (condition[0] != '\0')
-	{
-		array = array_of(wanted, element_type);
-		plan = source_prepare(&reading, targets,
-							  psprintf("(als_item, als_value)%s", condition),
-							  1, &array_type);
-	}
+		plan = wanted_plan(cache, &reading, targets, plan, wanted, &array);
 	source_execute(&reading, plan, &array, NULL, false);
 	columns = SPI_tuptable->tupdesc;
 	id_conversion_init(&conversion, type, SPI_gettypeid(columns, 1),

@@ -25,6 +25,9 @@
 #define FIRST_DEPTH 64
 #define FIRST_LISTS 4
 #define DEEPER 8
+/* The first of it where each item costs looking up its group, and nothing else */
+#define FIRST_DEPTH_GROUPS 24
+#define FIRST_LISTS_GROUPS 2
 
 void
 shortlist_arguments(Shortlist *list, FunctionCallInfo fcinfo, int argument)
@@ -344,6 +347,9 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 	old = MemoryContextSwitchTo(context);
 	ranking_depth_begin(&depth, k, cache_rows_limit(search->cache, search->side),
 						min_score);
+	if (list->diversity == 0)
+		depth.rows = Min(Max((uint64) k * FIRST_LISTS_GROUPS, FIRST_DEPTH_GROUPS),
+						 PG_INT32_MAX);
 	for (;;)
 	{
 		ScoredRows	ranked = {0};
