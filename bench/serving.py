@@ -1,15 +1,7 @@
-"""Recommendations and predictions, timed one by one.
-
-    python serving.py [CALLS]    # from bench's environment: what lists cost beside a plain call
-
-makes a model of 100,000 items of 64 factors that are like trained ones: their spectrum falls,
-and few are long. It prints the median of each kind of call in alternating rounds, and how many
-times that of the plain call it is.
-"""
+"""Recommendations and predictions, timed one by one."""
 
 from __future__ import annotations
 
-import sys
 import time
 
 import numpy as np
@@ -151,68 +143,3 @@ def predict_calls(model: str, times: int) -> tuple[float, list[float]]:
             connection.execute(f"SELECT sum(als_predict('{model}', user_id, item_id)) FROM pairs").fetchall()
 
         return clock(predict), [clock(predict) for _ in range(times)]
-
-
-LISTS = {
-    "plain": "als_recommend('lists', {user}, 10)",
-    "min_score": "als_recommend('lists', {user}, 10, min_score => 0.1)",
-    "diversity 0.1": "als_recommend('lists', {user}, 10, diversity => 0.1)",
-    "diversity 0.3": "als_recommend('lists', {user}, 10, diversity => 0.3)",
-    "diversity 0.7": "als_recommend('lists', {user}, 10, diversity => 0.7)",
-    "groups, 200": "als_recommend('lists', {user}, 10, groups => 'list_groups', per_group => 2)",
-    "groups, half in one": "als_recommend('lists', {user}, 10, groups => 'list_halves', per_group => 2)",
-    "boost, 100 items": "als_recommend('lists', {user}, 10, boost => 'list_boosts')",
-    "all three": "als_recommend('lists', {user}, 10, diversity => 0.3, groups => 'list_groups', per_group => 2, boost => 'list_boosts')",
-    "four users, average": "als_recommend_together('lists', ARRAY[{user}, {user} + 1, {user} + 2, {user} + 3], 10)",
-    "four users, least misery": "als_recommend_together('lists', ARRAY[{user}, {user} + 1, {user} + 2, {user} + 3], 10, by => 'least_misery')",
-    "audience": "als_audience('lists', {user}, 10)",
-    "similar items": "als_similar_items('lists', {user}, 10)",
-    "similar items of 5,000": "als_similar_items('lists', {user}, 10, candidates => (SELECT ids FROM list_candidates))",
-}
-
-
-def make_lists(connection: psycopg.Connection, items: int, users: int, rank: int) -> None:
-    """A model of random factors; 20 ratings a user, groups, boosts, candidates."""
-    rng = np.random.default_rng(11)
-    spectrum = 1 / np.sqrt(np.arange(1, rank + 1))
-    connection.execute("DROP TABLE IF EXISTS lists, list_users, list_items, list_ratings, list_groups, list_halves, list_boosts, list_candidates CASCADE")
-    for side, count in (("user", users), ("item", items)):
-        factors = rng.normal(size=(count, rank)) * spectrum * rng.gamma(1, 0.2, size=(count, 1))
-        connection.execute(f"CREATE TABLE list_{side}s ({side}_id integer, factors real[])")
-        with connection.cursor().copy(f"COPY list_{side}s FROM STDIN") as copy:
-            for id_, row in enumerate(factors, 1):
-                copy.write_row((id_, [float(x) for x in row]))
-    connection.execute(f"""
-        CREATE TABLE list_ratings AS
-            SELECT DISTINCT user_id, 1 + (user_id * 7919 + n * 104729) % {items} AS item_id, 1 AS rating FROM list_users, generate_series(1, 20) n;
-        CREATE INDEX ON list_ratings (user_id);
-        CREATE INDEX ON list_ratings (item_id);
-        CREATE TABLE list_groups AS SELECT item_id, item_id % 200 AS in_group FROM list_items;
-        CREATE TABLE list_halves AS SELECT item_id, CASE WHEN item_id % 2 = 0 THEN 0 ELSE item_id % 200 END AS in_group FROM list_items;
-        CREATE INDEX ON list_groups (item_id);
-        CREATE INDEX ON list_halves (item_id);
-        CREATE TABLE list_boosts AS SELECT item_id, 0.1 AS amount FROM list_items WHERE item_id % 1000 = 7;
-        CREATE TABLE list_candidates AS SELECT array_agg(item_id) AS ids FROM list_items WHERE item_id % 20 = 3;
-        SELECT als_import('lists', 'list_users', 'list_items', 'list_ratings', regularization => 0.1, alpha => 1)""")
-    connection.execute("VACUUM ANALYZE")
-
-
-def time_lists(connection: psycopg.Connection, calls: int, rounds: int = 5) -> dict[str, float]:
-    """The median of each kind, in seconds."""
-    each: dict[str, list[float]] = {name: [] for name in LISTS}
-    for round_ in range(rounds + 1):  # of which the first makes caches and indexes
-        for name, query in LISTS.items():
-            for user in range(1, max(calls // rounds, 1) + 1):
-                seconds = clock(lambda: connection.execute(f"SELECT count(*) FROM {query.format(user=user)}").fetchall())
-                if round_ > 0:
-                    each[name].append(seconds)
-    return {name: float(np.median(seconds)) for name, seconds in each.items()}
-
-
-if __name__ == "__main__":
-    with ours.connect() as server:
-        server.execute("CREATE EXTENSION IF NOT EXISTS als")
-        make_lists(server, items=100_000, users=20_000, rank=64)
-        medians = time_lists(server, int(sys.argv[1]) if len(sys.argv) > 1 else 500)
-    for kind, median in medians.items():
-        print(f"{kind:24} {1000 * median:8.2f} ms {median / medians['plain']:6.2f} times plain")
