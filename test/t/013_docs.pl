@@ -128,6 +128,17 @@ for my $page ('README.md', glob('docs/*.md'))
 	}
 }
 
+# What Grafana asks, with its macro as it would fill it in
+my @panels = slurp_file('docs/monitoring.md') =~ /^\| [\w ]+: .* \| `(SELECT .*)` \|$/mg;
+cmp_ok(scalar @panels, '>=', 7, 'docs/monitoring.md has panels');
+foreach my $panel (@panels)
+{
+	my $query = $panel =~ s/\$__timeFilter\((\w+)\)/$1 BETWEEN now() - interval '1 day' AND now()/r;
+	my ($status, $stdout, $stderr) = $node->psql('docs_monitoring_md', "SET ROLE grafana; $query");
+
+	is($status, 0, "docs/monitoring.md: $panel") or diag($stderr);
+}
+
 # What docs/errors.md says of a message is what the code says: all up to what
 # differs from one error to the next.
 my $source = join '', map { slurp_file($_) } sort glob('src/*.c src/*/*.c');
