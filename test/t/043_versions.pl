@@ -135,6 +135,23 @@ is(close_sessions($third), '', 'without an error');
 is(known(9), '{5,6,8}', 'they change what serves then');
 is(asks(q{SELECT als_predict('m', 20, 9) IS NULL, als_predict('m', 20, 9, run => 8)}), 't|64', 'of both sides');
 asks(q{SELECT als_deploy('m', 8)});
+# who has read them and would change them then is in a circle, which ends him and not the
+# deployment; who takes his lock first is not
+ask($reader, 'BEGIN; SELECT answers_from(NULL);');
+begin_query($writer, q{SELECT als_deploy('m', 7);});
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+like(ask($reader, 'DELETE FROM m_users WHERE user_id = 10;'), qr/ERROR:  40P01: deadlock detected/, 'a reader that would change what is copied');
+ask($reader, 'ROLLBACK;');
+is(end_query($writer), '', 'does not end a deployment');
+asks(q{SELECT als_deploy('m', 8)});
+ask($reader, 'BEGIN; LOCK TABLE m_users, m_items IN ROW EXCLUSIVE MODE; SELECT answers_from(NULL);');
+begin_query($writer, q{SELECT als_deploy('m', 7);});
+wait_until($node, q{SELECT count(*) = 1 FROM als_progress WHERE phase = 'waiting'});
+is(ask($reader, 'DELETE FROM m_users WHERE user_id = 10;'), '', 'one that has locked them first does so');
+ask($reader, 'COMMIT;');
+is(end_query($writer), '', 'before the deployment');
+is(known(10), '{5,6,7}', 'which copies what is left');
+asks(q{SELECT als_deploy('m', 8)});
 # nor does an old snapshot store something over what has been carried there and back
 ask($other, 'BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1;');
 asks($_) foreach q{INSERT INTO ratings VALUES (1, 1, 1)}, q{SELECT als_refresh_user('m', 1)}, q{SELECT als_deploy('m', 7)}, q{SELECT als_deploy('m', 8)};

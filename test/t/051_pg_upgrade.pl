@@ -48,6 +48,8 @@ SELECT run FROM als_train('as_text', 'texts', factors => 6);
 SELECT run FROM als_train('"Other".as_uuid', 'others', feedback => 'explicit', factors => 6);
 SELECT run FROM als_train('before', 'ratings', factors => 6);
 ALTER TABLE before RENAME TO renamed;
+SELECT run FROM als_train('kept', 'ratings', factors => 6, keep => 2);
+SELECT run FROM als_train('kept', 'ratings', factors => 4);
 GRANT SELECT ON implicit TO reader;
 COMMENT ON TABLE explicit IS 'explained';
 });
@@ -59,14 +61,14 @@ SELECT m.model, a.* FROM als_models m, LATERAL (
         LATERAL (SELECT CASE WHEN m.name = 'as_text' THEN 'u' || number ELSE number END AS user_id) u,
         LATERAL als_recommend_as(NULL::text, m.model, u.user_id, 10, false) r) a
 ORDER BY m.model::text, a.user_id, a.score DESC, a.item_id;
-SELECT n, als_predict('explicit', n, n % 40), als_predict('implicit', n, n % 40) FROM generate_series(1, 60) n ORDER BY n;
+SELECT n, als_predict('explicit', n, n % 40), als_predict('implicit', n, n % 40), als_predict('kept', n, n % 40, run => 1), als_predict('kept', n, n % 40, run => 2) FROM generate_series(1, 60) n ORDER BY n;
 SELECT name, owner, description FROM als_models ORDER BY name;
 SELECT (m).run, (m).loss, (m).losses FROM implicit m;
 SET ROLE reader;
 SELECT item_id FROM als_recommend('implicit', 3, 5, false);
 };
 my $before = $old->safe_psql('postgres', $answers);
-cmp_ok($before =~ tr/\n//, '>', 5 * 9 * 10, 'models answer');
+cmp_ok($before =~ tr/\n//, '>', 6 * 9 * 10, 'models answer');
 $old->stop;
 
 foreach my $mode (qw(--copy --link))
@@ -79,18 +81,21 @@ foreach my $mode (qw(--copy --link))
 	$new->start;
 	is($new->safe_psql('postgres', $answers), $before, "$mode: the same answers, to the bit");
 	fails_with($new, q{SET ROLE reader; SELECT als_recommend('explicit', 3)}, qr/42501: permission denied/, "$mode: no other privileges");
+	my $of_kept = q{SELECT sum(als_predict('kept', n, n % 40, run => 1)) FROM generate_series(1, 60) n};
+	is($new->safe_psql('postgres', qq{SELECT als_deploy('kept', 1) IS NULL; } . $of_kept =~ s/, run => 1//r), "f\n" . $new->safe_psql('postgres', $of_kept), "$mode: a kept run is deployed");
 	is($new->safe_psql('postgres', q{
 SELECT run FROM als_train('implicit', 'ratings', factors => 6);
+SELECT run FROM als_train('kept', 'ratings', factors => 5);
 SELECT run FROM als_train('explicit', 'ratings', feedback => 'explicit', factors => 6);
 SELECT run FROM als_train('renamed', 'ratings', factors => 6);
 SELECT run FROM als_train('"Other".as_uuid', 'others', feedback => 'explicit', factors => 6);
 SELECT als_refresh_user('as_text', 'u1'::text);
-}), "2\n2\n2\n2\nt", "$mode: they are trained again, and refreshed");
+}), "2\n3\n2\n2\n2\nt", "$mode: they are trained again, and refreshed");
 	# pg_dump does not say what belongs to a model; its next training does
 	is($new->safe_psql('postgres', q{
-DROP TABLE implicit, explicit, "Other".as_uuid, renamed;
+DROP TABLE implicit, explicit, "Other".as_uuid, renamed, kept;
 DROP TABLE as_text, as_text_users, as_text_items;
-SELECT relname FROM pg_class WHERE relname ~ 'implicit|explicit|as_text|as_uuid|renamed|before';
+SELECT relname FROM pg_class WHERE relname ~ 'implicit|explicit|as_text|as_uuid|renamed|before|kept';
 }), '', "$mode: and dropped, with their tables");
 	$new->stop;
 }

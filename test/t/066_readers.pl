@@ -28,8 +28,9 @@ CREATE SCHEMA shop;
 CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 30);
 SELECT als_train('shop.m', 'ratings', factors => 600, iterations => 2);
 SELECT als_train('movie_als', 'ratings', feedback => 'explicit', factors => 4, iterations => 2, regularization => 0.1);
+SELECT als_train('f', 'ratings', factors => 4, iterations => 2, user_features => 'SELECT user_id, CASE WHEN user_id % 2 = 0 THEN ''even'' ELSE ''odd'' END FROM ratings GROUP BY 1');
 });
-my @tables = map { ($_, "${_}_users", "${_}_items") } 'shop.m', 'movie_als';
+my @tables = ((map { ($_, "${_}_users", "${_}_items") } 'shop.m', 'movie_als', 'f'), 'f_features');
 
 #
 # Logical replication
@@ -41,14 +42,15 @@ command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-h', $reader->host, '
 my ($publish, $subscribe, $server, $fetch) = documented('Serving on several servers');
 my ($host, $port) = ($trainer->host, $trainer->port);
 trains($publish);
-trains('ALTER PUBLICATION models ADD TABLE shop.m, shop.m_users, shop.m_items');
+trains('ALTER PUBLICATION models ADD TABLE shop.m, shop.m_users, shop.m_items, f, f_users, f_items, f_features');
 reads($subscribe =~ s/host=trainer dbname=shop/host=$host port=$port dbname=postgres/r);
-wait_until($reader, q{SELECT count(*) = 6 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel});
+wait_until($reader, q{SELECT count(*) = 10 AND bool_and(srsubstate = 'r') FROM pg_subscription_rel});
 
 # What a server answers
 my $answers = q{SELECT md5(string_agg(t::text, ',' ORDER BY t::text)) FROM (
     SELECT 'm', u.user_id, r.item_id, r.score FROM shop.m_users u, als_recommend('shop.m', u.user_id, 5, exclude_seen => false) r
     UNION ALL SELECT 'e', u.user_id, r.item_id, r.score FROM movie_als_users u, als_recommend('movie_als', u.user_id, 5, exclude_seen => false) r
+    UNION ALL SELECT 'features', 0, r.item_id, r.score FROM als_recommend_for('f', NULL, features => '{"even": 1}') r
     UNION ALL SELECT 'fold in', 0, r.item_id, r.score FROM als_recommend_for('shop.m', ARRAY[1, 2, 3]) r) t;};
 my $session = open_session($reader);
 my $before = ask($session, $answers);
@@ -59,6 +61,7 @@ foreach my $change (
 	[ 'als_train', q{SELECT als_train('shop.m', 'ratings', factors => 600, iterations => 2, seed => 7)} ],
 	[ 'with other factors', q{SELECT als_train('shop.m', 'ratings', factors => 5, iterations => 2)} ],
 	[ 'explicit', q{SELECT als_train('movie_als', 'ratings', feedback => 'explicit', factors => 8, iterations => 2, regularization => 0.2)} ],
+	[ 'features', q{SELECT als_train('f', 'ratings', factors => 4, iterations => 2, seed => 7, user_features => 'SELECT user_id, CASE WHEN user_id % 3 = 0 THEN ''even'' ELSE ''odd'' END FROM ratings GROUP BY 1')} ],
 	[ 'fewer rows', q{SELECT als_train('shop.m', 'SELECT * FROM ratings WHERE user_id < 30 AND item_id < 20', factors => 5, iterations => 2)} ],
 	[ 'more rows', q{SELECT als_train_agg('shop.m', user_id, item_id, rating, '{"factors": 6, "iterations": 2}') FROM ratings} ],
 	[ 'als_tune', q{SELECT als_tune('shop.m', 'ratings', '{"factors": [3], "iterations": 2}')} ],
