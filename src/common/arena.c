@@ -4,19 +4,11 @@
  */
 #include "compat.h"
 
-#include <sys/mman.h>
-
 #include "common/arena.h"
+#include "common/bulk.h"
 #include "common/error_context.h"
 #include "core/als_core.h"
 #include "utils/memutils.h"
-
-/*
- * More is worth huge pages: a TLB does not know it in pages of 4 kB, and malloc maps it
- * by itself, so that the advice ends with it.
- */
-#define HUGE_MEMORY (32 * 1024 * 1024)
-#define HUGE_PAGE (2 * 1024 * 1024)
 
 typedef struct ArenaRequest
 {
@@ -99,13 +91,8 @@ arena_attach(dsm_handle handle)
 void
 arena_ask_huge_pages(const Arena *arena, size_t size)
 {
-#ifdef MADV_HUGEPAGE
-	char	   *start = (char *) TYPEALIGN(HUGE_PAGE, arena->address);
-	char	   *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE, arena->address + size);
-
-	if (!arena_is_shared(arena) && size > HUGE_MEMORY)
-		(void) madvise(start, end - start, MADV_HUGEPAGE);
-#endif
+	if (!arena_is_shared(arena))
+		ask_huge_pages(arena->address, size);
 }
 
 dsa_pointer

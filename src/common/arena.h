@@ -31,9 +31,8 @@ extern Arena arena_create(size_t size, bool shared, const char *purpose);
 extern Arena arena_create_shared(size_t size, const char *purpose);
 
 /*
- * Asks for huge pages where private memory is large, before it is touched: for what is
- * read here and there, and so misses the TLB.  What the kernel answers does not matter.
- * The pages of shared memory have been allocated by then.
+ * Asks for huge pages where private memory is large, before it is touched.  The pages of
+ * shared memory have been allocated by then.
  */
 extern void arena_ask_huge_pages(const Arena *arena, size_t size);
 

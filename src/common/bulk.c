@@ -4,10 +4,41 @@
  */
 #include "compat.h"
 
+#include <sys/mman.h>
+
 #include "common/bulk.h"
+#include "utils/memutils.h"
 
 /* Bytes at a time: some milliseconds, if all pages are new */
 #define PIECE (16 * 1024 * 1024)
+
+/*
+ * As much is worth huge pages: a TLB does not know it in pages of 4 kB, and malloc maps it
+ * by itself, so that the advice ends with it.
+ */
+#define HUGE_MEMORY (32 * 1024 * 1024)
+#define HUGE_PAGE (2 * 1024 * 1024)
+
+void
+ask_huge_pages(void *memory, size_t size)
+{
+#ifdef MADV_HUGEPAGE
+	char	   *start = (char *) TYPEALIGN(HUGE_PAGE, memory);
+	char	   *end = (char *) TYPEALIGN_DOWN(HUGE_PAGE, (char *) memory + size);
+
+	if (size >= HUGE_MEMORY)
+		(void) madvise(start, end - start, MADV_HUGEPAGE);
+#endif
+}
+
+void *
+allocate_large(MemoryContext context, size_t size)
+{
+	void	   *memory = MemoryContextAllocHuge(context, size);
+
+	ask_huge_pages(memory, size);
+	return memory;
+}
 
 void
 zero_large(void *to, size_t size)

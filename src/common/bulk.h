@@ -7,6 +7,15 @@
 
 #include "storage/buffile.h"
 
+/*
+ * Asks for huge pages where memory is large, before it is touched: for what is read here
+ * and there, and so misses the TLB.  What the kernel answers does not matter.
+ */
+extern void ask_huge_pages(void *memory, size_t size);
+
+/* Allocates it in a context, and asks for them. */
+extern void *allocate_large(MemoryContext context, size_t size);
+
 /* memset to zero and memcpy */
 extern void zero_large(void *to, size_t size);
 extern void copy_large(void *to, const void *from, size_t size);

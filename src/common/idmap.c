@@ -11,6 +11,7 @@
  */
 #include "compat.h"
 
+#include "common/bulk.h"
 #include "common/idmap.h"
 #include "port/pg_bitutils.h"
 
@@ -37,6 +38,7 @@ static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
 
 #define SH_PREFIX		integerhash
 #define SH_ELEMENT_TYPE	IntegerEntry
+#define SH_USE_NONDEFAULT_ALLOCATOR
 #define SH_KEY_TYPE		int64
 #define SH_KEY			id
 #define SH_HASH_KEY(tb, key)	((uint32) id_hash_integer(key))
@@ -45,6 +47,18 @@ static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
 #define SH_DECLARE
 #define SH_DEFINE
 #include "lib/simplehash.h"
+
+static inline void *
+integerhash_allocate(integerhash_hash *hash, Size size)
+{
+	return memset(allocate_large(hash->ctx, size), 0, size);
+}
+
+static inline void
+integerhash_free(integerhash_hash *hash, void *entries)
+{
+	pfree(entries);
+}
 
 #define SH_PREFIX		idhash
 #define SH_ELEMENT_TYPE	IdEntry
@@ -133,7 +147,7 @@ grow_direct(IdMap *map, int64 id)
 	uint64		size = Max(1024, pg_nextpower2_64((uint64) id + 1));
 	uint32	   *direct;
 
-	direct = MemoryContextAllocHuge(map->context, size * sizeof(uint32));
+	direct = allocate_large(map->context, size * sizeof(uint32));
 	memset(direct, -1, size * sizeof(uint32));
 	if (map->direct != NULL)
 		pfree(map->direct);
@@ -155,9 +169,8 @@ in_direct(const IdMap *map, int64 id)
 	return id >= 0 && (uint64) id < map->direct_size;
 }
 
-/* idmap_add for integers */
-static inline uint32
-add_integer(IdMap *map, int64 id)
+uint32
+idmap_add_integer(IdMap *map, int64 id)
 {
 	bool		found;
 	IntegerEntry *entry;
@@ -200,16 +213,13 @@ find_integer(IdMap *map, int64 id)
 }
 
 void
-idmap_add_integers(IdMap *map, const int64 *ids, int count, uint32 *indices)
+idmap_prefetch_integer(const IdMap *map, int64 id)
 {
-	for (int i = 0; i < count; i++)
-		if (in_direct(map, ids[i]))
-			__builtin_prefetch(&map->direct[ids[i]]);
-		else
-			__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(ids[i]) &
-													map->integers->sizemask]);
-	for (int i = 0; i < count; i++)
-		indices[i] = add_integer(map, ids[i]);
+	if (in_direct(map, id))
+		__builtin_prefetch(&map->direct[id]);
+	else
+		__builtin_prefetch(&map->integers->data[(uint32) id_hash_integer(id) &
+												map->integers->sizemask]);
 }
 
 uint32
@@ -220,7 +230,7 @@ idmap_add(IdMap *map, Datum id)
 	bool		found;
 
 	if (map->integers != NULL)
-		return add_integer(map, id_integer(&map->type, id));
+		return idmap_add_integer(map, id_integer(&map->type, id));
 
 	entry = idhash_lookup(map->hash, id);
 	if (entry != NULL && id_compare_image(&map->type, id, entry->id) >= 0)

@@ -18,12 +18,11 @@ extern IdMap *idmap_create(MemoryContext parent, const IdType *type);
 extern uint32 idmap_add(IdMap *map, Datum id);
 
 /*
- * The same for count integers at once, at most IDMAP_BATCH, which hides the
- * time that memory takes.  The map's type is an integer type.
+ * The same for an integer, where the map's type is an integer type.  To prefetch it some
+ * time before hides the time that memory takes.
  */
-#define IDMAP_BATCH 32
-extern void idmap_add_integers(IdMap *map, const int64 *ids, int count,
-							   uint32 *indices);
+extern void idmap_prefetch_integer(const IdMap *map, int64 id);
+extern uint32 idmap_add_integer(IdMap *map, int64 id);
 
 /* The index of an id; false if it is not there. */
 extern bool idmap_find(IdMap *map, Datum id, uint32 *index);

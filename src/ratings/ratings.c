@@ -23,14 +23,21 @@ typedef struct Counts
 	uint32		capacity;
 } Counts;
 
-/* Rows whose ids are both integers, until there are enough to look up */
+#define PENDING 32
+
+/*
+ * Rows whose ids are both integers wait for the memory that they need: for their
+ * places in the maps first, and then, as indices, for their counts.
+ */
 typedef struct Pending
 {
 	int			count;
-	int64		users[IDMAP_BATCH];
-	int64		items[IDMAP_BATCH];
-	float4		ratings[IDMAP_BATCH];
-	float4		weights[IDMAP_BATCH];
+	int64		users[PENDING];
+	int64		items[PENDING];
+	float4		ratings[PENDING];
+	float4		weights[PENDING];
+	int			uncounted;
+	uint32		indices[2][PENDING];	/* by AlsSide */
 } Pending;
 
 /* One side of what a worker hands over, in shared memory */
@@ -136,15 +143,17 @@ count_id(Counts *counts, uint32 index, uint64 more, MemoryContext context)
 	if (index >= counts->capacity)
 	{
 		uint32		capacity = Max(1024, counts->capacity * 2);
+		size_t		known = counts->capacity * sizeof(uint64);
+		size_t		size = capacity * sizeof(uint64);
+		uint64	   *larger = allocate_large(context, size);
 
-		if (counts->counts == NULL)
-			counts->counts = MemoryContextAllocHuge(context,
-													capacity * sizeof(uint64));
-		else
-			counts->counts = repalloc_huge(counts->counts,
-										   capacity * sizeof(uint64));
-		memset(counts->counts + counts->capacity, 0,
-			   (capacity - counts->capacity) * sizeof(uint64));
+		if (known > 0)
+		{
+			copy_large(larger, counts->counts, known);
+			pfree(counts->counts);
+		}
+		zero_large(larger + counts->capacity, size - known);
+		counts->counts = larger;
 		counts->capacity = capacity;
 	}
 	counts->counts[index] += more;
@@ -206,35 +215,64 @@ reject_weight(const Ratings *ratings, Datum user, Datum item, double weight)
 			 errhint("Use a SELECT that leaves such rows out.")));
 }
 
-/* Appends a triplet and counts its ids. */
+/* Appends a triplet. */
 static inline void
 append(Ratings *ratings, uint32 user, uint32 item, float4 rating, float4 weight)
 {
 	triplets_add(&ratings->triplets, user, item, rating, weight);
 	ratings->count++;
+}
+
+/* Counts the ids of a triplet. */
+static inline void
+count_ids(Ratings *ratings, uint32 user, uint32 item)
+{
 	count_id(&ratings->counts[ALS_USERS], user, 1, ratings->context);
 	count_id(&ratings->counts[ALS_ITEMS], item, 1, ratings->context);
 }
 
-/* Looks up the pending rows and appends them. */
+/* Counts the ids of the pending rows that have been appended. */
+static void
+count_pending(Ratings *ratings)
+{
+	Pending    *pending = &ratings->pending;
+
+	for (int i = 0; i < pending->uncounted; i++)
+		count_ids(ratings, pending->indices[ALS_USERS][i],
+				  pending->indices[ALS_ITEMS][i]);
+	pending->uncounted = 0;
+}
+
+/* Looks up the pending rows and appends them, and counts those before. */
 static void
 append_pending(Ratings *ratings)
 {
 	Pending    *pending = &ratings->pending;
-	uint32		users[IDMAP_BATCH];
-	uint32		items[IDMAP_BATCH];
 
-	idmap_add_integers(ratings->maps[ALS_USERS], pending->users, pending->count, users);
-	idmap_add_integers(ratings->maps[ALS_ITEMS], pending->items, pending->count, items);
+	count_pending(ratings);
 	for (int i = 0; i < pending->count; i++)
 	{
-		__builtin_prefetch(&ratings->counts[ALS_USERS].counts[users[i]], 1);
-		__builtin_prefetch(&ratings->counts[ALS_ITEMS].counts[items[i]], 1);
+		uint32		user = idmap_add_integer(ratings->maps[ALS_USERS],
+											 pending->users[i]);
+		uint32		item = idmap_add_integer(ratings->maps[ALS_ITEMS],
+											 pending->items[i]);
+
+		__builtin_prefetch(&ratings->counts[ALS_USERS].counts[user], 1);
+		__builtin_prefetch(&ratings->counts[ALS_ITEMS].counts[item], 1);
+		append(ratings, user, item, pending->ratings[i], pending->weights[i]);
+		pending->indices[ALS_USERS][i] = user;
+		pending->indices[ALS_ITEMS][i] = item;
 	}
-	for (int i = 0; i < pending->count; i++)
-		append(ratings, users[i], items[i], pending->ratings[i],
-			   pending->weights[i]);
+	pending->uncounted = pending->count;
 	pending->count = 0;
+}
+
+/* Does so with all that are left. */
+static void
+finish_pending(Ratings *ratings)
+{
+	append_pending(ratings);
+	count_pending(ratings);
 }
 
 void
@@ -261,13 +299,18 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 	{
 		Pending    *pending = &ratings->pending;
 
-		pending->users[pending->count] = id_integer(idmap_type(ratings->maps[ALS_USERS]),
-													user);
-		pending->items[pending->count] = id_integer(idmap_type(ratings->maps[ALS_ITEMS]),
-													item);
+		int64		user_integer = id_integer(idmap_type(ratings->maps[ALS_USERS]),
+											  user);
+		int64		item_integer = id_integer(idmap_type(ratings->maps[ALS_ITEMS]),
+											  item);
+
+		idmap_prefetch_integer(ratings->maps[ALS_USERS], user_integer);
+		idmap_prefetch_integer(ratings->maps[ALS_ITEMS], item_integer);
+		pending->users[pending->count] = user_integer;
+		pending->items[pending->count] = item_integer;
 		pending->ratings[pending->count] = value;
 		pending->weights[pending->count] = (float4) weight;
-		if (++pending->count == IDMAP_BATCH)
+		if (++pending->count == PENDING)
 			append_pending(ratings);
 	}
 	else
@@ -277,6 +320,7 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 		uint32		item_index = idmap_add(ratings->maps[ALS_ITEMS], item);
 
 		append(ratings, user_index, item_index, value, (float4) weight);
+		count_ids(ratings, user_index, item_index);
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(ratings->row_context);
 	}
@@ -410,7 +454,7 @@ ratings_hand_over(Ratings *ratings)
 	dsa_pointer place;
 	HandedRatings *handed;
 
-	append_pending(ratings);
+	finish_pending(ratings);
 	triplets_finish(triplets);
 	nsources = triplets_nsources(triplets);
 	place = arena_area_allocate(area, offsetof(HandedRatings, sources) +
@@ -505,7 +549,7 @@ ratings_finish(Ratings *ratings)
 
 	if (ratings->finished)
 		return;
-	append_pending(ratings);
+	finish_pending(ratings);
 	triplets_finish(&ratings->triplets);
 	if (ratings->shared != NULL)
 		take_parts(ratings);
