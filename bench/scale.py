@@ -24,6 +24,7 @@ PER_USER, PER_ITEM = 100, 2000  # ratings, on average
 FACTORS, ITERATIONS, MEMORY = 16, 3, "1GB"
 SMALL = 10_000_000  # rows: what many factors take is measured where it does not take hours
 PHASES = ("reading", "sorting", "iteration", "writing")
+ENDS = dict(zip(("read", "sorted", "iteration", "wrote"), PHASES))  # what the notices begin with
 COLORS = {"reading": "#2b6cb0", "sorting": "#dd8452", "iteration": "#7a9e5a", "writing": "#8172b3", "query": "#999999"}
 
 # Integers alone, so that the query costs little beside what reads it.  Squares of even numbers make
@@ -56,11 +57,25 @@ def resident(pids: list[int]) -> int:
     return own + shared
 
 
-class Watch:
-    """The most memory and temporary bytes that a session and its workers have while this lasts."""
+def processor_seconds(pid: int) -> float | None:
+    """What a process has used, in user mode and in the kernel; None if it has ended."""
+    try:
+        numbers = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except OSError:
+        return None
+    return (int(numbers[11]) + int(numbers[12])) / os.sysconf("SC_CLK_TCK")
 
-    def __init__(self, pid: int):
-        self.pid, self.memory, self.temporary = pid, 0, 0
+
+class Watch:
+    """
+    The most memory and temporary bytes that a session and its workers have while this lasts, and
+    the processor seconds of each phase, but for a worker's last tenth of a second.
+    """
+
+    def __init__(self, connection: psycopg.Connection):
+        self.connection, self.pid, self.memory, self.temporary = connection, connection.info.backend_pid, 0, 0
+        self.used = {self.pid: processor_seconds(self.pid)}  # by each process
+        self.before, self.phases = self.use(), {}
         self.ended = threading.Event()
         self.thread = threading.Thread(target=self.look)
 
@@ -69,14 +84,33 @@ class Watch:
             while not self.ended.wait(0.1):
                 pids = connection.execute("SELECT pid FROM pg_stat_activity WHERE %s IN (pid, leader_pid)",
                                           (self.pid,)).fetchall()
+                for pid, in pids:
+                    self.used.setdefault(pid, 0)
+                self.use()
                 self.memory = max(self.memory, resident([pid for pid, in pids]))
                 self.temporary = max(self.temporary, int(connection.execute(TEMPORARY_BYTES).fetchone()[0]))
 
+    def use(self) -> float:
+        """What all have used by now, those that have ended too."""
+        for pid, before in list(self.used.items()):
+            self.used[pid] = processor_seconds(pid) or before
+        return sum(self.used.values())
+
+    def notice(self, diagnostic: psycopg.errors.Diagnostic) -> None:
+        """A phase has ended; of iterations, the least is kept."""
+        phase = ENDS.get((diagnostic.message_primary or "").split(" ")[0])
+        if phase:
+            now = self.use()
+            self.phases[phase] = min(self.phases.get(phase, now), now - self.before)
+            self.before = now
+
     def __enter__(self) -> Watch:
+        self.connection.add_notice_handler(self.notice)
         self.thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.connection.remove_notice_handler(self.notice)
         self.ended.set()
         self.thread.join()
 
@@ -90,13 +124,14 @@ def train(connection: psycopg.Connection, ratings: int, factors: int, processes:
     rows = min(ratings, SMALL)
     connection.execute(f"SELECT count(user_id), count(item_id) FROM ({query(rows)}) AS ratings")
     alone = (time.perf_counter() - start) * ratings / rows
-    with Watch(connection.info.backend_pid) as watch:
+    with Watch(connection) as watch:
         run = ours.train(connection, "scale", query(ratings), factors=factors, regularization=0.01, alpha=40.0, solver="cg",
                          iterations=ITERATIONS, processes=processes)
     users, items, pairs = connection.execute("SELECT users, items, ratings FROM scale").fetchone()
     return {"rows": ratings, "ratings": pairs, "users": users, "items": items, "factors": factors, "processes": run.workers + 1,
             "query": alone, "reading": run.read, "sorting": run.sort, "iteration": min(run.iterations),
-            "writing": run.write, "memory": watch.memory, "temporary": watch.temporary}
+            "writing": run.write, "memory": watch.memory, "temporary": watch.temporary,
+            "cpu": watch.phases}
 
 
 def measure(options: argparse.Namespace) -> None:
@@ -115,7 +150,7 @@ def measure(options: argparse.Namespace) -> None:
                 print(f"{time.strftime('%H:%M:%S')} {size:,} ratings, {factors} factors, {processes} processes", flush=True)
                 entry = train(connection, size, factors, processes) | {"calibration": calm}
                 result["trainings"].append(entry)
-                print({name: value if isinstance(value, int) else round(value, 3) for name, value in entry.items()}, flush=True)
+                print({name: round(value, 3) if isinstance(value, float) else value for name, value in entry.items()}, flush=True)
                 options.results.mkdir(parents=True, exist_ok=True)
                 (options.results / "scale.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
     write(options.results)
@@ -132,12 +167,13 @@ def write(results: Path) -> None:
     trainings = result["trainings"]
     rows = [[f"{entry['rows']:,}", f"{entry['ratings']:,}", f"{entry['users']:,}", f"{entry['items']:,}", str(entry["factors"]), str(entry["processes"]),
              *(f"{entry[phase]:.3g}" for phase in ("query", *PHASES)),
+             *(f"{entry['cpu'][phase]:.3g}" for phase in PHASES),
              f"{entry['memory'] / 2**30:.2f}", f"{entry['temporary'] / 2**30:.1f}"] for entry in trainings]
     about = ", ".join(f"{name} {value}" for name, value in (result["machine"] | result["software"]).items()
                       if name in ("processor", "cores", "memory", "PostgreSQL", "als", "date"))
     text = (f"{about}; maintenance_work_mem {MEMORY}\n\n" +
             table(["rows", "ratings", "users", "items", "factors", "processes", "query alone, s", "reading, s", "sorting, s",
-                   "an iteration, s", "writing, s", "memory, GiB", "temporary files, GiB"], rows))
+                   "an iteration, s", "writing, s", "reading, CPU s", "sorting, CPU s", "an iteration, CPU s", "writing, CPU s", "memory, GiB", "temporary files, GiB"], rows))
     (results / "scale.md").write_text(text, encoding="utf-8")
     print(text)
 

@@ -49,13 +49,13 @@ static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
 #include "lib/simplehash.h"
 
 static inline void *
-integerhash_allocate(integerhash_hash *hash, Size size)
+integerhash_allocate(integerhash_hash * hash, Size size)
 {
 	return memset(allocate_large(hash->ctx, size), 0, size);
 }
 
 static inline void
-integerhash_free(integerhash_hash *hash, void *entries)
+integerhash_free(integerhash_hash * hash, void *entries)
 {
 	pfree(entries);
 }

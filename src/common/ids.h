@@ -54,6 +54,21 @@ id_integer(const IdType *id, Datum value)
 	}
 }
 
+/* The i-th of integers of length bytes each, as arrays have them */
+static inline int64
+id_integer_at(const char *integers, int length, int i)
+{
+	switch (length)
+	{
+		case 2:
+			return ((const int16 *) integers)[i];
+		case 4:
+			return ((const int32 *) integers)[i];
+		default:
+			return ((const int64 *) integers)[i];
+	}
+}
+
 /* An id of integer type; the value is cut off where it does not fit. */
 static inline Datum
 id_from_integer(const IdType *id, int64 value)

@@ -126,6 +126,19 @@ image_add(Image *image, const IdType *type, Datum id, const float *row)
 		   image->stride * sizeof(float));
 }
 
+void
+image_find_integers(const Image *image, const IdType *type,
+					const char *integers, int length, int count, uint32 *rows)
+{
+	for (int i = 0; i < count; i++)
+	{
+		int64		value = id_integer_at(integers, length, i);
+
+		/* a place has the row + 1 */
+		rows[i] = *find_integer(image, type, value) - 1;
+	}
+}
+
 bool
 image_find(const Image *image, const IdType *type, Datum id, uint32 *row)
 {

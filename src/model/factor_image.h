@@ -46,6 +46,15 @@ extern void image_add(Image *image, const IdType *type, Datum id,
 extern bool image_find(const Image *image, const IdType *type, Datum id,
 					   uint32 *row);
 
+/*
+ * The rows of integers of length bytes each, one after another; IMAGE_NO_ROW of those that
+ * are not there.  The ids are of an integer type too, perhaps of another length.
+ */
+#define IMAGE_NO_ROW PG_UINT32_MAX
+extern void image_find_integers(const Image *image, const IdType *type,
+								const char *integers, int length, int count,
+								uint32 *rows);
+
 /* All rows */
 static inline float *
 image_rows(const Image *image)

@@ -144,6 +144,13 @@ uint64
 sort_and_merge(AlsEntry *entries, float *weights, uint64 size,
 			   AlsFeedback feedback)
 {
+	uint64		ascending = Min(size, 1);
+
+	while (ascending < size &&
+		   entries[ascending - 1].column < entries[ascending].column)
+		ascending++;
+	if (ascending == size)
+		return size;
 	if (weights != NULL)
 		sort_with_weights(entries, weights, size);
 	else

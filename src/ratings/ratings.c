@@ -298,7 +298,6 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 	if (ratings->integers)
 	{
 		Pending    *pending = &ratings->pending;
-
 		int64		user_integer = id_integer(idmap_type(ratings->maps[ALS_USERS]),
 											  user);
 		int64		item_integer = id_integer(idmap_type(ratings->maps[ALS_ITEMS]),

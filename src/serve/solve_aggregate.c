@@ -58,6 +58,7 @@ enum
 
 #define FIRST_CAPACITY 8		/* ratings */
 #define RATINGS_PER_CHECK 65536 /* for interrupts */
+#define IDS_AT_ONCE 256
 #define SOLUTION_COLUMNS 4		/* of als_solution */
 
 /* One row's ratings */
@@ -396,6 +397,15 @@ add_rating(SolveState *row, Datum value, double rating)
 	}
 }
 
+/* Are the ids that are given integers, as the model's are? */
+static inline bool
+finds_integers(const Solver *solver)
+{
+	return solver->type->integer &&
+		(solver->conversion.path == ID_AS_IS ||
+		 solver->conversion.path == ID_INTEGER);
+}
+
 /* Raises for an id or a rating that is null. */
 pg_noreturn static void
 reject_null(const char *what)
@@ -421,6 +431,58 @@ reject_rating(const Solver *solver, Oid id_type, Datum id, double rating)
 					   side_names[other_side(solver->side)],
 					   OidOutputFunctionCall(output, id)),
 			 errhint("Leave such rows out.")));
+}
+
+/* Adds the ratings of integers that the model knows, likewise. */
+static void
+add_integers(SolveState *row, Oid id_type, const char *ids, int length,
+			 const float4 *ratings, int size)
+{
+	Solver	   *solver = row->solver;
+	uint32		columns[IDS_AT_ONCE];
+
+	for (int start = 0; start < size; start += IDS_AT_ONCE)
+	{
+		int			count = Min(size - start, IDS_AT_ONCE);
+
+		CHECK_FOR_INTERRUPTS();
+		image_find_integers(solver->image, solver->type,
+							ids + (size_t) start * length, length, count,
+							columns);
+		for (int i = 0; i < count; i++)
+		{
+			AlsEntry   *entry = &row->entries[row->size];
+
+			if (!rating_is_real(ratings[start + i]))
+				reject_rating(solver, id_type,
+							  id_from_integer(&(IdType) {.typlen = length},
+											  id_integer_at(ids, length, start + i)),
+							  ratings[start + i]);
+			entry->column = columns[i];
+			entry->rating = ratings[start + i];
+			row->size += columns[i] != IMAGE_NO_ROW;
+		}
+	}
+}
+
+/* Adds the ratings of ids of any type, likewise. */
+static void
+add_ratings(SolveState *row, Oid id_type, ArrayType *id_array, int16 length,
+			bool by_value, char align, const float4 *ratings)
+{
+	Datum	   *ids;
+	int			size;
+
+	deconstruct_array(id_array, id_type, length, by_value, align, &ids, NULL,
+					  &size);
+	for (int i = 0; i < size; i++)
+	{
+		if (i % RATINGS_PER_CHECK == 0)
+			CHECK_FOR_INTERRUPTS();
+		if (!rating_is_real(ratings[i]))
+			reject_rating(row->solver, id_type, ids[i], ratings[i]);
+		add_rating(row, ids[i], ratings[i]);
+	}
 }
 
 /* als_solve's transition function: collects a rating. */
@@ -545,7 +607,6 @@ als_solve_row(PG_FUNCTION_ARGS)
 	int16		length;
 	bool		by_value;
 	char		align;
-	Datum	   *ids;
 	const float4 *ratings;
 
 	/* such as pg_stats has, whose arrays are of any type */
@@ -580,19 +641,13 @@ als_solve_row(PG_FUNCTION_ARGS)
 		reject_null(array_contains_nulls(id_array) ? "ids" : "ratings");
 
 	get_typlenbyvalalign(id_type, &length, &by_value, &align);
-	deconstruct_array(id_array, id_type, length, by_value, align, &ids, NULL,
-					  &size);
 	ratings = (const float4 *) ARR_DATA_PTR(rating_array);
 	row->size = 0;
 	reserve(row, size);
-	for (int i = 0; i < size; i++)
-	{
-		if (i % RATINGS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
-		if (!rating_is_real(ratings[i]))
-			reject_rating(solver, id_type, ids[i], ratings[i]);
-		add_rating(row, ids[i], ratings[i]);
-	}
+	if (finds_integers(solver))
+		add_integers(row, id_type, ARR_DATA_PTR(id_array), length, ratings, size);
+	else
+		add_ratings(row, id_type, id_array, length, by_value, align, ratings);
 	if (row->size == 0)
 		PG_RETURN_NULL();
 	PG_RETURN_DATUM(solve(row, solver->result));

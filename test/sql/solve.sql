@@ -83,6 +83,9 @@ SELECT als_solve_row('{8,9,8}'::int[], '{1,2,3}', options('implicit', 'users')) 
        als_solve_row('{12345,8}'::bigint[], '{1,2}', options('implicit', 'users')) = als_solve_row('{8}'::smallint[], '{2}', options('implicit', 'users')) AS known_only,
        als_solve_row('{12345}'::int[], '{1}', options('implicit', 'users')) IS NULL AS unknown, als_solve_row('{}'::int[], '{}', options('implicit', 'users')) IS NULL AS nothing,
        als_solve_row(NULL::int[], '{1}', options('implicit', 'users')) IS NULL AS no_ids, als_solve_row('{8}'::int[], NULL, options('implicit', 'users')) IS NULL AS no_ratings;
+SELECT als_solve_row(array_agg(n::bigint), array_agg(n::real), o) = by_numeric AS bigints, als_solve_row(array_agg(n::smallint), array_agg(n::real), o) = by_numeric AS smallints,
+       als_solve_row(array_agg(n ORDER BY -n), array_agg(n::real ORDER BY -n), o) = by_numeric AS backwards
+FROM (SELECT n, o, als_solve_row(array_agg(n::numeric) OVER (), array_agg(n::real) OVER (), o) AS by_numeric FROM generate_series(1, 1000) n, options('implicit', 'users') o) t GROUP BY o, by_numeric;
 SELECT bool_and(als_solve_row(item_ids, ratings, options('explicit', 'users')) = s) AS explicit FROM grouped
     JOIN (SELECT user_id, als_solve(item_id, rating, options('explicit', 'users')) AS s FROM ratings GROUP BY user_id) t USING (user_id);
 
