@@ -15,7 +15,8 @@
  * with the g_i as rows of G and the s_i on the diagonal of S.  For few features
  * this matrix is factored, once, since neither G nor s change in a training.
  * For many it is never made: conjugate gradient takes products with it, scaled
- * by its diagonal, from the last B on.
+ * by its diagonal, from the last B on.  Its steps lower the objective each, so
+ * few of them do in an iteration.
  *
  * Columns of B are independent of each other, and solved in groups of
  * ALS_FEATURE_COLUMNS, which any process may take: a group's sums are always
@@ -42,6 +43,7 @@ typedef struct AlsFeatures
 								 * their values (ratings) */
 	const double *scale;		/* [rows.nrows] s */
 	double		ridge;			/* above 0 */
+	int			steps;			/* of conjugate gradient, at most */
 
 	/* als_features_prepare's output */
 	const double *diagonal;		/* [nfeatures] of the matrix */
@@ -65,12 +67,13 @@ extern int	als_features_prepare(const AlsFeatures *features,
 
 /*
  * Solves a group of columns of factors[nfeatures x stride], in and out, against
- * rows[nrows x stride].  workspace: als_features_workspace bytes.
+ * rows[nrows x stride].  priors[nrows x stride]: what the factors have made of
+ * them, before.  workspace: als_features_workspace bytes.
  */
 extern size_t als_features_workspace(uint32_t nfeatures);
 extern void als_features_solve(const AlsFeatures *features, int group,
-							   const float *rows, float *factors,
-							   void *workspace);
+							   const float *rows, const float *priors,
+							   float *factors, void *workspace);
 
 /* priors[rows->nrows x stride] := B'g of rows, by their features. */
 extern void als_features_priors(int rank, const AlsRows *rows,

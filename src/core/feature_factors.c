@@ -12,12 +12,10 @@
 #include "vectors.h"
 
 /*
- * Conjugate gradient ends when the residual has fallen to this share of the
- * right-hand side's size, both scaled by the diagonal: factors are stored in
- * single precision.  Or after so many steps, from which the next call goes on.
+ * A residual that is negligible, as a share of the diagonal times the factors,
+ * which are stored in single precision.
  */
 #define NEGLIGIBLE_RESIDUAL 1e-7
-#define MOST_STEPS 200
 
 /* A number for each of a group's columns */
 typedef Doubles8 Columns;
@@ -70,9 +68,13 @@ als_features_prepare(const AlsFeatures *features, double *diagonal,
 								 matrix, (int) size);
 }
 
-/* sums[nfeatures] := G' S Y for the columns of Y that begin at rows */
+/*
+ * sums[nfeatures] := G' S Y, or G' S (Y - P), for the columns of Y that begin at
+ * rows and those of P that begin at priors
+ */
 static void
-sum_rows(const AlsFeatures *features, const float *rows, Columns *sums)
+sum_rows(const AlsFeatures *features, const float *rows, const float *priors,
+		 Columns *sums)
 {
 	size_t		stride = (size_t) als_stride(features->rank);
 	AlsWork		work = {features->poll, 0};
@@ -82,36 +84,52 @@ sum_rows(const AlsFeatures *features, const float *rows, Columns *sums)
 	{
 		size_t		n;
 		const AlsEntry *entries = features_of(&features->rows, r, &n);
-		Columns		row = features->scale[r] *
-			TO_DOUBLES8(*(const Floats8 *) (rows + r * stride));
+		Columns		row = TO_DOUBLES8(*(const Floats8 *) (rows + r * stride));
 
+		if (priors != NULL)
+			row -= TO_DOUBLES8(*(const Floats8 *) (priors + r * stride));
+		row *= features->scale[r];
 		als_work(&work, (n + 1) * ALS_FEATURE_COLUMNS);
 		for (size_t k = 0; k < n; k++)
 			sums[entries[k].column] += (double) entries[k].rating * row;
 	}
 }
 
-/* product := (G' S G + ridge I) x */
+/*
+ * product := (G' S G + ridge I) p, unless it is NULL, and *curvature := p'(that)
+ * of each column, which is half the work.
+ */
 static void
-multiply(const AlsFeatures *features, const Columns *x, Columns *product)
+multiply(const AlsFeatures *features, const Columns *p, Columns *product,
+		 Columns *curvature)
 {
 	AlsWork		work = {features->poll, 0};
+	Columns		sum = {0};
 
 	for (uint32_t j = 0; j < features->nfeatures; j++)
-		product[j] = features->ridge * x[j];
+	{
+		Columns		column = features->ridge * p[j];
+
+		sum += column * p[j];
+		if (product != NULL)
+			product[j] = column;
+	}
 	for (uint32_t r = 0; r < features->rows.nrows; r++)
 	{
 		size_t		n;
 		const AlsEntry *entries = features_of(&features->rows, r, &n);
 		Columns		row = {0};
+		Columns		scaled;
 
 		als_work(&work, 2 * n * ALS_FEATURE_COLUMNS);
 		for (size_t k = 0; k < n; k++)
-			row += (double) entries[k].rating * x[entries[k].column];
-		row *= features->scale[r];
-		for (size_t k = 0; k < n; k++)
-			product[entries[k].column] += (double) entries[k].rating * row;
+			row += (double) entries[k].rating * p[entries[k].column];
+		scaled = features->scale[r] * row;
+		sum += scaled * row;
+		for (size_t k = 0; k < n && product != NULL; k++)
+			product[entries[k].column] += (double) entries[k].rating * scaled;
 	}
+	*curvature = sum;
 }
 
 /* By the factored matrix; columns [ALS_FEATURE_COLUMNS x nfeatures] is scratch. */
@@ -134,49 +152,39 @@ solve_factored(const AlsFeatures *features, const Columns *right, Columns *x,
 			x[j][c] = columns[(size_t) c * (size_t) size + (size_t) j];
 }
 
-/* *square := sums of r o r / diagonal, column by column */
-static void
-scaled_square(const AlsFeatures *features, const Columns *r, Columns *square)
-{
-	Columns		sum = {0};
-
-	for (uint32_t j = 0; j < features->nfeatures; j++)
-		sum += r[j] * r[j] / features->diagonal[j];
-	*square = sum;
-}
-
 /*
- * By conjugate gradient from x on: each column has steps of its own, and the
- * length of 0 once it is done.  r: in the right-hand side; p, q: scratch.
+ * By conjugate gradient from x on, scaled by the diagonal: each column has steps
+ * of its own, and the length of 0 once it is done.  r: in the residual at x;
+ * p, q: scratch.
  */
 static void
-solve_by_steps(const AlsFeatures *features, Columns *r, Columns *x,
-			   Columns *p, Columns *q)
+descend(const AlsFeatures *features, Columns *r, Columns *x, Columns *p,
+		Columns *q)
 {
 	uint32_t	size = features->nfeatures;
-	Columns		enough;
-	Columns		left;
+	Columns		left = {0};
+	Columns		enough = {0};
 
-	scaled_square(features, r, &enough);
-	enough *= NEGLIGIBLE_RESIDUAL * NEGLIGIBLE_RESIDUAL;
-	multiply(features, x, q);
 	for (uint32_t j = 0; j < size; j++)
 	{
-		r[j] -= q[j];
-		p[j] = r[j] / features->diagonal[j];
+		double		reciprocal = 1 / features->diagonal[j];
+		Columns		own = r[j] + features->diagonal[j] * x[j];
+
+		p[j] = reciprocal * r[j];
+		left += p[j] * r[j];
+		enough += reciprocal * own * own;
 	}
-	scaled_square(features, r, &left);
-	for (int step = 0; step < MOST_STEPS; step++)
+	enough *= NEGLIGIBLE_RESIDUAL * NEGLIGIBLE_RESIDUAL;
+	for (int step = 1; step <= features->steps; step++)
 	{
-		Columns		curvature = {0};
+		int			last = step == features->steps;
+		int			going = 0;
+		Columns		curvature;
 		Columns		length = {0};
 		Columns		ratio = {0};
-		Columns		next;
-		int			going = 0;
+		Columns		next = {0};
 
-		multiply(features, p, q);
-		for (uint32_t j = 0; j < size; j++)
-			curvature += p[j] * q[j];
+		multiply(features, p, last ? NULL : q, &curvature);
 		for (int c = 0; c < ALS_FEATURE_COLUMNS; c++)
 			if (left[c] > enough[c] && curvature[c] > 0)
 			{
@@ -188,14 +196,18 @@ solve_by_steps(const AlsFeatures *features, Columns *r, Columns *x,
 		for (uint32_t j = 0; j < size; j++)
 		{
 			x[j] += length * p[j];
+			if (last)
+				continue;
 			r[j] -= length * q[j];
+			next += 1 / features->diagonal[j] * r[j] * r[j];
 		}
-		scaled_square(features, r, &next);
+		if (last)
+			break;
 		for (int c = 0; c < ALS_FEATURE_COLUMNS; c++)
 			if (length[c] > 0)
 				ratio[c] = next[c] / left[c];
 		for (uint32_t j = 0; j < size; j++)
-			p[j] = r[j] / features->diagonal[j] + ratio * p[j];
+			p[j] = 1 / features->diagonal[j] * r[j] + ratio * p[j];
 		left = next;
 	}
 }
@@ -208,7 +220,7 @@ als_features_workspace(uint32_t nfeatures)
 
 void
 als_features_solve(const AlsFeatures *features, int group, const float *rows,
-				   float *factors, void *workspace)
+				   const float *priors, float *factors, void *workspace)
 {
 	size_t		stride = (size_t) als_stride(features->rank);
 	size_t		size = features->nfeatures;
@@ -218,14 +230,20 @@ als_features_solve(const AlsFeatures *features, int group, const float *rows,
 	Columns    *p = x + size;
 	Columns    *q = p + size;
 
-	sum_rows(features, rows + first, right);
 	if (features->matrix != NULL)
+	{
+		sum_rows(features, rows + first, NULL, right);
 		solve_factored(features, right, x, (double *) p);
+	}
 	else
 	{
+		sum_rows(features, rows + first, priors + first, right);
 		for (size_t j = 0; j < size; j++)
+		{
 			x[j] = TO_DOUBLES8(*(const Floats8 *) (factors + j * stride + first));
-		solve_by_steps(features, right, x, p, q);
+			right[j] -= features->ridge * x[j];
+		}
+		descend(features, right, x, p, q);
 	}
 	for (size_t j = 0; j < size; j++)
 		for (size_t c = 0; c < ALS_FEATURE_COLUMNS; c++)

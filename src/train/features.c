@@ -19,6 +19,14 @@
 #include "common/side.h"
 #include "train/features.h"
 
+/*
+ * Steps of conjugate gradient where there are too many features for a matrix: as
+ * rows are, their factors are moved on by a few in an iteration, from where they
+ * were, or to the minimum.  docs/experiments.md has what was measured.
+ */
+#define DESCENT_STEPS 2
+#define EXACT_STEPS 200
+
 /* How many ranges of rows there are */
 static inline uint32
 prior_ranges(uint32 nrows)
@@ -64,6 +72,8 @@ features_load(TrainerState *shared, AlsSide side, const SideFeatures *features)
 			   features->start[nrows] * sizeof(AlsEntry));
 	zero_large(shared_at(shared, state->factors_offset),
 			   features->nfeatures * stride * sizeof(float));
+	zero_large(shared_at(shared, state->priors_offset),
+			   nrows * stride * sizeof(float));
 }
 
 void
@@ -89,6 +99,8 @@ features_attach(TrainerProcess *me)
 			},
 				.scale = shared_at(shared, state->scale_offset),
 				.ridge = state->ridge,
+				.steps = shared->parameters.solver == ALS_CG ?
+				DESCENT_STEPS : EXACT_STEPS,
 				.diagonal = shared_at(shared, state->diagonal_offset),
 				.matrix = state->matrix_offset == 0 ? NULL :
 				shared_at(shared, state->matrix_offset)
@@ -198,7 +210,9 @@ features_solve(TrainerProcess *me, AlsSide side)
 	{
 		CHECK_FOR_INTERRUPTS();
 		als_features_solve(&me->features[side], group,
-						   side_factors(shared, side), factors, me->workspace);
+						   side_factors(shared, side),
+						   shared_at(shared, state->priors_offset), factors,
+						   me->workspace);
 	}
 	parallel_wait(me->process);
 	make_priors(me, side);

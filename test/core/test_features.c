@@ -21,6 +21,7 @@ typedef struct Case
 	double	   *diagonal;
 	double	   *matrix;
 	float	   *rows;			/* [nrows x stride] */
+	float	   *priors;			/* likewise */
 	float	   *factors;		/* [nfeatures x stride] */
 } Case;
 
@@ -44,6 +45,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 	c->diagonal = allocate(nfeatures * sizeof(double));
 	c->matrix = allocate((size_t) nfeatures * nfeatures * sizeof(double));
 	c->rows = allocate_aligned(nrows * stride * sizeof(float));
+	c->priors = allocate_aligned(nrows * stride * sizeof(float));
 	c->factors = allocate_aligned(nfeatures * stride * sizeof(float));
 	memset(c->rows, 0, nrows * stride * sizeof(float));
 	memset(c->factors, 0, nfeatures * stride * sizeof(float));
@@ -73,6 +75,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 		},
 			.scale = c->scale,
 			.ridge = 3,
+			.steps = 200,
 			.diagonal = c->diagonal,
 			.matrix = c->matrix
 	};
@@ -88,6 +91,7 @@ free_case(Case *c)
 	free(c->diagonal);
 	free(c->matrix);
 	free(c->rows);
+	free(c->priors);
 	free(c->factors);
 	free(c);
 }
@@ -98,8 +102,11 @@ solve_case(Case *c)
 {
 	void	   *workspace = allocate_aligned(als_features_workspace(c->features.nfeatures));
 
+	als_features_priors(c->features.rank, &c->features.rows, c->factors,
+						c->priors, NULL);
 	for (int group = als_feature_groups(c->features.rank); group-- > 0;)
-		als_features_solve(&c->features, group, c->rows, c->factors, workspace);
+		als_features_solve(&c->features, group, c->rows, c->priors, c->factors,
+						   workspace);
 	free(workspace);
 }
 
@@ -217,6 +224,131 @@ test_case(int rank, uint32_t nrows, uint32_t nfeatures, double density)
 	free_case(c);
 }
 
+/* y := (G'SG + ridge I) x, or G'S x of rows if of_rows, for one column */
+static void
+reference_product(const Case *c, int of_rows, const double *x, double *y)
+{
+	for (uint32_t j = 0; j < c->features.nfeatures; j++)
+		y[j] = of_rows ? 0 : c->features.ridge * x[j];
+	for (uint32_t r = 0; r < c->features.rows.nrows; r++)
+	{
+		double		row = of_rows ? x[r] : 0;
+
+		for (uint64_t k = c->start[r]; k < c->start[r + 1] && !of_rows; k++)
+			row += (double) c->entries[k].rating * x[c->entries[k].column];
+		for (uint64_t k = c->start[r]; k < c->start[r + 1]; k++)
+			y[c->entries[k].column] += c->scale[r] *
+				(double) c->entries[k].rating * row;
+	}
+}
+
+static double
+reference_dot(uint32_t n, const double *x, const double *y)
+{
+	double		sum = 0;
+
+	for (uint32_t j = 0; j < n; j++)
+		sum += x[j] * y[j];
+	return sum;
+}
+
+/* Steps of the textbook's preconditioned conjugate gradient from x on */
+static void
+reference_steps(const Case *c, int steps, const double *column, double *x)
+{
+	uint32_t	n = c->features.nfeatures;
+	double	   *r = allocate(n * sizeof(double));
+	double	   *z = allocate(n * sizeof(double));
+	double	   *p = allocate(n * sizeof(double));
+	double	   *q = allocate(n * sizeof(double));
+	double		rz;
+
+	reference_product(c, 1, column, r);
+	reference_product(c, 0, x, q);
+	for (uint32_t j = 0; j < n; j++)
+	{
+		r[j] -= q[j];
+		p[j] = z[j] = r[j] / c->diagonal[j];
+	}
+	rz = reference_dot(n, r, z);
+	for (int step = 0; step < steps; step++)
+	{
+		double		length;
+		double		before = rz;
+
+		reference_product(c, 0, p, q);
+		length = rz / reference_dot(n, p, q);
+		for (uint32_t j = 0; j < n; j++)
+		{
+			x[j] += length * p[j];
+			r[j] -= length * q[j];
+			z[j] = r[j] / c->diagonal[j];
+		}
+		rz = reference_dot(n, r, z);
+		for (uint32_t j = 0; j < n; j++)
+			p[j] = z[j] + rz / before * p[j];
+	}
+	free(r);
+	free(z);
+	free(p);
+	free(q);
+}
+
+/* A few steps are those of a plain loop, and each time lower the objective */
+static void
+test_steps(int rank, int steps)
+{
+	Random		random = {80};
+	Case	   *c = make_case(rank, 50, 90, 0.1, &random);
+	size_t		stride = (size_t) als_stride(rank);
+	uint32_t	n = c->features.nfeatures;
+	double	   *column = allocate(50 * sizeof(double));
+	double	   *x = allocate(n * sizeof(double));
+	float	   *still = allocate(n * stride * sizeof(float));
+	float	   *before = allocate(n * stride * sizeof(float));
+	double		value;
+	double		worst = 0;
+	int			falls = 1;
+
+	memset(still, 0, n * stride * sizeof(float));
+	c->features.matrix = NULL;
+	c->features.steps = steps;
+	ok(als_features_prepare(&c->features, c->diagonal, NULL) == ALS_OK,
+	   "features: prepared for %d steps", steps);
+	for (uint32_t j = 0; j < n; j++)
+		for (size_t i = 0; i < (size_t) rank; i++)
+			c->factors[j * stride + i] = (float) random_normal(&random);
+	memcpy(before, c->factors, n * stride * sizeof(float));
+	value = objective(c, 0, still);
+	solve_case(c);
+	for (size_t i = 0; i < (size_t) rank; i++)
+	{
+		for (uint32_t r = 0; r < 50; r++)
+			column[r] = (double) c->rows[r * stride + i];
+		for (uint32_t j = 0; j < n; j++)
+			x[j] = (double) before[j * stride + i];
+		reference_steps(c, steps, column, x);
+		for (uint32_t j = 0; j < n; j++)
+			worst = fmax(worst, fabs(x[j] - (double) c->factors[j * stride + i]));
+	}
+	ok(worst < 1e-5, "features: %d steps of conjugate gradient, rank %d", steps,
+	   rank);
+	for (int round = 0; round < 5; round++)
+	{
+		double		next = objective(c, 0, still);
+
+		falls &= next < value;
+		value = next;
+		solve_case(c);
+	}
+	ok(falls, "features: %d steps lower the objective, rank %d", steps, rank);
+	free(column);
+	free(x);
+	free(still);
+	free(before);
+	free_case(c);
+}
+
 /* Priors against a plain loop, of rows that do not begin at 0 */
 static void
 test_priors(int rank)
@@ -282,6 +414,9 @@ test_features(void)
 	test_case(64, 300, 100, 0.05);
 	/* more features than rows */
 	test_case(10, 30, 120, 0.1);
+	test_steps(1, 1);
+	test_steps(17, 2);
+	test_steps(16, 3);
 	test_priors(1);
 	test_priors(17);
 	test_priors(64);
