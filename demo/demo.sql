@@ -80,3 +80,56 @@ $$;
 SELECT * FROM goes_with('python3-numpy', 'python3-scipy');
 
 SELECT * FROM goes_with('nginx');
+
+\set ECHO none
+\echo A package that was uploaded yesterday: nothing depends on it yet
+\echo ================================================================
+\echo
+
+-- What is known of a package by itself: its section, and the words of its name
+-- that fifty packages have.
+CREATE TABLE sections (package text, section text);
+\copy sections FROM PROGRAM 'gzip -dc demo/debian-sections.tsv.gz'
+CREATE TABLE attributes AS
+SELECT package, 'section ' || section AS feature
+FROM sections
+UNION
+SELECT package, 'word ' || word
+FROM (SELECT package, word, count(*) OVER (PARTITION BY word) AS packages
+      FROM sections, regexp_split_to_table(package, '[^a-z]+') AS word
+      WHERE word <> '') AS w
+WHERE packages >= 50;
+-- As things were before r-cran-ggplot2
+CREATE VIEW before AS
+SELECT * FROM dependencies WHERE 'r-cran-ggplot2' NOT IN (package, dependency);
+
+\set ECHO queries
+SELECT users, items, new_users, new_items
+FROM als_train('fresh_als', 'before',
+               user_column => 'package', item_column => 'dependency',
+               rating_column => NULL, factors => 64,
+               user_features => 'attributes',
+               item_features => 'SELECT * FROM attributes
+                                 WHERE package IN (SELECT dependency FROM dependencies)');
+
+\set ECHO none
+\echo Who might need it, and who does
+\set ECHO queries
+SELECT user_id AS package, score, d.dependency AS depends_on
+FROM als_audience_as(NULL::text, 'fresh_als', 'r-cran-ggplot2', 10)
+     LEFT JOIN dependencies d ON package = user_id AND d.dependency = 'r-cran-ggplot2'
+ORDER BY score DESC;
+
+\set ECHO none
+\echo What it might need
+\set ECHO queries
+SELECT item_id AS dependency, score, d.package AS needed_by
+FROM als_recommend_as(NULL::text, 'fresh_als', 'r-cran-ggplot2', 6)
+     LEFT JOIN dependencies d ON d.package = 'r-cran-ggplot2' AND dependency = item_id
+ORDER BY score DESC;
+
+\set ECHO none
+\echo Why
+\set ECHO queries
+SELECT * FROM als_explain_features('fresh_als', 'r-cran-seurat'::text, 'r-cran-ggplot2'::text)
+ORDER BY contribution DESC LIMIT 3;

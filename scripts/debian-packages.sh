@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 #
 # Makes the demo's data from the package index that apt keeps of this Debian
-# release: which package depends on or recommends which.
+# release: which package depends on or recommends which, and their sections.
 
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -50,11 +50,23 @@ distinct()
 	cut -f "$1" "$pairs" | sort -u | wc -l
 }
 
+# Of the packages on either side; virtual ones have none.
+sections()
+{
+	/usr/lib/apt/apt-helper cat-file "$index" |
+		awk '/^Package: / { package = $2 } /^Section: / { print package "\t" $2 }' |
+		sort -u | join -t "$(printf '\t')" <(tr '\t' '\n' <"$pairs" | sort -u) -
+}
+
+export LC_ALL=C
 pairs=$(mktemp)
 trap 'rm "$pairs"' EXIT
 pairs | frequent >"$pairs"
 gzip -9n <"$pairs" >demo/debian-packages.tsv.gz
+sections | gzip -9n >demo/debian-sections.tsv.gz
 
+# What README.md says of the page stays.
+page=$(sed -n '/^## The page/,$p' demo/README.md)
 cat >demo/README.md <<EOF
 # The demo's data
 
@@ -63,14 +75,20 @@ which other: $(wc -l <"$pairs") pairs of $(distinct 1) packages and $(distinct 2
 dependencies, sorted, a tab between the two. Read as implicit feedback, a
 package is a user and what it depends on are the items it has chosen.
 
+\`debian-sections.tsv.gz\` has the section of each of them that is a package itself, not
+only a name that others provide: $(gzip -dc demo/debian-sections.tsv.gz | wc -l) of them.
+
 - Origin: the package index of Debian $codename, main, $architecture, of
   $(sed -n 's/^Date: //p' "$release").
 - Made by \`make data\`: the fields Pre-Depends, Depends and Recommends of every
   package, without versions and architectures. All alternatives of \`a | b\`
-  count. Dependencies that fewer than three packages have are left out.
+  count. Dependencies that fewer than three packages have are left out. Sections are
+  the field Section.
 - Names and relations only, no descriptions or other text: facts about the
   packages, taken from Debian's own metadata.
 
 \`demo.sql\` is what \`make demo\` runs. To run it in a database of your own, with
 als installed: \`psql -f demo/demo.sql\` from the top of the source tree.
+
+$page
 EOF

@@ -38,4 +38,21 @@ is($node->safe_psql('postgres', q{
 like($node->safe_psql('postgres', q{SELECT item_id FROM als_recommend_as(NULL::text, 'package_als', 'redmine', 5)}),
 	qr/^ruby-/m, 'redmine is recommended Ruby');
 
+# r-cran-ggplot2 as if it were new: its section and its name find who depends on it,
+# what it depends on, and say why.
+is($node->safe_psql('postgres', q{SELECT new_items FROM fresh_als}), '1', 'one package is new to all others');
+is($node->safe_psql('postgres', q{SELECT count(*) FROM before WHERE 'r-cran-ggplot2' IN (package, dependency)}), '0', 'the training has not seen it');
+my ($needed_by, $needs) = split /\|/, $node->safe_psql('postgres', q{
+	SELECT (SELECT count(*) FROM als_audience_as(NULL::text, 'fresh_als', 'r-cran-ggplot2', 10)
+	        JOIN dependencies ON package = user_id AND dependency = 'r-cran-ggplot2'),
+	       (SELECT count(*) FROM als_recommend_as(NULL::text, 'fresh_als', 'r-cran-ggplot2', 10)
+	        JOIN dependencies ON package = 'r-cran-ggplot2' AND dependency = item_id)});
+cmp_ok($needed_by, '>=', 4, 'four of the ten that might need the new package do');
+cmp_ok($needs, '>=', 3, 'it needs three of the ten that it might need');
+is($node->safe_psql('postgres', q{
+	SELECT string_agg(feature, ', ' ORDER BY feature COLLATE "C") FROM (
+		SELECT * FROM als_explain_features('fresh_als', 'r-cran-seurat'::text, 'r-cran-ggplot2'::text)
+		WHERE side = 'item' ORDER BY contribution DESC LIMIT 3) f}),
+	'section gnu-r, word cran, word r', 'because it is of the section gnu-r, and by its name');
+
 done_testing();
