@@ -98,6 +98,12 @@ SELECT count(*) FROM implicit_features WHERE side = 'item';
 TRUNCATE item_features;
 INSERT INTO item_features SELECT * FROM few_features;
 
+-- collinear ones share what there is
+SELECT max(distance(a.f, b.f)) < 1e-6 AS alike, min(dot(a.f, a.f)) > 0.001 AS large FROM features_of('explicit', 'item') a
+JOIN features_of('explicit', 'item') b ON b.feature = replace(a.feature, 'kind', 'copy') WHERE a.feature ~ 'kind';
+-- ids that the ratings do not have are new ones, all of them if need be
+SELECT items, new_items FROM als_train('unknown', 'ratings', factors => 2, item_features => 'SELECT id + 1000, feature, value FROM few_features');
+
 -- one side alone, in the model's row; what is new is served as what is not
 SELECT users, items, new_users, new_items, feature_regularization, user_features, item_features, feature_factors FROM als_train('one', 'ratings', factors => 3, item_features => 'item_features');
 SELECT side, feature, cardinality(factors), bias IS NULL AS unbiased FROM one_features ORDER BY feature COLLATE "C";
@@ -205,7 +211,8 @@ SELECT r.best_iteration < 20 AS before_last, c.right_new FROM als_train('validat
 CREATE TABLE wide AS SELECT 1 AS item_id, 'a' AS feature, 1 AS value, 2 AS other;
 CREATE VIEW dated AS SELECT 1 AS item_id, current_date AS feature;
 SELECT what, t.* FROM (VALUES
-    ('nobody'), ('SELECT 1'), ('wide'), ('SELECT 1, ''a'', ''x''::text'), ('SELECT ''x''::text, ''a'''), ('SELECT 1.5, ''a'''), ('SELECT point(1, 2), ''a'''),
+    ('nobody'), ('SELECT 1'), ('wide'), ('SELECT 1, ''a'', ''x''::text'), ('SELECT ''x''::text, ''a'''), ('SELECT 1.5, ''a'''), ('SELECT point(1, 2), ''a'''), ('SELECT gen_random_uuid(), ''a'''),
+    ('SELECT 1, ''a'', 1::money'), ('SELECT 1, ARRAY[''a'', ''b'']'), ('SELECT 1, ''a'', ''infinity''::numeric'), ('SELECT NULL, NULL'),
     ('SELECT NULL::int, ''a'''), ('SELECT 1, ''a'', NULL::real'), ('SELECT 1, ''a'', ''NaN''::real'), ('SELECT 99, ''a'', ''infinity''::float8'), ('SELECT 99, ''a'', 1e300::float8'),
     ('SELECT 1, ''a'' FROM generate_series(1, 2)'), ('SELECT 99, n % 2 FROM generate_series(1, 3) n'), ('SELECT 1, ''a'' WHERE false'), ('SELECT 1, NULL::text'), ('dated'),
     ('SELECT 1, repeat(''a'', 1025)'), ('DELETE FROM ratings'), ('SELECT 1, ''a'' FROM ratings FOR UPDATE')) w (what),
