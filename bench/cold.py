@@ -1,139 +1,239 @@
-"""What items that nobody has rated are worth with features: als beside popularity and features
-alone.  A tenth of the items loses all ratings; of the others a tenth is set aside."""
+"""What features are worth: items and users that nobody has rated, and others.  als beside popularity,
+the cosine of features, irspack and cmfrec, each with the best of as many settings."""
 
 from __future__ import annotations
 
 import argparse
-import gzip
-import os
-import re
-from pathlib import Path
-from typing import Callable
+import time
+from typing import Callable, Sequence
 
 import numpy as np
 import psycopg
 import scipy.sparse as sp
 
-import data
+import cold_data
+from cold_data import Data, Features, ItemSplit, UserSplit
+from cold_peers import Als, Cmfrec, CmfrecExplicit, Factors, Irspack, Program, Settings
 
-PROJECT = Path(__file__).resolve().parent.parent
-K, COLD, ASIDE, FACTORS, BLOCK = 20, 0.1, 0.1, 64, 512
+K, BLOCK, MOST = 20, 512, 5000
+HEADS = " | ".join(f"{which}: NDCG@20 | recall@20" for which in (
+    "cold items among themselves", "all items", "warm items", "warm items, 5 ratings"))
+GRID = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 Score = Callable[[np.ndarray], np.ndarray]
 
 
-def movie_features() -> list[tuple[int, str]]:
-    """Genres, and the year of the title in fives; movies that are rated, by their indices."""
-    shared = os.environ.get("ALS_SHARED")
-    folder = (Path(shared) if shared else PROJECT.parent / "shared") / "data" / "ml-1m"
-    with gzip.open(folder / "ratings.dat.gz", "rt") as stream:
-        rated = sorted({int(line.split("::")[1]) for line in stream})
-    index = {movie: place for place, movie in enumerate(rated)}
-    pairs = []
-    for line in (folder / "movies.dat").read_text(encoding="latin-1").splitlines():
-        movie, title, genres = line.split("::")
-        if int(movie) not in index:
-            continue
-        year = int(re.search(r"\((\d{4})\)\s*$", title).group(1))
-        pairs += [(index[int(movie)], name) for name in [*genres.split("|"), f"year {year // 5 * 5}"]]
-    return pairs
-
-
-class Split:
-    """Ratings to train with, and two sets to test: of cold items, and of the others."""
-
-    def __init__(self, ratings: data.Ratings, seed: int = 1):
-        rng = np.random.default_rng(seed)
-        pairs = ratings.csr().tocoo()
-        self.shape = pairs.shape
-        self.cold = rng.random(self.shape[1]) < COLD
-        is_cold = self.cold[pairs.col]
-        aside = ~is_cold & (rng.random(pairs.nnz) < ASIDE)
-        self.training, self.warm_test, self.cold_test = (
-            sp.csr_matrix((pairs.data[keep], (pairs.row[keep], pairs.col[keep])), self.shape)
-            for keep in (~is_cold & ~aside, aside, is_cold))
-        self.known = self.training.getnnz(axis=0) > 0
-
-
-def ndcg(split: Split, score: Score, test: sp.csr_matrix, among: np.ndarray) -> tuple[float, float, float]:
-    """NDCG and recall at K among some items, and the standard error of the former."""
-    users = np.flatnonzero((test.getnnz(axis=1) > 0) & (split.training.getnnz(axis=1) > 0))
+def ranking(score: Score, training: sp.csr_matrix, test: sp.csr_matrix, items: np.ndarray,
+            users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """NDCG and recall at K of each user, among some items."""
+    users = users[test[users][:, items].getnnz(axis=1) > 0]
+    users = np.random.default_rng(1).permutation(users)[:MOST]
     discount = 1 / np.log2(np.arange(2, K + 2))
-    values, recalls = [], []
+    gains, recalls = [], []
     for block in np.array_split(users, -(-len(users) // BLOCK)):
-        scores = np.where(among, score(block), -np.inf)
-        scores[split.training[block].nonzero()] = -np.inf
-        best = np.argsort(-scores, axis=1, kind="stable")[:, :K]
-        hits = np.take_along_axis(test[block].toarray() > 0, best, 1)
-        relevant = test[block].getnnz(axis=1)
-        values.append(hits @ discount / np.cumsum(discount)[np.minimum(relevant, K) - 1])
-        recalls.append(hits.sum(axis=1) / np.minimum(relevant, K))
-    gains = np.concatenate(values)
-    return float(gains.mean()), float(np.concatenate(recalls).mean()), float(gains.std() / np.sqrt(len(gains)))
+        scores = np.array(score(block), dtype=np.float32)[:, items]
+        scores[training[block][:, items].nonzero()] = -np.inf
+        best = np.argpartition(-scores, K, axis=1)[:, :K]
+        best = np.take_along_axis(best, np.argsort(-np.take_along_axis(scores, best, 1), axis=1, kind="stable"), 1)
+        relevant = test[block][:, items]
+        hits = np.take_along_axis(relevant.toarray() > 0, best, 1)
+        count = np.minimum(relevant.getnnz(axis=1), K)
+        gains.append(hits @ discount / np.cumsum(discount)[count - 1])
+        recalls.append(hits.sum(axis=1) / count)
+    return np.concatenate(gains), np.concatenate(recalls)
 
 
-def report(name: str, split: Split, score: Score) -> None:
-    everything = split.known | split.cold
-    cells = []
-    for test, among in ((split.cold_test, split.cold), (split.cold_test + split.warm_test, everything),
-                        (split.warm_test, split.known)):
-        gain, recall, error = ndcg(split, score, test, among)
-        cells.append(f"{gain:.4f} ± {error:.4f} | {recall:.4f}")
+def cell(values: tuple[np.ndarray, np.ndarray]) -> str:
+    gains, recalls = values
+    return f"{gains.mean():.4f} ± {gains.std() / np.sqrt(len(gains)):.4f} | {recalls.mean():.4f}"
+
+
+def scoring(factors: Factors) -> Score:
+    return lambda users: factors.users[users] @ factors.items.T
+
+
+def popularity(training: sp.csr_matrix) -> Score:
+    counts = training.getnnz(axis=0).astype(np.float32)
+    return lambda users: np.broadcast_to(counts, (len(users), len(counts)))
+
+
+def unit(features: sp.csr_matrix) -> sp.csr_matrix:
+    norms = np.sqrt(np.maximum(np.asarray(features.multiply(features).sum(axis=1)).ravel(), 1e-12))
+    return (sp.diags(1 / norms) @ features).tocsr()
+
+
+def item_cosine(training: sp.csr_matrix, features: sp.csr_matrix) -> Score:
+    """By how much the features of items are those of what the user has."""
+    items = unit(features)
+    profiles = (training > 0).astype(np.float32) @ items
+    return lambda users: (profiles[users] @ items.T).toarray()
+
+
+def user_cosine(training: sp.csr_matrix, features: sp.csr_matrix) -> Score:
+    """What users with the same features have."""
+    users = unit(features)
+    profiles = users.T @ (training > 0).astype(np.float32)
+    return lambda block: (users[block] @ profiles).toarray()
+
+
+def cold_items(split: ItemSplit, score: Score) -> np.ndarray:
+    some = np.flatnonzero(split.training.getnnz(axis=1))
+    return ranking(score, split.training, split.cold_test, np.flatnonzero(split.cold), some)[0]
+
+
+def cold_users(split: UserSplit, score: Score) -> np.ndarray:
+    return ranking(score, split.training, split.cold_test, np.flatnonzero(split.known), np.flatnonzero(split.cold))[0]
+
+
+def report_items(name: str, split: ItemSplit, score: Score) -> None:
+    some = np.flatnonzero(split.training.getnnz(axis=1))
+    short, others = some[split.short[some]], some[~split.short[some]]
+    known, everything = np.flatnonzero(split.known), np.flatnonzero(split.known | split.cold)
+    cells = [cell(ranking(score, split.training, *which)) for which in (
+        (split.cold_test, np.flatnonzero(split.cold), some), (split.cold_test + split.warm_test, everything, some),
+        (split.warm_test, known, others), (split.warm_test, known, short))]
     print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
-def ours(connection: psycopg.Connection, split: Split, options: str) -> Score:
-    (seconds,) = connection.execute(
-        f"SELECT seconds FROM als_train('cold', 'training', factors => {FACTORS}{options})").fetchone()
-    sides = []
-    for side, size in zip(("user", "item"), split.shape):
-        factors = np.zeros((size, FACTORS))
-        for number, row in connection.execute(f"SELECT {side}_id, factors FROM cold_{side}s"):
-            factors[number - 1] = row
-        sides.append(factors)
-    print(f"<!-- {options}: {seconds:.1f} s -->")
-    return lambda users: sides[0][users] @ sides[1].T
+def rounded(settings: Settings) -> str:
+    return ", ".join(f"{name} {value:.3g}" for name, value in settings.items())
 
 
-def cosine(split: Split, features: sp.csr_matrix) -> Score:
-    """By how much the features of items are those of what the user has."""
-    norms = np.sqrt(np.maximum(features.multiply(features).sum(axis=1).A1, 1e-12))
-    unit = sp.diags(1 / norms) @ features
-    profiles = (split.training > 0).astype(float) @ unit
-    return lambda users: (profiles[users] @ unit.T).toarray()
+def tune(program: Program, trials: int, fit: Callable[[Settings], float]) -> Settings:
+    """The best of so many settings."""
+    rng = np.random.default_rng(7)
+    best: tuple[float, Settings] | None = None
+    start = time.perf_counter()
+    for trial in range(trials):
+        settings = program.settings(rng if trial else None)
+        value = fit(settings)
+        print(f"<!-- {program.name}: {rounded(settings)}: {value:.4f} -->", flush=True)
+        if best is None or value > best[0]:
+            best = value, settings
+    print(f"<!-- {program.name}: {time.perf_counter() - start:.0f} s -->", flush=True)
+    return best[1]
+
+
+def measure_items(given: Data, programs: list[Program], trials: int) -> None:
+    split = ItemSplit(given.ratings, 1)
+    inner = ItemSplit(split.training, 2, split.cold)
+    print(f"\n{given.describe()}\n\n| | {HEADS} |\n|---{'|---' * 8}|", flush=True)
+    report_items("popularity", split, popularity(split.training))
+    report_items("cosine of features", split, item_cosine(split.training, given.items.matrix))
+    for program in programs:
+        def fit(settings: Settings) -> float:
+            return float(cold_items(inner, scoring(program.fit(inner.training, given.items, None, settings))).mean())
+
+        if isinstance(program, Als):
+            defaults = program.settings(None)
+            report_items("als, no features", split,
+                         scoring(program.fit(split.training, given.items, None, defaults, without=True)))
+            report_items("als, defaults", split, scoring(program.fit(split.training, given.items, None, defaults)))
+            best = tune(program, trials, fit)
+            report_items("als, no features, same settings", split,
+                         scoring(program.fit(split.training, given.items, None, best, without=True)))
+        else:
+            best = tune(program, trials, fit)
+        report_items(program.name, split, scoring(program.fit(split.training, given.items, None, best)))
+
+
+def measure_grid(given: Data, program: Als, grid: Sequence[float]) -> None:
+    """How strongly the factors of features are held at 0, with all else as als chooses it."""
+    split = ItemSplit(given.ratings, 1)
+    print(f"\n{given.describe()}\n\n| mu | {HEADS} |\n|---{'|---' * 8}|", flush=True)
+    settings = program.settings(None)
+    report_items("no features", split, scoring(program.fit(split.training, given.items, None, settings, without=True)))
+    for value in grid:
+        settings["feature_regularization"] = value
+        report_items(f"{value:g}", split, scoring(program.fit(split.training, given.items, None, settings)))
+
+
+def measure_users(given: Data, programs: list[Program], trials: int) -> None:
+    if given.users is None:
+        return
+    split = UserSplit(given.ratings, 1)
+    inner = UserSplit(split.training, 2, split.cold)
+    known, cold = np.flatnonzero(split.known), np.flatnonzero(split.cold)
+
+    def report(name: str, score: Score) -> None:
+        print(f"| {name} | {cell(ranking(score, split.training, split.cold_test, known, cold))} |", flush=True)
+
+    print("\n| | cold users: NDCG@20 | recall@20 |\n|---|---|---|", flush=True)
+    report("popularity", popularity(split.training))
+    report("cosine of features", user_cosine(split.training, given.users.matrix))
+    for program in programs:
+        def fit(settings: Settings) -> float:
+            return float(cold_users(inner, scoring(program.fit(inner.training, None, given.users, settings))).mean())
+
+        if isinstance(program, Als):
+            report("als, defaults", scoring(program.fit(split.training, None, given.users, program.settings(None))))
+        report(program.name, scoring(program.fit(split.training, None, given.users, tune(program, trials, fit))))
+
+
+def errors(split: ItemSplit, factors: Factors) -> np.ndarray:
+    """Squared errors of the ratings of cold items, by users that have others."""
+    test = split.cold_test.tocoo()
+    keep = split.training.getnnz(axis=1)[test.row] > 0
+    row, column = test.row[keep], test.col[keep]
+    said = factors.mean + np.sum(factors.users[row] * factors.items[column], axis=1)
+    said = said + np.broadcast_to(factors.user_biases, split.shape[0])[row]
+    said = said + np.broadcast_to(factors.item_biases, split.shape[1])[column]
+    return (said - test.data[keep]) ** 2
+
+
+def measure_stars(given: Data, programs: list[Program], trials: int) -> None:
+    if not given.stars:
+        return
+    split = ItemSplit(given.ratings, 1)
+    inner = ItemSplit(split.training, 2, split.cold)
+
+    def report(name: str, factors: Factors) -> None:
+        squares = errors(split, factors)
+        root = np.sqrt(squares.mean())
+        print(f"| {name} | {root:.4f} ± {squares.std() / np.sqrt(len(squares)) / 2 / root:.4f} |", flush=True)
+
+    print("\n| | cold items: RMSE |\n|---|---|", flush=True)
+    users, items = split.shape
+    mean = float(split.training.data.mean())
+    sums = np.asarray(split.training.sum(axis=1)).ravel() - mean * split.training.getnnz(axis=1)
+    report("mean and users' biases", Factors(np.zeros((users, 1)), np.zeros((items, 1)),
+                                             sums / (split.training.getnnz(axis=1) + 10), 0.0, mean))
+    for program in programs:
+        def fit(settings: Settings) -> float:
+            return -float(errors(inner, program.fit(inner.training, given.items, None, settings, True)).mean() ** 0.5)
+
+        if isinstance(program, Als):
+            report("als, defaults", program.fit(split.training, given.items, None, program.settings(None), True))
+        report(program.name, program.fit(split.training, given.items, None, tune(program, trials, fit), True))
+
+
+PARTS = ("items", "users", "stars", "grid")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--grid", nargs="*", default=["1", "10", "100"], help="values of feature_regularization")
+    parser.add_argument("--data", nargs="*", default=list(cold_data.SETS), choices=list(cold_data.SETS))
+    parser.add_argument("--only", nargs="*", default=list(PARTS), choices=PARTS)
+    parser.add_argument("--programs", nargs="*", default=["als", "irspack", "cmfrec"])
+    parser.add_argument("--grid", nargs="*", type=float, default=GRID, help="values of feature_regularization")
+    parser.add_argument("--trials", type=int, default=12)
     arguments = parser.parse_args()
-    ratings = data.movielens(PROJECT)
-    split = Split(ratings)
-    pairs = movie_features()
-    names = sorted({name for _, name in pairs})
-    place = {name: number for number, name in enumerate(names)}
-    features = sp.csr_matrix((np.ones(len(pairs)), ([item for item, _ in pairs], [place[name] for _, name in pairs])),
-                             (split.shape[1], len(names)))
     with psycopg.connect("", autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS als")
-        connection.execute("DROP TABLE IF EXISTS training, features")
-        connection.execute("CREATE TABLE training (user_id integer, item_id integer, rating real)")
-        triples = split.training.tocoo()
-        data.copy_in(connection, "training", {"user_id": "integer", "item_id": "integer", "rating": "real"},
-                     triples.row + 1, triples.col + 1, triples.data)
-        connection.execute("CREATE TABLE features (item_id integer, feature text)")
-        with connection.cursor() as cursor, cursor.copy("COPY features FROM STDIN") as copy:
-            for item, name in pairs:
-                copy.write_row((item + 1, name))
-        print("| | NDCG@20 among cold items | recall@20 | NDCG@20 among all | recall@20 | NDCG@20 of warm items | recall@20 |")
-        print("|---|---|---|---|---|---|---|")
-        counts = split.training.getnnz(axis=0).astype(float)
-        report("popularity", split, lambda users: np.broadcast_to(counts, (len(users), len(counts))))
-        report("cosine of features", split, cosine(split, features))
-        report("als, no features", split, ours(connection, split, ""))
-        for value in arguments.grid:
-            report(f"als, {value}", split, ours(connection, split, ", item_features => 'features', "
-                                                f"feature_regularization => {value}"))
+        connection.execute("SET client_min_messages = warning")
+        for name in arguments.data:
+            given = cold_data.SETS[name]()
+            programs: list[Program] = [program for program in (Als(connection), Irspack(), Cmfrec())
+                                       if program.name in arguments.programs]
+            if "items" in arguments.only:
+                measure_items(given, programs, arguments.trials)
+            if "users" in arguments.only:
+                measure_users(given, programs, arguments.trials)
+            if "grid" in arguments.only:
+                measure_grid(given, Als(connection), arguments.grid)
+            if "stars" in arguments.only:
+                measure_stars(given, [program for program in (Als(connection), CmfrecExplicit())
+                                      if program.name in arguments.programs], arguments.trials)
 
 
 if __name__ == "__main__":
