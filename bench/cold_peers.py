@@ -56,7 +56,7 @@ class Als(Program):
         """Of what als chooses from the ratings, so many times."""
         if rng is None:
             return {"regularization": 1.0, "alpha": 1.0, "feature_regularization": 10.0}
-        return {"regularization": spread(rng, 0.1, 10), "alpha": spread(rng, 0.1, 10),
+        return {"regularization": spread(rng, 0.03, 3), "alpha": spread(rng, 0.1, 10),
                 "feature_regularization": spread(rng, 1, 1000)}
 
     def load(self, training: sp.csr_matrix, items: Features | None, users: Features | None) -> None:
@@ -81,11 +81,12 @@ class Als(Program):
     def fit(self, training: sp.csr_matrix, items: Features | None, users: Features | None, settings: Settings,
             explicit: bool = False, without: bool = False) -> Factors:
         self.load(training, items, users)
+        model = "cold_stars" if explicit else "cold"
         options = f", factors => {FACTORS}" + (", feedback => 'explicit'" if explicit else "")
         if explicit not in self.chosen:
             self.chosen[explicit] = self.connection.execute(
                 "SELECT regularization, regularization_scaling, alpha "
-                f"FROM als_train('cold', 'training', iterations => 1{options})").fetchone()
+                f"FROM als_train('{model}', 'training', iterations => 1{options})").fetchone()
         regularization, scaling, alpha = self.chosen[explicit]
         options += f", regularization => {regularization * settings['regularization']}, regularization_scaling => {scaling}"
         if not explicit:
@@ -94,12 +95,12 @@ class Als(Program):
             options += f", feature_regularization => {settings['feature_regularization']}"
             options += ", item_features => 'item_features'" if items else ""
             options += ", user_features => 'user_features'" if users else ""
-        (mean,) = self.connection.execute(f"SELECT mean_rating FROM als_train('cold', 'training', "
+        (mean,) = self.connection.execute(f"SELECT mean_rating FROM als_train('{model}', 'training', "
                                           f"iterations => {ITERATIONS}{options})").fetchone()
         sides = []
         for side, size in zip(("user", "item"), training.shape):
             rows = data.copy_out(f"SELECT {side}_id, bias, factors FROM (SELECT {side}_id, "
-                                 f"{'bias' if explicit else '0::real AS bias'}, factors FROM cold_{side}s) f",
+                                 f"{'bias' if explicit else '0::real AS bias'}, factors FROM {model}_{side}s) f",
                                  {"id": "integer", "bias": "real", "factors": FACTORS})
             factors, biases = np.zeros((size, FACTORS), np.float32), np.zeros(size, np.float32)
             factors[rows["id"] - 1], biases[rows["id"] - 1] = rows["factors"]["value"], rows["bias"]
