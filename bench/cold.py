@@ -223,7 +223,7 @@ def main() -> None:
         connection.execute("SET client_min_messages = warning")
         for name in arguments.data:
             given = cold_data.SETS[name]()
-            programs: list[Program] = [program for program in (Als(connection), Irspack(), Cmfrec())
+            programs: list[Program] = [program for program in (Als(connection), Irspack(), Cmfrec(name == "packages"))
                                        if program.name in arguments.programs]
             if "items" in arguments.only:
                 measure_items(given, programs, arguments.trials)

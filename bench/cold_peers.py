@@ -150,6 +150,10 @@ class Cmfrec(Program):
 
     name = "cmfrec"
 
+    def __init__(self, conjugate: bool = False):
+        """By conjugate gradient, where Cholesky takes too long."""
+        self.conjugate = conjugate
+
     def settings(self, rng: np.random.Generator | None) -> Settings:
         if rng is None:
             return {"lambda": 1.0, "alpha": 1.0, "weight": 10.0}
@@ -161,7 +165,7 @@ class Cmfrec(Program):
         matrix = training[rated[0]][:, rated[1]].tocoo()
         kind = {"k": FACTORS, "w_user": settings["weight"], "w_item": settings["weight"], "niter": ITERATIONS,
                 "NA_as_zero_user": True, "NA_as_zero_item": True, "center_U": False, "center_I": False,
-                "use_float": False, "use_cg": False, "nthreads": 1, "random_state": 1}
+                "use_float": False, "use_cg": self.conjugate, "nthreads": 1, "random_state": 1}
         if explicit:
             model = CMF(lambda_=settings["lambda"], scale_lam=settings["scaled"] > 0, **kind)
         else:
