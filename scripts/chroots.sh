@@ -52,6 +52,9 @@ make_chroot()
 	jammy | noble)
 		as_root sh -c "echo 'deb $mirror $suite-updates main universe' >>'$root.new/etc/apt/sources.list'" ;;
 	esac
+	# as here: a mirror may be frozen
+	apt-config dump | grep '^Acquire::Check-Valid-Until ' |
+		as_root tee "$root.new/etc/apt/apt.conf.d/00valid" >/dev/null || true
 	# no service is to start
 	as_root sh -c "printf '#!/bin/sh\nexit 101\n' >'$root.new/usr/sbin/policy-rc.d'
 		chmod +x '$root.new/usr/sbin/policy-rc.d'"

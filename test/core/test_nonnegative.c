@@ -91,7 +91,7 @@ test_unbounded(void)
 		if (x[0] < 0 || x[1] < 0 || x[2] < 0)
 			continue;
 		equal++;
-		for (size_t c = 0; c < 4; c++)
+		for (size_t c = 0; c < 3; c++)
 			worst = fmax(worst, fabs((double) (x[c] - bounded[u * stride + c])));
 	}
 	ok(equal > 0 && worst < 1e-4,
