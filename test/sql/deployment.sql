@@ -50,7 +50,7 @@ SELECT run, serving, compared_with FROM als_train('n', 'training', factors => 8,
 SELECT * FROM check_figures('n', 'ndcg');
 SELECT run, serving, compared_with FROM als_train('n', 'training', factors => 7, regularization => 0.2, validation => 'held_out', validation_metric => 'auc', deploy => 'if_better');
 SELECT * FROM check_figures('n', 'auc');
-SELECT run, serving, compared_with FROM als_train('n', 'training', factors => 7, regularization => 0.2, validation => 'held_out', validation_metric => 'recall', validation_k => 3, patience => 1, deploy => 'if_better', workers => 2);
+SELECT run, serving, compared_with FROM als_train('n', 'training', factors => 2, regularization => 10, validation => 'held_out', validation_metric => 'recall', validation_k => 3, patience => 1, deploy => 'if_better', workers => 2);
 SELECT m.compared_value - c.value AS value, m.compared_other - c.other AS other FROM n m, als_compare('n', 'n', 'held_out', training => 'training', k => 3, run => 5, other_run => m.compared_with) c WHERE m.run = 5 AND metric = 'recall';
 SELECT * FROM runs('n');
 -- the same run again is no better
