@@ -12,6 +12,8 @@
 #include "ratings/packed.h"
 #include "utils/memutils.h"
 
+#define ORDER_AHEAD 32			/* ratings whose rows are fetched ahead */
+
 /* Memory that grows with what it is used for */
 typedef struct RatingBuffer
 {
@@ -83,12 +85,20 @@ distribute_batch(Distributor *users, SharedSort *state,
 	const size_t *order = (size_t *) state_at(state, state->order_offset) + 2 * part;
 	const uint32 *user_order = state_at(state, order[ALS_USERS]);
 	const uint32 *item_order = state_at(state, order[ALS_ITEMS]);
+	size_t		record = rating_size(state->weighted);
 
 	CHECK_FOR_INTERRUPTS();
 	for (size_t i = 0; i < size; i++)
 	{
-		const Rating *rating = rating_at(ratings, rating_size(state->weighted), i);
+		const Rating *rating = rating_at(ratings, record, i);
 
+		if (i + ORDER_AHEAD < size)
+		{
+			const Rating *ahead = rating_at(ratings, record, i + ORDER_AHEAD);
+
+			__builtin_prefetch(&user_order[ahead->user]);
+			__builtin_prefetch(&item_order[ahead->item]);
+		}
 		distributor_put(users, user_order[rating->user],
 						item_order[rating->item], rating->rating,
 						state->weighted ? rating->weight : 1);
