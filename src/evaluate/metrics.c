@@ -36,6 +36,7 @@ typedef struct Measurer
 	Measurement *measurement;
 	const AlsKernels *kernels;
 	BlockReader *readers[2];
+	uint32		trained;		/* users of the training set */
 	MemoryContext batch;		/* reset for every one */
 	double	   *directions;		/* [factors] sum over a list */
 } Measurer;
@@ -280,7 +281,7 @@ begin_measuring(Measurer *me, BatchUser *user, const MeasuredUser *measured)
 	user->ranked = user->measures.relevant > 0 && !measurement->errors_only;
 	if (!user->ranked)
 		return;
-	if (measured->rows[TRAINING_SET] != NOT_THERE)
+	if (measured->rows[TRAINING_SET] < me->trained)
 		read_training_row(me, user, measured->rows[TRAINING_SET],
 						  test_items, ntest_items);
 	sort_items(user->not_others, user->nnot_others);
@@ -450,6 +451,8 @@ metrics_measure(Arena *arena, Arena *const sets[2])
 	for (int set = 0; set < 2; set++)
 		if (sets[set] != NULL)
 			me.readers[set] = blocks_reader(sets[set], ALS_USERS);
+	if (sets[TRAINING_SET] != NULL)
+		me.trained = ((const RatingBlocks *) sets[TRAINING_SET]->address)->sides[ALS_USERS].nrows;
 	me.batch = AllocSetContextCreate(CurrentMemoryContext, "als measuring",
 									 ALLOCSET_DEFAULT_SIZES);
 	me.directions = allocate(measurement->factors, sizeof(double));

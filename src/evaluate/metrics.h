@@ -29,7 +29,8 @@ typedef struct MeasuredUser
 {
 	uint32		factors;		/* row of the users' factors; NOT_THERE for
 								 * one who is not known, with by_known_biases */
-	uint32		rows[2];		/* of the sets; NOT_THERE in training */
+	uint32		rows[2];		/* of the sets; NOT_THERE in training, or
+								 * beyond its rows, without ratings there */
 } MeasuredUser;
 
 /* What ratings are predicted by; all but the model only with biases */

@@ -318,11 +318,10 @@ static void
 build_rows(FeatureReceiver *receiver, SideFeatures *features)
 {
 	uint32		nrows = features->nrows + features->nnew;
-	uint32	   *new_places;
 	uint32	   *feature_places;
 	uint64	   *next;
 
-	features->new_ids = ordered_ids(receiver->new_map, &new_places);
+	features->new_ids = ordered_ids(receiver->new_map, &features->new_places);
 	features->names = ordered_ids(receiver->feature_map, &feature_places);
 	features->start = MemoryContextAllocHuge(CurrentMemoryContext,
 											 (nrows + (size_t) 1) * sizeof(uint64));
@@ -337,7 +336,8 @@ build_rows(FeatureReceiver *receiver, SideFeatures *features)
 
 		CHECK_FOR_INTERRUPTS();
 		if (value->row >= features->nrows)
-			value->row = features->nrows + new_places[value->row - features->nrows];
+			value->row = features->nrows +
+				features->new_places[value->row - features->nrows];
 		next[value->row + 1]++;
 	}
 	for (uint32 r = 0; r < nrows; r++)
@@ -353,9 +353,17 @@ build_rows(FeatureReceiver *receiver, SideFeatures *features)
 		entry->rating = value->value;
 	}
 	pfree(next);
-	pfree(new_places);
 	pfree(feature_places);
 	sort_features(receiver, features);
+}
+
+uint32
+features_new_row(const SideFeatures *features, Datum id)
+{
+	uint32		index;
+
+	return features != NULL && idmap_find(features->new_map, id, &index) ?
+		features->nrows + features->new_places[index] : NOT_THERE;
 }
 
 SideFeatures *
@@ -392,6 +400,7 @@ features_read(AlsSide side, const char *source, Snapshot snapshot,
 				 errhint("Check that the relation or query returns rows, or leave it out.")));
 	features->nrows = receiver.rated->size;
 	features->nnew = idmap_size(receiver.new_map);
+	features->new_map = receiver.new_map;
 	features->nfeatures = idmap_size(receiver.feature_map);
 	build_rows(&receiver, features);
 	MemoryContextDelete(working);

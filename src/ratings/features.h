@@ -20,6 +20,8 @@ typedef struct SideFeatures
 	uint32		nrows;			/* of the ratings */
 	uint32		nnew;			/* behind them */
 	Datum	   *new_ids;		/* [nnew] of the ratings' type */
+	IdMap	   *new_map;		/* the same as they came */
+	uint32	   *new_places;		/* [nnew] order of arrival -> place */
 	uint32		nfeatures;
 	Datum	   *names;			/* [nfeatures] text */
 	uint64	   *start;			/* [nrows + nnew + 1] */
@@ -33,6 +35,9 @@ typedef struct SideFeatures
  */
 extern SideFeatures *features_read(AlsSide side, const char *source,
 								   Snapshot snapshot, const Ratings *ratings);
+
+/* The row of an id that no rating has; NOT_THERE without features of it. */
+extern uint32 features_new_row(const SideFeatures *features, Datum id);
 
 /* What a source of features is read as */
 typedef struct FeatureColumns

@@ -23,11 +23,22 @@ typedef struct Serving
 {
 	ModelCache *cache;
 	const Ratings *ratings;		/* of the training */
+	SideFeatures *const *features;	/* by AlsSide */
 	AlsSide		side;			/* that is read */
 	uint32	   *places[2];		/* by AlsSide, [rows of the training]: among
 								 * what is measured, or NOT_THERE */
 	Measurement *measurement;	/* of it; NULL while ids are read */
 } Serving;
+
+/* How many users or items the training has factors of */
+static uint32
+trained_rows(const Serving *serving, AlsSide side)
+{
+	const SideFeatures *features = serving->features[side];
+
+	return ratings_ids(serving->ratings, side)->size +
+		(features == NULL ? 0 : features->nnew);
+}
 
 /* The place of an id that is read, NULL if the training does not know it. */
 static uint32 *
@@ -35,10 +46,13 @@ find_place(const Serving *serving, Datum id)
 {
 	AlsSide		side = serving->side;
 	uint32		arrival;
+	uint32		row;
 
-	if (!idmap_find(ratings_map(serving->ratings, side), id, &arrival))
-		return NULL;
-	return &serving->places[side][ratings_ids(serving->ratings, side)->order[arrival]];
+	if (idmap_find(ratings_map(serving->ratings, side), id, &arrival))
+		row = ratings_ids(serving->ratings, side)->order[arrival];
+	else
+		row = features_new_row(serving->features[side], id);
+	return row == NOT_THERE ? NULL : &serving->places[side][row];
 }
 
 /* Marks an id that both know. */
@@ -72,7 +86,7 @@ find_known(Serving *serving, Snapshot snapshot)
 {
 	for (int side = 0; side < 2; side++)
 	{
-		uint32		size = ratings_ids(serving->ratings, side)->size;
+		uint32		size = trained_rows(serving, side);
 
 		serving->side = side;
 		serving->places[side] = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -88,7 +102,7 @@ static void
 number_users(Serving *serving, Validation *common)
 {
 	const MeasuredUser *users = common->users;
-	uint32		size = ratings_ids(serving->ratings, ALS_USERS)->size;
+	uint32		size = trained_rows(serving, ALS_USERS);
 	uint32	   *places = MemoryContextAllocHuge(CurrentMemoryContext,
 												size * sizeof(uint32));
 	uint32		nusers = 0;
@@ -167,7 +181,7 @@ bool
 is_better(const ModelTarget *target, const TrainOptions *options,
 		  TrainInput *input, const TrainerResult *result)
 {
-	Serving		serving = {.ratings = input->ratings};
+	Serving		serving = {.ratings = input->ratings,.features = input->features};
 	Validation	common = *input->validation;
 	RunComparison *compared = &input->compared;
 	bool		shared = arena_is_shared(&input->blocks);

@@ -41,10 +41,13 @@ features_reserve(FeatureState *state, const SideFeatures *features,
 	size_t		nrows = features->nrows;
 	size_t		nfeatures = features->nfeatures;
 	size_t		factors = nfeatures * stride * sizeof(float);
+	size_t		nall;
 
 	state->nfeatures = features->nfeatures;
-	state->start_offset = arena_reserve(size, (nrows + 1) * sizeof(uint64));
-	state->entries_offset = arena_reserve(size, features->start[nrows] *
+	state->nnew = validating ? features->nnew : 0;
+	nall = nrows + state->nnew;
+	state->start_offset = arena_reserve(size, (nall + 1) * sizeof(uint64));
+	state->entries_offset = arena_reserve(size, features->start[nall] *
 										  sizeof(AlsEntry));
 	state->scale_offset = arena_reserve(size, nrows * sizeof(double));
 	state->diagonal_offset = arena_reserve(size, nfeatures * sizeof(double));
@@ -64,12 +67,13 @@ features_load(TrainerState *shared, AlsSide side, const SideFeatures *features)
 {
 	const FeatureState *state = &shared->features[side];
 	size_t		nrows = features->nrows;
+	size_t		nall = nrows + state->nnew;
 	size_t		stride = als_stride(shared->rank);
 
 	copy_large(shared_at(shared, state->start_offset), features->start,
-			   (nrows + 1) * sizeof(uint64));
+			   (nall + 1) * sizeof(uint64));
 	copy_large(shared_at(shared, state->entries_offset), features->entries,
-			   features->start[nrows] * sizeof(AlsEntry));
+			   features->start[nall] * sizeof(AlsEntry));
 	zero_large(shared_at(shared, state->factors_offset),
 			   features->nfeatures * stride * sizeof(float));
 	zero_large(shared_at(shared, state->priors_offset),
@@ -254,24 +258,60 @@ features_start(TrainerProcess *me)
 	parallel_wait(me->process);
 }
 
+/* The factors of rows without ratings; are they finite? */
+static bool
+fill_rows(int rank, const AlsRows *rows, const float *feature_factors, float *to)
+{
+	size_t		size = rows->nrows * (size_t) als_stride(rank);
+
+	als_features_priors(rank, rows, feature_factors, to, poll_interrupts);
+	for (size_t i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!isfinite(to[i]))
+			return false;
+	}
+	return true;
+}
+
+bool
+features_fill_measured(TrainerProcess *me)
+{
+	TrainerState *shared = me->shared;
+
+	for (int side = 0; side < 2; side++)
+	{
+		const FeatureState *state = &shared->features[side];
+		const AlsRows *all = &me->features[side].rows;
+		AlsRows		rows = {.nrows = state->nnew};
+
+		if (state->nnew == 0)
+			continue;
+		rows.start = all->start + all->nrows;
+		rows.entries = all->entries + all->start[all->nrows];
+		if (!fill_rows(shared->rank, &rows, shared_at(shared, state->factors_offset),
+					   side_factors(shared, side) +
+					   all->nrows * (size_t) als_stride(shared->rank)))
+		{
+			note_failure(shared, ALS_NOT_FINITE, side, FAILED_FEATURES);
+			return false;
+		}
+	}
+	return true;
+}
+
 void
 features_fill_new(const SideFeatures *features, const TrainerResult *result,
 				  AlsSide side)
 {
-	size_t		stride = als_stride(result->rank);
-	float	   *to = result->factors[side] + features->nrows * stride;
 	AlsRows		rows = features_rows(features, features->nrows, features->nnew);
 
-	als_features_priors(result->rank, &rows, result->feature_factors[side], to,
-						poll_interrupts);
-	for (size_t i = 0; i < features->nnew * stride; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		if (!isfinite(to[i]))
-			ereport(ERROR,
-					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("the factors of %s without ratings are out of the range of type real",
-							side == ALS_USERS ? "users" : "items"),
-					 errhint("Scale the values of their features down.")));
-	}
+	if (!fill_rows(result->rank, &rows, result->feature_factors[side],
+				   result->factors[side] +
+				   features->nrows * (size_t) als_stride(result->rank)))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("the factors of %s without ratings are out of the range of type real",
+						side_plurals[side]),
+				 errhint("Scale the values of their features down.")));
 }

@@ -32,6 +32,12 @@ extern void features_start(TrainerProcess *me);
 extern void features_solve(TrainerProcess *me, AlsSide side);
 
 /*
+ * The leader's, before a validation: the factors of rows that no rating of the
+ * training has.  False, and noted, if they are out of range.
+ */
+extern bool features_fill_measured(TrainerProcess *me);
+
+/*
  * The factors of rows that no rating has, in the places behind those that are
  * rated.
  */

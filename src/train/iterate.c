@@ -453,7 +453,8 @@ keep_factors(TrainerProcess *me)
 		const FeatureState *features = &shared->features[side];
 
 		copy_large(best_factors(shared, side), side_factors(shared, side),
-				   me->blocks->sides[side].nrows * stride * sizeof(float));
+				   (me->blocks->sides[side].nrows + (size_t) features->nnew) *
+				   stride * sizeof(float));
 		copy_large(shared_at(shared, features->best_offset),
 				   shared_at(shared, features->factors_offset),
 				   features->nfeatures * stride * sizeof(float));
@@ -531,6 +532,7 @@ iterate(const ParallelProcess *process, Arena *const arenas[PARALLEL_ARENAS])
 		{
 			finish_iteration(&me);
 			reset_pieces(shared);
+			shared->measure = shared->measure && features_fill_measured(&me);
 			if (shared->measure)
 				take_factors(&me);
 		}

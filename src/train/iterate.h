@@ -16,11 +16,13 @@
 typedef struct FeatureState
 {
 	uint32		nfeatures;		/* 0: its rows have none */
+	uint32		nnew;			/* rows behind those that are rated, to be
+								 * measured as well */
 	double		ridge;			/* see als_features.h */
 	double		penalty;		/* what lambda multiplies of it in the
 								 * objective */
-	size_t		start_offset;	/* uint64 [rows + 1] */
-	size_t		entries_offset; /* AlsEntry [features of all rows] */
+	size_t		start_offset;	/* uint64 [rows + new rows + 1] */
+	size_t		entries_offset; /* AlsEntry [features of all these rows] */
 	size_t		scale_offset;	/* double [rows], s */
 	size_t		diagonal_offset;	/* double [features] */
 	size_t		matrix_offset;	/* double [features x features]; 0: too many */

@@ -251,8 +251,9 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 	input->mean = blocks->mean;
 	if (input->held_out != NULL)
 		input->validation =
-			validation_begin(options, ratings, input->mean, input->held_out,
-							 other, nworkers);
+			validation_begin(options, ratings, input->features,
+							 all_ids(input, ALS_ITEMS), input->mean,
+							 input->held_out, other, nworkers);
 	if (parameters->verbose)
 		ereport(NOTICE, (errmsg("sorted ratings in %.3f s",
 								seconds_since(phase))));

@@ -49,7 +49,8 @@ measure_baseline(Tuning *tuning, double *values)
 {
 	Validation *validation = tuning->input.validation;
 	bool		errors = metric_is_error(tuning->metric);
-	const uint64 *start = blocks_row_start((RatingBlocks *) tuning->input.blocks.address, ALS_ITEMS);
+	RatingBlocks *blocks = (RatingBlocks *) tuning->input.blocks.address;
+	const uint64 *start = blocks_row_start(blocks, ALS_ITEMS);
 	Arena	   *const sets[2] = {[TEST_SET] = &validation->set,[TRAINING_SET] = &tuning->input.blocks};
 	Arena		arena;
 	Measurement *measurement;
@@ -66,7 +67,8 @@ measure_baseline(Tuning *tuning, double *values)
 		rows[u * measurement->stride] = errors ? 0 : 1;
 	rows = measured_factors(measurement, ALS_ITEMS);
 	memset(rows, 0, measurement->nitems * measurement->stride * sizeof(float));
-	for (size_t i = 0; i < measurement->nitems; i++)
+	/* those behind have no ratings */
+	for (size_t i = 0; i < blocks->sides[ALS_ITEMS].nrows; i++)
 		rows[i * measurement->stride] = (float) (start[i + 1] - start[i]);
 	metrics_run(&arena, sets, parallel_workers(tuning->options.workers,
 											   (double) measurement->nusers * measurement->nitems *

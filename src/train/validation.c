@@ -5,6 +5,7 @@
  * The set has ids of its own.  Its items are mapped to rows of the factors, its
  * users to the rows that they have among the users of the training, which are
  * at the same time those of their ratings in it, to be left out of rankings.
+ * Those that only features are known of have rows behind these.
  */
 #include "compat.h"
 
@@ -16,16 +17,25 @@
 
 /* Rows of the training that a side's ids in the set have. */
 static uint32 *
-training_rows(const Ratings *ratings, Ratings *held_out, AlsSide side)
+training_rows(const Ratings *ratings, const SideFeatures *features,
+			  Ratings *held_out, AlsSide side)
 {
 	const RatedIds *trained = ratings_ids(ratings, side);
 	uint32	   *rows = ratings_map_ids(held_out, side,
 									   ratings_map(ratings, side), false);
 	uint32		size = ratings_ids(held_out, side)->size;
+	uint32	   *new_rows;
 
 	for (uint32 i = 0; i < size; i++)
 		if (rows[i] != NOT_THERE)
 			rows[i] = trained->order[rows[i]];
+	if (features == NULL || features->nnew == 0)
+		return rows;
+	new_rows = ratings_map_ids(held_out, side, features->new_map, false);
+	for (uint32 i = 0; i < size; i++)
+		if (new_rows[i] != NOT_THERE)
+			rows[i] = features->nrows + features->new_places[new_rows[i]];
+	pfree(new_rows);
 	return rows;
 }
 
@@ -49,22 +59,25 @@ list_held_out_users(Validation *validation, const uint32 *rows, uint32 size)
 
 Validation *
 validation_begin(const TrainOptions *options, const Ratings *ratings,
+				 SideFeatures *const features[2], const RatedIds *items,
 				 double mean, Ratings *held_out, size_t budget, int nworkers)
 {
 	Validation *validation = palloc0(sizeof(Validation));
-	uint32	   *users = training_rows(ratings, held_out, ALS_USERS);
+	uint32	   *users = training_rows(ratings, features[ALS_USERS], held_out,
+									  ALS_USERS);
 
 	validation->metric = options->validation.metric;
 	validation->k = options->validation.k;
 	validation->patience = options->validation.patience;
 	validation->feedback = options->parameters.feedback;
 	validation->mean = validation->feedback == ALS_EXPLICIT ? mean : 0;
-	validation->items = training_rows(ratings, held_out, ALS_ITEMS);
+	validation->items = training_rows(ratings, features[ALS_ITEMS], held_out,
+									  ALS_ITEMS);
 	validation->set_items = ratings_ids(held_out, ALS_ITEMS)->size;
-	validation->nitems = ratings_ids(ratings, ALS_ITEMS)->size;
+	validation->nitems = items->size;
 	validation->order = MemoryContextAllocHuge(CurrentMemoryContext,
 											   validation->nitems * sizeof(uint32));
-	id_places(idmap_type(ratings_map(ratings, ALS_ITEMS)), ratings_ids(ratings, ALS_ITEMS)->ids,
+	id_places(idmap_type(ratings_map(ratings, ALS_ITEMS)), items->ids,
 			  validation->nitems, validation->order);
 	validation->ntrained = validation->nitems;
 	validation->trained = MemoryContextAllocHuge(CurrentMemoryContext,

@@ -11,7 +11,7 @@
 
 #include "common/arena.h"
 #include "evaluate/metrics.h"
-#include "ratings/ratings.h"
+#include "ratings/features.h"
 #include "train/options.h"
 
 /* What is measured, whatever the number of factors */
@@ -36,10 +36,13 @@ typedef struct Validation
 
 /*
  * Sorts what is set aside, using it up, and maps its ids to those of the
- * ratings to train from, whose mean must be known.
+ * ratings to train from, whose mean must be known, and of features.  items: the
+ * ids of both.
  */
 extern Validation *validation_begin(const TrainOptions *options,
-									const Ratings *ratings, double mean,
+									const Ratings *ratings,
+									SideFeatures *const features[2],
+									const RatedIds *items, double mean,
 									Ratings *held_out, size_t budget,
 									int nworkers);
 
