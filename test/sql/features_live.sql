@@ -72,6 +72,11 @@ SELECT count(*) FROM als_recommend_for_as(NULL::text, 'implicit', '{4}', feature
 SELECT count(*) FROM als_recommend_for('implicit', NULL, features => '{"99": 1}');
 SELECT count(*) FROM als_recommend_for('implicit', NULL, features => NULL);
 
+-- als_predict knows what is stored; fresh, the user is what his features and ratings say now, the item what is stored
+SELECT als_predict('explicit', 102, 33) IS NULL AS user_not_stored, als_predict('explicit', 1, 202, fresh => true) IS NULL AS item_not_stored,
+    abs(als_predict('explicit', 102, 33, fresh => true) - run.mean_rating - u[4] - i[4] - dot(u[1:3], i[1:3])) < 1e-5 AS by_features
+FROM newest('explicit') run, solved('explicit', 'user', 102) u, LATERAL (SELECT f AS i FROM rows_of('explicit', 'item') WHERE id = 33) r;
+
 -- refreshed, an item is what it is solved to be; without ratings what its features say
 SELECT model, i, als_refresh_item(model::regclass, i) AS known, distance((SELECT f FROM rows_of(model, 'item') WHERE id = i), solved(model, 'item', i)) < 1e-5 AS solved
 FROM (VALUES ('implicit'), ('explicit')) m (model), generate_series(201, 204) i ORDER BY 1, 2;
