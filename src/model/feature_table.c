@@ -150,6 +150,40 @@ run_with(Oid table, const char *statement, int nargs, Oid *types,
 	return SPI_processed;
 }
 
+/* Raises for foreign keys from or to the table, which are made of triggers. */
+static void
+check_foreign_keys(Relation table)
+{
+	const TriggerDesc *triggers = table->trigdesc;
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (RI_FKey_trigger_type(triggers->triggers[i].tgfoid) != RI_TRIGGER_NONE)
+			reject_writing(RelationGetRelid(table),
+						   psprintf("Foreign key \"%s\" may refuse what is trained.",
+									get_constraint_name(triggers->triggers[i].tgconstraint)));
+}
+
+/* Raises for unique indexes and exclusion constraints beside the primary key. */
+static void
+check_indexes(Relation table)
+{
+	List	   *indexes = RelationGetIndexList(table);
+	ListCell   *cell;
+
+	foreach(cell, indexes)
+	{
+		Relation	index = index_open(lfirst_oid(cell), AccessShareLock);
+		const Form_pg_index form = index->rd_index;
+
+		if (form->indisexclusion || (form->indisunique && !form->indisprimary))
+			reject_writing(RelationGetRelid(table),
+						   psprintf("Its index \"%s\" may refuse what is trained.",
+									RelationGetRelationName(index)));
+		index_close(index, AccessShareLock);
+	}
+	list_free(indexes);
+}
+
 /* Locks the table against changes of what is checked of it here. */
 static void
 claim_table(Oid oid)
@@ -164,6 +198,8 @@ claim_table(Oid oid)
 	if (constraints != NULL && constraints->num_check > 0)
 		reject_writing(oid, psprintf("Its constraint \"%s\" may refuse what is trained.",
 									 constraints->check[0].ccname));
+	check_foreign_keys(table);
+	check_indexes(table);
 	table_close(table, NoLock);
 }
 

@@ -181,9 +181,14 @@ EXCEPTION WHEN division_by_zero THEN
 END $$;
 CREATE VIEW singular AS SELECT id, 'copy ' || n AS feature, 1e7 + id AS value FROM item_features, generate_series(1, 2) n GROUP BY 1, 2, 3;
 SELECT code, message FROM with_ddl('', 'singular');
+CREATE TABLE known_sides (side text PRIMARY KEY);
 SELECT * FROM with_ddl('ALTER TABLE other_features ENABLE ROW LEVEL SECURITY', 'singular');
 SELECT * FROM with_ddl('CREATE RULE r AS ON DELETE TO other_features DO INSTEAD NOTHING', 'singular');
 SELECT * FROM with_ddl('ALTER TABLE other_features ADD CONSTRAINT never CHECK (side <> ''item'') NOT VALID', 'singular');
+SELECT * FROM with_ddl('ALTER TABLE other_features ADD CONSTRAINT known FOREIGN KEY (side) REFERENCES known_sides NOT VALID', 'singular');
+SELECT * FROM with_ddl('CREATE TABLE told (run int, side text, feature text, CONSTRAINT telling FOREIGN KEY (run, side, feature) REFERENCES other_features)', 'singular');
+SELECT * FROM with_ddl('CREATE UNIQUE INDEX one_each ON other_features (feature)', 'singular');
+SELECT * FROM with_ddl('ALTER TABLE other_features ADD CONSTRAINT apart EXCLUDE (feature WITH =)', 'singular');
 SELECT * FROM with_ddl('ALTER TABLE other_features ADD more int', 'singular');
 SELECT * FROM with_ddl('DROP TABLE IF EXISTS forged_features; CREATE TABLE forged_features (a int)', 'singular', 'forged');
 SELECT code, message FROM with_ddl('', 'singular', repeat('m', 56));
