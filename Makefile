@@ -11,6 +11,7 @@
 #                          half an hour; scripts/sanitize.sh says more
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
+#   make faults            100 kills at random, and every request that can fail
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
 #   make dist              the archive for PGXN
@@ -22,7 +23,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = assertions bench cancel check check-spark data demo demo-app demo-app-test deb fuzz indent matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark data demo demo-app demo-app-test deb faults fuzz indent matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -33,7 +34,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark deb demo demo-app fuzz indent matrix soak:
+cancel check check-spark deb demo demo-app faults fuzz indent matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:

@@ -15,13 +15,19 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include "common/blas_loader.h"
+#include "storage/ipc.h"
 
 static const AlsBlas *loaded = NULL;
 
 /* The library is there, and so are its threads: refused for good. */
 static bool refused = false;
+
+/* Whether BLAS has ended the process, and whether that would be seen */
+static bool exits = false;
+static bool watched = false;
 
 /* Raises for a BLAS with threads of its own. */
 static void
@@ -49,6 +55,35 @@ count_threads(void)
 			count++;
 	closedir(tasks);
 	return count;
+}
+
+/*
+ * BLAS may end the process by exit(), as libgfortran does when it cannot have memory.  Says
+ * so: of a worker the leader would not hear otherwise, and wait at the barrier forever, since
+ * PostgreSQL signals to it before it closes the queue.
+ */
+static void
+report_exit(int code, Datum arg)
+{
+	/* not by proc_exit() */
+	if (code != -1)
+		return;
+	exits = true;
+	ereport(FATAL,
+			(errcode(ERRCODE_SYSTEM_ERROR),
+			 errmsg("the BLAS library has ended the process"),
+			 errhint("The server log has what it said. Most likely memory is short.")));
+}
+
+/*
+ * After PostgreSQL's callbacks.  Those of a library that is half initialized crash, and with
+ * them the server would.
+ */
+static void
+exit_at_once(int code, Datum arg)
+{
+	if (exits)
+		_exit(1);
 }
 
 const AlsBlas *
@@ -80,6 +115,13 @@ blas_load(void)
 	join_path_components(path, path, "als_blas" DLSUFFIX);
 	for (size_t i = 0; i < lengthof(settings); i++)
 		setenv(settings[i], "1", 1);
+
+	if (!watched)
+	{
+		before_shmem_exit(report_exit, 0);
+		on_proc_exit(exit_at_once, 0);
+	}
+	watched = true;
 
 	threads = count_threads();
 	sigfillset(&all);
