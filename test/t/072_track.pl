@@ -11,7 +11,7 @@ use AlsTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = start_server('main', "deadlock_timeout = '100ms'", 'shared_buffers = 16MB');
+my $node = start_server('main', "deadlock_timeout = '100ms'", 'shared_buffers = 16MB', 'jit = off');
 $node->safe_psql('postgres', q{
 CREATE TABLE ratings AS SELECT * FROM some_ratings(60, 40, 20);
 CREATE INDEX ON ratings (user_id);
@@ -178,7 +178,7 @@ my @kilobytes;
 foreach my $change ([ 'item_id = user_id * 3 % 500', 200000 ], [ 'true', 1000000 ])
 {
 	my ($which, $count) = @$change;
-	my $session = open_session($node, q{SET maintenance_work_mem = '4MB'}, q{SET work_mem = '4MB'});
+	my $session = open_session($node, q{SET maintenance_work_mem = '4MB';}, q{SET work_mem = '4MB';});
 	$node->safe_psql('postgres', "UPDATE many SET rating = rating + 1 WHERE $which");
 	is($node->safe_psql('postgres', 'SELECT count(*) FROM large_changes'), $count, "$count changes are queued");
 	my (undef, $alone) = split /\n/, $node->safe_psql('postgres', "BEGIN; SELECT als_refresh('large', ARRAY(SELECT 7 + 1000 * i FROM generate_series(0, 199) i)); $sample; ROLLBACK");
