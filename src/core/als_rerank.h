@@ -23,15 +23,12 @@
 typedef const float *(*AlsFetchRow) (size_t place, void *arg);
 
 /*
- * The first rows of a ranking, and how to choose from them.  The rows are asked
- * for only if diversity is not 0.
+ * The rows to choose from, best first, and how.  The rows are asked for only if
+ * diversity is not 0.
  */
 typedef struct AlsShortlist
 {
 	size_t		size;
-	int			complete;		/* no other row is eligible */
-	float		limit;			/* else: of their scores, and they come after
-								 * rows that have the same */
 	const float *scores;		/* [size] falling */
 	const uint32_t *groups;		/* [size]; NULL: none has one */
 	uint32_t	ngroups;
@@ -52,15 +49,11 @@ extern size_t als_rerank_workspace(const AlsShortlist *shortlist, uint32_t k);
 
 /*
  * Writes to chosen[k] the places in the ranking of the list's rows, and returns
- * how many of them are certain.  They are fewer than k if rows that are not in
- * the shortlist could be the next, or if it is complete and no other row may
- * come.  *share: the value of the k-th, were there no other rows, and so about
- * what (1 - diversity) score of rows that matter has to reach; -INFINITY if
- * there are not so many.  workspace: als_rerank_workspace bytes, aligned as
- * rows.
+ * how many they are: fewer than k if no other row may come.  workspace:
+ * als_rerank_workspace bytes, aligned as rows.
  */
 extern uint32_t als_rerank(const AlsShortlist *shortlist,
 						   const AlsKernels *kernels, AlsPoll poll, uint32_t k,
-						   uint32_t *chosen, double *share, void *workspace);
+						   uint32_t *chosen, void *workspace);
 
 #endif							/* ALS_RERANK_H */

@@ -222,7 +222,7 @@ most_promising(const List *list, const AlsShortlist *shortlist, AlsWork *work)
 /* The best of the rows for the next place of the list; size if there is none. */
 static size_t
 find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
-		  AlsWork *work, double *value)
+		  AlsWork *work)
 {
 	double		diversity = shortlist->diversity;
 	size_t		next;
@@ -234,10 +234,7 @@ find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 		als_work(work, 1);
 	next = most_promising(list, shortlist, work);
 	if (next == shortlist->size || diversity == 0)
-	{
-		*value = next == shortlist->size ? -INFINITY : shortlist->scores[next];
 		return next;
-	}
 	meet(list, shortlist, kernels, next, -INFINITY);
 	best = value_of(list, shortlist, next);
 	for (size_t i = list->start; i < shortlist->size; i++)
@@ -262,38 +259,28 @@ find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 			next = i;
 		}
 	}
-	*value = best;
 	return next;
 }
 
 uint32_t
 als_rerank(const AlsShortlist *shortlist, const AlsKernels *kernels, AlsPoll poll,
-		   uint32_t k, uint32_t *chosen, double *share, void *workspace)
+		   uint32_t k, uint32_t *chosen, void *workspace)
 {
 	AlsWork		work = {poll, 0};
 	List		list;
-	uint32_t	certain = 0;
 
 	memset(workspace, 0, lay_out(&list, shortlist, k, workspace));
 	list.size = 0;
 	list.start = 0;
 	list.chosen = chosen;
-	*share = -INFINITY;
 	while (list.size < k)
 	{
-		double		value;
-		size_t		next = find_next(&list, shortlist, kernels, &work, &value);
+		size_t		next = find_next(&list, shortlist, kernels, &work);
 
 		if (next == shortlist->size)
-			return certain;
-		if (certain == list.size &&
-			(shortlist->complete ||
-			 value >= (1 - shortlist->diversity) * shortlist->limit))
-			certain++;
+			break;
 		chosen[list.size] = (uint32_t) next;
 		add_to_list(&list, shortlist, kernels, next);
-		if (list.size == k)
-			*share = value;
 	}
-	return certain;
+	return list.size;
 }

@@ -5,8 +5,6 @@
  */
 #include "compat.h"
 
-#include <math.h>
-
 #include "serve/batch_lists.h"
 
 void
@@ -67,8 +65,8 @@ batch_lists_place(BatchTopK *job, const Shortlist *list, const Boosts *boosts,
 
 uint32
 batch_lists_choose(const BatchTopK *job, const AlsKernels *kernels,
-				   const AlsRankedItem *ranking, uint32 size, float limit,
-				   AlsRankedItem *list, double *share)
+				   const AlsRankedItem *ranking, uint32 size,
+				   AlsRankedItem *list)
 {
 	size_t		bytes = Max(size, 1) * sizeof(uint32);
 	float	   *scores = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
@@ -79,8 +77,6 @@ batch_lists_choose(const BatchTopK *job, const AlsKernels *kernels,
 	uint32	   *chosen = MemoryContextAllocHuge(CurrentMemoryContext, bytes);
 	AlsShortlist shortlist = {
 		.size = size,
-		.complete = isinf(limit),
-		.limit = limit,
 		.scores = scores,
 		.groups = job->per_group > 0 ? groups : NULL,
 		.ngroups = job->ngroups,
@@ -90,7 +86,7 @@ batch_lists_choose(const BatchTopK *job, const AlsKernels *kernels,
 		.factors = job->factors,
 		.rows = rows
 	};
-	uint32		certain;
+	uint32		chosen_size;
 
 	for (uint32 i = 0; i < size; i++)
 	{
@@ -101,10 +97,8 @@ batch_lists_choose(const BatchTopK *job, const AlsKernels *kernels,
 		if (job->per_group > 0)
 			groups[i] = batch_topk_groups(job)[item];
 	}
-	certain = shortlist_rerank(&shortlist, kernels, k, chosen, share);
-	if (k < job->k)
-		*share = -INFINITY;
-	for (uint32 i = 0; i < certain; i++)
+	chosen_size = shortlist_rerank(&shortlist, kernels, k, chosen);
+	for (uint32 i = 0; i < chosen_size; i++)
 		list[i] = ranking[chosen[i]];
-	return certain;
+	return chosen_size;
 }

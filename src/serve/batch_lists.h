@@ -18,13 +18,9 @@ extern void batch_lists_place(BatchTopK *job, const Shortlist *list,
 							  const Boosts *boosts, IdMap *items,
 							  const uint32 *places);
 
-/*
- * As much of a list [k] as a user's ranking tells, and how much that is; limit
- * and *share are those of als_rerank.
- */
+/* A list [k] chosen from a user's ranking; returns its size. */
 extern uint32 batch_lists_choose(const BatchTopK *job, const AlsKernels *kernels,
 								 const AlsRankedItem *ranking, uint32 size,
-								 float limit, AlsRankedItem *list,
-								 double *share);
+								 AlsRankedItem *list);
 
 #endif							/* ALS_BATCH_LISTS_H */

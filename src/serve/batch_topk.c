@@ -53,7 +53,7 @@ typedef struct TopKProcess
 	size_t		words;			/* of a bitmap */
 
 	/* where lists are chosen from the ranking */
-	RankingDepth depth;			/* that comes first */
+	uint32		depth;			/* that comes first */
 	uint32		batch;			/* users at a time */
 	AlsRankedItem *rankings;	/* [batch x depth] */
 	MemoryContext choosing;		/* of a user's list */
@@ -324,7 +324,7 @@ static uint32
 choose_list(TopKProcess *me, uint32 number, BatchUser *user)
 {
 	BatchTopK  *job = me->job;
-	RankingDepth depth = me->depth;
+	uint32		depth = me->depth;
 	MemoryContext old = MemoryContextSwitchTo(me->choosing);
 	AlsRankedItem *list;
 	uint32		size;
@@ -332,22 +332,16 @@ choose_list(TopKProcess *me, uint32 number, BatchUser *user)
 	batch_topk_best(job, number, &list);
 	for (;;)
 	{
-		float		limit = ranking_depth_limit(&depth, user->size,
-												user->size == 0 ? 0 :
-												user->best[user->size - 1].score);
-		double		share;
-
 		size = batch_lists_choose(job, me->kernels, user->best, user->size,
-								  limit, list, &share);
+								  list);
 		MemoryContextReset(me->choosing);
-		if (size == job->k || isinf(limit))
+		if (size == job->k || user->size < depth || depth == job->nitems)
 			break;
-		ranking_depth_deepen(&depth, job->diversity, share);
-		depth.rows = Min(depth.rows, job->nitems);
+		depth = Min(ranking_deeper(depth), job->nitems);
 		begin_search(me, number, user,
-					 MemoryContextAllocHuge(me->choosing, depth.rows *
+					 MemoryContextAllocHuge(me->choosing, depth *
 											sizeof(AlsRankedItem)),
-					 (uint32) depth.rows, depth.min_score);
+					 depth, job->min_score);
 		search(me);
 		als_heap_sort(user->best, user->size, poll_interrupts);
 	}
@@ -369,11 +363,11 @@ serve_batch(TopKProcess *me, uint32 first, uint32 last)
 		AlsRankedItem *best = NULL;
 
 		if (choosing)
-			best = me->rankings + (u - first) * me->depth.rows;
+			best = me->rankings + (u - first) * (size_t) me->depth;
 		else
 			batch_topk_best(job, u, &best);
 		begin_search(me, u, &me->users[u - first], best,
-					 choosing ? (uint32) me->depth.rows : job->k, job->min_score);
+					 choosing ? me->depth : job->k, job->min_score);
 	}
 	search(me);
 	for (uint32 u = first; u < last; u++)
@@ -392,9 +386,8 @@ begin_choosing(TopKProcess *me)
 	BatchTopK  *job = me->job;
 	size_t		ranking;
 
-	ranking_depth_begin(&me->depth, job->k, job->nitems, job->min_score);
-	me->depth.rows = Min(me->depth.rows, job->nitems);
-	ranking = me->depth.rows * sizeof(AlsRankedItem);
+	me->depth = Min(ranking_depth(job->k, job->diversity), job->nitems);
+	ranking = me->depth * sizeof(AlsRankedItem);
 	me->batch = Min(Max((size_t) work_mem * 1024 / ranking, 1), BATCH_USERS);
 	me->rankings = MemoryContextAllocHuge(CurrentMemoryContext,
 										  me->batch * ranking);

@@ -2,15 +2,14 @@
  * shortlist.c
  *	  A list of items chosen from the ranking by more than scores.
  *
- * The list is that of all eligible items.  As no item has a greater share in it
- * than its score gives, the first few of the ranking mostly tell it all; if they
- * do not, more are ranked, but for those whose score is too low to matter, by
- * what the last of the list has.  So groups are read of a few items only.
+ * By groups alone the list is that of all eligible items, of which the first few of
+ * the ranking mostly tell it all.  A diverse one is chosen from so many of the best,
+ * as Carbonell and Goldstein choose from what is retrieved: an item that is of no
+ * use to the user is not the better for being like nothing else.  If groups leave
+ * fewer than k of what has been ranked, more is.  So groups are read of a few items
+ * only.
  */
 #include "compat.h"
-
-#include <float.h>
-#include <math.h>
 
 #include "common/arena.h"
 #include "common/arguments.h"
@@ -21,13 +20,14 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
-/* How much of the ranking is looked at first, and how much more if need be */
-#define FIRST_DEPTH 64
-#define FIRST_LISTS 4
+/* A diverse list is chosen from so many times its size, but no fewer than these */
+#define DIVERSE_LISTS 10
+#define DIVERSE_DEPTH 100
+/* The same by groups alone, for the first look: each item costs a look at its group */
+#define GROUPED_LISTS 2
+#define GROUPED_DEPTH 24
+/* How many times that is looked at if it does not do */
 #define DEEPER 8
-/* The first of it where each item costs looking up its group, and nothing else */
-#define FIRST_DEPTH_GROUPS 24
-#define FIRST_LISTS_GROUPS 2
 
 void
 shortlist_arguments(Shortlist *list, FunctionCallInfo fcinfo, int argument)
@@ -103,7 +103,7 @@ look_for(Shortlist *list, Datum item)
 		return place;
 	if (place == list->capacity)
 	{
-		list->capacity = Max(2 * list->capacity, FIRST_DEPTH);
+		list->capacity = Max(2 * list->capacity, GROUPED_DEPTH);
 		if (list->item_groups == NULL)
 			list->item_groups =
 				MemoryContextAlloc(list->context,
@@ -237,30 +237,24 @@ scores_of(const ScoredRows *ranked)
 
 uint32
 shortlist_rerank(AlsShortlist *shortlist, const AlsKernels *kernels, uint32 k,
-				 uint32 *chosen, double *share)
+				 uint32 *chosen)
 {
 	if (shortlist->diversity > 0)
 		shortlist->copies = Min(k, (size_t) work_mem * 1024 /
 								(shortlist->stride * sizeof(float)));
-	return als_rerank(shortlist, kernels, poll_interrupts, k, chosen, share,
+	return als_rerank(shortlist, kernels, poll_interrupts, k, chosen,
 					  allocate_aligned(CurrentMemoryContext,
 									   als_rerank_workspace(shortlist, k)));
 }
 
-/*
- * As much of the list as those ranked tell; how much is in result->size.  No
- * others have a score above the limit, which is -Infinity if there are none.
- * *share is that of als_rerank.
- */
+/* The list, chosen from those ranked. */
 static void
 choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
-	   float limit, uint32 k, ScoredRows *result, double *share)
+	   uint32 k, ScoredRows *result)
 {
 	RankedRows	rows = {search->cache, search->side, ranked};
 	AlsShortlist shortlist = {
 		.size = ranked->size,
-		.complete = isinf(limit),
-		.limit = limit,
 		.scores = scores_of(ranked),
 		.per_group = list->per_group,
 		.diversity = list->diversity,
@@ -280,59 +274,34 @@ choose(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 	}
 	if (list->diversity > 0)
 		shortlist.rows = rows_of(&rows);
-	result->size = shortlist_rerank(&shortlist, search->kernels, size, chosen,
-									share);
+	result->size = shortlist_rerank(&shortlist, search->kernels, size, chosen);
 	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
 										   Max(size, 1) * sizeof(ScoredItem));
 	for (uint32 i = 0; i < result->size; i++)
 		result->items[i] = ranked->items[chosen[i]];
-	if (size < k)
-		*share = -INFINITY;
 }
 
-/*
- * The score that an item needs to be worth ranking, if the k-th of the list has
- * such a share of its own left; a little less.
- */
-static float
-least_score(double diversity, double share)
+uint32
+ranking_depth(uint32 k, double diversity)
 {
-	double		score = share / (1 - diversity);
+	uint64		depth = diversity > 0 ?
+		Max((uint64) k * DIVERSE_LISTS, DIVERSE_DEPTH) :
+		Max((uint64) k * GROUPED_LISTS, GROUPED_DEPTH);
 
-	return isfinite(score) && fabs(score) < FLT_MAX ?
-		nextafterf((float) score, -INFINITY) : -INFINITY;
+	return (uint32) Min(depth, PG_INT32_MAX);
 }
 
-void
-ranking_depth_begin(RankingDepth *depth, uint32 k, uint64 all, float min_score)
+uint32
+ranking_deeper(uint32 depth)
 {
-	depth->rows = Min(Max((uint64) k * FIRST_LISTS, FIRST_DEPTH), PG_INT32_MAX);
-	depth->all = all;
-	depth->asked = depth->min_score = min_score;
-}
-
-void
-ranking_depth_deepen(RankingDepth *depth, double diversity, double share)
-{
-	depth->rows = Min(depth->rows * DEEPER, PG_INT32_MAX);
-	if (diversity > 0)
-		depth->min_score = Max(depth->asked, least_score(diversity, share));
-}
-
-float
-ranking_depth_limit(const RankingDepth *depth, uint64 size, float last)
-{
-	if (size == depth->rows && depth->rows < depth->all)
-		return last;
-	return depth->min_score > depth->asked ? depth->min_score : -INFINITY;
+	return (uint32) Min((uint64) depth * DEEPER, PG_INT32_MAX);
 }
 
 void
 shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 				 ScoredRows *result)
 {
-	float		min_score = search->min_score;
-	RankingDepth depth;
+	uint32		depth = ranking_depth(k, list->diversity);
 	MemoryContext context;
 	MemoryContext old;
 
@@ -345,31 +314,20 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 	context = AllocSetContextCreate(CurrentMemoryContext, "als shortlist",
 									ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	ranking_depth_begin(&depth, k, cache_rows_limit(search->cache, search->side),
-						min_score);
-	if (list->diversity == 0)
-		depth.rows = Min(Max((uint64) k * FIRST_LISTS_GROUPS, FIRST_DEPTH_GROUPS),
-						 PG_INT32_MAX);
 	for (;;)
 	{
 		ScoredRows	ranked = {0};
-		float		limit;
-		double		share;
 
-		search->min_score = depth.min_score;
-		rank(search, (uint32) depth.rows, &ranked);
-		limit = ranking_depth_limit(&depth, ranked.size, ranked.size == 0 ? 0 :
-									ranked.items[ranked.size - 1].score);
+		rank(search, depth, &ranked);
 		if (list->groups != NULL)
 			read_groups(list, search->cache, &ranked);
 		if (cache_replaced(search->cache))
 			break;
-		choose(list, search, &ranked, limit, k, result, &share);
-		if (result->size == k || isinf(limit))
+		choose(list, search, &ranked, k, result);
+		if (result->size == k || ranked.size < depth)
 			break;
-		ranking_depth_deepen(&depth, list->diversity, share);
+		depth = ranking_deeper(depth);
 		MemoryContextReset(context);
 	}
-	search->min_score = min_score;
 	MemoryContextSwitchTo(old);
 }

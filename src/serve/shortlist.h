@@ -29,35 +29,17 @@ typedef struct Shortlist
 extern void shortlist_arguments(Shortlist *list, FunctionCallInfo fcinfo,
 								int argument);
 
-/* How much of a ranking is looked at: so many rows, of those that matter */
-typedef struct RankingDepth
-{
-	uint64		rows;
-	uint64		all;			/* rows that there can be */
-	float		asked;			/* the least score that the call asks for */
-	float		min_score;		/* that a row needs to matter, no less */
-} RankingDepth;
-
 /*
- * Begins with what a list of k mostly takes; deepens if it did not do, with the
- * share that als_rerank has returned.
+ * How many of the best a list of k is chosen from, and how many next if groups
+ * leave fewer than k of these.
  */
-extern void ranking_depth_begin(RankingDepth *depth, uint32 k, uint64 all,
-								float min_score);
-extern void ranking_depth_deepen(RankingDepth *depth, double diversity,
-								 double share);
-
-/*
- * No rows but the size that have been ranked have a score above this; -Infinity
- * if there are no others.  last is the score of the last one.
- */
-extern float ranking_depth_limit(const RankingDepth *depth, uint64 size,
-								 float last);
+extern uint32 ranking_depth(uint32 k, double diversity);
+extern uint32 ranking_deeper(uint32 depth);
 
 /* als_rerank with memory of the current context. */
 extern uint32 shortlist_rerank(AlsShortlist *shortlist,
 							   const AlsKernels *kernels, uint32 k,
-							   uint32 *chosen, double *share);
+							   uint32 *chosen);
 
 /*
  * Reads the groups of all items, as the caller.  Whoever calls this asks

@@ -91,7 +91,7 @@ SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'genres', per_
 SELECT * FROM try($$SELECT als_recommend('implicit', 3, groups => 'genres', per_group => NULL)$$);
 
 --
--- Diversity: maximal marginal relevance by its definition
+-- Diversity: maximal marginal relevance by its definition, of the best 10 k, at least 100
 --
 
 CREATE TABLE cosines AS
@@ -104,15 +104,23 @@ DECLARE
     items int[] := '{}';
     list text[];
     next record;
+    depth int := CASE WHEN w.diversity > 0 THEN greatest(10 * w.k, 100) ELSE 1000 END;
 BEGIN
     WHILE coalesce(cardinality(list), 0) < w.k LOOP
         SELECT r.item_id, r.score INTO next
         FROM ranked r LEFT JOIN kinds g ON g.item_id = r.item_id AND g.kind = w.kind,
              LATERAL (SELECT coalesce(max(c.score), 0) AS score FROM cosines c WHERE c.model = w.model AND c.a = r.item_id AND c.b = ANY (items)) alike
-        WHERE (r.model, r.user_id) = (w.model, w.user_id) AND r.item_id <> ALL (items)
+        WHERE (r.model, r.user_id) = (w.model, w.user_id) AND r.item_id <> ALL (items) AND r.place <= depth
           AND (g.in_group IS NULL OR (SELECT count(*) FROM kinds o WHERE o.kind = w.kind AND o.in_group = g.in_group AND o.item_id = ANY (items)) < w.per_group)
         ORDER BY (1 - w.diversity) * r.score::float8 - w.diversity * greatest(alike.score::float8, 0) DESC, r.place LIMIT 1;
-        EXIT WHEN NOT FOUND;
+        IF NOT FOUND THEN
+            -- once more, from more of them
+            EXIT WHEN depth >= 1000;
+            depth := 8 * depth;
+            items := '{}';
+            list := NULL;
+            CONTINUE;
+        END IF;
         items := items || next.item_id;
         list := list || (next.item_id, next.score)::text;
     END LOOP;
@@ -123,7 +131,7 @@ CREATE FUNCTION diverse(w wish) RETURNS text[] LANGUAGE sql STABLE AS $$
     FROM als_recommend(w.model::regclass, w.user_id, w.k, diversity => w.diversity, groups => groups_query(w.kind), per_group => w.per_group) WITH ORDINALITY r(item_id, score, o) $$;
 CREATE TABLE wishes AS SELECT model, user_id, k, diversity, kind, per_group
     FROM unnest(ARRAY['implicit', 'explicit']) model, (VALUES (1, 8), (4, 15)) u(user_id, k), unnest(ARRAY[0, 0.05, 0.3, 0.7, 0.95, 1]::float8[]) diversity,
-         (VALUES (NULL, 1), ('sevens', 2)) g(kind, per_group);
+         (VALUES (NULL, 1), ('sevens', 2), ('one', 1)) g(kind, per_group);
 SELECT model, kind, count(*), count(DISTINCT diverse(w::wish)) > 6 AS differ, bool_and(diverse(w::wish) = most_relevant(w::wish)) AS same
 FROM (SELECT model, user_id, k, diversity, kind, per_group FROM wishes) w GROUP BY model, kind ORDER BY 1, 2;
 -- the first is the best in any case, and all items come in the end
@@ -191,7 +199,7 @@ DECLARE
 BEGIN
     FOR i IN 1..k LOOP
         items := items || (
-            SELECT item_id FROM (SELECT item_id, als_predict('many', caller, item_id) AS score FROM many_items) s
+            SELECT item_id FROM (SELECT item_id, als_predict('many', caller, item_id) AS score FROM many_items ORDER BY 2 DESC, 1 LIMIT 100) s
             LEFT JOIN (SELECT n.item_id, max(n.score) AS most FROM unnest(items) c, als_similar_items('many', c, 5000) n GROUP BY 1) m USING (item_id)
             WHERE item_id <> ALL (items)
             ORDER BY (1 - diversity) * score::float8 - diversity * greatest(coalesce(most, 0), 0)::float8 DESC, score DESC, item_id LIMIT 1);
