@@ -45,6 +45,7 @@ static int64_t me;
 static int64_t born;			/* in which round */
 static char *als_start;			/* where als.so is */
 static char *als_end;
+
 /*
  * PostgreSQL would leave something: the file of a segment that it makes, or a folder that
  * it removes.
