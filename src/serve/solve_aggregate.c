@@ -439,6 +439,7 @@ add_integers(SolveState *row, Oid id_type, const char *ids, int length,
 			 const float4 *ratings, int size)
 {
 	Solver	   *solver = row->solver;
+	IdType		integer = {.typlen = length};
 	uint32		columns[IDS_AT_ONCE];
 
 	for (int start = 0; start < size; start += IDS_AT_ONCE)
@@ -455,7 +456,7 @@ add_integers(SolveState *row, Oid id_type, const char *ids, int length,
 
 			if (!rating_is_real(ratings[start + i]))
 				reject_rating(solver, id_type,
-							  id_from_integer(&(IdType) {.typlen = length},
+							  id_from_integer(&integer,
 											  id_integer_at(ids, length, start + i)),
 							  ratings[start + i]);
 			entry->column = columns[i];
