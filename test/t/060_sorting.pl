@@ -131,6 +131,7 @@ my $again = qq{
 	END \$\$};
 my $sorts = q{SELECT count(*) > 0 FROM pg_stat_activity w JOIN pg_stat_activity l ON l.pid = w.leader_pid
 	WHERE w.backend_type = 'parallel worker' AND l.application_name = 'victim'};
+my $gone = q{SELECT NOT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend')};
 foreach my $memory ('1GB', '2MB')
 {
 	my $segments = segments($node);
@@ -139,11 +140,9 @@ foreach my $memory ('1GB', '2MB')
 		q{SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'victim' AND backend_type = 'client backend'})
 	{
 		my $victim = background($node, 'victim', $again =~ s/MEMORY/$memory/r);
-		# a worker may be gone before it is told to
-		do
-		{
-			wait_until($node, $sorts);
-		} while ($node->safe_psql('postgres', $end) ne 't');
+		wait_until($node, $sorts);
+		# a worker may be gone before it is told to, or the training may fail by itself first
+		$node->safe_psql('postgres', $end) until $node->safe_psql('postgres', $gone) eq 't';
 		$victim->{run}->finish;
 		like($victim->{err}, qr/canceling statement|terminating (connection|background worker)|lost connection to parallel worker/, "$memory: it ends");
 		wait_until_alone($node);
