@@ -420,7 +420,7 @@ IS 'what calls have done with each model; see the view als_stat_models';
 
 CREATE VIEW als_stat_models AS
     SELECT s.model::pg_catalog.regclass AS model, s.calls, s.rows, s.fold_ins, s.unknown_users, s.cache_hits, s.cache_misses,
-           s.total_time, s.total_time OPERATOR(pg_catalog./) NULLIF(s.calls, 0::bigint)::double precision AS mean_time, s.max_time, s.since
+           s.total_time, s.total_time OPERATOR(pg_catalog./) CASE WHEN s.calls OPERATOR(pg_catalog.<>) 0::bigint THEN s.calls END::double precision AS mean_time, s.max_time, s.since
     FROM als_model_stats() s;
 COMMENT ON VIEW als_stat_models IS 'calls of functions that serve, of the models whose owner one is, or of all; times are in milliseconds';
 GRANT SELECT ON als_stat_models TO PUBLIC;

@@ -85,13 +85,13 @@ sub processes
 	return grep { told($_, 'stat') =~ /^\d+ \(.*\) \S $postmaster / } map { m{(\d+)$} } glob '/proc/[0-9]*';
 }
 
-# Files of the database that no relation has, but for those of dropped ones
+# File nodes of the database that no relation has, but for those of dropped ones
 my %known;
 sub new_orphans
 {
 	asks('CHECKPOINT');
 	return grep { !$known{$_}++ } split /\n/, asks(q{
-		SELECT name FROM pg_database,
+		SELECT DISTINCT filenode FROM pg_database,
 			LATERAL (SELECT name, substring(name FROM '^\d+')::oid AS filenode FROM pg_ls_dir('base/' || oid) name WHERE name ~ '^\d') f
 		WHERE datname = current_database() AND NOT EXISTS (SELECT FROM pg_class WHERE pg_relation_filenode(oid) = filenode)});
 }
