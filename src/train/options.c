@@ -50,7 +50,7 @@ typedef struct Option
 } Option;
 
 /* In rows of the usual regularization; docs/experiments.md has what was measured */
-#define DEFAULT_FEATURE_REGULARIZATION 10
+#define DEFAULT_FEATURE_REGULARIZATION 30
 
 #define AT(field) offsetof(TrainOptions, field)
 
