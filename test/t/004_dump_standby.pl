@@ -103,6 +103,31 @@ foreach my $model ('model', 'explicit_model', 'text_model')
 	like($stderr, qr/ERROR:  relation "\S*ratings" does not exist/, "$model: and the error says so");
 }
 
+# whose factors are in another schema: both schemas have to come along
+$primary->safe_psql('source', q{
+CREATE SCHEMA shop;
+CREATE SCHEMA apart;
+SELECT run FROM als_train('shop.moved', 'ratings', factors => 4);
+ALTER TABLE shop.moved_items SET SCHEMA apart;
+});
+my $moved = q{SELECT count(*), md5(string_agg(r::text, ',' ORDER BY u.user_id, r.item_id)) FROM shop.moved_users u, als_recommend('shop.moved', u.user_id, 5, exclude_seen => false) r};
+foreach my $case ([ 'half', '-n', 'shop' ], [ 'whole', '-n', 'shop', '-n', 'apart' ])
+{
+	my ($database, @schemas) = @$case;
+	$primary->safe_psql('postgres', "CREATE DATABASE $database");
+	$primary->safe_psql($database, 'CREATE EXTENSION als');
+	command_ok([ 'pg_dump', @connection, '-f', "$dump.$database", @schemas, 'source' ], "pg_dump @schemas");
+	my @restore = ('psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', @connection, '-d', $database, '-f', "$dump.$database");
+	if ($database eq 'half')
+	{
+		command_checks_all(\@restore, 3, [qr/^/], [qr/ERROR:  schema "apart" does not exist\n.*"apart\.moved_items"/], 'what is missing is named');
+		next;
+	}
+	command_ok(\@restore, 'restored');
+	is($primary->safe_psql($database, $moved), $primary->safe_psql('source', $moved), 'it serves the same');
+}
+$primary->safe_psql('source', 'DROP SCHEMA shop, apart CASCADE');
+
 # one with features and a run that is kept, by the command of the guide
 my ($command) = slurp_file('docs/guide.md') =~ /^(pg_dump -t movie_als .*) shop \| psql other$/m;
 $primary->safe_psql('source', qq{SELECT run FROM als_train('movie_als', 'ratings', factors => 8, item_features => 'item_features', keep => 2, seed => $_)}) foreach 1, 2;
