@@ -156,10 +156,10 @@ my @sessions;
 sub open_session
 {
 	my ($node, @statements) = @_;
-	my $s = { in => '', out => '', err => '', errors => '' };
+	my $s = { in => '', out => '', err => '', errors => '', timer => IPC::Run::timeout(600) };
 	$s->{run} = IPC::Run::start(
 		[ 'psql', '-X', '-A', '-t', '-q', '-d', $node->connstr('postgres') ],
-		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, IPC::Run::timeout(600));
+		'<', \$s->{in}, '>', \$s->{out}, '2>', \$s->{err}, $s->{timer});
 	push @sessions, $s;
 	ask($s, $_) foreach @statements;
 	return $s;
@@ -169,6 +169,7 @@ sub open_session
 sub begin_query
 {
 	my ($s, $query) = @_;
+	$s->{timer}->start;    # each query has as long
 	$s->{out} = '';
 	$s->{err} = '';
 	$s->{in} .= "$query\n\\echo done\n\\warn done\n";

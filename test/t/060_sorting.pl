@@ -10,6 +10,7 @@ use lib "$FindBin::RealBin/../perl";
 use AlsTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
+use Time::HiRes qw(usleep);
 
 my $node = start_server('main', $parallel_workers, $countable_segments, $telling_log, q{
 max_parallel_workers_per_gather = 0
@@ -142,7 +143,13 @@ foreach my $memory ('1GB', '2MB')
 		my $victim = background($node, 'victim', $again =~ s/MEMORY/$memory/r);
 		wait_until($node, $sorts);
 		# a worker may be gone before it is told to, or the training may fail by itself first
-		$node->safe_psql('postgres', $end) until $node->safe_psql('postgres', $gone) eq 't';
+		my $tries = 6000;
+		while ($node->safe_psql('postgres', $gone) ne 't')
+		{
+			die "$memory: it does not end" unless --$tries;
+			$node->safe_psql('postgres', $end);
+			usleep(50000);
+		}
 		$victim->{run}->finish;
 		like($victim->{err}, qr/canceling statement|terminating (connection|background worker)|lost connection to parallel worker/, "$memory: it ends");
 		wait_until_alone($node);

@@ -110,12 +110,14 @@ for my $number (1 .. $kills)
 
 	my ($answers, $errors) = ('', '');
 	my $reader = IPC::Run::start([ 'psql', '-XAtq', '-v', 'ON_ERROR_STOP=1', '-d', $node->connstr('postgres'), '-f', $script ],
-		'<', \undef, '>', \$answers, '2>', \$errors);
+		'<', \undef, '>', \$answers, '2>', \$errors, IPC::Run::timeout(600));
 	my $victim = open_session($node);
 	my $pid = ask($victim, 'SELECT pg_backend_pid();');
 	begin_query($victim, "$work;");
 	usleep(1e6 * $moment);
 
+	# of which no more children come meanwhile
+	kill 'STOP', $postmaster if $whom eq 'postmaster';
 	my @processes = processes();
 	my @workers = grep { told($_, 'cmdline') =~ /parallel worker for PID $pid\b/ } @processes;
 	my $target = $whom eq 'postmaster' ? $postmaster : $whom eq 'worker' && @workers ? $workers[ int rand @workers ] : $pid;
@@ -127,8 +129,10 @@ for my $number (1 .. $kills)
 	$killed ? $reader->finish : $reader->kill_kill;
 	if ($whom eq 'postmaster')
 	{
-		# its children see it themselves
-		usleep(10000) while grep { -e "/proc/$_" } @processes;
+		# its children see it themselves; nobody may wait for them
+		my $patience = 60000;
+		usleep(10000) while --$patience && grep { told($_, 'stat') =~ /\) [^ZX] / } @processes;
+		BAIL_OUT('children of the postmaster have not ended') unless $patience;
 		$node->kill9;
 		$node->start;
 		$postmaster = postmaster_pid($node);
@@ -154,5 +158,6 @@ for my $number (1 .. $kills)
 	wait_until_alone($node);
 	is(segments($node), $segments, "$case: no segments are left");
 }
+cmp_ok($count{answers}, '>', 0, 'others have asked meanwhile');
 note "$count{$_} $_" foreach sort keys %count;
 done_testing();

@@ -21,8 +21,11 @@ use Test::More;
 my $wanted = $ENV{ALS_FAULTS} // 3;
 
 my $library = "$PostgreSQL::Test::Utils::tmp_check/faults.so";
+my $compiler = $ENV{CC} // 'cc';
 plan skip_all => 'needs a C compiler and glibc'
-  if system("cc -shared -fPIC -O1 -o '$library' '$FindBin::RealBin/../faults/faults.c' -ldl >/dev/null 2>&1") != 0;
+  if system("echo '#include <execinfo.h>' | $compiler -E - >/dev/null 2>&1") != 0;
+plan skip_all => 'sanitizers have to come first' if qx(pg_config --cflags) =~ /-fsanitize/;
+system_or_bail("$compiler -shared -fPIC -O1 -o '$library' '$FindBin::RealBin/../faults/faults.c' -ldl");
 
 #
 # What fails is in a file that all processes of the server map.
@@ -145,7 +148,7 @@ sub run
 	return ($said =~ s/^(?:.*?(?:WARNING|DETAIL|CONTEXT|LOCATION|HINT):.*\n?)+//mgr, $requests);
 }
 
-my %count = (tries => 0);
+my %count = (tries => 0, errors => 0);
 my $segments = segments($node);
 foreach (@statements)
 {
@@ -159,6 +162,7 @@ foreach (@statements)
 		leave() if $fresh;
 		my ($answer, $requests) = run($statement, $kind, 0);
 		unlike($answer, qr/ERROR|FATAL/, "$case: $requests requests");
+		cmp_ok($requests, '>', 0, "$case: they are seen") if $kind eq 'memory';
 		my $after = ask(session(), $state);
 		my @wrong;
 		ask(session(), "SELECT FROM $first;");
@@ -175,6 +179,7 @@ foreach (@statements)
 			my ($error) = $said =~ /(?:ERROR|FATAL):  (.*)/;
 			if (defined $error)
 			{
+				$count{errors}++;
 				$count{$error =~ s/\d{4,}|".*?"/.../gr}++;
 				push @wrong, "$request: $error" unless $error =~ $says;
 			}
@@ -199,6 +204,7 @@ foreach (@statements)
 		is(relations(), $relations_before, "$case: nor relations");
 	}
 }
+cmp_ok($count{errors}, '>', 0, 'some were told as errors');
 is(postmaster_pid($node), $postmaster, 'the server is the same');
 $node->stop;
 unlike(slurp_file($node->logfile), qr/PANIC|terminated by signal|reinitializing|TRAP/, 'and has never crashed');
