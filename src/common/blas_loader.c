@@ -76,7 +76,7 @@ report_exit(int code, Datum arg)
 }
 
 /*
- * After PostgreSQL's callbacks.  Those of a library that is half initialized crash, and with
+ * After what PostgreSQL does about shared memory.  The callbacks of a library that is half initialized crash, and with
  * them the server would.
  */
 static void

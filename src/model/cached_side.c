@@ -85,10 +85,13 @@ keep_row(ModelCache *cache, AlsSide which, Datum id, const float *row)
 
 		memcpy(side->rows + (size_t) index * cache->stride, row,
 			   cache->stride * sizeof(float));
-	}
-	PG_FINALLY();
-	{
 		side->busy = false;
+	}
+	PG_CATCH();
+	{
+		/* busy as it is: a hash table that could not grow is no more */
+		cache->changed = true;
+		PG_RE_THROW();
 	}
 	PG_END_TRY();
 }

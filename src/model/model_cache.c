@@ -101,6 +101,24 @@ free_version(ModelCache *cache)
 	MemoryContextDelete(cache->context);
 }
 
+/* Frees the plans that are kept. */
+static void
+free_plans(ModelCache *cache)
+{
+	for (int side = 0; side < 2; side++)
+	{
+		if (cache->seen_plan[side] != NULL)
+			SPI_freeplan(cache->seen_plan[side]);
+		cache->seen_plan[side] = NULL;
+	}
+	for (int some = 0; some < 2; some++)
+	{
+		if (cache->values_plans[some].plan != NULL)
+			SPI_freeplan(cache->values_plans[some].plan);
+		cache->values_plans[some].plan = NULL;
+	}
+}
+
 /* Memory context callback of a version: what its context does not free. */
 static void
 version_freed(void *arg)
@@ -108,11 +126,7 @@ version_freed(void *arg)
 	ModelCache *cache = arg;
 
 	dlist_delete(&cache->node);
-	for (int side = 0; side < 2; side++)
-		if (cache->seen_plan[side] != NULL)
-			SPI_freeplan(cache->seen_plan[side]);
-	if (cache->values_plan != NULL)
-		SPI_freeplan(cache->values_plan);
+	free_plans(cache);
 }
 
 /* No call may get a version any more; frees it if nobody has it. */
@@ -411,12 +425,16 @@ reload_side(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
 	Relation	model = table_open(cache->model, AccessShareLock);
+	Oid			type = side->type.type;
 
 	if (side->gram_context != NULL)
 		MemoryContextDelete(side->gram_context);
 	side->gram_context = NULL;
 	side->gram = NULL;
 	open_side(cache, which, model);
+	/* they take ids of the type that there was */
+	if (side->type.type != type)
+		free_plans(cache);
 	table_close(model, NoLock);
 }
 

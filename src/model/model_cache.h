@@ -58,6 +58,15 @@ typedef struct PopularItems
 	bool		settled;		/* may be kept: others do not see others */
 } PopularItems;
 
+/* A plan that is kept from call to call; serve/item_values.c */
+typedef struct KeptPlan
+{
+	SPIPlanPtr	plan;			/* NULL: none */
+	char	   *text;			/* what it reads */
+	List	   *query;			/* ... and that as it was understood */
+	Oid			element_type;	/* of the array that it takes; invalid if none */
+} KeptPlan;
+
 /*
  * One version of a model: what is kept of a run and of the factors that belong
  * to it.  Nobody frees or empties a version that is pinned.
@@ -83,9 +92,8 @@ typedef struct ModelCache
 	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live
 								 * source */
 	char	   *seen_from[2];	/* ... which it was made for */
-	SPIPlanPtr	values_plan;	/* what some items have in a relation or query
-								 * that calls name */
-	List	   *values_query;	/* ... all of which is this */
+	KeptPlan	values_plans[2];	/* what items have in a relation or query
+								 * that calls name: all, or some */
 	PopularItems *popular;		/* NULL: not there, or in use */
 	ModelCounts counts;			/* of calls */
 } ModelCache;

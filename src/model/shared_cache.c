@@ -274,13 +274,16 @@ static void
 look_at_end(XactEvent event, void *arg)
 {
 	SharedRegistry *registry;
+	bool		look = look_again;
 
 	if ((event != XACT_EVENT_PRE_COMMIT && event != XACT_EVENT_PRE_PREPARE) ||
 		!OidIsValid(MyDatabaseId))
 		return;
-	registry = look_again ? registry_find(false) : registry_there();
+	/* once: a registry that cannot be had is not asked for at every commit */
+	look_again = false;
+	registry = look ? registry_find(false) : registry_there();
 	if (registry != NULL &&
-		(look_again || registry->size_setting != shared_cache_size_setting))
+		(look || registry->size_setting != shared_cache_size_setting))
 		give_up_gone(registry);
 }
 

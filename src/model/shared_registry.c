@@ -24,6 +24,21 @@ registry_there(void)
 	return registry;
 }
 
+/*
+ * Does an error say that shared memory cannot be had?  For want of resources, of files or
+ * of rights to them; or for what such an error has left in the registry of PostgreSQL 17 and
+ * later, an entry without its segment.
+ */
+static bool
+is_lack(int code)
+{
+	int			category = ERRCODE_TO_CATEGORY(code);
+
+	return category == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
+		category == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
+		code == ERRCODE_INSUFFICIENT_PRIVILEGE || code == ERRCODE_INTERNAL_ERROR;
+}
+
 int
 try_shared_memory(bool (*step) (void *arg), void *arg)
 {
@@ -37,13 +52,7 @@ try_shared_memory(bool (*step) (void *arg), void *arg)
 	if (in_subtransaction(step, arg, &error))
 		return 0;
 
-	/*
-	 * A lack of resources, or what an earlier one has left in the registry of
-	 * PostgreSQL 17 and later: an entry without its segment
-	 */
-	if (ERRCODE_TO_CATEGORY(error->sqlerrcode) !=
-		ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) &&
-		error->sqlerrcode != ERRCODE_INTERNAL_ERROR)
+	if (!is_lack(error->sqlerrcode))
 		ReThrowError(error);
 	return error->sqlerrcode;
 }

@@ -172,9 +172,10 @@ Datum
 als_holdout(PG_FUNCTION_ARGS)
 {
 	Holdout    *holdout = fcinfo->flinfo->fn_extra;
-	double		fraction = PG_GETARG_FLOAT8(2);
+	double		fraction;
 
 	require_arguments(fcinfo, 4);
+	fraction = PG_GETARG_FLOAT8(2);
 	if (!(fraction >= 0 && fraction <= 1))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),

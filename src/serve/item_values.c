@@ -75,39 +75,64 @@ array_of(IdMap *ids, Oid element_type)
 										   byval, alignment));
 }
 
+/* Is a kept plan for what is read now, of which plan reads everything? */
+static bool
+is_kept(const KeptPlan *kept, const char *text, SPIPlanPtr plan, Oid element_type)
+{
+	return kept->plan != NULL && strcmp(kept->text, text) == 0 &&
+		kept->element_type == element_type &&
+		equal(kept->query, source_plan(plan)->query_list);
+}
+
 /*
- * The plan that reads what the wanted items have, and the array of these; plan reads
- * what all have.  The first one of a version is kept, for as long as the relation or query
- * means the same.
+ * The plan that reads what items have, of all of them or of some, which come as an array
+ * of *element_type; if that is none, all are read.  The first one of a version is kept
+ * for the same text, which PostgreSQL itself reads anew where names mean something else;
+ * so that another text of the same meaning will not do.  Of a relation the text has the
+ * whole name, and the plan is good until that changes.
  */
 static SPIPlanPtr
-wanted_plan(ModelCache *cache, const SourceReading *reading, const char *targets,
-			SPIPlanPtr plan, IdMap *wanted, Datum *array)
+values_plan(ModelCache *cache, const SourceReading *reading, const char *targets,
+			bool some, Oid *element_type)
 {
-	CachedPlanSource *all = source_plan(plan);
-	Oid			element_type;
+	static const char *const columns = "(als_item, als_value)";
+	KeptPlan   *kept = &cache->values_plans[some];
+	char	   *text = psprintf("%s FROM %s", targets, reading->from_clause);
+	const char *condition = "";
+	SPIPlanPtr	plan;
+	List	   *query;
 	Oid			array_type;
-	const char *condition = is_wanted(&cache->sides[ALS_ITEMS].type,
-									  TupleDescAttr(all->resultDesc, 0)->atttypid,
-									  &element_type, &array_type);
 
+	if (kept->plan != NULL && !reading->is_query &&
+		strcmp(kept->text, text) == 0 && SPI_plan_is_valid(kept->plan))
+	{
+		*element_type = kept->element_type;
+		return kept->plan;
+	}
+
+	plan = source_prepare(reading, targets, columns, 0, NULL);
+	if (some)
+		condition = is_wanted(&cache->sides[ALS_ITEMS].type,
+							  TupleDescAttr(source_plan(plan)->resultDesc, 0)->atttypid,
+							  element_type, &array_type);
 	if (condition[0] == '\0')
-		return plan;
-	*array = array_of(wanted, element_type);
-	if (cache->values_plan != NULL &&
-		equal(cache->values_query, all->query_list))
-		return cache->values_plan;
-	plan = source_prepare(reading, targets,
-						  psprintf("(als_item, als_value)%s", condition), 1,
-						  &array_type);
-	if (cache->values_plan == NULL)
+		*element_type = InvalidOid;
+	if (is_kept(kept, text, plan, *element_type))
+		return kept->plan;
+	query = source_plan(plan)->query_list;
+	if (condition[0] != '\0')
+		plan = source_prepare(reading, targets, psprintf("%s%s", columns, condition),
+							  1, &array_type);
+	if (kept->plan == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(cache->context);
 
-		cache->values_query = copyObject(all->query_list);
+		kept->text = pstrdup(text);
+		kept->query = copyObject(query);
+		kept->element_type = *element_type;
 		MemoryContextSwitchTo(old);
 		SPI_keepplan(plan);
-		cache->values_plan = plan;
+		kept->plan = plan;
 	}
 	return plan;
 }
@@ -121,14 +146,15 @@ item_values_read(ModelCache *cache, const char *what, const char *source,
 	SourceReading reading;
 	IdConversion conversion;
 	SPIPlanPtr	plan;
+	Oid			element_type;
 	Datum		array = (Datum) 0;
 	TupleDesc	columns;
 
 	source_begin(&reading, what, source, NULL);
 	targets = psprintf("als_item, als_value%s", cast);
-	plan = source_prepare(&reading, targets, "(als_item, als_value)", 0, NULL);
-	if (wanted != NULL)
-		plan = wanted_plan(cache, &reading, targets, plan, wanted, &array);
+	plan = values_plan(cache, &reading, targets, wanted != NULL, &element_type);
+	if (OidIsValid(element_type))
+		array = array_of(wanted, element_type);
 	source_execute(&reading, plan, &array, NULL, false);
 	columns = SPI_tuptable->tupdesc;
 	id_conversion_init(&conversion, type, SPI_gettypeid(columns, 1),

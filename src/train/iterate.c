@@ -479,7 +479,7 @@ judge_factors(TrainerProcess *me)
 				(errcode(ERRCODE_NO_DATA_FOUND),
 				 errmsg("%s has no value on the validation set",
 						metric_names[shared->metric]),
-				 errdetail("Ratings in it whose user and item are trained: " UINT64_FORMAT ", of them relevant: " UINT64_FORMAT ".",
+				 errdetail("Ratings in it whose user and item have factors: " UINT64_FORMAT ", of them relevant: " UINT64_FORMAT ".",
 						   counts.pairs, counts.relevant),
 				 errhint("Validate on more ratings, of users and items that have others to train from.")));
 

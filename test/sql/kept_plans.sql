@@ -1,0 +1,65 @@
+-- Plans that a session keeps from call to call mean what they would if they were new
+SET client_min_messages = warning;
+CREATE SCHEMA kept_plans;
+CREATE SCHEMA kept_other;
+SET search_path = kept_plans, public;
+\i test/include/ratings.sql
+\i test/include/errors.sql
+CREATE TABLE ratings AS SELECT * FROM some_ratings(40, 60, 10);
+SELECT users, items FROM als_train('model', 'ratings', factors => 4);
+-- halves here, by which there are two; all in one there
+CREATE TABLE kinds AS SELECT item_id, item_id % 2 AS kind FROM model_items;
+CREATE TABLE kept_other.kinds AS SELECT item_id, 0 AS kind FROM model_items;
+CREATE TABLE boosts AS SELECT 7 AS item_id, 1e6::float8 AS amount;
+CREATE TABLE kept_other.boosts AS SELECT 8 AS item_id, 1e6::float8 AS amount;
+CREATE FUNCTION listed(source text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT count(*) FROM als_recommend('kept_plans.model', 1, 60, exclude_seen => false, groups => source)
+$$;
+CREATE FUNCTION first(source text) RETURNS bigint LANGUAGE sql AS $$
+    SELECT item_id FROM als_recommend('kept_plans.model', 1, 1, exclude_seen => false, boost => source)
+$$;
+
+-- A name in a query, by different paths; and the same tables by whole names
+SELECT listed('SELECT item_id, kind FROM kinds'), first('SELECT * FROM boosts');
+SET search_path = kept_other, kept_plans, public;
+SELECT listed('SELECT item_id, kind FROM kinds'), first('SELECT * FROM boosts');
+SELECT listed('SELECT item_id, kind FROM kept_plans.kinds'), first('SELECT * FROM kept_plans.boosts');
+SELECT listed('SELECT item_id, kind FROM kept_other.kinds'), first('SELECT * FROM kept_other.boosts');
+SET search_path = kept_plans, public;
+SELECT listed('SELECT item_id, kind FROM kinds'), first('SELECT * FROM boosts');
+SELECT listed('kept_other.kinds'), first('kept_other.boosts');
+-- relations by names, of another table, with another type, and with others' rows
+\c -
+SET client_min_messages = warning;
+SET search_path = kept_plans, public;
+SELECT listed('kinds'), first('boosts'), listed('kinds'), first('boosts');
+SET search_path = kept_other, kept_plans, public;
+SELECT listed('kinds'), first('boosts');
+SET search_path = kept_plans, public;
+ALTER TABLE kinds ALTER item_id TYPE text;
+ALTER TABLE boosts ALTER item_id TYPE bigint, ALTER amount TYPE text USING (amount * 2)::text;
+SELECT listed('kinds'), first('boosts');
+ALTER TABLE kinds RENAME TO old_kinds;
+CREATE VIEW kinds AS SELECT item_id, item_id % 3 AS kind FROM model_items;
+SELECT listed('kinds'), listed('old_kinds');
+CREATE ROLE kept_plans_user;
+GRANT USAGE ON SCHEMA kept_plans TO kept_plans_user;
+GRANT SELECT ON model, ratings TO kept_plans_user;
+SET ROLE kept_plans_user;
+SELECT * FROM try($$SELECT listed('kinds')$$);
+SELECT * FROM try($$SELECT first('boosts')$$);
+RESET ROLE;
+
+-- Ids whose type has changed since: what is kept takes the other one
+CREATE TABLE named AS SELECT user_id::text, item_id, rating FROM ratings;
+CREATE TABLE named_kinds AS SELECT item_id, item_id % 2 AS kind FROM model_items;
+SELECT users, items FROM als_train('named_als', 'named', factors => 4);
+SELECT count(*) FROM als_recommend_as(NULL::int, 'named_als', '1'::text, 60, groups => 'named_kinds');
+ALTER TABLE named_als_users ALTER user_id TYPE integer USING user_id::integer;
+ALTER TABLE named_als_items ALTER item_id TYPE bigint;
+SELECT * FROM try($$SELECT count(*) FROM als_recommend('named_als', 1, 60, groups => 'named_kinds')$$);
+ALTER TABLE named ALTER user_id TYPE integer USING user_id::integer;
+SELECT count(*) FROM als_recommend('named_als', 1, 60, groups => 'named_kinds');
+
+DROP SCHEMA kept_plans, kept_other CASCADE;
+DROP ROLE kept_plans_user;
