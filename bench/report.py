@@ -268,7 +268,7 @@ def use(samples: Samples) -> str:
                          f"{2 * ratings * (4 * rank + 8) / best / samples.bandwidth:.0%}"])
     return table(["data", "rank", "solver", "best iteration", "operations", "of sgemm's", "bytes gathered",
                   "of a copy's"], rows) + (f"\nsgemm: {samples.peak[1] / 1e9:.0f} GFLOP/s in one thread; a copy of 256 MiB: "
-                                           f"{samples.bandwidth / 1e9:.1f} GB/s read and written.\n")
+                                           f"{samples.bandwidth / 1e9:.1f} GB/s read and written.\n" if rows else "")
 
 
 def processes(samples: Samples) -> str:
