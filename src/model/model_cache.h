@@ -93,7 +93,7 @@ typedef struct ModelCache
 								 * source */
 	char	   *seen_from[2];	/* ... which it was made for */
 	KeptPlan	values_plans[2];	/* what items have in a relation or query
-								 * that calls name: all, or some */
+									 * that calls name: all, or some */
 	PopularItems *popular;		/* NULL: not there, or in use */
 	ModelCounts counts;			/* of calls */
 } ModelCache;
