@@ -61,28 +61,31 @@ SELECT als_train('after', 'ratings');
 ROLLBACK;
 
 -- functions that have got an argument since
-BEGIN;
-CREATE SCHEMA older;
-CREATE FUNCTION older.says(call text) RETURNS text LANGUAGE plpgsql AS $$
+CREATE FUNCTION says(version text, call text) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
-    EXECUTE 'SELECT older.' || call;
+    EXECUTE format('SELECT %I.%s', version, call);
     RETURN 'it worked';
 EXCEPTION WHEN OTHERS THEN
     RETURN SQLSTATE || ': ' || SQLERRM;
 END $$;
-DO $$
+-- Makes a version of functions in a schema of its own, with other arguments.
+CREATE FUNCTION make_version(version text, names text, arguments text, others text) RETURNS void LANGUAGE plpgsql AS $$
 DECLARE
     definition text;
 BEGIN
+    EXECUTE format('CREATE SCHEMA %I', version);
     FOR definition IN
         SELECT pg_get_functiondef(p.oid) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = prolang
         WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-            AND lanname = 'c' AND prokind = 'f' AND proname ~ '^als_(train|predict|tune|import|evaluate.*|compare|recommend.*|audience.*|similar.*|fold_in|explain.*)$'
+            AND lanname = 'c' AND prokind = 'f' AND proname ~ ('^als_(' || names || ')$')
     LOOP
-        EXECUTE regexp_replace(regexp_replace(definition, 'public\.als', 'older.als'), ', [^,]*\)(\s+RETURNS)', ')\1');
+        EXECUTE regexp_replace(regexp_replace(definition, 'public\.als', version || '.als'), arguments, others);
     END LOOP;
 END $$;
-SELECT call, older.says(call) FROM unnest(ARRAY[
+BEGIN;
+SELECT make_version('older', 'train|predict|tune|import|evaluate.*|compare|recommend.*|audience.*|similar.*|fold_in|explain.*',
+                    ', [^,]*\)(\s+RETURNS)', ')\1');
+SELECT call, says('older', call) FROM unnest(ARRAY[
     $$als_train('same', 'ratings')$$, $$als_import('imported', 'same_users', 'same_items')$$,
     $$als_predict('same', 1, 2)$$, $$als_evaluate('same', 'ratings')$$, $$als_evaluate_users('same', 'ratings')$$, $$als_compare('same', 'before', 'ratings')$$,
     $$als_recommend('same', 1)$$, $$als_recommend_as(NULL::int, 'same', 1)$$, $$als_recommend_for('same', ARRAY[1])$$, $$als_recommend_together('same', ARRAY[1, 2])$$,
@@ -92,28 +95,9 @@ ROLLBACK;
 
 -- and ones that are to get another, in a version that the library is older than
 BEGIN;
-CREATE SCHEMA newer;
-CREATE FUNCTION newer.says(call text) RETURNS text LANGUAGE plpgsql AS $$
-BEGIN
-    EXECUTE 'SELECT newer.' || call;
-    RETURN 'it worked';
-EXCEPTION WHEN OTHERS THEN
-    RETURN SQLSTATE || ': ' || SQLERRM;
-END $$;
-DO $$
-DECLARE
-    definition text;
-BEGIN
-    FOR definition IN
-        SELECT pg_get_functiondef(p.oid) FROM pg_depend d JOIN pg_proc p ON p.oid = d.objid JOIN pg_language l ON l.oid = prolang
-        WHERE d.classid = 'pg_proc'::regclass AND d.deptype = 'e' AND refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-            AND lanname = 'c' AND prokind = 'f'
-            AND proname ~ '^als_(train|predict|tune|import|deploy|holdout|evaluate.*|compare|recommend.*|audience.*|similar.*|fold_in|explain.*|feature_effects|refresh.*|staleness)$'
-    LOOP
-        EXECUTE regexp_replace(regexp_replace(definition, 'public\.als', 'newer.als'), '\)(\s+RETURNS)', ', added integer DEFAULT 0)\1');
-    END LOOP;
-END $$;
-SELECT call, newer.says(call) FROM unnest(ARRAY[
+SELECT make_version('newer', 'train|predict|tune|import|deploy|holdout|evaluate.*|compare|recommend.*|audience.*|similar.*|fold_in|explain.*|feature_effects|refresh.*|staleness',
+                    '\)(\s+RETURNS)', ', added integer DEFAULT 0)\1');
+SELECT call, says('newer', call) FROM unnest(ARRAY[
     $$als_train('same', 'ratings')$$, $$als_import('imported', 'same_users', 'same_items')$$, $$als_tune('same', 'ratings')$$,
     $$als_deploy('same', 1)$$, $$als_holdout(1, 2, 0.5)$$, $$als_refresh_user('same', 1)$$, $$als_refresh_item('same', 1)$$, $$als_refresh('same')$$,
     $$als_staleness('same')$$, $$als_explain_features('same', 1, 2)$$, $$als_feature_effects('same', 'user')$$,
