@@ -76,8 +76,8 @@ report_exit(int code, Datum arg)
 }
 
 /*
- * After what PostgreSQL does about shared memory.  The callbacks of a library that is half initialized crash, and with
- * them the server would.
+ * After what PostgreSQL does about shared memory.  The callbacks of a library that is
+ * half initialized crash, and with them the server would.
  */
 static void
 exit_at_once(int code, Datum arg)
@@ -120,8 +120,8 @@ blas_load(void)
 	{
 		before_shmem_exit(report_exit, 0);
 		on_proc_exit(exit_at_once, 0);
+		watched = true;
 	}
-	watched = true;
 
 	threads = count_threads();
 	sigfillset(&all);
