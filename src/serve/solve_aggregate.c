@@ -14,9 +14,9 @@
  *
  * What rows are solved against is prepared once for a query by the aggregate, and by
  * the function, whose call may outlive a query in a loop of PL/pgSQL, once for each
- * version of the model.  A row is solved by the solver that als_train has for solver => 'cholesky', and its result
- * tells its part of the objective, so that whoever adds up all rows knows what
- * als_train would have said.
+ * version of the model (row_solver.c).  A row is solved by the solver that als_train has
+ * for solver => 'cholesky', and its result tells its part of the objective, so that
+ * whoever adds up all rows knows what als_train would have said.
  *
  * An aggregate is what engines push down to where the ratings are.  Hence all
  * that it has to know comes with the call, and its options are jsonb:
@@ -24,20 +24,16 @@
  */
 #include "compat.h"
 
-#include "access/htup_details.h"
 #include "common/arena.h"
-#include "common/arguments.h"
 #include "common/blas_loader.h"
-#include "common/settings.h"
 #include "common/side.h"
 #include "funcapi.h"
 #include "ratings/csr_blocks.h"
 #include "serve/fold_in.h"
+#include "serve/row_solver.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/jsonb.h"
 #include "utils/lsyscache.h"
-#include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(als_solve_transfn);
 PG_FUNCTION_INFO_V1(als_solve_finalfn);
@@ -59,316 +55,10 @@ enum
 #define FIRST_CAPACITY 8		/* ratings */
 #define RATINGS_PER_CHECK 65536 /* for interrupts */
 #define IDS_AT_ONCE 256
-#define SOLUTION_COLUMNS 4		/* of als_solution */
-
-/* One row's ratings */
-typedef struct SolveState
-{
-	struct Solver *solver;
-	MemoryContext context;		/* of the entries */
-	uint64		size;
-	uint64		capacity;
-	AlsEntry   *entries;
-} SolveState;
-
-/* What all rows are solved with that a version of the model has */
-typedef struct Solver
-{
-	MemoryContext context;		/* of all of it, the pin as well */
-	Jsonb	   *options;		/* as given */
-	Oid			model;
-	CachePin   *pin;
-	ModelCache *cache;			/* which that is of */
-	AlsSide		side;			/* of the rows to solve */
-	const Image *image;			/* of the other side */
-	const IdType *type;
-	IdConversion conversion;
-	AlsSystem	system;
-	float	   *solved;			/* [stride] */
-	void	   *workspace;
-	MemoryContext rated;		/* of fixed and bias */
-	float	   *fixed;			/* explicit: [capacity x stride], what a row
-								 * has rated */
-	float	   *bias;			/* [capacity] and their biases */
-	uint64		capacity;
-	TupleDesc	result;			/* als_solution; of the function alone */
-	SolveState	row;			/* likewise, used for one row after the other */
-} Solver;
-
-/* What a call keeps */
-typedef struct SolveCall
-{
-	MemoryContext context;		/* of the solver, reset for each */
-	Solver	   *solver;			/* NULL: there is none */
-} SolveCall;
-
-/* An option, which is a string. */
-static char *
-string_option(Jsonb *options, const char *name)
-{
-	JsonbValue	value;
-
-	if (!JB_ROOT_IS_OBJECT(options) ||
-		getKeyJsonValueFromContainer(&options->root, name, strlen(name),
-									 &value) == NULL ||
-		value.type != jbvString)
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("als_solve needs a string \"%s\" in its options", name),
-				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
-	return pnstrdup(value.val.string.val, value.val.string.len);
-}
-
-/* The side whose rows are to be solved */
-static AlsSide
-side_option(Jsonb *options)
-{
-	char	   *name = string_option(options, "side");
-
-	for (int side = 0; side < 2; side++)
-		if (strcmp(name, side_plurals[side]) == 0)
-			return side;
-	ereport(ERROR,
-			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-			 errmsg("unknown side \"%s\"", name),
-			 errhint("It is either \"users\" or \"items\".")));
-}
-
-/* Raises for a Gram matrix that is singular. */
-static void
-reject_gram(const Solver *solver)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-			 errmsg("the normal equations are singular"),
-			 errdetail("The Gram matrix of the %s is singular to double precision.",
-					   side_plurals[other_side(solver->side)]),
-			 errhint("Train the model with a regularization above %g.",
-					 solver->cache->run.regularization)));
-}
-
-/* Prepares what implicit rows are solved against: the Gram matrix, factored. */
-static void
-prepare_gram(Solver *solver, const float *rows, uint32 nrows)
-{
-	AlsSystem  *system = &solver->system;
-	int			rank = system->rank;
-	size_t		square = (size_t) als_stride(rank) * als_stride(rank) * sizeof(float);
-	double	   *gram = palloc((size_t) rank * rank * sizeof(double));
-	float	   *base = allocate_aligned(CurrentMemoryContext, square);
-	float	   *factor = allocate_aligned(CurrentMemoryContext, square);
-	void	   *workspace;
-	double		regularization = solver->cache->run.regularization;
-	size_t		size = als_gram_workspace(rank);
-	int			result;
-
-	/* singular whatever rounding makes of it */
-	if (regularization == 0 && nrows < (uint32) rank)
-		reject_gram(solver);
-
-	size = Max(size, als_gram_exact_workspace(rank));
-	size = Max(size, als_gram_finish_workspace(system));
-	workspace = allocate_aligned(CurrentMemoryContext, size);
-	als_gram(system->blas, system->poll, rank, nrows, rows, gram, workspace);
-	result = als_gram_finish(system, regularization, 1, gram, false,
-							 base, factor, NULL, workspace);
-	if (result == ALS_SUM_IN_DOUBLE)
-	{
-		als_gram_exact(system->blas, system->poll, rank, nrows, rows, gram,
-					   workspace);
-		result = als_gram_finish(system, regularization, 1, gram, true,
-								 base, factor, NULL, workspace);
-	}
-	if (result > 0)
-		reject_gram(solver);
-	system->exact = result == ALS_SOLVE_IN_DOUBLE;
-	system->gram = gram;
-	system->base = base;
-	system->base_factor = factor;
-	system->fixed = system->stored = rows;
-}
-
-/*
- * Gathers what an explicit row is solved against: factors and 1, biases apart, of those
- * that it has rated, whose places become the columns.  A copy of all others would be
- * another one in each session; this is little beside solving the row.
- */
-static void
-gather_rated(Solver *solver, SolveState *row)
-{
-	AlsSystem  *system = &solver->system;
-	ModelCache *cache = solver->cache;
-	size_t		stride = als_stride(system->rank);
-	int			factors = system->rank - 1;
-	int			bias = bias_position(cache, other_side(solver->side));
-
-	if (row->size > solver->capacity)
-	{
-		uint64		capacity = Max(row->size, 2 * solver->capacity);
-
-		capacity = Min(capacity, solver->image->nrows);
-		solver->capacity = 0;
-		MemoryContextReset(solver->rated);
-		solver->fixed = allocate_aligned(solver->rated,
-										 capacity * stride * sizeof(float));
-		solver->bias = MemoryContextAllocHuge(solver->rated,
-											  capacity * sizeof(float));
-		solver->capacity = capacity;
-	}
-	for (uint64 i = 0; i < row->size; i++)
-	{
-		const float *from = image_rows(solver->image) +
-			(size_t) row->entries[i].column * cache->stride;
-		float	   *to = solver->fixed + i * stride;
-
-		if (i % RATINGS_PER_CHECK == 0)
-			CHECK_FOR_INTERRUPTS();
-		memset(to, 0, stride * sizeof(float));
-		memcpy(to, from, factors * sizeof(float));
-		to[factors] = cache->run.biases ? 1 : 0;
-		solver->bias[i] = from[bias];
-		row->entries[i].column = i;
-	}
-	system->fixed = system->stored = solver->fixed;
-	system->bias = solver->bias;
-}
-
-/* The model that options name */
-static Oid
-model_option(Jsonb *options)
-{
-	return DatumGetObjectId(DirectFunctionCall1(regclassin,
-												CStringGetDatum(string_option(options, "model"))));
-}
-
-/* Prepares the solver, in the current memory context, which is its own. */
-static Solver *
-begin_solver(Jsonb *options, Oid id_type)
-{
-	Solver	   *solver = palloc0(sizeof(Solver));
-	AlsSystem  *system = &solver->system;
-	AlsSide		other;
-	uint32		nrows;
-
-	solver->context = CurrentMemoryContext;
-	solver->options = palloc(VARSIZE(options));
-	memcpy(solver->options, options, VARSIZE(options));
-	solver->side = side_option(solver->options);
-	other = other_side(solver->side);
-	solver->model = model_option(solver->options);
-	solver->pin = cache_pin(solver->model, 0);
-	solver->cache = solver->pin->cache;
-	if (!cache_load(solver->cache, other))
-		ereport(ERROR,
-				(errcode(ERRCODE_OUT_OF_MEMORY),
-				 errmsg("the factors of %s do not fit into als.cache_size",
-						side_plurals[other]),
-				 errhint("Raise als.cache_size.")));
-	solver->image = solver->cache->sides[other].image;
-	solver->type = &solver->cache->sides[other].type;
-	id_conversion_init(&solver->conversion, solver->type, id_type,
-					   side_names[other], CurrentMemoryContext);
-
-	nrows = solver->image->nrows;
-	row_system(solver->cache, solver->side, system);
-	system->exact = false;
-	system->nfixed = nrows;
-	if (system->feedback == ALS_IMPLICIT)
-		prepare_gram(solver, image_rows(solver->image), nrows);
-	else
-		solver->rated = AllocSetContextCreate(CurrentMemoryContext, "als rated",
-											  ALLOCSET_DEFAULT_SIZES);
-	solver->solved = allocate_aligned(CurrentMemoryContext,
-									  als_stride(system->rank) * sizeof(float));
-	solver->workspace = allocate_aligned(CurrentMemoryContext,
-										 als_solve_workspace(system));
-	return solver;
-}
-
-/* Was the solver made for such options? */
-static bool
-has_options(const Solver *solver, const Jsonb *options)
-{
-	return VARSIZE(options) == VARSIZE(solver->options) &&
-		memcmp(options, solver->options, VARSIZE(options)) == 0;
-}
-
-/*
- * Is the solver that of the model's current version still?  Where something has been
- * rolled back, or another table has changed, that has to be looked at.
- */
-static bool
-is_current(const Solver *solver)
-{
-	MemoryContext context;
-	MemoryContext old;
-	bool		current;
-
-	if (cache_pin_ready(solver->pin, solver->model, 0))
-		return true;
-	if (solver->pin->cache == NULL)
-		return false;
-	context = AllocSetContextCreate(CurrentMemoryContext, "als model",
-									ALLOCSET_SMALL_SIZES);
-	old = MemoryContextSwitchTo(context);
-	current = model_option(solver->options) == solver->model &&
-		cache_open(solver->model) == solver->cache;
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(context);
-	return current;
-}
-
-/*
- * The solver for a row, made with the first; id_type is the type of what ids are
- * given as.  An aggregate, whose rows belong together, has one for all of them; a
- * function, which may be called by one query after the other, has what is current.
- */
-static Solver *
-find_solver(FunctionCallInfo fcinfo, int argument, Oid id_type, bool aggregate)
-{
-	SolveCall  *call = fcinfo->flinfo->fn_extra;
-	Jsonb	   *options;
-	MemoryContext old;
-	Solver	   *solver;
-
-	if (PG_ARGISNULL(argument))
-		ereport(ERROR,
-				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-				 errmsg("options must not be null"),
-				 errhint("They are {\"model\": name, \"side\": \"users\" or \"items\"}.")));
-	options = PG_GETARG_JSONB_P(argument);
-	if (call == NULL)
-	{
-		call = MemoryContextAllocZero(fcinfo->flinfo->fn_mcxt,
-									  sizeof(SolveCall));
-		call->context = AllocSetContextCreate(fcinfo->flinfo->fn_mcxt,
-											  "als solver",
-											  ALLOCSET_DEFAULT_SIZES);
-		fcinfo->flinfo->fn_extra = call;
-	}
-	if (call->solver != NULL && aggregate && !has_options(call->solver, options))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the options of als_solve must be the same for all rows of a query"),
-				 errhint("Use a query for each model.")));
-	if (call->solver != NULL &&
-		(aggregate || (has_options(call->solver, options) &&
-					   is_current(call->solver))))
-		return call->solver;
-
-	/* lets go first, so that there is room for another version */
-	call->solver = NULL;
-	MemoryContextReset(call->context);
-	old = MemoryContextSwitchTo(call->context);
-	solver = begin_solver(options, id_type);
-	MemoryContextSwitchTo(old);
-	call->solver = solver;
-	return solver;
-}
 
 /* Makes room for so many ratings, in the row's memory context. */
 static void
-reserve(SolveState *row, uint64 capacity)
+reserve(RatedRow *row, uint64 capacity)
 {
 	size_t		size = capacity * sizeof(AlsEntry);
 
@@ -382,9 +72,9 @@ reserve(SolveState *row, uint64 capacity)
 
 /* Adds a rating for which there is room, unless the model does not know the id. */
 static inline void
-add_rating(SolveState *row, Datum value, double rating)
+add_rating(RatedRow *row, Datum value, double rating)
 {
-	Solver	   *solver = row->solver;
+	RowSolver	   *solver = row->solver;
 	Datum		id;
 	uint32		column;
 
@@ -395,15 +85,6 @@ add_rating(SolveState *row, Datum value, double rating)
 		row->entries[row->size].rating = (float4) rating;
 		row->size++;
 	}
-}
-
-/* Are the ids that are given integers, as the model's are? */
-static inline bool
-finds_integers(const Solver *solver)
-{
-	return solver->type->integer &&
-		(solver->conversion.path == ID_AS_IS ||
-		 solver->conversion.path == ID_INTEGER);
 }
 
 /* Raises for an id or a rating that is null. */
@@ -418,7 +99,7 @@ reject_null(const char *what)
 
 /* Raises for a rating, of an id of some type, that is not finite. */
 pg_noreturn static void
-reject_rating(const Solver *solver, Oid id_type, Datum id, double rating)
+reject_rating(const RowSolver *solver, Oid id_type, Datum id, double rating)
 {
 	Oid			output;
 	bool		is_varlena;
@@ -435,10 +116,10 @@ reject_rating(const Solver *solver, Oid id_type, Datum id, double rating)
 
 /* Adds the ratings of integers that the model knows, likewise. */
 static void
-add_integers(SolveState *row, Oid id_type, const char *ids, int length,
+add_integers(RatedRow *row, Oid id_type, const char *ids, int length,
 			 const float4 *ratings, int size)
 {
-	Solver	   *solver = row->solver;
+	RowSolver	   *solver = row->solver;
 	IdType		integer = {.typlen = length};
 	uint32		columns[IDS_AT_ONCE];
 
@@ -468,7 +149,7 @@ add_integers(SolveState *row, Oid id_type, const char *ids, int length,
 
 /* Adds the ratings of ids of any type, likewise. */
 static void
-add_ratings(SolveState *row, Oid id_type, ArrayType *id_array, int16 length,
+add_ratings(RatedRow *row, Oid id_type, ArrayType *id_array, int16 length,
 			bool by_value, char align, const float4 *ratings)
 {
 	Datum	   *ids;
@@ -492,13 +173,13 @@ als_solve_transfn(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	Oid			id_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_ID);
-	SolveState *row;
-	Solver	   *solver;
+	RatedRow *row;
+	RowSolver	   *solver;
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "als_solve_transfn called in non-aggregate context");
 
-	solver = find_solver(fcinfo, ARG_OPTIONS, id_type, true);
+	solver = row_solver_find(fcinfo, ARG_OPTIONS, id_type, true);
 	if (PG_ARGISNULL(ARG_ID) || PG_ARGISNULL(ARG_RATING))
 		reject_null(PG_ARGISNULL(ARG_ID) ? "ids" : "ratings");
 	if (!rating_is_real(PG_GETARG_FLOAT8(ARG_RATING)))
@@ -506,13 +187,13 @@ als_solve_transfn(PG_FUNCTION_ARGS)
 					  PG_GETARG_FLOAT8(ARG_RATING));
 	if (PG_ARGISNULL(ARG_STATE))
 	{
-		row = MemoryContextAllocZero(context, sizeof(SolveState));
+		row = MemoryContextAllocZero(context, sizeof(RatedRow));
 		row->solver = solver;
 		row->context = context;
 		reserve(row, FIRST_CAPACITY);
 	}
 	else
-		row = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+		row = (RatedRow *) PG_GETARG_POINTER(ARG_STATE);
 
 	if (row->size == row->capacity)
 		reserve(row, 2 * row->capacity);
@@ -535,58 +216,23 @@ solution_type(FunctionCallInfo fcinfo, MemoryContext context)
 	return type;
 }
 
-/* Solves a row, of which the model knows some id; an als_solution. */
-static Datum
-solve(SolveState *row, TupleDesc type)
-{
-	Solver	   *solver = row->solver;
-	AlsSystem  *system = &solver->system;
-	AlsRows		rows = {0};
-	uint64		start[2] = {0, 0};
-	double		loss = 0;
-	uint32_t	failed;
-	int			result;
-	Datum		values[SOLUTION_COLUMNS];
-	bool		nulls[SOLUTION_COLUMNS] = {false};
-
-	row->size = sort_and_merge(row->entries, NULL, row->size,
-							   system->feedback);
-	if (system->feedback == ALS_EXPLICIT)
-		gather_rated(solver, row);
-	start[1] = row->size;
-	rows.nrows = 1;
-	rows.start = start;
-	rows.entries = row->entries;
-	memset(solver->solved, 0, als_stride(system->rank) * sizeof(float));
-	result = als_solve_rows(system, &rows, solver->solved, solver->workspace,
-							&loss, &failed);
-	if (result != ALS_OK)
-		reject_row(solver->cache, result);
-	values[0] = reals_datum(solver->solved, system->rank);
-	values[1] = Int64GetDatum(row->size);
-	values[2] = Float8GetDatum(loss);
-	values[3] = Float8GetDatum(solver->cache->run.regularization *
-							   als_penalty(system, &rows, solver->solved));
-	return HeapTupleGetDatum(heap_form_tuple(type, values, nulls));
-}
-
 /* als_solve's final function: solves the row; null if none of its ids is known. */
 Datum
 als_solve_finalfn(PG_FUNCTION_ARGS)
 {
-	SolveState *row;
+	RatedRow *row;
 
 	if (!AggCheckCallContext(fcinfo, NULL))
 		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
 	if (PG_ARGISNULL(ARG_STATE))
 		PG_RETURN_NULL();
-	row = (SolveState *) PG_GETARG_POINTER(ARG_STATE);
+	row = (RatedRow *) PG_GETARG_POINTER(ARG_STATE);
 	if (row->size == 0)
 		PG_RETURN_NULL();
 	if (fcinfo->flinfo->fn_extra == NULL)
 		fcinfo->flinfo->fn_extra = solution_type(fcinfo,
 												 fcinfo->flinfo->fn_mcxt);
-	PG_RETURN_DATUM(solve(row, fcinfo->flinfo->fn_extra));
+	PG_RETURN_DATUM(row_solver_solve(row, fcinfo->flinfo->fn_extra));
 }
 
 /*
@@ -599,8 +245,8 @@ als_solve_row(PG_FUNCTION_ARGS)
 {
 	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_IDS);
 	Oid			id_type = get_element_type(getBaseType(array_type));
-	Solver	   *solver;
-	SolveState *row;
+	RowSolver	   *solver;
+	RatedRow *row;
 	ArrayType  *id_array;
 	ArrayType  *rating_array;
 	int			size;
@@ -617,7 +263,7 @@ als_solve_row(PG_FUNCTION_ARGS)
 				 errmsg("the ids of als_solve_row must be an array of ids, not %s",
 						format_type_be(array_type)),
 				 errhint("Cast them to an array of the type that the model's ids have.")));
-	solver = find_solver(fcinfo, ARG_ARRAY_OPTIONS, id_type, false);
+	solver = row_solver_find(fcinfo, ARG_ARRAY_OPTIONS, id_type, false);
 	row = &solver->row;
 	if (PG_ARGISNULL(ARG_IDS) || PG_ARGISNULL(ARG_RATINGS))
 		PG_RETURN_NULL();
@@ -651,7 +297,7 @@ als_solve_row(PG_FUNCTION_ARGS)
 		add_ratings(row, id_type, id_array, length, by_value, align, ratings);
 	if (row->size == 0)
 		PG_RETURN_NULL();
-	PG_RETURN_DATUM(solve(row, solver->result));
+	PG_RETURN_DATUM(row_solver_solve(row, solver->result));
 }
 
 /*

@@ -79,6 +79,9 @@ extern int	options_find(const char *name, OptionUse use, const char *what);
 extern void options_set(TrainOptions *options, int place, OptionUse use,
 						JsonbValue *value);
 
+/* Raises for what is not {"event": weight, ...}, with weights from least on. */
+extern void options_check_event_weights(const Jsonb *weights, double least);
+
 /* To be called when all are set: settles what depends on more than one. */
 extern void options_settle(TrainOptions *options);
 
