@@ -11,9 +11,10 @@
 #include "compat.h"
 
 #include "common/bulk.h"
+#include "ratings/handed_ids.h"
+#include "ratings/rank_ids.h"
 #include "ratings/ratings.h"
 #include "utils/builtins.h"
-#include "utils/datum.h"
 #include "utils/memutils.h"
 
 /* How often each id occurs, by order of arrival */
@@ -40,15 +41,7 @@ typedef struct Pending
 	uint32		indices[2][PENDING];	/* by AlsSide */
 } Pending;
 
-/* One side of what a worker hands over, in shared memory */
-typedef struct HandedIds
-{
-	uint32		size;
-	dsa_pointer ids;			/* [size], one after another, each aligned */
-	dsa_pointer counts;			/* uint64 [size] */
-} HandedIds;
-
-/* All of it */
+/* What a worker hands over, in shared memory */
 typedef struct HandedRatings
 {
 	dsa_pointer next;			/* in the list */
@@ -86,34 +79,6 @@ struct Ratings
 	bool		kept;			/* may be sorted again */
 	bool		finished;
 };
-
-/* An id with what it is ranked by */
-typedef struct RankedId
-{
-	uint64		count;
-	uint64		hash;
-	Datum		id;
-	uint32		arrival;
-} RankedId;
-
-static inline int
-compare_ranked(const RankedId *a, const RankedId *b, IdType *type)
-{
-	if (a->count != b->count)
-		return a->count > b->count ? -1 : 1;
-	if (a->hash != b->hash)
-		return a->hash < b->hash ? -1 : 1;
-	return id_compare_image(type, a->id, b->id);
-}
-
-#define ST_SORT sort_ranked_ids
-#define ST_ELEMENT_TYPE RankedId
-#define ST_COMPARE(a, b, arg) compare_ranked(a, b, arg)
-#define ST_COMPARE_ARG_TYPE IdType
-#define ST_SCOPE static
-#define ST_CHECK_FOR_INTERRUPTS
-#define ST_DEFINE
-#include "lib/sort_template.h"
 
 Ratings *
 ratings_begin(MemoryContext parent, const IdType *user_type,
@@ -325,40 +290,6 @@ ratings_add(Ratings *ratings, Datum user, bool user_null,
 	}
 }
 
-/* Ranks one side's ids by falling popularity. */
-static void
-rank_ids(RatedIds *ranked, IdMap *map, const Counts *counts,
-		 MemoryContext context)
-{
-	uint32		size = idmap_size(map);
-	IdType	   *type = unconstify(IdType *, idmap_type(map));
-	RankedId   *sorted = MemoryContextAllocHuge(context,
-												size * sizeof(RankedId));
-
-	for (uint32 i = 0; i < size; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		sorted[i].count = counts->counts[i];
-		sorted[i].id = idmap_id(map, i);
-		sorted[i].hash = id_hash(type, sorted[i].id);
-		sorted[i].arrival = i;
-	}
-	sort_ranked_ids(sorted, size, type);
-
-	ranked->size = size;
-	ranked->ids = MemoryContextAllocHuge(context, size * sizeof(Datum));
-	ranked->counts = MemoryContextAllocHuge(context, size * sizeof(uint64));
-	ranked->order = MemoryContextAllocHuge(context, size * sizeof(uint32));
-	for (uint32 i = 0; i < size; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		ranked->ids[i] = sorted[i].id;
-		ranked->counts[i] = sorted[i].count;
-		ranked->order[sorted[i].arrival] = i;
-	}
-	pfree(sorted);
-}
-
 void
 reject_no_ratings(void)
 {
@@ -399,50 +330,6 @@ ratings_join(Ratings *ratings, const Arena *arena, dsa_area *area)
 	triplets_join(&ratings->triplets, &ratings->shared->room, arena, area);
 }
 
-/* How many bytes an id takes when it is handed over */
-static inline size_t
-handed_size(const IdType *type, Datum id)
-{
-	return type->typbyval ? sizeof(Datum) :
-		MAXALIGN(datumGetSize(id, false, type->typlen));
-}
-
-/* Copies one side's ids and counts to shared memory. */
-static void
-hand_over_ids(HandedIds *handed, IdMap *map, const Counts *counts,
-			  dsa_area *area)
-{
-	const IdType *type = idmap_type(map);
-	uint32		size = idmap_size(map);
-	size_t		bytes = 0;
-	char	   *to;
-
-	for (uint32 i = 0; i < size; i++)
-	{
-		CHECK_FOR_INTERRUPTS();
-		bytes += handed_size(type, idmap_id(map, i));
-	}
-	handed->size = size;
-	handed->ids = arena_area_allocate(area, Max(bytes, 1), "ids");
-	handed->counts = arena_area_allocate(area, Max(size, 1) * sizeof(uint64), "ids");
-	copy_large(dsa_get_address(area, handed->counts), counts->counts,
-			   size * sizeof(uint64));
-	to = dsa_get_address(area, handed->ids);
-	for (uint32 i = 0; i < size; i++)
-	{
-		Datum		id = idmap_id(map, i);
-		size_t		id_size = handed_size(type, id);
-
-		CHECK_FOR_INTERRUPTS();
-		if (type->typbyval)
-			memcpy(to, &id, sizeof(Datum));
-		else
-			memcpy(to, DatumGetPointer(id),
-				   datumGetSize(id, false, type->typlen));
-		to += id_size;
-	}
-}
-
 void
 ratings_hand_over(Ratings *ratings)
 {
@@ -464,43 +351,12 @@ ratings_hand_over(Ratings *ratings)
 	triplets_sources(triplets, handed->sources);
 	for (int side = 0; side < 2; side++)
 		hand_over_ids(&handed->sides[side], ratings->maps[side],
-					  &ratings->counts[side], area);
+					  ratings->counts[side].counts, area);
 	SpinLockAcquire(&shared->mutex);
 	handed->next = shared->parts;
 	shared->parts = place;
 	SpinLockRelease(&shared->mutex);
 	triplets_leave(triplets);
-}
-
-/* Adds one side's ids of a worker to the leader's; returns their indices. */
-static uint32 *
-take_ids(Ratings *ratings, AlsSide side, const HandedIds *handed)
-{
-	IdMap	   *map = ratings->maps[side];
-	const IdType *type = idmap_type(map);
-	dsa_area   *area = ratings->triplets.area;
-	char	   *from = dsa_get_address(area, handed->ids);
-	const uint64 *counts = dsa_get_address(area, handed->counts);
-	uint32	   *indices = MemoryContextAllocHuge(ratings->context,
-												 Max(handed->size, 1) * sizeof(uint32));
-
-	for (uint32 i = 0; i < handed->size; i++)
-	{
-		MemoryContext old = MemoryContextSwitchTo(ratings->row_context);
-		Datum		id;
-
-		CHECK_FOR_INTERRUPTS();
-		if (type->typbyval)
-			memcpy(&id, from, sizeof(Datum));
-		else
-			id = PointerGetDatum(from);
-		indices[i] = idmap_add(map, id);
-		count_id(&ratings->counts[side], indices[i], counts[i], ratings->context);
-		from += handed_size(type, id);
-		MemoryContextSwitchTo(old);
-		MemoryContextReset(ratings->row_context);
-	}
-	return indices;
 }
 
 /* Takes what workers have handed over. */
@@ -535,8 +391,18 @@ take_parts(Ratings *ratings)
 		MemoryContextSwitchTo(old);
 		for (int side = 0; side < 2; side++)
 		{
-			part->size[side] = handed->sides[side].size;
-			part->indices[side] = take_ids(ratings, side, &handed->sides[side]);
+			const		HandedIds *ids = &handed->sides[side];
+			const uint64 *counts = dsa_get_address(area, ids->counts);
+
+			part->size[side] = ids->size;
+			part->indices[side] = take_ids(ids, ratings->maps[side], area,
+										   ratings->context, ratings->row_context);
+			for (uint32 i = 0; i < ids->size; i++)
+			{
+				CHECK_FOR_INTERRUPTS();
+				count_id(&ratings->counts[side], part->indices[side][i], counts[i],
+						 ratings->context);
+			}
 		}
 	}
 }
@@ -558,7 +424,7 @@ ratings_finish(Ratings *ratings)
 	old = MemoryContextSwitchTo(ratings->row_context);
 	for (int side = 0; side < 2; side++)
 		rank_ids(&ratings->ranked[side], ratings->maps[side],
-				 &ratings->counts[side], ratings->context);
+				 ratings->counts[side].counts, ratings->context);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(ratings->row_context);
 	if (ratings->count > 0)

@@ -20,7 +20,7 @@
 typedef struct SolveCall
 {
 	MemoryContext context;		/* of the solver, reset for each */
-	RowSolver	   *solver;			/* NULL: there is none */
+	RowSolver  *solver;			/* NULL: there is none */
 } SolveCall;
 
 /* An option, which is a string. */
@@ -121,7 +121,7 @@ model_option(Jsonb *options)
 static RowSolver *
 begin_solver(Jsonb *options, Oid id_type)
 {
-	RowSolver	   *solver = palloc0(sizeof(RowSolver));
+	RowSolver  *solver = palloc0(sizeof(RowSolver));
 	AlsSystem  *system = &solver->system;
 	AlsSide		other;
 	uint32		nrows;
@@ -200,7 +200,7 @@ row_solver_find(FunctionCallInfo fcinfo, int argument, Oid id_type, bool aggrega
 	SolveCall  *call = fcinfo->flinfo->fn_extra;
 	Jsonb	   *options;
 	MemoryContext old;
-	RowSolver	   *solver;
+	RowSolver  *solver;
 
 	if (PG_ARGISNULL(argument))
 		ereport(ERROR,
@@ -285,7 +285,7 @@ gather_rated(RowSolver *solver, RatedRow *row)
 Datum
 row_solver_solve(RatedRow *row, TupleDesc type)
 {
-	RowSolver	   *solver = row->solver;
+	RowSolver  *solver = row->solver;
 	AlsSystem  *system = &solver->system;
 	AlsRows		rows = {0};
 	uint64		start[2] = {0, 0};

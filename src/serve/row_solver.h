@@ -56,7 +56,7 @@ typedef struct RowSolver
  * may be called by one query after the other, has what is current.
  */
 extern RowSolver *row_solver_find(FunctionCallInfo fcinfo, int argument, Oid id_type,
-						   bool aggregate);
+								  bool aggregate);
 
 /* Solves a row, of which the model knows some id; an als_solution, of that type. */
 extern Datum row_solver_solve(RatedRow *row, TupleDesc type);

@@ -25,7 +25,7 @@
 #include "compat.h"
 
 #include "common/arena.h"
-#include "common/blas_loader.h"
+#include "common/settings.h"
 #include "common/side.h"
 #include "funcapi.h"
 #include "ratings/csr_blocks.h"
@@ -74,7 +74,7 @@ reserve(RatedRow *row, uint64 capacity)
 static inline void
 add_rating(RatedRow *row, Datum value, double rating)
 {
-	RowSolver	   *solver = row->solver;
+	RowSolver  *solver = row->solver;
 	Datum		id;
 	uint32		column;
 
@@ -119,7 +119,7 @@ static void
 add_integers(RatedRow *row, Oid id_type, const char *ids, int length,
 			 const float4 *ratings, int size)
 {
-	RowSolver	   *solver = row->solver;
+	RowSolver  *solver = row->solver;
 	IdType		integer = {.typlen = length};
 	uint32		columns[IDS_AT_ONCE];
 
@@ -173,8 +173,8 @@ als_solve_transfn(PG_FUNCTION_ARGS)
 {
 	MemoryContext context;
 	Oid			id_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_ID);
-	RatedRow *row;
-	RowSolver	   *solver;
+	RatedRow   *row;
+	RowSolver  *solver;
 
 	if (!AggCheckCallContext(fcinfo, &context))
 		elog(ERROR, "als_solve_transfn called in non-aggregate context");
@@ -220,7 +220,7 @@ solution_type(FunctionCallInfo fcinfo, MemoryContext context)
 Datum
 als_solve_finalfn(PG_FUNCTION_ARGS)
 {
-	RatedRow *row;
+	RatedRow   *row;
 
 	if (!AggCheckCallContext(fcinfo, NULL))
 		elog(ERROR, "als_solve_finalfn called in non-aggregate context");
@@ -245,8 +245,8 @@ als_solve_row(PG_FUNCTION_ARGS)
 {
 	Oid			array_type = get_fn_expr_argtype(fcinfo->flinfo, ARG_IDS);
 	Oid			id_type = get_element_type(getBaseType(array_type));
-	RowSolver	   *solver;
-	RatedRow *row;
+	RowSolver  *solver;
+	RatedRow   *row;
 	ArrayType  *id_array;
 	ArrayType  *rating_array;
 	int			size;
