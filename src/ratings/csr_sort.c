@@ -13,6 +13,7 @@
 #include "utils/memutils.h"
 
 #define ORDER_AHEAD 32			/* ratings whose rows are fetched ahead */
+#define PARTITION_AHEAD 16		/* and then the rows' partitions */
 
 /* Memory that grows with what it is used for */
 typedef struct RatingBuffer
@@ -99,6 +100,9 @@ distribute_batch(Distributor *users, SharedSort *state,
 			__builtin_prefetch(&user_order[ahead->user]);
 			__builtin_prefetch(&item_order[ahead->item]);
 		}
+		if (i + PARTITION_AHEAD < size)
+			distributor_fetch(users, user_order[rating_at(ratings, record,
+														  i + PARTITION_AHEAD)->user]);
 		distributor_put(users, user_order[rating->user],
 						item_order[rating->item], rating->rating,
 						state->weighted ? rating->weight : 1);
@@ -359,6 +363,8 @@ static void
 pass_on(Distributor *items, const uint64 *row_start, uint32 first, uint32 last,
 		uint64 end, EntryPlace place)
 {
+	const AlsEntry *last_entry = place.entries + (end - row_start[first]);
+
 	for (uint32 r = first; r < last; r++)
 	{
 		EntryPlace	row = entry_place(place, row_start[r] - row_start[first]);
@@ -367,6 +373,8 @@ pass_on(Distributor *items, const uint64 *row_start, uint32 first, uint32 last,
 		for (uint64 i = 0; i < size; i++)
 		{
 			CHECK_FOR_INTERRUPTS();
+			if (row.entries + i + PARTITION_AHEAD < last_entry)
+				distributor_fetch(items, row.entries[i + PARTITION_AHEAD].column);
 			distributor_put(items, row.entries[i].column, r, row.entries[i].rating,
 							row.weights == NULL ? 1 : row.weights[i]);
 		}

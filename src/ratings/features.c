@@ -357,6 +357,19 @@ build_rows(FeatureReceiver *receiver, SideFeatures *features)
 	sort_features(receiver, features);
 }
 
+/* Warns of features from which nothing can be learned. */
+static void
+warn_of_unrated(AlsSide side, const SideFeatures *features)
+{
+	if (features->start[features->nrows] == 0)
+		ereport(WARNING,
+				(errmsg("none of the %s with features has ratings",
+						side_plurals[side]),
+				 errdetail("So nothing can be learned from their features."),
+				 errhint("Check that features and ratings name %s by the same ids.",
+						 side_plurals[side])));
+}
+
 uint32
 features_new_row(const SideFeatures *features, Datum id)
 {
@@ -403,6 +416,7 @@ features_read(AlsSide side, const char *source, Snapshot snapshot,
 	features->new_map = receiver.new_map;
 	features->nfeatures = idmap_size(receiver.feature_map);
 	build_rows(&receiver, features);
+	warn_of_unrated(side, features);
 	MemoryContextDelete(working);
 	return features;
 }

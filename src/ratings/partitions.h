@@ -131,6 +131,13 @@ extern Distributor *distributor_open(Partitions *partitions, int process,
 extern void distributor_flush(Distributor *distributor, uint32 partition);
 extern void distributor_close(Distributor *distributor);
 
+/* Fetches what tells a row's partition, which is about to be asked for. */
+static inline void
+distributor_fetch(const Distributor *distributor, uint32 row)
+{
+	__builtin_prefetch(&distributor->by_row[row]);
+}
+
 static inline void
 distributor_put(Distributor *distributor, uint32 row, uint32 column,
 				float rating, float weight)
