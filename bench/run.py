@@ -20,6 +20,7 @@ import quality
 import report
 import scale
 import serving
+import sharded
 import tuning
 from data import Ratings, generate, load, movielens, public, skewed
 from explicit import Explicit
@@ -267,7 +268,7 @@ class Bench:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.sh", description="als against its peers")
     parser.add_argument("--quick", action="store_true", help="without M, one point of lambda and alpha, no rank 256, no HNSW, and without what does not depend on the machine")
-    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour, or lists alone, ten minutes")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"of {','.join(PARTS)}; or scale alone, an hour, or lists or sharded alone, ten minutes")
     parser.add_argument("--data", default="", help=f"of S,M,ml-1m,{SKEWED},{WIDE}; for quality of {','.join(quality.DATA)}")
     parser.add_argument("--ranks", default="64,128",
                         help=f"of iterations and loss; default 64,128, of iterations 256 too, of quality's defaults {quality.RANK}")
@@ -404,9 +405,10 @@ def main() -> None:
         options.results = HERE / "results"
         scale.measure(options)
         return
-    if options.only == "lists":
-        lists.measure(options)
-        return
+    for alone in (lists, sharded):
+        if options.only == alone.__name__:
+            alone.measure(options)
+            return
     bench = Bench(options)
     if options.add and (options.results / "samples.json").exists():
         here, bench.earlier = machine.describe(bench.connection)[0], earlier(options)
