@@ -30,6 +30,7 @@
 #include "commands/trigger.h"
 #include "common/settings.h"
 #include "model/factor_table.h"
+#include "model/kept_plans.h"
 #include "model/model_cache.h"
 #include "storage/lmgr.h"
 #include "utils/inval.h"
@@ -101,24 +102,6 @@ free_version(ModelCache *cache)
 	MemoryContextDelete(cache->context);
 }
 
-/* Frees the plans that are kept. */
-static void
-free_plans(ModelCache *cache)
-{
-	for (int side = 0; side < 2; side++)
-	{
-		if (cache->seen_plan[side] != NULL)
-			SPI_freeplan(cache->seen_plan[side]);
-		cache->seen_plan[side] = NULL;
-	}
-	for (int some = 0; some < 2; some++)
-	{
-		if (cache->values_plans[some].plan != NULL)
-			SPI_freeplan(cache->values_plans[some].plan);
-		cache->values_plans[some].plan = NULL;
-	}
-}
-
 /* Memory context callback of a version: what its context does not free. */
 static void
 version_freed(void *arg)
@@ -126,7 +109,7 @@ version_freed(void *arg)
 	ModelCache *cache = arg;
 
 	dlist_delete(&cache->node);
-	free_plans(cache);
+	kept_plans_free(cache);
 }
 
 /* No call may get a version any more; frees it if nobody has it. */
@@ -398,6 +381,7 @@ create_version(Oid model, int32 number)
 	cache->model = model;
 	cache->number = number;
 	dlist_init(&cache->pins);
+	dlist_init(&cache->plans);
 
 	/* from now on invalidations reach it */
 	dlist_push_head(&versions, &cache->node);
@@ -434,7 +418,7 @@ reload_side(ModelCache *cache, AlsSide which)
 	open_side(cache, which, model);
 	/* they take ids of the type that there was */
 	if (side->type.type != type)
-		free_plans(cache);
+		kept_plans_free(cache);
 	table_close(model, NoLock);
 }
 

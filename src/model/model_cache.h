@@ -7,7 +7,6 @@
 
 #include "common/idmap.h"
 #include "common/topk.h"
-#include "executor/spi.h"
 #include "lib/ilist.h"
 #include "miscadmin.h"
 #include "model/factor_image.h"
@@ -58,15 +57,6 @@ typedef struct PopularItems
 	bool		settled;		/* may be kept: others do not see others */
 } PopularItems;
 
-/* A plan that is kept from call to call; serve/item_values.c */
-typedef struct KeptPlan
-{
-	SPIPlanPtr	plan;			/* NULL: none */
-	char	   *text;			/* what it reads */
-	List	   *query;			/* ... and that as it was understood */
-	Oid			element_type;	/* of the array that it takes; invalid if none */
-} KeptPlan;
-
 /*
  * One version of a model: what is kept of a run and of the factors that belong
  * to it.  Nobody frees or empties a version that is pinned.
@@ -89,11 +79,8 @@ typedef struct ModelCache
 	ModelRun	run;
 	int			stride;
 	SideCache	sides[2];		/* by AlsSide */
-	SPIPlanPtr	seen_plan[2];	/* by AlsSide: what an id has in the live
-								 * source */
-	char	   *seen_from[2];	/* ... which it was made for */
-	KeptPlan	values_plans[2];	/* what items have in a relation or query
-									 * that calls name: all, or some */
+	dlist_head	plans;			/* kept_plans.c has them */
+	int			nplans;
 	PopularItems *popular;		/* NULL: not there, or in use */
 	ModelCounts counts;			/* of calls */
 } ModelCache;
@@ -165,6 +152,13 @@ cache_replaced(const ModelCache *cache)
 
 /* Raises if a call starts over too often; true otherwise. */
 extern bool cache_start_over(const ModelCache *cache, int *times);
+
+/* Is a version in use by nobody but one call? */
+static inline bool
+cache_used_once(ModelCache *cache)
+{
+	return !dlist_has_next(&cache->pins, dlist_head_node(&cache->pins));
+}
 
 /*
  * Factors of one id, kept or read through the index; NULL if the model does

@@ -6,6 +6,7 @@
 
 #include "common/id_conversion.h"
 #include "common/side.h"
+#include "model/kept_plans.h"
 #include "parser/parse_coerce.h"
 #include "ratings/source.h"
 #include "serve/item_values.h"
@@ -30,30 +31,29 @@ is_comparable(const IdType *type, Oid source, Oid left_type)
 }
 
 /*
- * The condition that the item, a column of type source, is one of an array, $1, of
- * *array_type; nothing if there are no such arrays, or perhaps none, or no such
- * comparison: to read too much is not wrong.
+ * The condition that the item, the first of the columns, is one of an array; none if
+ * there are no such arrays, or perhaps none, or no such comparison: to read too much is
+ * not wrong.  For kept_plan.
  */
 static const char *
-is_wanted(const IdType *type, Oid source, Oid *element_type, Oid *array_type)
+is_wanted(const ModelCache *cache, AlsSide side, TupleDesc columns, Oid *type)
 {
-	Oid			base = getBaseType(type->type);
+	const IdType *id_type = &cache->sides[side].type;
+	Oid			base = getBaseType(id_type->type);
 	Oid			equal = lookup_type_cache(base, TYPECACHE_EQ_OPR)->eq_opr;
 	StringInfoData clause;
 	Oid			left_type;
 	Oid			right_type;
 
 	op_input_types(equal, &left_type, &right_type);
-	*element_type = IsPolymorphicType(right_type) ? base : right_type;
-	*array_type = get_array_type(*element_type);
-	if (!OidIsValid(*array_type) || type_is_rowtype(base) ||
-		!is_comparable(type, source, left_type))
-		return "";
+	*type = get_array_type(IsPolymorphicType(right_type) ? base : right_type);
+	if (!OidIsValid(*type) || type_is_rowtype(base) ||
+		!is_comparable(id_type, TupleDescAttr(columns, 0)->atttypid, left_type))
+		return NULL;
 	initStringInfo(&clause);
-	appendStringInfoString(&clause, " WHERE ");
 	generate_operator_clause(&clause, source_operand("als_item", base), base,
 							 equal,
-							 psprintf("ANY ($1%s)", source_collation(type)),
+							 psprintf("ANY ($1%s)", source_collation(id_type)),
 							 right_type);
 	return clause.data;
 }
@@ -75,102 +75,63 @@ array_of(IdMap *ids, Oid element_type)
 										   byval, alignment));
 }
 
-/* Is a kept plan for what is read now, of which plan reads everything? */
-static bool
-is_kept(const KeptPlan *kept, const char *text, SPIPlanPtr plan, Oid element_type)
+/* Where the rows go */
+typedef struct ValueReceiver
 {
-	return kept->plan != NULL && strcmp(kept->text, text) == 0 &&
-		kept->element_type == element_type &&
-		equal(kept->query, source_plan(plan)->query_list);
+	DestReceiver pub;
+	IdConversion conversion;
+	const IdType *type;
+	ItemValueVisitor visit;
+	void	   *arg;
+} ValueReceiver;
+
+/* The receiver's callback at the beginning */
+static void
+start_values(DestReceiver *self, int operation, TupleDesc columns)
+{
+	ValueReceiver *receiver = (ValueReceiver *) self;
+
+	id_conversion_init(&receiver->conversion, receiver->type,
+					   TupleDescAttr(columns, 0)->atttypid,
+					   side_names[ALS_ITEMS], CurrentMemoryContext);
 }
 
-/*
- * The plan that reads what items have, of all of them or of some, which come as an array
- * of *element_type; if that is none, all are read.  The first one of a version is kept
- * for the same text, which PostgreSQL itself reads anew where names mean something else;
- * so that another text of the same meaning will not do.  Of a relation the text has the
- * whole name, and the plan is good until that changes.
- */
-static SPIPlanPtr
-values_plan(ModelCache *cache, const SourceReading *reading, const char *targets,
-			bool some, Oid *element_type)
+/* The receiver's callback: rows of (item, value). */
+static bool
+receive_value(TupleTableSlot *slot, DestReceiver *self)
 {
-	static const char *const columns = "(als_item, als_value)";
-	KeptPlan   *kept = &cache->values_plans[some];
-	char	   *text = psprintf("%s FROM %s", targets, reading->from_clause);
-	const char *condition = "";
-	SPIPlanPtr	plan;
-	List	   *query;
-	Oid			array_type;
+	ValueReceiver *receiver = (ValueReceiver *) self;
+	Datum		item;
 
-	if (kept->plan != NULL && !reading->is_query &&
-		strcmp(kept->text, text) == 0 && SPI_plan_is_valid(kept->plan))
-	{
-		*element_type = kept->element_type;
-		return kept->plan;
-	}
-
-	plan = source_prepare(reading, targets, columns, 0, NULL);
-	if (some)
-		condition = is_wanted(&cache->sides[ALS_ITEMS].type,
-							  TupleDescAttr(source_plan(plan)->resultDesc, 0)->atttypid,
-							  element_type, &array_type);
-	if (condition[0] == '\0')
-		*element_type = InvalidOid;
-	if (is_kept(kept, text, plan, *element_type))
-		return kept->plan;
-	query = source_plan(plan)->query_list;
-	if (condition[0] != '\0')
-		plan = source_prepare(reading, targets, psprintf("%s%s", columns, condition),
-							  1, &array_type);
-	if (kept->plan == NULL)
-	{
-		MemoryContext old = MemoryContextSwitchTo(cache->context);
-
-		kept->text = pstrdup(text);
-		kept->query = copyObject(query);
-		kept->element_type = *element_type;
-		MemoryContextSwitchTo(old);
-		SPI_keepplan(plan);
-		kept->plan = plan;
-	}
-	return plan;
+	slot_getallattrs(slot);
+	if (!slot->tts_isnull[0] && !slot->tts_isnull[1] &&
+		id_convert(&receiver->conversion, slot->tts_values[0], &item))
+		receiver->visit(item, slot->tts_values[1],
+						TupleDescAttr(slot->tts_tupleDescriptor, 1),
+						receiver->arg);
+	return true;
 }
 
 void
 item_values_read(ModelCache *cache, const char *what, const char *source,
 				 const char *cast, IdMap *wanted, ItemValueVisitor visit, void *arg)
 {
-	const IdType *type = &cache->sides[ALS_ITEMS].type;
-	const char *targets;
+	ValueReceiver receiver = {0};
 	SourceReading reading;
-	IdConversion conversion;
 	SPIPlanPtr	plan;
-	Oid			element_type;
 	Datum		array = (Datum) 0;
-	TupleDesc	columns;
 
 	source_begin(&reading, what, source, NULL);
-	targets = psprintf("als_item, als_value%s", cast);
-	plan = values_plan(cache, &reading, targets, wanted != NULL, &element_type);
-	if (OidIsValid(element_type))
-		array = array_of(wanted, element_type);
-	source_execute(&reading, plan, &array, NULL, false);
-	columns = SPI_tuptable->tupdesc;
-	id_conversion_init(&conversion, type, SPI_gettypeid(columns, 1),
-					   side_names[ALS_ITEMS], CurrentMemoryContext);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		item_null;
-		bool		value_null;
-		Datum		item = SPI_getbinval(SPI_tuptable->vals[i], columns, 1,
-										 &item_null);
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[i], columns, 2,
-										  &value_null);
-
-		CHECK_FOR_INTERRUPTS();
-		if (!item_null && !value_null && id_convert(&conversion, item, &item))
-			visit(item, value, TupleDescAttr(columns, 1), arg);
-	}
+	plan = kept_plan(cache, &reading, psprintf("als_item, als_value%s", cast),
+					 "(als_item, als_value)", ALS_ITEMS,
+					 wanted != NULL ? is_wanted : NULL);
+	if (SPI_getargcount(plan) > 0)
+		array = array_of(wanted, get_element_type(SPI_getargtypeid(plan, 0)));
+	source_receiver_init(&receiver.pub, receive_value);
+	receiver.pub.rStartup = start_values;
+	receiver.type = &cache->sides[ALS_ITEMS].type;
+	receiver.visit = visit;
+	receiver.arg = arg;
+	source_execute(&reading, plan, &array, &receiver.pub, false);
 	source_end(&reading);
 }

@@ -10,6 +10,7 @@
 #include "common/side.h"
 #include "lib/stringinfo.h"
 #include "miscadmin.h"
+#include "model/kept_plans.h"
 #include "optimizer/optimizer.h"
 #include "ratings/source.h"
 #include "ratings/source_ratings.h"
@@ -68,14 +69,15 @@ id_equality(const char *left, const char *right, const IdType *type)
 	return clause.data;
 }
 
-/* The condition on a side's ids in the source. */
-static char *
-equals_id(const ModelCache *cache, AlsSide side)
+/* The condition on a side's ids in the source, for kept_plan. */
+static const char *
+equals_id(const ModelCache *cache, AlsSide side, TupleDesc columns, Oid *type)
 {
-	const IdType *type = &cache->sides[side].type;
+	const IdType *id_type = &cache->sides[side].type;
 
-	return id_equality(source_operand(id_column(cache, side), type->type), "$1",
-					   type);
+	*type = id_type->type;
+	return id_equality(source_operand(id_column(cache, side), id_type->type),
+					   "$1", id_type);
 }
 
 /* Raises for a row of the given id that a training would not take. */
@@ -153,21 +155,19 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 	AlsSide		other = other_side(side);
 	const Weighing *weighing = &cache->run.weighing;
 	MemoryContext caller = CurrentMemoryContext;
-	Oid			argument = cache->sides[side].type.type;
 	SourceReader reader = {function, get_rel_name(cache->model), NULL};
 	SourceReading reading;
 	IdConversion conversion;
 	SPIPlanPtr	plan;
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
-	plan = source_prepare(&reading,
-						  psprintf("%s, %s%s%s", id_column(cache, other),
-								   weighing_expression(weighing,
-													   cache->run.rating_column),
-								   weighing->apart ? ", " : "",
-								   weighing->apart ? weight_expression(weighing) : ""),
-						  psprintf(" WHERE %s", equals_id(cache, side)),
-						  1, &argument);
+	plan = kept_plan(cache, &reading,
+					 psprintf("%s, %s%s%s", id_column(cache, other),
+							  weighing_expression(weighing,
+												  cache->run.rating_column),
+							  weighing->apart ? ", " : "",
+							  weighing->apart ? weight_expression(weighing) : ""),
+					 "", side, equals_id);
 	source_execute(&reading, plan, &id, NULL, !with_active_snapshot);
 
 	MemoryContextSwitchTo(caller);
@@ -201,38 +201,6 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 	source_end(&reading);
 }
 
-/*
- * The plan of what an id has, kept from call to call.  Names in a query, or one
- * without a schema, may mean other tables than when it was made; then it is made
- * anew, for this call.
- */
-static SPIPlanPtr
-seen_plan(ModelCache *cache, AlsSide side, const SourceReading *reading)
-{
-	Oid			argument = cache->sides[side].type.type;
-	SPIPlanPtr	kept = cache->seen_plan[side];
-	SPIPlanPtr	plan;
-
-	if (kept != NULL && !reading->is_query &&
-		strcmp(cache->seen_from[side], reading->from_clause) == 0)
-		return kept;
-	plan = source_prepare(reading,
-						  id_column(cache, other_side(side)),
-						  psprintf(" WHERE %s", equals_id(cache, side)),
-						  1, &argument);
-	if (kept != NULL)
-		return equal(source_plan(kept)->query_list,
-					 source_plan(plan)->query_list) ? kept : plan;
-	/* a domain's CHECK may have been here meanwhile */
-	if (cache->seen_plan[side] != NULL)
-		return plan;
-	cache->seen_from[side] = MemoryContextStrdup(cache->context,
-												 reading->from_clause);
-	SPI_keepplan(plan);
-	cache->seen_plan[side] = plan;
-	return plan;
-}
-
 void
 live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 					  const char *function, IdMap *others)
@@ -241,9 +209,12 @@ live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 	"exclude_seen => false"};
 	SourceReading reading;
 	IdConversion conversion;
+	SPIPlanPtr	plan;
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
-	source_execute(&reading, seen_plan(cache, side, &reading), &id, NULL, false);
+	plan = kept_plan(cache, &reading, id_column(cache, other_side(side)), "",
+					 side, equals_id);
+	source_execute(&reading, plan, &id, NULL, false);
 	read_id_init(&conversion, cache, other_side(side));
 
 	for (uint64 i = 0; i < SPI_processed; i++)
