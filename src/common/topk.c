@@ -1,33 +1,27 @@
 /*
  * topk.c
- *	  The k best of a stream of scored items, on PostgreSQL's binary heap with
- *	  the worst of them on top; there is none while all items are kept.
+ *	  The k best of a stream of scored items, in a heap with the worst of them on top;
+ *	  there is none while all items are kept.
  *
- * So memory is what there are items for, however large k.
+ * So memory is what there are items for, however large k.  PostgreSQL's binary heap
+ * calls a function for each comparison, which is most of what a long list costs.
  */
 #include "compat.h"
 
 #include <math.h>
 
 #include "common/topk.h"
-#include "lib/binaryheap.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #define FIRST_CAPACITY 256		/* items */
 
-/* What PostgreSQL's heap has room for, beside its header */
-#define LARGEST_HEAP ((uint32) (MaxAllocSize / sizeof(Datum) - 8))
-
-/* Positive if a is the worse one: the heap's top is its greatest element. */
-static int
-compare_worse(Datum a, Datum b, void *arg)
+/* Is a the worse one? */
+static inline bool
+is_worse(const IdType *type, const ScoredItem *a, const ScoredItem *b)
 {
-	const ScoredItem *item_a = (const ScoredItem *) DatumGetPointer(a);
-	const ScoredItem *item_b = (const ScoredItem *) DatumGetPointer(b);
-
-	if (item_a->score != item_b->score)
-		return item_a->score < item_b->score ? 1 : -1;
-	return id_compare(arg, item_a->id, item_b->id);
+	return a->score != b->score ? a->score < b->score :
+		id_compare(type, a->id, b->id) > 0;
 }
 
 /* Better items first */
@@ -53,39 +47,50 @@ topk_create(const IdType *type, uint32 k)
 	topk->capacity = Max(Min(k, FIRST_CAPACITY), 1);
 	topk->least = k == 0 ? INFINITY : -INFINITY;
 	topk->items = palloc(topk->capacity * sizeof(ScoredItem));
-	topk->heap = NULL;
+	topk->has_heap = false;
 	return topk;
+}
+
+/* Puts an item at a place of the heap or below, where none below is worse. */
+static void
+sift_down(TopK *topk, uint32 place, ScoredItem item)
+{
+	ScoredItem *items = topk->items;
+
+	for (;;)
+	{
+		uint32		child = 2 * place + 1;
+
+		if (child >= topk->k)
+			break;
+		if (child + 1 < topk->k &&
+			is_worse(topk->type, &items[child + 1], &items[child]))
+			child++;
+		if (!is_worse(topk->type, &items[child], &item))
+			break;
+		items[place] = items[child];
+		place = child;
+	}
+	items[place] = item;
 }
 
 /* Makes the heap, of k items, once there is one more. */
 static void
 make_heap(TopK *topk)
 {
-	if (topk->k > LARGEST_HEAP)
-		ereport(ERROR,
-				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-				 errmsg("k must not exceed %u where there are more rows",
-						LARGEST_HEAP),
-				 errhint("Ask for fewer, or for all of them.")));
-	topk->heap = binaryheap_allocate(topk->k, compare_worse,
-									 unconstify(IdType *, topk->type));
-	for (uint32 i = 0; i < topk->k; i++)
-		binaryheap_add_unordered(topk->heap, PointerGetDatum(&topk->items[i]));
-	binaryheap_build(topk->heap);
-}
-
-/* The worst item kept. */
-static inline ScoredItem *
-worst(const TopK *topk)
-{
-	return (ScoredItem *) DatumGetPointer(binaryheap_first(topk->heap));
+	for (uint32 place = topk->k / 2; place > 0; place--)
+	{
+		CHECK_FOR_INTERRUPTS();
+		sift_down(topk, place - 1, topk->items[place - 1]);
+	}
+	topk->has_heap = true;
+	topk->least = topk->items[0].score;
 }
 
 void
 topk_add(TopK *topk, Datum id, float score, uint32 row)
 {
 	ScoredItem	item = {score, row, id};
-	ScoredItem *slot;
 
 	if (topk->size < topk->k)
 	{
@@ -101,23 +106,15 @@ topk_add(TopK *topk, Datum id, float score, uint32 row)
 	}
 	if (topk->k == 0)
 		return;
-	if (topk->heap == NULL)
-	{
+	if (!topk->has_heap)
 		make_heap(topk);
-		topk->least = worst(topk)->score;
-	}
-	if (compare_worse(PointerGetDatum(&item),
-					  binaryheap_first(topk->heap),
-					  unconstify(IdType *, topk->type)) >= 0)
+	if (!is_worse(topk->type, &topk->items[0], &item))
 		return;
-	slot = worst(topk);
 	if (!topk->type->typbyval)
-		pfree(DatumGetPointer(slot->id));
-	slot->score = score;
-	slot->row = row;
-	slot->id = id_copy(topk->type, id);
-	binaryheap_replace_first(topk->heap, PointerGetDatum(slot));
-	topk->least = worst(topk)->score;
+		pfree(DatumGetPointer(topk->items[0].id));
+	item.id = id_copy(topk->type, id);
+	sift_down(topk, 0, item);
+	topk->least = topk->items[0].score;
 }
 
 ScoredItem *

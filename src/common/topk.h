@@ -26,9 +26,8 @@ typedef struct TopK
 	uint32		size;
 	uint32		capacity;		/* of items */
 	float		least;			/* score of the worst, once there is a heap */
+	bool		has_heap;		/* items are one; or there are no more than k */
 	ScoredItem *items;			/* [capacity] */
-	struct binaryheap *heap;	/* of pointers into items; NULL: there are no
-								 * more than k */
 } TopK;
 
 /*

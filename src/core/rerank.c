@@ -22,8 +22,10 @@
 /* What is known of a row */
 typedef struct Candidate
 {
-	float		square;			/* |row|^2, once it has met one; see
-								 * als_has_cosine */
+	double		value;			/* what is left of its share of its score, by what
+								 * it has met */
+	float		square;			/* |row|^2 without its bias, once it has met
+								 * one; see als_has_cosine */
 	float		alike;			/* the largest cosine with those it has met */
 	uint32_t	met;			/* so many of the list */
 	uint32_t	taken;
@@ -114,45 +116,52 @@ row_of_list(const List *list, const AlsShortlist *shortlist, uint32_t i)
 		row_of(shortlist, list->chosen[i]);
 }
 
-/* What is left of a row's share of its score, by what it has met */
+/* A row's share of its score, which it has until it has met one */
 static inline double
-value_of(const List *list, const AlsShortlist *shortlist, size_t place)
+share_of(const AlsShortlist *shortlist, size_t place)
 {
-	return (1 - shortlist->diversity) * shortlist->scores[place] -
-		shortlist->diversity * list->candidates[place].alike;
+	return (1 - shortlist->diversity) * shortlist->scores[place];
 }
 
 /*
  * Meets the rows of the list that have come since, until the value of this one
- * is less than the best.
+ * is less than the best.  Its bias meets the 0 of a copy.
  */
 static void
 meet(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 	 size_t place, double best)
 {
 	Candidate  *candidate = &list->candidates[place];
+	const float *row = shortlist->rows[place];
 
 	if (candidate->met == list->size)
 		return;
-	candidate->square = copy_row(shortlist, kernels, place, list->row);
-	for (; candidate->met < list->size &&
-		 value_of(list, shortlist, place) >= best;
+	/* one that is fetched goes with the next, and others may have to be */
+	if (candidate->met == 0 || row == NULL || list->size > list->copies)
+	{
+		candidate->square = copy_row(shortlist, kernels, place, list->row);
+		row = list->row;
+	}
+	for (; candidate->met < list->size && candidate->value >= best;
 		 candidate->met++)
 	{
 		float		square = list->squares[candidate->met];
-		const float *row;
+		const float *other;
 		float		cosine;
 
 		if (!als_has_cosine(candidate->square) || !als_has_cosine(square))
 			continue;
-		/* a bias meets a 0 */
-		row = row_of_list(list, shortlist, candidate->met);
-		if (row == NULL)
+		other = row_of_list(list, shortlist, candidate->met);
+		if (other == NULL)
 			continue;
-		cosine = als_cosine(kernels->dot(shortlist->stride, list->row, row),
+		cosine = als_cosine(kernels->dot(shortlist->stride, row, other),
 							candidate->square, square);
 		if (cosine > candidate->alike)
+		{
 			candidate->alike = cosine;
+			candidate->value = share_of(shortlist, place) -
+				shortlist->diversity * cosine;
+		}
 	}
 }
 
@@ -189,7 +198,7 @@ fetch_ahead(const List *list, const AlsShortlist *shortlist, size_t place,
 {
 	if (place < shortlist->size && list->size > 0 &&
 		shortlist->rows[place] != NULL &&
-		value_of(list, shortlist, place) >= best)
+		list->candidates[place].value >= best)
 		for (int d = 0; d < shortlist->factors; d += CACHE_LINE)
 			__builtin_prefetch(shortlist->rows[place] + d);
 }
@@ -205,9 +214,9 @@ most_promising(const List *list, const AlsShortlist *shortlist, AlsWork *work)
 	double		best = -INFINITY;
 
 	for (size_t i = list->start; i < shortlist->size &&
-		 (1 - shortlist->diversity) * shortlist->scores[i] > best; i++)
+		 share_of(shortlist, i) > best; i++)
 	{
-		double		value = value_of(list, shortlist, i);
+		double		value = list->candidates[i].value;
 
 		als_work(work, 1);
 		if (value > best && may_come(list, shortlist, i))
@@ -224,7 +233,6 @@ static size_t
 find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 		  AlsWork *work)
 {
-	double		diversity = shortlist->diversity;
 	size_t		next;
 	double		best;
 
@@ -233,25 +241,25 @@ find_next(List *list, const AlsShortlist *shortlist, const AlsKernels *kernels,
 		 !may_come(list, shortlist, list->start); list->start++)
 		als_work(work, 1);
 	next = most_promising(list, shortlist, work);
-	if (next == shortlist->size || diversity == 0)
+	if (next == shortlist->size || shortlist->diversity == 0)
 		return next;
 	meet(list, shortlist, kernels, next, -INFINITY);
-	best = value_of(list, shortlist, next);
+	best = list->candidates[next].value;
 	for (size_t i = list->start; i < shortlist->size; i++)
 	{
 		double		now;
 
 		als_work(work, 1);
-		if ((1 - diversity) * shortlist->scores[i] < best)
+		if (share_of(shortlist, i) < best)
 			break;
 		fetch_ahead(list, shortlist, i + AHEAD, best);
-		if (value_of(list, shortlist, i) < best || i == next ||
+		if (list->candidates[i].value < best || i == next ||
 			!may_come(list, shortlist, i))
 			continue;
 		als_work(work, (size_t) shortlist->stride *
 				 (list->size - list->candidates[i].met + 1));
 		meet(list, shortlist, kernels, i, best);
-		now = value_of(list, shortlist, i);
+		now = list->candidates[i].value;
 		/* of equal ones the first in the ranking */
 		if (now > best || (now == best && i < next))
 		{
@@ -273,6 +281,11 @@ als_rerank(const AlsShortlist *shortlist, const AlsKernels *kernels, AlsPoll pol
 	list.size = 0;
 	list.start = 0;
 	list.chosen = chosen;
+	for (size_t i = 0; i < shortlist->size; i++)
+	{
+		list.candidates[i].value = share_of(shortlist, i);
+		als_work(&work, 1);
+	}
 	while (list.size < k)
 	{
 		size_t		next = find_next(&list, shortlist, kernels, &work);

@@ -23,9 +23,11 @@
 /* A diverse list is chosen from so many times its size, but no fewer than these */
 #define DIVERSE_LISTS 10
 #define DIVERSE_DEPTH 100
-/* The same by groups alone, for the first look: each item costs a look at its group */
+/* The same by groups alone, to begin with */
 #define GROUPED_LISTS 2
 #define GROUPED_DEPTH 24
+/* One item in so many beside a list, at least, whose groups are read at first */
+#define SPARE 4
 /* How many times that is looked at if it does not do */
 #define DEEPER 8
 
@@ -297,6 +299,36 @@ ranking_deeper(uint32 depth)
 	return (uint32) Min((uint64) depth * DEEPER, PG_INT32_MAX);
 }
 
+/*
+ * The list, chosen from those ranked, by groups alone from as many as it takes, since
+ * to find the group of an item costs much more than to rank it.  False if reading has
+ * replaced the model.
+ */
+static bool
+choose_few(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
+		   uint32 k, ScoredRows *result)
+{
+	ScoredRows	few = *ranked;
+
+	if (list->groups == NULL)
+	{
+		choose(list, search, ranked, k, result);
+		return true;
+	}
+	if (list->diversity == 0)
+		few.size = Min(ranked->size, (uint64) k + k / SPARE + 1);
+	for (;;)
+	{
+		read_groups(list, search->cache, &few);
+		if (cache_replaced(search->cache))
+			return false;
+		choose(list, search, &few, k, result);
+		if (result->size == k || few.size == ranked->size)
+			return true;
+		few.size = ranked->size;
+	}
+}
+
 void
 shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 				 ScoredRows *result)
@@ -319,12 +351,8 @@ shortlist_choose(Shortlist *list, SideSearch *search, uint32 k, Ranker rank,
 		ScoredRows	ranked = {0};
 
 		rank(search, depth, &ranked);
-		if (list->groups != NULL)
-			read_groups(list, search->cache, &ranked);
-		if (cache_replaced(search->cache))
-			break;
-		choose(list, search, &ranked, k, result);
-		if (result->size == k || ranked.size < depth)
+		if (!choose_few(list, search, &ranked, k, result) ||
+			result->size == k || ranked.size < depth)
 			break;
 		depth = ranking_deeper(depth);
 		MemoryContextReset(context);

@@ -15,6 +15,8 @@
 #include "serve/live_ratings.h"
 #include "serve/side_search.h"
 
+#define CACHE_LINE 16			/* floats */
+
 void
 side_search_init(SideSearch *search, ModelCache *cache, AlsSide side)
 {
@@ -275,6 +277,21 @@ search_block(const AlsIndex *index, const AlsKernels *kernels, size_t block,
 	return found;
 }
 
+/* Fetches the rows of a block that have been found, which lie anywhere. */
+static inline void
+fetch_ahead(const ModelCache *cache, const AlsIndex *index, size_t block,
+			uint64 found, const float *rows)
+{
+	for (; found != 0; found &= found - 1)
+	{
+		const float *row = rows + (size_t) cache->stride *
+			als_index_row(index, block, pg_rightmost_one_pos64(found));
+
+		for (int d = 0; d < cache->stride; d += CACHE_LINE)
+			__builtin_prefetch(row + d);
+	}
+}
+
 /*
  * The same by way of an index: scores only rows that could enter the result.
  */
@@ -315,6 +332,7 @@ search_kept(SideSearch *search, const AlsIndex *index)
 			break;
 		found = search_block(index, search->kernels, block, queries, nqueries,
 							 least);
+		fetch_ahead(cache, index, block, found, rows);
 		for (; found != 0; found &= found - 1)
 		{
 			uint32		row = als_index_row(index, block,
