@@ -26,8 +26,8 @@
 /* The same by groups alone, to begin with */
 #define GROUPED_LISTS 2
 #define GROUPED_DEPTH 24
-/* One item in so many beside a list, at least, whose groups are read at first */
-#define SPARE 4
+/* Of so many more of these groups are read, for each item that the list lacks */
+#define MORE_GROUPS 2
 /* How many times that is looked at if it does not do */
 #define DEEPER 8
 
@@ -316,7 +316,7 @@ choose_few(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 		return true;
 	}
 	if (list->diversity == 0)
-		few.size = Min(ranked->size, (uint64) k + k / SPARE + 1);
+		few.size = Min(ranked->size, k);
 	for (;;)
 	{
 		read_groups(list, search->cache, &few);
@@ -325,7 +325,8 @@ choose_few(Shortlist *list, const SideSearch *search, const ScoredRows *ranked,
 		choose(list, search, &few, k, result);
 		if (result->size == k || few.size == ranked->size)
 			return true;
-		few.size = ranked->size;
+		few.size = Min(ranked->size, (uint64) few.size +
+					   MORE_GROUPS * (uint64) (k - result->size) + 1);
 	}
 }
 

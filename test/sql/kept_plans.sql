@@ -50,6 +50,38 @@ SELECT * FROM try($$SELECT listed('kinds')$$);
 SELECT * FROM try($$SELECT first('boosts')$$);
 RESET ROLE;
 
+-- More texts than are kept, forth and back, each with groups or a boost of its own
+CREATE FUNCTION listed_by(n integer) RETURNS bigint LANGUAGE sql AS $$
+    SELECT listed(format('SELECT item_id, item_id %% %s FROM kept_plans.model_items', n))
+$$;
+CREATE VIEW numbers AS SELECT n, (SELECT count(DISTINCT item_id % n) FROM model_items) AS kinds FROM generate_series(1, 30) n;
+SELECT count(*), count(DISTINCT kinds), bool_and(listed_by(n) = kinds) FROM numbers;
+SELECT bool_and(listed_by(n) = kinds AND first(format('SELECT %s, 1e6::float8', 1 + n % 3)) = 1 + n % 3)
+    FROM (SELECT * FROM numbers ORDER BY n DESC) numbers;
+-- and from within one that is being read, which stays
+CREATE FUNCTION list_many() RETURNS bigint LANGUAGE sql VOLATILE AS $$
+    SELECT count(*) FILTER (WHERE listed_by(n) <> kinds) FROM numbers
+$$;
+CREATE VIEW busy_kinds AS SELECT item_id, item_id % 5 + CASE WHEN item_id % 20 = 0 THEN list_many() ELSE 0 END AS kind FROM model_items;
+CREATE VIEW busy_boosts AS SELECT 9 + list_many() AS item_id, 1e6::float8 AS amount;
+SELECT listed('busy_kinds'), first('busy_boosts'), listed('busy_kinds'), first('busy_boosts');
+
+-- What is folded in, likewise: the ratings of a name, by different paths
+CREATE TABLE kept_other.ratings AS SELECT user_id, 61 - item_id AS item_id, rating FROM kept_plans.ratings;
+SELECT users, items FROM als_train('by_path', 'SELECT * FROM ratings', factors => 4);
+CREATE FUNCTION folded() RETURNS text LANGUAGE sql AS $$
+    SELECT string_agg(item_id::text, ' ') FROM als_recommend('kept_plans.by_path', 1, 3, exclude_seen => false, fresh => true)
+$$;
+CREATE TABLE folded_lists AS SELECT folded() AS here, ''::text AS there;
+SET search_path = kept_other, kept_plans, public;
+UPDATE folded_lists SET there = folded();
+SELECT here = there AS same FROM folded_lists;
+SET search_path = kept_plans, public;
+SELECT folded() = here AS as_here FROM folded_lists;
+SET search_path = kept_other, kept_plans, public;
+SELECT folded() = there AS as_there FROM folded_lists;
+SET search_path = kept_plans, public;
+
 -- Ids whose type has changed since: what is kept takes the other one
 CREATE TABLE named AS SELECT user_id::text, item_id, rating FROM ratings;
 CREATE TABLE named_kinds AS SELECT item_id, item_id % 2 AS kind FROM model_items;
