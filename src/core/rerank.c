@@ -22,8 +22,8 @@
 /* What is known of a row */
 typedef struct Candidate
 {
-	double		value;			/* what is left of its share of its score, by what
-								 * it has met */
+	double		value;			/* what is left of its share of its score, by
+								 * what it has met */
 	float		square;			/* |row|^2 without its bias, once it has met
 								 * one; see als_has_cosine */
 	float		alike;			/* the largest cosine with those it has met */

@@ -45,11 +45,12 @@ typedef struct SideCache
 /* Rows that are scored at once where there is no index */
 #define CACHE_BLOCK 256
 
-/* Items by falling number of ratings; see live_ratings_take_popular */
+/* Items with their numbers of ratings as scores; popular.c has them */
 typedef struct PopularItems
 {
 	MemoryContext context;		/* of all of it */
 	ScoredItem *items;
+	bool		sorted;			/* the most popular first */
 	uint64		size;
 	Oid			role;			/* who has counted them, and may see them */
 	List	   *query;			/* by what query, as analyzed: it says which

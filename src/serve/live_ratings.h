@@ -6,7 +6,6 @@
 #ifndef ALS_LIVE_RATINGS_H
 #define ALS_LIVE_RATINGS_H
 
-#include "common/topk.h"
 #include "datatype/timestamp.h"
 #include "lib/stringinfo.h"
 #include "ratings/source.h"
@@ -26,23 +25,6 @@ extern void live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 /* Adds to a set what an id has: the items of a user, or an item's users. */
 extern void live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 								  const char *function, IdMap *others);
-
-/*
- * All items of the ratings by falling number of rows, which is their score,
- * equal ones in the order of ids, in the current memory context.  Taken from
- * what is kept of the model, or counted.  The model has a source.  If since is not
- * NULL, rows count whose time is so long ago at most, and the model has a time
- * column.
- */
-extern PopularItems *live_ratings_take_popular(ModelCache *cache,
-											   const Interval *since,
-											   const char *function);
-
-/*
- * Gives them back when they are no longer used, to be kept if
- * als.cache_size allows.
- */
-extern void live_ratings_keep_popular(ModelCache *cache, PopularItems *popular);
 
 /*
  * Adds to a condition on the ratings that a column is one of the ids, if that may

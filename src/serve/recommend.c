@@ -15,7 +15,7 @@
 #include "common/id_conversion.h"
 #include "serve/fold_in.h"
 #include "serve/live_features.h"
-#include "serve/live_ratings.h"
+#include "serve/popular.h"
 #include "serve/shortlist.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -102,41 +102,6 @@ popular_since_argument(FunctionCallInfo fcinfo, int argument,
 	return since;
 }
 
-/* The k items with the most ratings that the filters let through. */
-static void
-find_popular(SideSearch *search, uint32 k, ScoredRows *result)
-{
-	ModelCache *cache = search->cache;
-	PopularItems *popular;
-
-	model_require_source(cache->model, &cache->run,
-						 "Train it with als_train from a table that stays, or pass cold_start => 'none'.");
-	popular = live_ratings_take_popular(cache, search->popular_since,
-										"als_recommend");
-	if (cache_replaced(cache))
-		return;
-	result->items = MemoryContextAllocHuge(CurrentMemoryContext,
-										   Max(Min(k, popular->size), 1) *
-										   sizeof(ScoredItem));
-	for (uint64 i = 0; i < popular->size && result->size < k; i++)
-	{
-		const ScoredItem *item = &popular->items[i];
-		uint32		index;
-
-		CHECK_FOR_INTERRUPTS();
-		if (idmap_find(search->excluded, item->id, &index) ||
-			(search->candidates != NULL &&
-			 !idmap_find(search->candidates, item->id, &index)) ||
-			cache_lookup(cache, ALS_ITEMS, item->id) == NULL)
-			continue;
-		result->items[result->size].score = item->score;
-		result->items[result->size].id =
-			id_copy(&cache->sides[ALS_ITEMS].type, item->id);
-		result->size++;
-	}
-	live_ratings_keep_popular(cache, popular);
-}
-
 /* Raises for a user of whom nothing is known. */
 static void
 reject_cold_user(const ModelCache *cache, Datum id, bool isnull)
@@ -217,7 +182,7 @@ recommend(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	{
 		/* how often items are rated is no scale to weigh it with */
 		list.diversity = 0;
-		shortlist_choose(&list, &search, k, find_popular, result);
+		shortlist_choose(&list, &search, k, popular_best, result);
 	}
 	else if (cold_start == COLD_START_ERROR)
 		reject_cold_user(cache, id, !possible);
