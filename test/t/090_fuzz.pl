@@ -27,6 +27,7 @@ use lib "$FindBin::RealBin/../perl";
 
 use AlsTest;
 use IPC::Run;
+use List::Util qw(sum);
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -82,6 +83,14 @@ my $has_files = $node->safe_psql('postgres',
 $node->safe_psql('postgres',
 	q{CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw})
   if $has_files;
+# which leads here; what it waits for, the session that waits for it may have locked
+my $has_servers = $node->safe_psql('postgres',
+	q{SELECT count(*) = 2 FROM pg_available_extensions WHERE name IN ('postgres_fdw', 'dblink')}) eq 't';
+$node->safe_psql('postgres', qq{CREATE EXTENSION postgres_fdw; CREATE EXTENSION dblink;
+CREATE SERVER itself FOREIGN DATA WRAPPER postgres_fdw
+	OPTIONS (host '@{[ $node->host ]}', port '@{[ $node->port ]}', dbname 'postgres', options '-c lock_timeout=1s');
+CREATE USER MAPPING FOR PUBLIC SERVER itself})
+  if $has_servers;
 
 # Errors of class XX that are documented, as patterns
 my @documented;
@@ -139,14 +148,14 @@ my @hostile_arrays = (
 	qw('{}' '{1,2}' '{NULL}' '{' NULL NULL::text 5 'x' '{{1,2},{3,4}}'::int[] '{1,NULL,2}'::int[] '{1.5,2}'::numeric[] '{}'::text[]),
 	qw('[5:7]={1,2,3}'::int[] '[-2147483648:-2147483647]={1,2}'::int[]  ARRAY[now()] ARRAY[ROW(1,2)]),
 	qw(ARRAY[NULL]::uuid[] '{sad}'::ARENA.mood[] ARRAY[3]::ARENA.dom[] ARRAY[ROW(1,'x')]::ARENA.pair[] NULL::bigint[] 'x'::ARENA.dom[]),
-	q{(SELECT array_agg(i) FROM generate_series(-5, 30000) i)}, q{array_fill(1, ARRAY[40000])}, q{array_fill(NULL::int, ARRAY[3, 3], ARRAY[-1, 5])},
+	q{(SELECT array_agg(i) FROM generate_series(-5, 30000) i)}, q{array_fill(1, ARRAY[40000])}, q{(SELECT array_agg(i) FROM generate_series(1, 500000) i)}, q{array_fill(7::bigint, ARRAY[20, 100, 200])}, q{array_fill(NULL::int, ARRAY[3, 3], ARRAY[-1, 5])},
 	q{'1 2'::int2vector}, q{'1 2'::oidvector}, q{ARRAY['x', 'y''z', '']}, q{'{"a b", "c\"d"}'}, q{string_to_array(repeat('x,', 3000), ',')}, q{'{}'::jsonb}, q{'{{{1}}}'::bigint[]},
 	q{(SELECT array_agg(repeat('x', 1000) || i) FROM generate_series(1, 200) i)}, q{ARRAY[9223372036854775807]}, q{'(1,2)'});
 my @hostile_reals = (qw(0 1 -1 0.5 'NaN' 'Infinity' '-Infinity' 5e-324 1e-310 -0.0 1e30 1e300 1.7976931348623157e308 NULL 1e-8 2147483648));
 my @hostile_words = ('', ' ', 'x', 'NULL', 'users', "a'b", 'a"b', "\\", '%s%n', '{', "\x{1}", 'x' x 100, 'x' x 5000);
 my @hostile_relations = (
 	qw(0 1 4294967295 99999999 pg_class pg_toast.pg_toast_1255 information_schema.tables pg_catalog.pg_class_oid_index),
-	map { "ARENA.$_" } qw(ratings a_view a_matview a_sequence an_index parted parted_1 of_parted a_composite tt foreign_ratings
+	map { "ARENA.$_" } qw(ratings a_view a_matview a_sequence an_index parted parted_1 sharded of_parted a_composite tt foreign_ratings
 	  big forged int int_users int_items untyped));
 my @hostile_sources = (
 	'', ' ', ';', '--', '/*', '/* /* */ */ SELECT * FROM ARENA.ratings', 'SELECT 1; SELECT 2', 'SELECT * FROM ARENA.ratings;', '(SELECT * FROM ARENA.ratings)',
@@ -300,7 +309,7 @@ my @arguments = (
 	[ qr/^(?:model|other)$/, 'regclass', \&model ],
 	[ qr/^model$/, 'text', \&name ],
 	[ qr/^ratings$/, 'text', \&source ],
-	[ qr/^ratings$/, 'regclass', sub { chance(0.1) ? 'NULL' : '(' . literal(hostile($_[0]{arena}, @hostile_relations)) . ')::regclass' } ],
+	[ qr/^ratings$/, 'regclass', sub { chance(0.1) ? 'NULL' : '(' . literal(hostile($_[0]{arena}, @hostile_relations, ('ARENA.sharded') x 9)) . ')::regclass' } ],
 	[ qr/^(?:test|training|validation)$/, 'text', sub { chance(0.3) ? 'NULL' : source(@_) } ],
 	[ qr/^user_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('user_id', 'item_id', 'user_id') : id($_[0], 0) } ],
 	[ qr/^item_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('item_id', 'user_id', 'item_id') : id($_[0], 1) } ],
@@ -368,6 +377,14 @@ my @arguments = (
 	[ qr/_type$/, qr/^any(?:element|compatible)$/, sub { my ($model, $name) = @_;
 		(chance(0.7) ? 'NULL::' . $kinds{ $model->{kind} }[ $name =~ /user/ ? 2 : 3 ] : pick(qw(NULL::int NULL::text NULL::bigint 1 NULL NULL::ARENA.pair NULL::ARENA.dom NULL::int[] NULL::numeric NULL::record NULL::void))) =~ s/\bARENA\b/$model->{arena}/gr } ],
 	[ qr/^training$/, qr/als_model$/, sub { my ($model) = @_; pick("(SELECT m FROM $model->{name} m ORDER BY run DESC LIMIT 1)", "(SELECT m FROM $model->{arena}.forged m LIMIT 1)", 'NULL', 'ROW(1,2)', 'NULL::als_model') } ],
+	# parts of als_train_sharded, which write statements or execute them
+	[ qr/^(?:query|source|copy|sums|summed|by_user|by_item|guard)$/, 'text', sub { chance(0.3) ? 'NULL' : literal(hostile($_[0]{arena}, 'SELECT 1', @hostile_sources)) } ],
+	[ qr/^(?:comment|import)$/, 'text', sub { word('x') } ],
+	[ qr/^(?:als|dblink|work|server)$/, 'name', sub { word('public', 'public', 'itself', $_[0]{arena}) } ],
+	[ qr/^steps$/, 'text[]', sub { pick('NULL', "'{}'", "'{NULL}'", "ARRAY['SELECT 1']", "ARRAY['SELECT 1', 'SELECT 1 / 0']", "'{{SELECT 1},{x}}'", 'ARRAY[' . literal(hostile($_[0]{arena}, @hostile_sources)) . ']') } ],
+	[ qr/^(?:types|examples)$/, 'text[]', sub { pick('NULL', "'{}'", "'{int,int[],text,text[]}'", "'{int,int[],text,text[],int[],text[]}'", "'{{a,b},{c,d}}'", "'{NULL,;,\\',}'", 'array_fill(NULL::text, ARRAY[30000])') } ],
+	[ qr/^servers$/, 'name[]', sub { pick('NULL', "'{}'", "'{NULL}'", "'{files}'", "'{itself}'", "'{nowhere,files}'", "'{{a},{b}}'", "'[5:6]={a,b}'") } ],
+	[ qr/^rank$/, 'integer', sub { integer(1, 4, 100) } ],
 	# what SQL cannot give
 	[ qr/./, 'internal', sub { pick('NULL', "'0'", "'x'") } ]);
 
@@ -380,7 +397,6 @@ JOIN pg_proc p ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 LEFT JOIN LATERAL (SELECT coalesce(p.proargnames[n], '$' || n), p.proargtypes[n - 1], n FROM generate_series(1, p.pronargs) n) a(name, type, number) ON true
 WHERE d.refclassid = 'pg_extension'::regclass AND d.deptype = 'e'
 AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-AND p.proname !~ '^als_sharded_(?!parameters)'	-- these write or execute statements of als_train_sharded
 ORDER BY p.proname COLLATE "C", 1, a.number});
 my @missing;
 for (split /\n/, $listed)
@@ -450,6 +466,8 @@ sub arena
 		"CREATE VIEW $arena.retraining AS SELECT CASE WHEN random() < 0.01 THEN $arena.retrain() ELSE 0 END + user_id AS user_id, item_id, rating FROM $arena.ratings");
 	push @statements, $has_files ? "CREATE FOREIGN TABLE $arena.foreign_ratings (user_id int, item_id int, rating real) SERVER files OPTIONS (program 'printf 1,2,3', format 'csv')" :
 	  "CREATE TABLE $arena.foreign_ratings (user_id int, item_id int, rating real)";
+	push @statements, "CREATE TABLE $arena.sharded (user_id int, item_id int, rating real) PARTITION BY HASH (user_id)",
+	  $has_servers ? "CREATE FOREIGN TABLE $arena.sharded_1 PARTITION OF $arena.sharded FOR VALUES WITH (MODULUS 1, REMAINDER 0) SERVER itself OPTIONS (schema_name '$arena', table_name 'ratings')" : ();
 	my @models;
 	for my $kind (@kinds[ 0 .. 5 ])
 	{
@@ -533,10 +551,14 @@ sub forced
 	return "SELECT set_config(name, '$how', false) FROM pg_settings WHERE name IN ('force_parallel_mode', 'debug_parallel_query')";
 }
 
+# How often each function has been called
+my %called;
+
 # A call of a function, and what it is called with
 sub call
 {
 	my ($function, $model, $replace) = @_;
+	$called{ $function->{signature} }++;
 	my $positional = chance(0.1);
 	# which is what calls of the text form of a function need to be
 	$untyped = chance((grep { $_->{type} eq 'text' && $_->{name} =~ /^(?:user_id|item_id|item|id|users|items|exclude|candidates)$/ } @{ $function->{arguments} }) ? 0.6 : 0.2);
@@ -699,27 +721,35 @@ while (my @next = splice @batches, 0, $sessions)
 	diag($_) for splice @{ [@failures] }, $before;
 	last if @failures > 50;
 }
-# All functions that can be called have been, and have returned; chance may need
-# some more batches for that.
-sub not_called
+# All functions have been called, and those that can have returned; chance may
+# need some more batches for that.
+sub not_called { return join ', ', grep { !$called{$_} } map { $_->{signature} } @functions }
+sub not_returned
 {
-	return $node->safe_psql('postgres', q{SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
+	my @never = ('als_reject_value', $has_servers ? () : 'als_sharded_servers', qw(als_train_sharded als_sharded_asked als_sharded_connect));
+	return $node->safe_psql('postgres', qq{SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 		LEFT JOIN pg_stat_user_functions f ON f.funcid = p.oid
 		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
-		AND p.proname !~ '^als_(?:train_sharded|sharded_(?!parameters)|reject_value)'	-- those take other servers; never returns
+		AND p.proname <> ALL ('{@{[ join ',', @never ]}}')	-- raises an error; want several servers
 		AND p.prokind = 'f' AND p.prorettype <> 'trigger'::regtype AND 'internal'::regtype <> ALL (p.proargtypes) AND coalesce(f.calls, 0) = 0});
 }
 unless (defined $ENV{ALS_FUZZ_BATCH} || @failures)
 {
 	my $number = 1000000;
-	my $missing;
-	while (($missing = not_called()) ne '' && $number < 1000060)
+	my @all = @functions;
+	while ($number < 1000060)
 	{
-		@functions = grep { index($missing, $_->{signature}) >= 0 } @functions;
+		my $missing = join ', ', not_returned(), not_called();
+		my @some = grep { index($missing, $_->{signature}) >= 0 } @all or last;
+		@functions = @some;
 		run_files(batch($number++));
+		@functions = @all;
 	}
 	diag($_) for @failures;
-	is(not_called(), '', 'all functions have returned at least once');
+	is(not_returned(), '', 'all functions have returned at least once');
+	is(not_called(), '', 'all functions of the extension have been called');
+	my @times = sort { $a <=> $b } @called{ map { $_->{signature} } @functions };
+	note(sprintf '%d calls of %d functions, each from %d to %d times', sum(@times), scalar @times, $times[0], $times[-1]);
 }
 
 is(scalar @failures, 0, "no crash, no internal error, no hang, seed $seed");
@@ -728,16 +758,25 @@ my $log = slurp_file($node->logfile);
 my @said = grep { !/ LOG:  statement/ } $log =~ /^(.*(?:terminated by (?:signal|exception)|TRAP|PANIC:|AddressSanitizer|runtime error|WARNING:.*(?:leak|not closed|still referenced)).*)$/mg;
 is(join("\n", @said), '', 'nothing crashed and nothing leaked, by the server log');
 
-# A session that goes on and on keeps no more than at first.
+# A session that goes on and on keeps no more than at first: of what PostgreSQL has
+# counted, and of what the system has given to it alone.
+my $rounds = 4 + int($calls / 5000);
 srand($seed);
 my ($made, $models) = arena('arena');
 $models = [ grep { $_->{kind} =~ /^(?:int|text|uuid)$/ && $_->{name} !~ /itself/ } @$models ];
 my @again = map { "SELECT public.try(" . quoted($_) . ')' } map { my $function = $_; map { my $q = statements($function, $models, 1); $q =~ /^(?:PREPARE|DECLARE|EXPLAIN|CREATE)|q\$/ ? () : $q } 1 .. 3 } @functions;
 my $used = q{SELECT 'context ' || name || ' ' || coalesce(ident, '') || ' ' || sum(used_bytes) FROM pg_backend_memory_contexts GROUP BY name, ident HAVING sum(used_bytes) > 50000; SELECT 'used ' || sum(used_bytes) FROM pg_backend_memory_contexts WHERE name !~ 'LocalBufferContext|MessageContext|Portal|ExecutorState|printtup|ExprContext'};
-$node->psql('postgres', join(";\n", @$made, "SET als.cache_size = '64kB'", (map { ((@again) x 3, $used) } 1 .. 4)) . ';', on_error_stop => 0, stdout => \my $memory, stderr => \my $errors);
-my @used = $memory =~ /^used (\d+)$/mg;
-my $flat = @used == 4 && $used[3] <= $used[1] + 262144;
-diag(join "\n", grep { /^(?:context|used) / } split /\n/, $memory) unless $flat;
-ok($flat, 'memory of a session is flat');
+my $own = -r "/proc/$$/status" ? q{SELECT 'own ' || (regexp_match(pg_read_file('/proc/self/status'), 'RssAnon:\s*(\d+)'))[1]} : 'SELECT 1';
+$node->psql('postgres', join(";\n", @$made, "SET als.cache_size = '64kB'", (map { ((@again) x 3, $used, $own) } 1 .. $rounds)) . ';', on_error_stop => 0, stdout => \my $memory, stderr => \my $errors);
+for ([ 'used', 1024, 256 ], [ 'own', 1, 4096 ])
+{
+	my ($what, $unit, $allowed) = @$_;
+	my @kb = map { $_ / $unit } $memory =~ /^$what (\d+)$/mg;
+	next unless @kb || $what eq 'used';
+	my $flat = @kb == $rounds && $kb[-1] <= $kb[1] + $allowed;
+	note(sprintf "kB $what after each of %d rounds of %d calls: %s", $rounds, 3 * @again, join ' ', map { sprintf '%.0f', $_ } @kb);
+	diag(join "\n", grep { /^(?:context|used|own) / } split /\n/, $memory) unless $flat;
+	ok($flat, "memory of a session is flat: $what");
+}
 
 done_testing();
