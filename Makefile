@@ -11,7 +11,7 @@
 #                          half an hour; scripts/sanitize.sh says more
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
-#   make faults            100 kills at random, and every request that can fail
+#   make faults            100 kills at random, every request that can fail, little room
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
 #   make dist              the archive for PGXN

@@ -16,13 +16,19 @@ typedef struct ArenaRequest
 	const char *purpose;
 } ArenaRequest;
 
-/* Says how much was wanted and which settings limit it. */
+void
+shared_memory_hint(void *arg)
+{
+	errhint("Enlarge the server's shared memory (in a container, the size of /dev/shm, for example with docker run --shm-size), set dynamic_shared_memory_type to mmap, pass workers => 0, or train with fewer factors.");
+}
+
+/* Says how much was wanted too. */
 static void
 arena_error_context(void *arg)
 {
 	ArenaRequest *request = arg;
 
-	errhint("Enlarge the server's shared memory (in a container, the size of /dev/shm, for example with docker run --shm-size), set dynamic_shared_memory_type to mmap, pass workers => 0, or train with fewer factors.");
+	shared_memory_hint(NULL);
 	errcontext("allocating %zu kB of shared memory for %s",
 			   request->size / 1024, request->purpose);
 }

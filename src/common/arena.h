@@ -51,6 +51,9 @@ extern Arena arena_of(dsm_segment *segment);
 
 extern void arena_free(Arena *arena);
 
+/* For error_context_push: says which settings limit shared memory. */
+extern void shared_memory_hint(void *arg);
+
 /* Allocates in an area of shared memory that grows, or raises likewise. */
 extern dsa_pointer arena_area_allocate(dsa_area *area, size_t size,
 									   const char *purpose);

@@ -7,6 +7,7 @@
 
 #include "access/parallel.h"
 #include "access/xact.h"
+#include "common/error_context.h"
 #include "common/parallel.h"
 #include "pgstat.h"
 #include "storage/condition_variable.h"
@@ -104,13 +105,16 @@ launch(const char *worker, Arena *const arenas[PARALLEL_ARENAS], int nworkers,
 {
 	size_t		length = debug_query_string ? strlen(debug_query_string) + 1 : 0;
 	ParallelContext *context;
+	ErrorContextCallback callback;
 
 	EnterParallelMode();
 	context = CreateParallelContext("$libdir/als", worker, nworkers);
 	shm_toc_estimate_chunk(&context->estimator, sizeof(ParallelShared));
 	shm_toc_estimate_chunk(&context->estimator, length);
 	shm_toc_estimate_keys(&context->estimator, 2);
+	error_context_push(&callback, shared_memory_hint, NULL);
 	InitializeParallelDSM(context);
+	error_context_pop(&callback);
 
 	*shared = shm_toc_allocate(context->toc, sizeof(ParallelShared));
 	for (int i = 0; i < PARALLEL_ARENAS; i++)

@@ -132,7 +132,8 @@ trainer_begin(const TrainerParameters *parameters, Arena *ratings,
 	trainer->nworkers = nworkers;
 	/* one without workers may still be run by a queue, if it is validated */
 	trainer->arenas[TRAINER_STATE] =
-		arena_create(size, arena_is_shared(ratings) && (nworkers > 0 || validation != NULL),
+		arena_create(size, arena_is_shared(ratings) &&
+					 (nworkers > 0 || (validation != NULL && validation->shared)),
 					 "the factors");
 	arena_ask_huge_pages(&trainer->arenas[TRAINER_STATE], size);
 	trainer->size = size;

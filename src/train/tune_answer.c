@@ -59,7 +59,7 @@ measure_baseline(Tuning *tuning, double *values)
 	/* without feedback on a scale there is no mean to predict */
 	if (errors && (validation->feedback == ALS_IMPLICIT || !tuning->options.parameters.biases))
 		return false;
-	arena = validation_arena(validation, 1, arena_is_shared(&tuning->input.blocks));
+	arena = validation_arena(validation, 1, validation->shared);
 	measurement = (Measurement *) arena.address;
 	rows = measured_factors(measurement, ALS_USERS);
 	memset(rows, 0, measurement->nusers * measurement->stride * sizeof(float));

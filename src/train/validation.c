@@ -88,6 +88,7 @@ validation_begin(const TrainOptions *options, const Ratings *ratings,
 	pfree(users);
 	validation->set = blocks_build(held_out, validation->feedback, budget,
 								   nworkers);
+	validation->shared = nworkers > 0;
 	return validation;
 }
 

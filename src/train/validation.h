@@ -23,6 +23,7 @@ typedef struct Validation
 	AlsFeedback feedback;
 	float		mean;			/* of the ratings to train from */
 	Arena		set;			/* the ratings set aside, sorted */
+	bool		shared;			/* may workers measure with it? */
 	uint32		set_items;		/* different ones in it */
 	uint32	   *items;			/* [set_items] among those to rank, or
 								 * NOT_THERE */
