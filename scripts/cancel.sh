@@ -7,5 +7,5 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
-export ALS_CANCEL_PLACES=${ALS_CANCEL_PLACES:-5}
+export ALS_CANCEL_PLACES=${ALS_CANCEL_PLACES:-20}
 run_tap_test test/t/080_cancel_latency.pl

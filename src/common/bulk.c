@@ -41,13 +41,19 @@ allocate_large(MemoryContext context, size_t size)
 }
 
 void
-zero_large(void *to, size_t size)
+set_large(void *to, int byte, size_t size)
 {
 	for (size_t done = 0; done < size; done += PIECE)
 	{
 		CHECK_FOR_INTERRUPTS();
-		memset((char *) to + done, 0, Min(size - done, PIECE));
+		memset((char *) to + done, byte, Min(size - done, PIECE));
 	}
+}
+
+void
+zero_large(void *to, size_t size)
+{
+	set_large(to, 0, size);
 }
 
 void

@@ -16,7 +16,8 @@ extern void ask_huge_pages(void *memory, size_t size);
 /* Allocates it in a context, and asks for them. */
 extern void *allocate_large(MemoryContext context, size_t size);
 
-/* memset to zero and memcpy */
+/* memset, also to zero, and memcpy */
+extern void set_large(void *to, int byte, size_t size);
 extern void zero_large(void *to, size_t size);
 extern void copy_large(void *to, const void *from, size_t size);
 

@@ -19,6 +19,9 @@
 #define DIRECT_SHARE 8
 #define NO_INDEX PG_UINT32_MAX
 
+/* Ids between two chances to be interrupted */
+#define INTERRUPT_STEP 65536
+
 typedef struct IntegerEntry
 {
 	int64		id;
@@ -51,7 +54,10 @@ static inline bool id_entry_equal(const IdType *type, Datum a, Datum b);
 static inline void *
 integerhash_allocate(integerhash_hash * hash, Size size)
 {
-	return memset(allocate_large(hash->ctx, size), 0, size);
+	void	   *entries = allocate_large(hash->ctx, size);
+
+	zero_large(entries, size);
+	return entries;
 }
 
 static inline void
@@ -148,18 +154,21 @@ grow_direct(IdMap *map, int64 id)
 	uint32	   *direct;
 
 	direct = allocate_large(map->context, size * sizeof(uint32));
-	memset(direct, -1, size * sizeof(uint32));
-	if (map->direct != NULL)
-		pfree(map->direct);
-	map->direct = direct;
-	map->direct_size = size;
+	set_large(direct, -1, size * sizeof(uint32));
 	for (uint32 i = 0; i < map->size; i++)
 	{
 		int64		known = id_integer(&map->type, map->ids[i]);
 
+		if (i % INTERRUPT_STEP == 0)
+			CHECK_FOR_INTERRUPTS();
 		if (known >= 0 && (uint64) known < size)
-			map->direct[known] = i;
+			direct[known] = i;
 	}
+	/* an interrupt has left the map as it was */
+	if (map->direct != NULL)
+		pfree(map->direct);
+	map->direct = direct;
+	map->direct_size = size;
 }
 
 /* Is a place of the array in front that of an id? */
