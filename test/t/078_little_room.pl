@@ -87,7 +87,7 @@ sub until_it_fits
 	my ($node, $name, $settings, $statement, $answer, $code, $at_most, $give, $left) = @_;
 	my $errors = 0;
 	my $before = $node->safe_psql('postgres', $state);
-	for (my $room = 0;; $room = int(64 + $room * $step))
+	for (my $room = 0;; $room = 4 * int(16 + $room * $step / 4))
 	{
 		my $given = $give->($room);
 		my ($said, $error, $goes_on) = attempt($node, $given . $settings, $statement);
