@@ -1,5 +1,6 @@
-# pg_upgrade takes models along, copied or linked: the same scores to the bit, the
-# same recommendations, the same privileges; they are trained again and dropped.
+# pg_dump and pg_upgrade, which copies or links, take models along to a newer server: the
+# same scores to the bit, the same recommendations, the same privileges; they are trained
+# again and dropped.
 #
 # The older server is that of ALS_OLD_BINDIR, or the oldest one that is installed
 # beside this one and has als.
@@ -69,16 +70,27 @@ SELECT item_id FROM als_recommend('implicit', 3, 5, false);
 };
 my $before = $old->safe_psql('postgres', $answers);
 cmp_ok($before =~ tr/\n//, '>', 6 * 9 * 10, 'models answer');
+my $dump = "$PostgreSQL::Test::Utils::tmp_check/dump.sql";
+command_ok([ 'pg_dump', '-d', $old->connstr('postgres'), '-f', $dump ], 'the newer pg_dump');
 $old->stop;
 
-foreach my $mode (qw(--copy --link))
+foreach my $mode (qw(--dump --copy --link))
 {
 	my $new = PostgreSQL::Test::Cluster->new("new$mode" =~ s/--/_/r);
 	$new->init(extra => $checksums);
 	chdir $PostgreSQL::Test::Utils::tmp_check or die "chdir: $!";
-	command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $old[0], '-B', $bindir,
-			'-s', $new->host, '-p', $old->port, '-P', $new->port, $mode ], "pg_upgrade $mode");
-	$new->start;
+	if ($mode eq '--dump')
+	{
+		$new->start;
+		$new->safe_psql('postgres', 'CREATE ROLE reader');
+		command_ok([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-d', $new->connstr('postgres'), '-f', $dump ], 'restored');
+	}
+	else
+	{
+		command_ok([ 'pg_upgrade', '--no-sync', '-d', $old->data_dir, '-D', $new->data_dir, '-b', $old[0], '-B', $bindir,
+				'-s', $new->host, '-p', $old->port, '-P', $new->port, $mode ], "pg_upgrade $mode");
+		$new->start;
+	}
 	is($new->safe_psql('postgres', $answers), $before, "$mode: the same answers, to the bit");
 	fails_with($new, q{SET ROLE reader; SELECT als_recommend('explicit', 3)}, qr/42501: permission denied/, "$mode: no other privileges");
 	my $of_kept = q{SELECT sum(als_predict('kept', n, n % 40, run => 1)) FROM generate_series(1, 60) n};
