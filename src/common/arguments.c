@@ -74,6 +74,7 @@ add_ids_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 	{
 		Datum		id;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!array.nulls[i] &&
 			id_convert(&array.conversion, array.elements[i], &id))
 			idmap_add(ids, id);

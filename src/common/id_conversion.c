@@ -253,13 +253,29 @@ bool
 id_text_is_stable(Oid type)
 {
 	Oid			base = getBaseType(type);
+	char		category;
+	bool		preferred;
 	Oid			function;
 	bool		varlena;
 
-	/* extra_float_digits decides how floats look, though PostgreSQL denies it */
+	/*
+	 * extra_float_digits decides how floats look, those of points and boxes as well,
+	 * though PostgreSQL denies it
+	 */
+	get_type_category_preferred(base, &category, &preferred);
 	getTypeOutputInfo(base, &function, &varlena);
 	return base != FLOAT4OID && base != FLOAT8OID &&
-		is_immutable(function);
+		category != TYPCATEGORY_GEOMETRIC && is_immutable(function);
+}
+
+bool
+is_compared_as_text(Oid type)
+{
+	Oid			base = getBaseType(type);
+
+	/* enums' is not immutable since values can be renamed; bytea's is, says PostgreSQL */
+	return get_typtype(base) == TYPTYPE_ENUM ||
+		(base != BYTEAOID && id_text_is_stable(base));
 }
 
 /* An integer as an id; false if it is out of range. */

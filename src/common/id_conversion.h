@@ -56,6 +56,9 @@ typedef struct IdConversion
 /* Is the text of a value the same whatever the settings? */
 extern bool id_text_is_stable(Oid type);
 
+/* Likewise, of what is compared by its text alone, as events and features are? */
+extern bool is_compared_as_text(Oid type);
+
 /*
  * Prepares the cast of values of a type to a length, or other modifier, that
  * id_cast is told; false for arrays, whose elements have it.

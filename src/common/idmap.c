@@ -108,6 +108,7 @@ idmap_create(MemoryContext parent, const IdType *type)
 
 	map->context = context;
 	map->type = *type;
+	id_type_own(&map->type, context);
 	if (type->integer)
 		map->integers = integerhash_create(context, 256, NULL);
 	else

@@ -37,6 +37,25 @@ id_type_init(IdType *id, Oid type, int32 typmod, Oid collation,
 	return true;
 }
 
+bool
+id_type_is_same(const IdType *a, const IdType *b)
+{
+	return a->type == b->type && a->typmod == b->typmod &&
+		a->collation == b->collation;
+}
+
+void
+id_type_own(IdType *copy, MemoryContext context)
+{
+	FmgrInfo   *const functions[] = {&copy->hash, &copy->equal, &copy->compare};
+
+	for (size_t i = 0; i < lengthof(functions); i++)
+	{
+		functions[i]->fn_extra = NULL;
+		functions[i]->fn_mcxt = context;
+	}
+}
+
 uint64
 id_hash(const IdType *id, Datum value)
 {

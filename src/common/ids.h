@@ -36,6 +36,12 @@ is_integer_type(Oid type)
 extern bool id_type_init(IdType *id, Oid type, int32 typmod, Oid collation,
 						 MemoryContext context);
 
+/* Are they one type, of ids that are told apart likewise? */
+extern bool id_type_is_same(const IdType *a, const IdType *b);
+
+/* Has the functions of a copy of a type keep what they know in a context of its own. */
+extern void id_type_own(IdType *copy, MemoryContext context);
+
 extern uint64 id_hash(const IdType *id, Datum value);
 extern bool id_equal(const IdType *id, Datum a, Datum b);
 

@@ -210,8 +210,8 @@ typedef struct AlsRows
 	uint32_t	nrows;
 	const uint64_t *start;		/* [nrows + 1] */
 	const AlsEntry *entries;
-	const float *prior;			/* [nrows x stride], NULL: all 0; not for
-								 * ALS_NONNEGATIVE */
+	const float *prior;			/* [nrows x stride], NULL: all 0, which it is
+								 * to be for ALS_NONNEGATIVE */
 	const float *weights;		/* explicit: v of each, above 0; NULL: all 1 */
 } AlsRows;
 

@@ -263,10 +263,11 @@ als_features_priors(int rank, const AlsRows *rows, const float *factors,
 		size_t		n;
 		const AlsEntry *entries = features_of(rows, r, &n);
 
-		als_work(&work, (n + 1) * stride);
 		for (size_t i = 0; i < stride; i += 8)
 		{
 			Doubles8	sum = {0};
+
+			als_work(&work, (n + 1) * 8);
 
 			for (size_t k = 0; k < n; k++)
 				sum += (double) entries[k].rating *

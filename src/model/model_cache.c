@@ -132,6 +132,9 @@ unpin(void *arg)
 		return;
 	pin->cache = NULL;
 	dlist_delete(&pin->node);
+	/* what has not been added up by now is of calls that have failed */
+	if (dlist_is_empty(&cache->pins))
+		stats_discard(&cache->counts);
 	if (!cache->current && dlist_is_empty(&cache->pins))
 		free_version(cache);
 }
@@ -240,9 +243,16 @@ als_changed(PG_FUNCTION_ARGS)
 	PG_RETURN_POINTER(NULL);
 }
 
-/* Memory that all models take, with what others have mapped as well. */
+/* May a version go to make room for another? */
+static inline bool
+may_go(const ModelCache *cache)
+{
+	return cache->current && dlist_is_empty(unconstify(dlist_head *, &cache->pins));
+}
+
+/* Memory that models take, those that may go as well or not, with what others have mapped. */
 static size_t
-memory_used(void)
+memory_used(bool with_those_that_may_go)
 {
 	size_t		used = 0;
 	dlist_iter	iter;
@@ -251,8 +261,9 @@ memory_used(void)
 	{
 		ModelCache *cache = dlist_container(ModelCache, node, iter.cur);
 
-		used += MemoryContextMemAllocated(cache->context, true) +
-			cache->sides[ALS_USERS].mapped + cache->sides[ALS_ITEMS].mapped;
+		if (with_those_that_may_go || !may_go(cache))
+			used += MemoryContextMemAllocated(cache->context, true) +
+				cache->sides[ALS_USERS].mapped + cache->sides[ALS_ITEMS].mapped;
 	}
 	return used;
 }
@@ -262,7 +273,10 @@ cache_make_room(size_t size)
 {
 	size_t		limit = (size_t) cache_size_setting * 1024;
 
-	while (memory_used() + size > limit)
+	/* others are not to go for what does not fit even so */
+	if (memory_used(false) + size > limit)
+		return false;
+	while (memory_used(true) + size > limit)
 	{
 		ModelCache *oldest = NULL;
 		dlist_iter	iter;
@@ -271,7 +285,7 @@ cache_make_room(size_t size)
 		{
 			ModelCache *cache = dlist_container(ModelCache, node, iter.cur);
 
-			if (cache->current && dlist_is_empty(&cache->pins) &&
+			if (may_go(cache) &&
 				(oldest == NULL || cache->last_use < oldest->last_use))
 				oldest = cache;
 		}
@@ -409,17 +423,37 @@ reload_side(ModelCache *cache, AlsSide which)
 {
 	SideCache  *side = &cache->sides[which];
 	Relation	model = table_open(cache->model, AccessShareLock);
-	Oid			type = side->type.type;
 
 	if (side->gram_context != NULL)
 		MemoryContextDelete(side->gram_context);
 	side->gram_context = NULL;
 	side->gram = NULL;
 	open_side(cache, which, model);
-	/* they take ids of the type that there was */
-	if (side->type.type != type)
-		kept_plans_free(cache);
 	table_close(model, NoLock);
+}
+
+/*
+ * Are a side's ids still of the type that plans and popular items are kept for?
+ */
+static bool
+has_id_type(const ModelCache *cache, AlsSide which)
+{
+	const SideCache *side = &cache->sides[which];
+	HeapTuple	tuple = SearchSysCache2(ATTNUM,
+										ObjectIdGetDatum(cache->run.factor_tables[which]),
+										Int16GetDatum(side->columns.id));
+	bool		same = false;
+
+	if (HeapTupleIsValid(tuple))
+	{
+		Form_pg_attribute attribute = (Form_pg_attribute) GETSTRUCT(tuple);
+
+		same = attribute->atttypid == side->type.type &&
+			attribute->atttypmod == side->type.typmod &&
+			attribute->attcollation == side->type.collation;
+		ReleaseSysCache(tuple);
+	}
+	return same;
 }
 
 /* Brings a version up to date, or replaces it; its model is locked. */
@@ -437,7 +471,8 @@ refresh_version(ModelCache *cache)
 		!cache->side_changed[ALS_ITEMS])
 		return cache;
 
-	if (cache->changed || !dlist_is_empty(&cache->pins))
+	if (cache->changed || !dlist_is_empty(&cache->pins) ||
+		!has_id_type(cache, ALS_USERS) || !has_id_type(cache, ALS_ITEMS))
 	{
 		retire_version(cache);
 		return create_version(model, number);

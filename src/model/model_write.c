@@ -1,7 +1,7 @@
 /*
  * model_write.c
- *	  A model as relations: creating its tables, and checking those that it
- *	  has.  model_swap.c replaces the factors, model_versions.c keeps runs.
+ *	  A model as relations: creating its tables.  model_check.c checks those that it
+ *	  has, model_swap.c replaces the factors, model_versions.c keeps runs.
  */
 #include "compat.h"
 

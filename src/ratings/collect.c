@@ -307,9 +307,10 @@ join_leader(Arena arena)
 	{
 		arena = arena_attach(shared->held_out);
 		collector->held_out = join_ratings(&arena, types, &names, false);
-		collector->holdout = holdout_create(types[ALS_USERS].type,
-											types[ALS_ITEMS].type,
-											shared->fraction, shared->seed);
+		collector->holdout =
+			holdout_create((Oid[2]) {types[ALS_USERS].type, types[ALS_ITEMS].type},
+						   (Oid[2]) {types[ALS_USERS].collation, types[ALS_ITEMS].collation},
+						   shared->fraction, shared->seed);
 		collector->row_context = AllocSetContextCreate(CurrentMemoryContext,
 													   "als holdout",
 													   ALLOCSET_SMALL_SIZES);

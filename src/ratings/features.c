@@ -173,7 +173,6 @@ receive_feature(TupleTableSlot *slot, DestReceiver *self)
 static void
 check_columns(AlsSide side, TupleDesc columns)
 {
-	Oid			base;
 	Oid			value_type;
 	Oid			number = FLOAT8OID;
 
@@ -185,8 +184,7 @@ check_columns(AlsSide side, TupleDesc columns)
 				 errdetail("The first is the %s, the second a feature, and the third, if there is one, its value.",
 						   side_names[side]),
 				 errhint("Use a SELECT that has these columns.")));
-	base = getBaseType(TupleDescAttr(columns, 1)->atttypid);
-	if (get_typtype(base) != TYPTYPE_ENUM && !id_text_is_stable(base))
+	if (!is_compared_as_text(TupleDescAttr(columns, 1)->atttypid))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("features of %s are of type %s, whose text depends on settings",
@@ -282,15 +280,19 @@ reject_second_feature(AlsSide side, const IdType *type, Datum id,
 			 errhint("Use a SELECT DISTINCT, or one that adds its values up.")));
 }
 
-/* Orders entries by feature. */
-static int
-compare_entries(const void *a, const void *b)
+static inline int
+compare_entries(const AlsEntry *a, const AlsEntry *b)
 {
-	uint32		feature_a = ((const AlsEntry *) a)->column;
-	uint32		feature_b = ((const AlsEntry *) b)->column;
-
-	return feature_a < feature_b ? -1 : feature_a > feature_b;
+	return a->column < b->column ? -1 : a->column > b->column;
 }
+
+#define ST_SORT sort_by_feature
+#define ST_ELEMENT_TYPE AlsEntry
+#define ST_COMPARE(a, b) compare_entries(a, b)
+#define ST_SCOPE static
+#define ST_CHECK_FOR_INTERRUPTS
+#define ST_DEFINE
+#include "lib/sort_template.h"
 
 /* Sorts each row's features, and raises for one that a row has twice. */
 static void
@@ -302,7 +304,7 @@ sort_features(const FeatureReceiver *receiver, SideFeatures *features)
 		uint64		n = features->start[r + 1] - features->start[r];
 
 		CHECK_FOR_INTERRUPTS();
-		qsort(entries, n, sizeof(AlsEntry), compare_entries);
+		sort_by_feature(entries, n);
 		for (uint64 k = 1; k < n; k++)
 			if (entries[k].column == entries[k - 1].column)
 				reject_second_feature(receiver->side,

@@ -142,15 +142,31 @@ add_id(uint64 hash, HoldoutForm form, FmgrInfo *output, Datum id)
 	return add_bytes(hash, string, strlen(string));
 }
 
+/* Raises for ids that may be equal with other bytes, which is what is hashed. */
+static void
+check_collation(Oid type, Oid collation)
+{
+	if (OidIsValid(get_typcollation(type)) && OidIsValid(collation) &&
+		!get_collation_isdeterministic(collation))
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("cannot split by ids whose collation is nondeterministic"),
+				 errdetail("Ids that are equal may be spelled differently, and it is the spelling that is split by."),
+				 errhint("Use a SELECT that spells them alike, with lower() for example, and gives them another collation.")));
+}
+
 Holdout *
-holdout_create(Oid user_type, Oid item_type, double fraction, int64 seed)
+holdout_create(const Oid types[2], const Oid collations[2], double fraction,
+			   int64 seed)
 {
 	Holdout    *holdout = palloc0(sizeof(Holdout));
-	Oid			types[2] = {user_type, item_type};
 
 	for (int i = 0; i < 2; i++)
+	{
+		check_collation(types[i], collations[i]);
 		holdout->forms[i] = choose_form(types[i], &holdout->output[i],
 										CurrentMemoryContext);
+	}
 	holdout->fraction = fraction;
 	holdout->seed = seed;
 	return holdout;
@@ -184,9 +200,15 @@ als_holdout(PG_FUNCTION_ARGS)
 	if (holdout == NULL)
 	{
 		MemoryContext old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
+		Oid			types[2];
+		Oid			collations[2];
 
-		holdout = holdout_create(get_fn_expr_argtype(fcinfo->flinfo, 0),
-								 get_fn_expr_argtype(fcinfo->flinfo, 1), 0, 0);
+		for (int i = 0; i < 2; i++)
+		{
+			types[i] = get_fn_expr_argtype(fcinfo->flinfo, i);
+			collations[i] = PG_GET_COLLATION();
+		}
+		holdout = holdout_create(types, collations, 0, 0);
 		MemoryContextSwitchTo(old);
 		fcinfo->flinfo->fn_extra = holdout;
 	}

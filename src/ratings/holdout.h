@@ -12,10 +12,11 @@ typedef struct Holdout Holdout;
 
 /*
  * Prepares a split that holds out a fraction from 0 to 1, in the current memory
- * context; raises for types whose text depends on settings.
+ * context; raises for types whose text depends on settings, and for collations by which
+ * texts of different bytes are equal.
  */
-extern Holdout *holdout_create(Oid user_type, Oid item_type, double fraction,
-							   int64 seed);
+extern Holdout *holdout_create(const Oid types[2], const Oid collations[2],
+							   double fraction, int64 seed);
 
 /* Is the pair held out?  Uses the current memory context. */
 extern bool holdout_holds_out(Holdout *holdout, Datum user, Datum item);

@@ -67,17 +67,11 @@ number_column(TupleDesc columns, const char *column, const char *option)
 	return attribute;
 }
 
-/*
- * Raises for events whose text, by which they are compared, depends on settings.  Enums'
- * is not immutable since values can be renamed; that of bytea is, says PostgreSQL.
- */
+/* Raises for events whose text, by which they are compared, depends on settings. */
 static void
 check_event_type(const char *column, Oid type)
 {
-	Oid			base = getBaseType(type);
-
-	if (get_typtype(base) != TYPTYPE_ENUM &&
-		(base == BYTEAOID || !id_text_is_stable(base)))
+	if (!is_compared_as_text(type))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
 				 errmsg("event column \"%s\" is of type %s, whose text depends on settings",
@@ -267,8 +261,10 @@ source_read_split(MemoryContext parent, const RatingSource *source,
 		collector->held_out = ratings_begin(parent, &user_type, &item_type,
 											source, false, split->memory,
 											workers != 0);
-		collector->holdout = holdout_create(user_type.type, item_type.type,
-											split->fraction, split->seed);
+		collector->holdout =
+			holdout_create((Oid[2]) {user_type.type, item_type.type},
+						   (Oid[2]) {user_type.collation, item_type.collation},
+						   split->fraction, split->seed);
 		collector->row_context = AllocSetContextCreate(context, "als holdout",
 													   ALLOCSET_SMALL_SIZES);
 	}

@@ -24,6 +24,7 @@ batch_lists_lay_out(BatchTopK *layout, const Shortlist *list,
 	{
 		uint32		item;
 
+		CHECK_FOR_INTERRUPTS();
 		if (idmap_find(items, idmap_id(boosts->items, i), &item))
 			layout->nboosts++;
 	}
@@ -42,6 +43,7 @@ place_boosts(BatchTopK *job, const Boosts *boosts, IdMap *items,
 	{
 		uint32		item;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!idmap_find(items, idmap_id(boosts->items, i), &item))
 			continue;
 		item = places[item];
@@ -59,8 +61,11 @@ batch_lists_place(BatchTopK *job, const Shortlist *list, const Boosts *boosts,
 		place_boosts(job, boosts, items, places);
 	if (job->per_group > 0)
 		for (uint32 i = 0; i < job->nitems; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			batch_topk_groups(job)[places[i]] =
 				shortlist_group(list, idmap_id(items, i));
+		}
 }
 
 uint32

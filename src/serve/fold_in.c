@@ -88,8 +88,9 @@ gram_row(Datum id, const float *row, void *arg)
 {
 	GramSum    *gram = arg;
 
+	/* of explicit factors, which are longer, those without the bias */
 	memcpy(gram->rows + gram->pending * gram->stride, row,
-		   gram->stride * sizeof(float));
+		   gram->rank * sizeof(float));
 	if (++gram->pending == GRAM_ROWS)
 		add_pending(gram);
 	return true;
@@ -99,8 +100,8 @@ void
 side_gram(ModelCache *cache, AlsSide which, double *gram)
 {
 	SideCache  *side = &cache->sides[which];
-	size_t		stride = cache->stride;
 	int			rank = cache->run.factors;
+	size_t		stride = als_stride(rank);
 	size_t		square = (size_t) rank * rank;
 	GramSum		sum = {0};
 
@@ -112,10 +113,12 @@ side_gram(ModelCache *cache, AlsSide which, double *gram)
 	sum.workspace = aligned_floats(als_gram_exact_workspace(rank) /
 								   sizeof(float));
 	sum.rows = aligned_floats(GRAM_ROWS * stride);
+	memset(sum.rows, 0, GRAM_ROWS * stride * sizeof(float));
 	memset(gram, 0, square * sizeof(double));
 	if (cache_load(cache, which))
 		for (uint32 r = 0; r < side->image->nrows; r++)
-			gram_row((Datum) 0, image_rows(side->image) + r * stride, &sum);
+			gram_row((Datum) 0, image_rows(side->image) + r * cache->stride,
+					 &sum);
 	else
 		cache_scan(cache, which, gram_row, &sum);
 	add_pending(&sum);
@@ -410,6 +413,7 @@ ratings_argument(ArrayType *array, int size)
 				 errhint("Give one rating for each item, or none at all: then each counts 1.")));
 	for (int i = 0; i < size; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
@@ -444,6 +448,7 @@ row_ratings_arguments(FunctionCallInfo fcinfo, int items, int ratings,
 	{
 		Datum		id;
 
+		CHECK_FOR_INTERRUPTS();
 		if (!array.nulls[i] &&
 			id_convert(&array.conversion, array.elements[i], &id))
 			row_ratings_add(row, id, values != NULL ? values[i] : 1, 1);

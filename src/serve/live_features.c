@@ -11,6 +11,7 @@
 #include "common/arena.h"
 #include "common/side.h"
 #include "model/feature_table.h"
+#include "parser/parse_coerce.h"
 #include "ratings/features.h"
 #include "serve/live_features.h"
 #include "serve/live_ratings.h"
@@ -30,21 +31,36 @@ row_features_init(RowFeatures *features, uint64 capacity)
 }
 
 /*
- * The condition on the ids of a source of features, a column of some type: with
- * that of the model's they can be compared, or cast to, as a training did.
+ * The condition on the ids of a source of features, a column of some type: they are
+ * compared as id_convert does it, in that of the two types to which the other can be
+ * cast without loss, or else as text, so that no row of another id can be taken for
+ * this one's, or fail.
  */
 static char *
 is_of_id(const IdType *type, Oid column_type)
 {
-	Oid			base = getBaseType(column_type);
-	const char *column = "als_id";
+	Oid			column_base = getBaseType(column_type);
+	Oid			id_base = getBaseType(type->type);
+	bool		text = is_string_type(column_base);
+	const char *common;
+	IdType		wider;
+	Oid			function;
 
-	if (base != getBaseType(type->type) &&
-		!(type->integer && is_integer_type(base)))
-		column = psprintf("als_id::%s", format_type_be_qualified(type->type));
-	else
-		column = source_operand(column, type->type);
-	return id_equality(column, "$1", type);
+	if (column_base == id_base ||
+		(type->integer && is_integer_type(column_base)))
+		return id_equality(source_operand("als_id", type->type), "$1", type);
+	if (is_string_type(id_base) ||
+		find_coercion_pathway(id_base, column_base, COERCION_IMPLICIT,
+							  &function) != COERCION_PATH_NONE ||
+		!id_type_init(&wider, text ? TEXTOID : column_base, -1,
+					  text ? C_COLLATION_OID : get_typcollation(column_base),
+					  CurrentMemoryContext))
+		return id_equality(psprintf("als_id::%s",
+									format_type_be_qualified(type->type)),
+						   "$1", type);
+	common = format_type_be_qualified(wider.type);
+	return id_equality(psprintf("als_id::%s", common),
+					   psprintf("$1::%s", common), &wider);
 }
 
 /* Takes over what SPI has read of an id. */

@@ -236,7 +236,10 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 	side_search_init(&search, cache, ALS_ITEMS);
 	if (PG_GETARG_BOOL(first + FOR_EXCLUDE_SEEN))
 		for (uint64 i = 0; i < ratings.size; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			idmap_add(search.excluded, ratings.ratings[i].id);
+		}
 	side_search_filters(&search, fcinfo, first + FOR_EXCLUDE,
 						first + FOR_CANDIDATES);
 	side_search_min_score(&search, fcinfo, first + FOR_MIN_SCORE);

@@ -73,13 +73,47 @@ read_run_again(Oid model, Snapshot snapshot, ModelRun *run)
 	table_close(relation, NoLock);
 }
 
-/* Keeps trainings away until the transaction ends. */
-static void
-lock_against_training(Oid model, const char *function)
+/* May the user lock rows of a factor table, which is what a refresh begins with? */
+static bool
+may_refresh(Oid table)
 {
+	Oid			user = GetUserId();
+	bool		missing = false;
+
+	/* what is missing, others say */
+	return pg_class_aclcheck_ext(table, user, ACL_UPDATE,
+								 &missing) == ACLCHECK_OK || missing ||
+		pg_attribute_aclcheck_all(table, user, ACL_UPDATE,
+								  ACLMASK_ANY) == ACLCHECK_OK;
+}
+
+void
+refresh_check_privilege(Oid table)
+{
+	if (!may_refresh(table))
+		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table));
+}
+
+/*
+ * Keeps trainings away until the transaction ends, which is not for those who may
+ * refresh neither that side nor the other, if that will do.  Factor tables are locked
+ * after the model, as trainings do it, so these are looked at without.
+ */
+static void
+lock_against_training(Oid model, AlsSide side, bool or_other,
+					  const char *function)
+{
+	Relation	relation;
+	ModelRun	run;
+
 	LockRelationOid(model, AccessShareLock);
 	require_model(model);
 	model_check_select(model);
+	relation = table_open(model, NoLock);
+	model_require_run(relation, 0, &run);
+	table_close(relation, NoLock);
+	if (!or_other || !may_refresh(run.factor_tables[other_side(side)]))
+		refresh_check_privilege(run.factor_tables[side]);
 	model_lock(model, ShareLock, function);
 }
 
@@ -103,21 +137,6 @@ check_snapshot(const ModelCache *cache)
 				(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
 				 errmsg("could not serialize access due to concurrent training"),
 				 errhint("The transaction might succeed if retried.")));
-}
-
-/*
- * There is no statement to tell the user if the table's type cannot hold the id,
- * and the lock against trainings is not for readers.
- */
-void
-refresh_check_privilege(Oid table)
-{
-	Oid			user = GetUserId();
-
-	if (pg_class_aclcheck(table, user, ACL_UPDATE) != ACLCHECK_OK &&
-		pg_attribute_aclcheck_all(table, user, ACL_UPDATE,
-								  ACLMASK_ANY) != ACLCHECK_OK)
-		aclcheck_error(ACLCHECK_NO_PRIV, OBJECT_TABLE, get_rel_name(table));
 }
 
 /* Runs a statement on the row, as the caller; returns the rows it concerned. */
@@ -312,7 +331,7 @@ refresh_row(Refresh *refresh, FunctionCallInfo fcinfo)
 }
 
 ModelCache *
-refresh_begin(Oid model, const char *function)
+refresh_begin(Oid model, AlsSide side, bool or_other, const char *function)
 {
 	ModelCache *cache;
 
@@ -320,7 +339,7 @@ refresh_begin(Oid model, const char *function)
 						"Refresh on the primary; this server serves the row as soon as it is replicated.");
 	PreventCommandIfReadOnly(function);
 	PreventCommandIfParallelMode(function);
-	lock_against_training(model, function);
+	lock_against_training(model, side, or_other, function);
 	cache = cache_open(model);
 	check_snapshot(cache);
 	model_require_source(model, &cache->run,
@@ -337,7 +356,7 @@ refresh_argument(FunctionCallInfo fcinfo, AlsSide side, const char *function)
 	bool		known;
 
 	require_arguments(fcinfo, 2);
-	refresh.cache = refresh_begin(model, function);
+	refresh.cache = refresh_begin(model, side, false, function);
 	refresh.side = side;
 	refresh.id_column = side_id_columns[side];
 	refresh.function = function;

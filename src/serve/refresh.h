@@ -9,9 +9,11 @@
 
 /*
  * Begins a refresh of a model by a function: keeps trainings away until the
- * transaction ends, and raises where nothing can be refreshed.
+ * transaction ends, and raises where nothing can be refreshed, or for a user who may not
+ * refresh the side, nor the other if that will do.
  */
-extern ModelCache *refresh_begin(Oid model, const char *function);
+extern ModelCache *refresh_begin(Oid model, AlsSide side, bool or_other,
+								 const char *function);
 
 /*
  * Raises for a user who may not lock rows of a factor table, which is what a

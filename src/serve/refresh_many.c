@@ -466,7 +466,8 @@ solve_rows(const RefreshedSide *refreshed, int workers, Tuplestorestate *rows)
 	Ratings    *ratings = NULL;
 	uint32		known;
 
-	if (!run_is_same(&cache->run, &refreshed->run))
+	if (!run_is_same(&cache->run, &refreshed->run) ||
+		!id_type_is_same(&cache->sides[refreshed->side].type, &refreshed->type))
 		reject_changed(refreshed->model);
 	if (cache->run.features[refreshed->side] == NULL)
 		ratings = read_ratings(refreshed, cache, workers);
@@ -558,7 +559,7 @@ als_refresh(PG_FUNCTION_ARGS)
 	workers = workers_argument(fcinfo, ARG_WORKERS);
 	context = AllocSetContextCreate(caller, "als refresh", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(context);
-	cache = refresh_begin(PG_GETARG_OID(ARG_MODEL), FUNCTION);
+	cache = refresh_begin(PG_GETARG_OID(ARG_MODEL), ALS_USERS, true, FUNCTION);
 	for (;;)
 	{
 		gather_ids(cache, fcinfo, sides, caller);

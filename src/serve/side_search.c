@@ -82,7 +82,10 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 	if (cache_replaced(cache))
 		return false;
 	for (uint64 i = 0; i < ratings.size && exclude_seen; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		idmap_add(search->excluded, ratings.ratings[i].id);
+	}
 	row = fold_in(cache, other, &ratings, features_prior(cache, other, &features));
 	if (cache_knows(cache, row))
 	{

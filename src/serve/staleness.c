@@ -100,6 +100,8 @@ read_run_row(Staleness *stale)
 							  &isnull);
 		stale->has_trained_at = !isnull;
 		stale->trained_at = isnull ? 0 : DatumGetTimestampTz(value);
+		/* edited by hand: it has no age */
+		stale->has_trained_at &= !TIMESTAMP_NOT_FINITE(stale->trained_at);
 		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2,
 							  &isnull);
 		if (!isnull)

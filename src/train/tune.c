@@ -164,8 +164,8 @@ settle_trial(Tuning *tuning, Trial *trial)
 	trial->options.parameters.verbose = false;
 }
 
-/* Do trials want workers, each or all together? */
-static bool
+/* How many workers trials want, each or all together */
+static int
 want_workers(const Tuning *tuning)
 {
 	double		iterations = 0;
@@ -184,7 +184,7 @@ want_workers(const Tuning *tuning)
 		iterations = (double) tuning->limit * tuning->rungs.iterations[0];
 	}
 	all.parameters.iterations = (int) Min(iterations, INT_MAX);
-	return train_workers(&all, &tuning->input) > 0;
+	return train_workers(&all, &tuning->input);
 }
 
 /* Raises that there is no model to keep. */

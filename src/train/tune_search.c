@@ -365,13 +365,16 @@ has_present(const Tuning *tuning)
 {
 	const ModelRun *run = &tuning->target.last;
 	const TrainerParameters *parameters = &tuning->options.parameters;
+	const char *const *features = tuning->options.features;
+	bool		plain = features[ALS_USERS] == NULL && features[ALS_ITEMS] == NULL;
 
 	return run->run > 0 && tuning->limit > 1 &&
 		run->feedback == parameters->feedback &&
 		run->factors >= 1 && run->factors <= ALS_MAX_FACTORS &&
 		run->regularization >= 0 && run->regularization_scaling >= 0 &&
 		run->alpha >= 0 &&
-		(run->feedback == ALS_IMPLICIT || run->biases == parameters->biases);
+		(run->feedback == ALS_IMPLICIT || run->biases == parameters->biases) &&
+		(plain || (!run->nonnegative && run->regularization > 0));
 }
 
 /* Trains with them, to compare with. */
