@@ -73,6 +73,11 @@
 #include "als_blas.h"
 #include "als_poll.h"
 
+/* The sizes of matrices are computed without looking for an overflow. */
+#if SIZE_MAX < UINT64_MAX
+#error "als needs a 64-bit system"
+#endif
+
 #define ALS_ALIGNMENT 64		/* bytes */
 #define ALS_MAX_FACTORS 1024
 
