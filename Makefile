@@ -14,6 +14,7 @@
 #   make faults            100 kills at random, every request that can fail, little room
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
+#   make compilers         the core's tests with each compiler at each level
 #   make dist              the archive for PGXN
 #   make deb               Debian packages, installed on a bare system and tried
 #   make check-spark  train with Spark and compare, a quarter of an hour
@@ -23,7 +24,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = assertions bench cancel check check-spark data demo demo-app demo-app-test deb faults fuzz indent matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark compilers data demo demo-app demo-app-test deb faults fuzz indent matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -34,7 +35,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark deb demo demo-app faults fuzz indent matrix soak:
+cancel check check-spark compilers deb demo demo-app faults fuzz indent matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:

@@ -73,7 +73,7 @@
 #include "als_blas.h"
 #include "als_poll.h"
 
-/* The sizes of matrices are computed without looking for an overflow. */
+/* Rows times factors, and ratings, are counted by size_t. */
 #if SIZE_MAX < UINT64_MAX
 #error "als needs a 64-bit system"
 #endif
