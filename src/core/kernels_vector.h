@@ -403,6 +403,19 @@ sum_rows(int stride, size_t nrows, size_t available, const float *fixed,
 
 #include "kernels_equations.h"
 
+/* Four bytes of x as a quad, in which the first one is the lowest on any machine */
+static inline uint32_t
+quad_of(const int8_t *bytes)
+{
+	uint32_t	quad;
+
+	memcpy(&quad, bytes, sizeof(quad));
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+	quad = __builtin_bswap32(quad);
+#endif
+	return quad;
+}
+
 /* The same quad in every lane. */
 static inline Quads
 broadcast_quad(uint32_t quad)
@@ -505,11 +518,8 @@ search_block(int count, int stride, const uint32_t *quads,
 			UNROLL
 			for (int q = 0; q < count; q++)
 			{
-				uint32_t	quad;
-				Quads		x;
+				Quads		x = broadcast_quad(quad_of(queries[q]->bytes + d));
 
-				memcpy(&quad, queries[q]->bytes + d, sizeof(quad));
-				x = broadcast_quad(quad);
 				UNROLL
 				for (int v = 0; v < vectors; v++)
 					sum[q][v] = add_products(sum[q][v], *(const Quads *)
