@@ -66,6 +66,11 @@
 #define pg_noreturn pg_attribute_noreturn()
 #endif
 
+/* To be called when a tuple descriptor has all its attributes */
+#if PG_VERSION_NUM < 190000
+#define TupleDescFinalize(tupdesc) ((void) (tupdesc))
+#endif
+
 /* The library's name and version, which pg_get_loaded_modules() shows */
 #if PG_VERSION_NUM >= 180000
 #define ALS_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "als", .version = ALS_VERSION)

@@ -222,6 +222,7 @@ begin_side(RefreshedSide *refreshed, const ModelCache *cache, AlsSide side,
 	TupleDescInitEntry(refreshed->row_type, ROW_FACTORS + 1, "factors",
 					   FLOAT4ARRAYOID, -1, 0);
 	TupleDescInitEntry(refreshed->row_type, ROW_BIAS + 1, "bias", FLOAT4OID, -1, 0);
+	TupleDescFinalize(refreshed->row_type);
 	MemoryContextSwitchTo(old);
 }
 
