@@ -378,6 +378,27 @@ source_receiver_init(DestReceiver *receiver,
 	receiver->mydest = DestNone;
 }
 
+/* Prepares the conversion of ids, whose column is of whatever type. */
+static void
+start_ids(DestReceiver *self, int operation, TupleDesc columns)
+{
+	IdReceiver *receiver = (IdReceiver *) self;
+
+	id_conversion_init(&receiver->conversion, receiver->type,
+					   TupleDescAttr(columns, 0)->atttypid,
+					   side_names[receiver->side], CurrentMemoryContext);
+}
+
+void
+source_id_receiver_init(IdReceiver *receiver, AlsSide side, const IdType *type,
+						bool (*receive) (TupleTableSlot *slot, DestReceiver *self))
+{
+	source_receiver_init(&receiver->pub, receive);
+	receiver->pub.rStartup = start_ids;
+	receiver->side = side;
+	receiver->type = type;
+}
+
 /* The id type of a column of the source. */
 void
 source_id_type(IdType *type, Form_pg_attribute column, MemoryContext context)

@@ -5,7 +5,8 @@
 #ifndef ALS_SOURCE_H
 #define ALS_SOURCE_H
 
-#include "common/ids.h"
+#include "common/id_conversion.h"
+#include "common/side.h"
 #include "executor/spi.h"
 #include "tcop/dest.h"
 
@@ -93,6 +94,21 @@ extern void source_execute(SourceReading *reading, SPIPlanPtr plan,
 extern void source_receiver_init(DestReceiver *receiver,
 								 bool (*receive) (TupleTableSlot *slot,
 												  DestReceiver *self));
+
+/* One of rows whose first column is an id of a side */
+typedef struct IdReceiver
+{
+	DestReceiver pub;
+	AlsSide		side;
+	const IdType *type;
+	IdConversion conversion;	/* of the column, when rows come */
+} IdReceiver;
+
+/* Makes one likewise. */
+extern void source_id_receiver_init(IdReceiver *receiver, AlsSide side,
+									const IdType *type,
+									bool (*receive) (TupleTableSlot *slot,
+													 DestReceiver *self));
 
 /* The end of it; frees what was prepared unless that is kept. */
 extern void source_end(SourceReading *reading);

@@ -4,8 +4,6 @@
  */
 #include "compat.h"
 
-#include "common/id_conversion.h"
-#include "common/side.h"
 #include "model/kept_plans.h"
 #include "parser/parse_coerce.h"
 #include "ratings/source.h"
@@ -78,23 +76,10 @@ array_of(IdMap *ids, Oid element_type)
 /* Where the rows go */
 typedef struct ValueReceiver
 {
-	DestReceiver pub;
-	IdConversion conversion;
-	const IdType *type;
+	IdReceiver	pub;
 	ItemValueVisitor visit;
 	void	   *arg;
 } ValueReceiver;
-
-/* The receiver's callback at the beginning */
-static void
-start_values(DestReceiver *self, int operation, TupleDesc columns)
-{
-	ValueReceiver *receiver = (ValueReceiver *) self;
-
-	id_conversion_init(&receiver->conversion, receiver->type,
-					   TupleDescAttr(columns, 0)->atttypid,
-					   side_names[ALS_ITEMS], CurrentMemoryContext);
-}
 
 /* The receiver's callback: rows of (item, value). */
 static bool
@@ -105,7 +90,7 @@ receive_value(TupleTableSlot *slot, DestReceiver *self)
 
 	slot_getallattrs(slot);
 	if (!slot->tts_isnull[0] && !slot->tts_isnull[1] &&
-		id_convert(&receiver->conversion, slot->tts_values[0], &item))
+		id_convert(&receiver->pub.conversion, slot->tts_values[0], &item))
 		receiver->visit(item, slot->tts_values[1],
 						TupleDescAttr(slot->tts_tupleDescriptor, 1),
 						receiver->arg);
@@ -127,11 +112,10 @@ item_values_read(ModelCache *cache, const char *what, const char *source,
 					 wanted != NULL ? is_wanted : NULL);
 	if (SPI_getargcount(plan) > 0)
 		array = array_of(wanted, get_element_type(SPI_getargtypeid(plan, 0)));
-	source_receiver_init(&receiver.pub, receive_value);
-	receiver.pub.rStartup = start_values;
-	receiver.type = &cache->sides[ALS_ITEMS].type;
+	source_id_receiver_init(&receiver.pub, ALS_ITEMS,
+							&cache->sides[ALS_ITEMS].type, receive_value);
 	receiver.visit = visit;
 	receiver.arg = arg;
-	source_execute(&reading, plan, &array, &receiver.pub, false);
+	source_execute(&reading, plan, &array, &receiver.pub.pub, false);
 	source_end(&reading);
 }

@@ -199,31 +199,44 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 	source_end(&reading);
 }
 
+/* Where the ids go that an id has */
+typedef struct SeenReceiver
+{
+	IdReceiver	pub;
+	IdMap	   *others;
+} SeenReceiver;
+
+/* The receiver's callback: rows of (id). */
+static bool
+receive_seen(TupleTableSlot *slot, DestReceiver *self)
+{
+	SeenReceiver *receiver = (SeenReceiver *) self;
+	Datum		other;
+
+	slot_getallattrs(slot);
+	if (!slot->tts_isnull[0] &&
+		id_convert(&receiver->pub.conversion, slot->tts_values[0], &other))
+		idmap_add(receiver->others, other);
+	return true;
+}
+
 void
 live_ratings_add_seen(ModelCache *cache, AlsSide side, Datum id,
 					  const char *function, IdMap *others)
 {
 	SourceReader reader = {function, get_rel_name(cache->model),
 	"exclude_seen => false"};
+	AlsSide		other = other_side(side);
+	SeenReceiver receiver = {.others = others};
 	SourceReading reading;
-	IdConversion conversion;
 	SPIPlanPtr	plan;
 
 	source_begin(&reading, "ratings", cache->run.source, &reader);
-	plan = kept_plan(cache, &reading, id_column(cache, other_side(side)), "",
-					 side, equals_id);
-	source_execute(&reading, plan, &id, NULL, false);
-	read_id_init(&conversion, cache, other_side(side));
-
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		bool		isnull;
-		Datum		other = SPI_getbinval(SPI_tuptable->vals[i],
-										  SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull && id_convert(&conversion, other, &other))
-			idmap_add(others, other);
-	}
+	plan = kept_plan(cache, &reading, id_column(cache, other), "", side,
+					 equals_id);
+	source_id_receiver_init(&receiver.pub, other, &cache->sides[other].type,
+							receive_seen);
+	source_execute(&reading, plan, &id, &receiver.pub.pub, false);
 	source_end(&reading);
 }
 

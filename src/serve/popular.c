@@ -10,8 +10,6 @@
 #include "compat.h"
 
 #include "catalog/pg_type.h"
-#include "common/id_conversion.h"
-#include "common/side.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
 #include "ratings/source.h"
@@ -53,24 +51,12 @@ is_settled(CachedPlanSource *plan)
 /* Where the rows of the query go */
 typedef struct CountReceiver
 {
-	DestReceiver pub;
-	IdConversion conversion;
+	IdReceiver	pub;
 	MemoryContext row_context;	/* of what becomes of an id on the way */
 	IdMap	   *items;
 	int64	   *counts;			/* [items] */
 	uint32		capacity;
 } CountReceiver;
-
-/* The receiver's callback at the beginning */
-static void
-start_counts(DestReceiver *self, int operation, TupleDesc columns)
-{
-	CountReceiver *receiver = (CountReceiver *) self;
-
-	id_conversion_init(&receiver->conversion, idmap_type(receiver->items),
-					   TupleDescAttr(columns, 0)->atttypid,
-					   side_names[ALS_ITEMS], CurrentMemoryContext);
-}
 
 /* The receiver's callback: rows of (item, count); several may be one item. */
 static bool
@@ -83,7 +69,7 @@ receive_count(TupleTableSlot *slot, DestReceiver *self)
 	Datum		id;
 
 	slot_getallattrs(slot);
-	if (id_convert(&receiver->conversion, slot->tts_values[0], &id))
+	if (id_convert(&receiver->pub.conversion, slot->tts_values[0], &id))
 	{
 		item = idmap_add(receiver->items, id);
 		if (item == receiver->capacity)
@@ -118,10 +104,9 @@ count_items(const ModelCache *cache, SourceReading *reading, SPIPlanPtr plan,
 	receiver.items = idmap_create(working, type);
 	receiver.capacity = FIRST_CAPACITY;
 	receiver.counts = MemoryContextAlloc(working, FIRST_CAPACITY * sizeof(int64));
-	source_receiver_init(&receiver.pub, receive_count);
-	receiver.pub.rStartup = start_counts;
+	source_id_receiver_init(&receiver.pub, ALS_ITEMS, type, receive_count);
 	values[0] = Int64GetDatum(PG_INT64_MAX);
-	source_execute(reading, plan, values, &receiver.pub, false);
+	source_execute(reading, plan, values, &receiver.pub.pub, false);
 
 	old = MemoryContextSwitchTo(popular->context);
 	popular->size = idmap_size(receiver.items);

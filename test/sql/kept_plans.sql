@@ -92,6 +92,15 @@ ALTER TABLE named_als_items ALTER item_id TYPE bigint;
 SELECT * FROM try($$SELECT count(*) FROM als_recommend('named_als', 1, 60, groups => 'named_kinds')$$);
 ALTER TABLE named ALTER user_id TYPE integer USING user_id::integer;
 SELECT count(*) FROM als_recommend('named_als', 1, 60, groups => 'named_kinds');
+-- or their collation: what is one id since has been seen
+CREATE COLLATION caseless (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+CREATE TABLE lettered AS SELECT 'u' || user_id AS user_id, item_id, rating FROM ratings;
+SELECT users, items FROM als_train('lettered_als', 'lettered', factors => 4);
+SELECT item_id AS other FROM als_recommend('lettered_als', 'u1'::text, 1) \gset
+INSERT INTO lettered VALUES ('U1', :other, 1);
+SELECT count(*) FROM als_recommend('lettered_als', 'u1'::text, 60) WHERE item_id = :other;
+ALTER TABLE lettered_als_users ALTER user_id TYPE text COLLATE caseless;
+SELECT count(*) FROM als_recommend('lettered_als', 'u1'::text, 60) WHERE item_id = :other;
 
 DROP SCHEMA kept_plans, kept_other CASCADE;
 DROP ROLE kept_plans_user;
