@@ -29,6 +29,7 @@ MANY = "als_recommend_all('lists', 10, ARRAY(SELECT generate_series(1, 500)), wo
 ITEM = f"als_similar_items('lists', {USER}, 10"
 GROUPS = "groups => 'list_groups', per_group => 2"
 BOOST = "boost => 'list_boosts'"
+OF_LATE = "SELECT * FROM list_popular ORDER BY score DESC, item_id LIMIT 10"
 EACH = " UNION ALL ".join(f"SELECT * FROM als_recommend('lists', {USER} + {n}, 10)" for n in range(4))
 FOUR = f"als_recommend_together('lists', ARRAY[{USER}, {USER} + 1, {USER} + 2, {USER} + 3], 10"
 
@@ -56,6 +57,7 @@ KINDS = {
     }),
     "an unknown user, what is popular": (f"{NEW})", {
         "popular_since, a 30th of the ratings": f"{NEW}, popular_since => '1 day')",
+        "the same from a materialized view": f"(SELECT * FROM als_recommend('lists', -1, 10) UNION ALL ({OF_LATE}) LIMIT 10) popular",
     }),
     "similar items": (f"{ITEM})", {
         "exclude, 100 items": f"{ITEM}, exclude => (SELECT few FROM list_ids))",
@@ -86,13 +88,15 @@ def make(connection: psycopg.Connection, scale: float) -> None:
         ALTER TABLE list_ratings ADD rated_at timestamptz;
         UPDATE list_ratings SET rated_at = now() - (user_id * 7 + item_id * 13) % 720 * interval '1 hour';
         CREATE INDEX ON list_ratings (item_id);
-        CREATE INDEX ON list_ratings (rated_at);
+        CREATE INDEX ON list_ratings (rated_at, item_id);
         CREATE TABLE list_groups AS SELECT item_id, item_id % 200 AS in_group FROM generate_series(1, {items}) item_id;
         CREATE TABLE list_halves AS SELECT item_id, CASE WHEN item_id % 2 = 0 THEN 0 ELSE item_id % 200 END AS in_group
             FROM generate_series(1, {items}) item_id;
         CREATE UNIQUE INDEX ON list_groups (item_id);
         CREATE UNIQUE INDEX ON list_halves (item_id);
         CREATE TABLE list_boosts AS SELECT item_id, 0.1 AS amount FROM generate_series(7, {items}, {items // 100}) item_id LIMIT 100;
+        CREATE MATERIALIZED VIEW list_popular AS SELECT item_id, count(*)::real AS score FROM list_ratings WHERE rated_at >= now() - interval '1 day' GROUP BY 1;
+        CREATE INDEX ON list_popular (score DESC, item_id);
         CREATE TABLE list_ids AS SELECT ARRAY(SELECT generate_series(1, 100)) AS few, ARRAY(SELECT generate_series(3, {items}, 20)) AS many""")
     connection.execute(f"SELECT als_train('lists', 'list_ratings', factors => {FACTORS}, time_column => 'rated_at')")
     # somebody unknown for each of the first users, with the same ratings
