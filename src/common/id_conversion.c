@@ -259,8 +259,8 @@ id_text_is_stable(Oid type)
 	bool		varlena;
 
 	/*
-	 * extra_float_digits decides how floats look, those of points and boxes as well,
-	 * though PostgreSQL denies it
+	 * extra_float_digits decides how floats look, those of points and boxes
+	 * as well, though PostgreSQL denies it
 	 */
 	get_type_category_preferred(base, &category, &preferred);
 	getTypeOutputInfo(base, &function, &varlena);
@@ -273,7 +273,10 @@ is_compared_as_text(Oid type)
 {
 	Oid			base = getBaseType(type);
 
-	/* enums' is not immutable since values can be renamed; bytea's is, says PostgreSQL */
+	/*
+	 * enums' is not immutable since values can be renamed; bytea's is, says
+	 * PostgreSQL
+	 */
 	return get_typtype(base) == TYPTYPE_ENUM ||
 		(base != BYTEAOID && id_text_is_stable(base));
 }

@@ -391,7 +391,7 @@ take_parts(Ratings *ratings)
 		MemoryContextSwitchTo(old);
 		for (int side = 0; side < 2; side++)
 		{
-			const		HandedIds *ids = &handed->sides[side];
+			const HandedIds *ids = &handed->sides[side];
 			const uint64 *counts = dsa_get_address(area, ids->counts);
 
 			part->size[side] = ids->size;

@@ -237,6 +237,21 @@ SELECT * FROM try($$SELECT als_train_agg('bad', user_id, item_id, rating, '{"ite
 CREATE FUNCTION meddle() RETURNS text LANGUAGE plpgsql AS $$ BEGIN DROP TABLE implicit; RETURN 'a'; END $$;
 SELECT * FROM try($$SELECT als_train('implicit', 'ratings', item_features => 'SELECT 1, meddle()')$$);
 
+-- how far they spread scores of others, where a row with its bias is longer than its factors
+SELECT new_items FROM als_train('spreads', 'ratings', feedback => 'explicit', factors => 16, item_features => 'item_features');
+SELECT count(*) > 0 AS some, max(abs(e.spread / s.spread - 1)) < 1e-4 AS right_spread
+FROM als_feature_effects('spreads', 'item') e JOIN
+     (SELECT f.feature, stddev_pop(dot(f.f[1:16], u.f[1:16])) AS spread FROM features_of('spreads', 'item') f, rows_of('spreads', 'user') u GROUP BY 1) s USING (feature);
+
+-- the present parameters are not tried if they know no features
+SELECT nonnegative FROM als_train('present', 'ratings', factors => 3, nonnegative => true);
+SELECT count(*) FROM als_tune('present', 'ratings', '{"iterations": 2, "regularization": {"from": 1e6, "to": 1e7}}', trials => 2, item_features => 'few_features');
+SELECT run, nonnegative FROM present;
+
+-- their text tells them apart: not by settings
+SELECT als_train('settings', 'ratings', factors => 2, item_features => 'SELECT id, feature::text::bytea FROM few_features');
+SELECT als_train('settings', 'ratings', factors => 2, item_features => 'SELECT id, point(id, 1) FROM few_features');
+
 -- from a temporary table: others could not read it, and the model does not know it
 CREATE TEMP TABLE passing AS SELECT * FROM item_features;
 SET client_min_messages = notice;

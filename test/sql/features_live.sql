@@ -162,6 +162,14 @@ SET ROLE live_reader;
 SELECT count(*) FROM als_recommend('implicit', 102);
 RESET ROLE;
 
+-- ids that are none of the model's, and would be by a cast, are nobody's features
+CREATE TABLE other_ids AS SELECT id::text, feature FROM user_features;
+SELECT new_users FROM als_train('other_ids_als', 'ratings', factors => 3, user_features => 'SELECT id, feature FROM other_ids');
+INSERT INTO other_ids VALUES ('guest', '1'), (NULL, '1');
+SELECT als_refresh_user('other_ids_als', 1), count(*) > 0 AS recommended FROM als_recommend('other_ids_als', 102, fresh => true);
+ALTER TABLE other_ids ALTER id TYPE numeric USING CASE WHEN id = 'guest' THEN 101.6 ELSE id::numeric END;
+SELECT als_refresh_user('other_ids_als', 102);
+
 -- ids of another type than the ratings', and a function that trains meanwhile
 SELECT new_users FROM als_train('texts', 'ratings', factors => 3, user_features => 'SELECT id::text, feature FROM user_features');
 SELECT count(*) FROM als_recommend('texts', 102);

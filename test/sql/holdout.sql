@@ -85,6 +85,12 @@ SELECT als_holdout(1, 1, 'infinity');
 SELECT als_holdout(1.5::float8, 1, 0.5);
 SELECT als_holdout(1, '2000-01-01'::date, 0.5);
 SELECT als_holdout(1, ARRAY[1], 0.5);
+SELECT als_holdout(1, point(1, 2), 0.5);
+-- and spellings of what is equal
+CREATE COLLATION nocase (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+SELECT als_holdout('a' COLLATE nocase, 1, 0.5);
+CREATE TABLE spelled AS SELECT ('u' || i % 5) COLLATE nocase AS user_id, i % 7 AS item_id FROM generate_series(1, 35) i;
+SELECT als_train('spelled_als', 'spelled', rating_column => NULL, factors => 2, validation_fraction => 0.3);
 
 SET client_min_messages = error;
 DROP SCHEMA holdout CASCADE;

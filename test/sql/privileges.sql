@@ -155,6 +155,16 @@ FROM outcomes JOIN calls ON id = call_id GROUP BY id, call, outcome ORDER BY id,
 -- what has been tried as the caller has left nothing behind
 SELECT count(*) FROM model;
 SELECT name FROM als_models;
+-- who may only read keeps no training away, not even by refreshing nobody
+GRANT SELECT ON model, model_users, model_items TO regress_als_caller;
+SET ROLE regress_als_caller;
+BEGIN;
+SELECT als_refresh('model', users => '{}'::int[]);
+ROLLBACK;
+BEGIN;
+SELECT als_refresh_item('model', 1);
+ROLLBACK;
+RESET ROLE;
 
 SET client_min_messages = error;
 DROP SCHEMA privileges CASCADE;
