@@ -82,7 +82,7 @@ my $watcher = open_session($node);
 sub phase
 {
 	my ($pid) = @_;
-	return ask($watcher, "SELECT phase || CASE WHEN phase = 'training' AND iteration = 0 THEN ': start, first iteration' ELSE '' END FROM als_progress WHERE pid = $pid");
+	return ask($watcher, "SELECT phase || CASE WHEN phase = 'training' AND iteration = 0 THEN ': start, first iteration' ELSE '' END FROM als_progress WHERE pid = $pid;");
 }
 
 # The most that a share of numbers have, of which there are some
@@ -230,7 +230,7 @@ cancel('two workers, in files', train($square, q{factors => 64, iterations => 2}
 	prelude => "SET maintenance_work_mem = '1MB';");
 $square = ratings($n / 5, 'i::bigint * 7919 % 2011', 'i::bigint * 104729 % 503', '1 + i % 3');
 cancel('tuning by a grid', "SELECT * FROM als_tune('m', \$\$$square\$\$, '{\"factors\": [16, 32], \"alpha\": [1, 10], \"iterations\": 5}', validation_fraction => 0.1, workers => 0)");
-cancel('tuning by a search', "SELECT * FROM als_tune('m', \$\$$square\$\$, trials => 6, iterations => 5, validation_fraction => 0.1, workers => 0)");
+cancel('tuning by a search', "SELECT * FROM als_tune('m', \$\$$square\$\$, trials => 6, validation_fraction => 0.1, workers => 0)");
 
 # Cancels what is served from a model of many items, or one of a user with many
 # ratings.
