@@ -263,7 +263,7 @@ cancel_serving('als_recommend, candidates', "SELECT count(*) FROM als_recommend(
 cancel_serving('als_recommend, groups and boosts', "SELECT count(*) FROM als_recommend('big', 1, 1000, false, groups => 'SELECT item_id, item_id % 1000 FROM ratings', boost => 'SELECT item_id, 0.1 FROM ratings', diversity => 0.5)", prelude => $kept);
 cancel_serving('als_audience, as many as there are', "SELECT count(*) FROM als_audience('wide_model', 1, 20000)");
 cancel_serving('als_similar_items, as many as there are', "SELECT count(*) FROM als_similar_items('big', 1, $items)", prelude => $kept);
-cancel_serving('als_similar_items_all', "SELECT count(*) FROM als_similar_items_all('big', 10, workers => 0)");
+cancel_serving('als_similar_items_all', "SELECT count(*) FROM als_similar_items_all('wide_model', 500, workers => 0)");
 cancel_serving('als_explain, 512 factors', "SELECT count(*) FROM als_explain('long', 1, 1)");
 cancel_serving('als_fold_in, 512 factors', "SELECT als_fold_in('long', (SELECT array_agg(item_id) FROM rated))");
 cancel_serving('als_refresh', "SELECT als_refresh('wide_model', users => (SELECT array_agg(n) FROM generate_series(0, 19999) n), workers => 0)");
