@@ -204,7 +204,7 @@ SELECT new_items FROM als_train('texts', 'SELECT user_id, ''i'' || item_id AS it
 SELECT item_id FROM texts_items WHERE item_id ~ 'i3[1-9]' ORDER BY 1;
 
 -- tuned: the grid has feature_regularization, the search takes it
-SELECT parameters, error FROM als_tune('tuned', 'ratings', '{"factors": 3, "feature_regularization": [0.1, 1000], "iterations": 2}', item_features => 'item_features') ORDER BY parameters;
+SELECT parameters, rank = rank() OVER (ORDER BY metric DESC) AS by_metric, error FROM als_tune('tuned', 'ratings', '{"factors": 3, "feature_regularization": [0.1, 1000], "iterations": 2}', item_features => 'item_features') ORDER BY parameters;
 SELECT new_items, feature_regularization IN (0.1, 1000) AS tried, feature_factors FROM tuned;
 SELECT count(*) > 0 AS searched FROM als_tune('tuned', 'ratings', trials => 3, refit => true, item_features => 'item_features', user_features => 'user_features');
 SELECT new_users, new_items, feature_regularization FROM tuned ORDER BY run DESC LIMIT 1;
