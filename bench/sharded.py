@@ -88,8 +88,8 @@ def measure(options: argparse.Namespace) -> None:
             for count in SERVERS:
                 driver, servers = time_iterations(connection, watch, f"SELECT als_train_sharded('sharded', 'on_{count}', {parameters})")
                 rounds.append({"rank": rank, "servers": count, "calibration": calm, "als_train": plain, "driver": driver, "all_servers": servers})
-    options.results.mkdir(parents=True, exist_ok=True)
-    (options.results / "sharded.json").write_text(json.dumps({"machine": hardware, "software": about, "rounds": rounds}, indent=1), encoding="utf-8")
+        options.results.mkdir(parents=True, exist_ok=True)
+        (options.results / "sharded.json").write_text(json.dumps({"machine": hardware, "software": about, "rounds": rounds}, indent=1), encoding="utf-8")
     write(options.results)
 
 
