@@ -45,7 +45,7 @@ class Explicit:
         self.programs = list(self.SETTINGS)
         self.best: dict[str, dict] = {}
         self.errors: dict[str, float] = {}
-        self.reached: dict[str, int | None] = {}
+        self.reached: dict[str, tuple[int | None, ...]] = {}
 
     def setting(self, program: str) -> str:
         return ", ".join(f"{name} {value:g}" for name, value in self.best[program].items())
@@ -71,8 +71,8 @@ class Explicit:
         numbers = [number for number in NUMBERS if number <= LONGEST[program]]
         return [setting, [[number, self.train(program, setting, number)[0]] for number in numbers]]
 
-    def target(self) -> float:
-        """The lowest error of all, and a little."""
+    def targets(self) -> tuple[float, float]:
+        """The lowest error of all, and the lowest that each of them reaches; and a little."""
         curves: dict[str, dict[int, float]] = {}
         for program in self.programs:
             version = self.version if program == "als" else version_of(program)
@@ -80,12 +80,11 @@ class Explicit:
             curves[program] = dict(curve)
             self.errors[program] = min(curves[program].values())
             self.say(f"explicit: {program}, {self.setting(program)}: error {self.errors[program]:.4f}")
-        target = min(self.errors.values()) + MARGIN
+        targets = min(self.errors.values()) + MARGIN, max(self.errors.values()) + MARGIN
         for program, curve in curves.items():
-            self.reached[program] = reached(curve, target)
-        return target
+            self.reached[program] = tuple(reached(curve, target) for target in targets)
+        return targets
 
-    def seconds(self, program: str) -> float:
-        if self.reached[program] is None:
-            return math.nan
-        return self.train(program, self.best[program], self.reached[program])[1]
+    def seconds(self, program: str) -> list[float]:
+        return [math.nan if iterations is None else self.train(program, self.best[program], iterations)[1]
+                for iterations in self.reached[program]]

@@ -152,10 +152,13 @@ def explicit(samples: Samples) -> str:
         theirs = [name for name in programs if name != "als"]
         for name, rounds in programs.items():
             one = next(iter(rounds.values()))
-            rows.append([key[0], str(key[1]), str(key[2]), name, "" if name == "als" else ratio(programs["als"], [rounds]),
-                         median_and_best(rounds), str(one["reached"] or "–"), f"{one['error']:.4f}", f"{one['target']:.4f}",
+            rows.append([key[0], str(key[1]), str(key[2]), name, f"{one['error']:.4f}",
+                         *(text for place, field in enumerate(("seconds", "common")) for text in
+                           (f"{one['targets'][place]:.4f}", str(one["reached"][place] or "–"), median_and_best(rounds, field),
+                            "" if name == "als" else ratio(programs["als"], [rounds], field))),
                          one["setting"]])
-    return table(["data", "rank", "processes", "program", "to als", "seconds", "iterations", "its lowest RMSE", "RMSE to reach", "setting"], rows)
+    return table(["data", "rank", "processes", "program", "its lowest RMSE", *("RMSE to reach", "iterations", "seconds", "to als") * 2,
+                  "setting"], rows)
 
 
 def ablation(samples: Samples) -> str:
@@ -194,6 +197,7 @@ def goals(samples: Samples) -> str:
               for rank in (64, 128, 256)),
             ["the whole job", "5 times", worst("job", "als")],
             ["explicit: time to RMSE 0.001 above the best", "2 times", worst("explicit", "als")],
+            ["explicit: time to RMSE 0.001 above what all reach", "2 times", worst("explicit", "als", "common")],
             ["ten for every user, unseen, M", "3 times", worst("everyone", "als, unseen items", only=lambda key: key[0] == "M",
                                                              theirs=lambda name: name == "implicit, unseen items")],
             ["ten for one user, a million items, rank 128", "faster than HNSW that finds 95 %",
@@ -399,7 +403,7 @@ SECTIONS = (
     ("loss", "Seconds to a loss, and iterations to it", loss),
     ("iterations", "Seconds per iteration", iterations),
     ("job", "The whole job: from the ratings table to factor tables, 15 iterations", job),
-    ("explicit", "Explicit ratings: seconds to an RMSE 0.001 above the lowest", explicit),
+    ("explicit", "Explicit ratings: seconds to an RMSE 0.001 above the lowest of all, and of what all reach", explicit),
     ("ablation", "Without what made it faster", ablation),
     ("serving", "Ten recommendations for one user", serving),
     ("everyone", "Ten recommendations for every user", everyone),

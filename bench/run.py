@@ -162,15 +162,16 @@ class Bench:
 
     def explicit(self, ratings: Ratings, processes: int) -> None:
         these = Explicit(self.connection, ratings, processes, self.counts, self.version, self.say)
-        target = these.target()
+        targets = these.targets()
         if self.options.count:
             return
         for this in self.rounds(processes):
             self.say(f"explicit: {ratings.name}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": these.FACTORS, **this}
             for program in these.programs:
-                self.add("explicit", program, these.seconds(program), reached=these.reached[program],
-                         error=these.errors[program], target=target, setting=these.setting(program), **about)
+                seconds = these.seconds(program)
+                self.add("explicit", program, seconds[0], common=seconds[1], reached=these.reached[program],
+                         error=these.errors[program], targets=targets, setting=these.setting(program), **about)
 
     # From a table of ratings to tables of factors
 
