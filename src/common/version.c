@@ -49,6 +49,11 @@ als_version(PG_FUNCTION_ARGS)
 	nulls[SQL_OBJECTS] = sql == NULL;
 	if (sql != NULL)
 		values[SQL_OBJECTS] = CStringGetTextDatum(sql);
+	if (sql != NULL && strcmp(sql, ALS_VERSION) != 0)
+		ereport(WARNING,
+				(errmsg("the library of als is of version %s, its SQL objects are of version %s",
+						ALS_VERSION, sql),
+				 errhint("Run ALTER EXTENSION als UPDATE if the SQL objects are older; else reconnect, or restart the server if als is in shared_preload_libraries.")));
 	values[KERNELS] = CStringGetTextDatum(chosen_kernels()->name);
 	values[BLAS] = CStringGetTextDatum(blas_file());
 	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(row_type), values,
