@@ -14,7 +14,7 @@
 #include "utils/relcache.h"
 #include "utils/snapshot.h"
 
-/* Columns of type als_model, in the order of sql/als--1.0.sql */
+/* Columns of type als_model, in the order of the SQL scripts */
 typedef enum ModelColumn
 {
 	MODEL_RUN = 1,

@@ -90,4 +90,11 @@ weight_is_valid(double weight)
 	return weight >= 0 && isfinite(value) && (value > 0 || weight == 0);
 }
 
+/* What a weight makes of an implicit rating, which only says whether the item is liked */
+static inline double
+weighed_rating(double rating, double weight)
+{
+	return rating > 0 ? weight : -weight;
+}
+
 #endif							/* ALS_WEIGHING_H */

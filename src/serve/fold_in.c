@@ -25,6 +25,7 @@
 #include "utils/memutils.h"
 
 PG_FUNCTION_INFO_V1(als_fold_in);
+PG_FUNCTION_INFO_V1(als_fold_in_weighted);
 
 /* Rows added to a Gram matrix at a time */
 #define GRAM_ROWS 512
@@ -50,10 +51,11 @@ aligned_floats(size_t count)
 }
 
 void
-row_ratings_init(RowRatings *row, uint64 capacity)
+row_ratings_init(RowRatings *row, uint64 capacity, bool weighted)
 {
 	row->size = 0;
 	row->capacity = capacity;
+	row->weighted = weighted;
 	row->ratings = MemoryContextAllocHuge(CurrentMemoryContext,
 										  Max(capacity, 1) * sizeof(IdRating));
 }
@@ -195,7 +197,7 @@ gather_known(ModelCache *cache, AlsSide side, RowRatings *row,
 			  (void *) type);
 	known->entries = MemoryContextAllocHuge(CurrentMemoryContext,
 											row->size * sizeof(AlsEntry));
-	known->weights = cache->run.weighing.apart ?
+	known->weights = row->weighted ?
 		MemoryContextAllocHuge(CurrentMemoryContext,
 							   row->size * sizeof(float)) : NULL;
 	known->ids = MemoryContextAllocHuge(CurrentMemoryContext,
@@ -394,22 +396,32 @@ reals_datum(const float *values, int size)
 										   TYPALIGN_INT));
 }
 
-/* The elements of the argument ratings; an error unless there are size. */
+/*
+ * The elements of an argument that has one for each of size items, ratings or weights;
+ * an error unless all are valid.
+ */
 static double *
-ratings_argument(ArrayType *array, int size)
+values_argument(ArrayType *array, int size, bool weights)
 {
-	double	   *ratings = palloc(Max(size, 1) * sizeof(double));
+	const char *name = weights ? "weights" : "ratings";
+	double	   *values = palloc(Max(size, 1) * sizeof(double));
 	Datum	   *elements;
 	bool	   *nulls;
 	int			count;
 
+	if (weights && ARR_NDIM(array) > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("weights must be an array of one dimension"),
+				 errdetail("It has %d dimensions.", ARR_NDIM(array))));
 	deconstruct_array(array, FLOAT8OID, sizeof(float8), FLOAT8PASSBYVAL,
 					  TYPALIGN_DOUBLE, &elements, &nulls, &count);
 	if (count != size)
 		ereport(ERROR,
 				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				 errmsg("items and ratings must have the same number of elements"),
-				 errdetail("There are %d items and %d ratings.", size, count),
+				 errmsg("items and %s must have the same number of elements", name),
+				 errdetail("There are %d items and %d %s.", size, count, name),
+				 weights ? errhint("Give one weight for each item.") :
 				 errhint("Give one rating for each item, or none at all: then each counts 1.")));
 	for (int i = 0; i < size; i++)
 	{
@@ -417,47 +429,62 @@ ratings_argument(ArrayType *array, int size)
 		if (nulls[i])
 			ereport(ERROR,
 					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
-					 errmsg("ratings must not contain null values"),
+					 errmsg("%s must not contain null values", name),
 					 errdetail("Element %d is null.", i + 1),
+					 weights ? errhint("Leave out items without a weight.") :
 					 errhint("Leave out items without a rating, or give no ratings at all: then each counts 1.")));
-		ratings[i] = DatumGetFloat8(elements[i]);
-		if (!rating_is_real(ratings[i]))
+		values[i] = DatumGetFloat8(elements[i]);
+		if (!(weights ? weight_is_valid(values[i]) : rating_is_real(values[i])))
 			ereport(ERROR,
 					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-					 errmsg("ratings must not contain the value %g",
-							ratings[i]),
-					 errdetail("Ratings must be finite and within the range of type real; element %d is not.",
-							   i + 1),
-					 errhint("Leave out the item, or scale the ratings.")));
+					 errmsg("%s must not contain the value %g", name, values[i]),
+					 weights ?
+					 errdetail("Weights must be 0 or more and within the range of type real; element %d is not.", i + 1) :
+					 errdetail("Ratings must be finite and within the range of type real; element %d is not.", i + 1),
+					 errhint("Leave out the item, or scale the %s.", name)));
 	}
-	return ratings;
+	return values;
 }
 
 void
 row_ratings_arguments(FunctionCallInfo fcinfo, int items, int ratings,
-					  const IdType *type, RowRatings *row)
+					  int weights, const ModelCache *cache, RowRatings *row)
 {
+	bool		explicit = cache->run.feedback == ALS_EXPLICIT;
 	double	   *values = NULL;
+	double	   *weight_values = NULL;
 	IdArray		array;
 
-	id_array_argument(fcinfo, items, "items", "item", type, &array);
+	id_array_argument(fcinfo, items, "items", "item",
+					  &cache->sides[ALS_ITEMS].type, &array);
 	if (!PG_ARGISNULL(ratings))
-		values = ratings_argument(PG_GETARG_ARRAYTYPE_P(ratings), array.size);
-	row_ratings_init(row, array.size);
+		values = values_argument(PG_GETARG_ARRAYTYPE_P(ratings), array.size,
+								 false);
+	if (weights != NO_ARGUMENT && !PG_ARGISNULL(weights))
+		weight_values = values_argument(PG_GETARG_ARRAYTYPE_P(weights),
+										array.size, true);
+	row_ratings_init(row, array.size, cache->run.weighing.apart ||
+					 (explicit && weight_values != NULL));
 	for (int i = 0; i < array.size; i++)
 	{
+		double		rating = values != NULL ? values[i] : 1;
+		double		weight = 1;
 		Datum		id;
 
 		CHECK_FOR_INTERRUPTS();
-		if (!array.nulls[i] &&
+		if (weight_values != NULL && explicit)
+			weight = weight_values[i];
+		else if (weight_values != NULL)
+			rating = weighed_rating(rating, weight_values[i]);
+		if (weight > 0 && !array.nulls[i] &&
 			id_convert(&array.conversion, array.elements[i], &id))
-			row_ratings_add(row, id, values != NULL ? values[i] : 1, 1);
+			row_ratings_add(row, id, rating, weight);
 	}
 }
 
-/* als_fold_in(model, items, ratings) */
-Datum
-als_fold_in(PG_FUNCTION_ARGS)
+/* als_fold_in(model, items, ratings), and weights behind them if they are an argument */
+static Datum
+fold_in_arguments(FunctionCallInfo fcinfo, int weights)
 {
 	ModelCache *cache;
 	RowRatings	row;
@@ -465,15 +492,13 @@ als_fold_in(PG_FUNCTION_ARGS)
 	int			times = 0;
 	instr_time	start;
 
-	require_arguments(fcinfo, 3);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	stats_begin(&start);
 	do
 	{
 		cache = cache_open(PG_GETARG_OID(0));
-		row_ratings_arguments(fcinfo, 1, 2, &cache->sides[ALS_ITEMS].type,
-							  &row);
+		row_ratings_arguments(fcinfo, 1, 2, weights, cache, &row);
 	} while (cache_replaced(cache) && cache_start_over(cache, &times));
 	solved = fold_in(cache, ALS_USERS, &row, NULL);
 	cache->counts.fold_ins += solved != NULL;
@@ -484,4 +509,18 @@ als_fold_in(PG_FUNCTION_ARGS)
 	/* a user's bias lies behind the factors */
 	PG_RETURN_DATUM(reals_datum(solved, cache->run.factors +
 								(cache->run.feedback == ALS_EXPLICIT ? 1 : 0)));
+}
+
+Datum
+als_fold_in(PG_FUNCTION_ARGS)
+{
+	require_arguments(fcinfo, 3);
+	return fold_in_arguments(fcinfo, NO_ARGUMENT);
+}
+
+Datum
+als_fold_in_weighted(PG_FUNCTION_ARGS)
+{
+	require_arguments(fcinfo, 4);
+	return fold_in_arguments(fcinfo, 3);
 }

@@ -13,7 +13,7 @@ typedef struct IdRating
 {
 	Datum		id;
 	float4		rating;
-	float4		weight;			/* 1 unless explicit ratings have weights */
+	float4		weight;			/* 1 unless they are weighted */
 } IdRating;
 
 /* One user's or item's ratings, in any order and with duplicates */
@@ -21,6 +21,7 @@ typedef struct RowRatings
 {
 	uint64		size;
 	uint64		capacity;
+	bool		weighted;		/* explicit: do ratings have weights? */
 	IdRating   *ratings;
 } RowRatings;
 
@@ -37,7 +38,7 @@ typedef struct KnownRatings
 } KnownRatings;
 
 /* Makes room for so many ratings, in the current memory context. */
-extern void row_ratings_init(RowRatings *row, uint64 capacity);
+extern void row_ratings_init(RowRatings *row, uint64 capacity, bool weighted);
 
 /* Adds a rating, for which there is room. */
 extern void row_ratings_add(RowRatings *row, Datum id, double rating,
@@ -104,11 +105,13 @@ bias_position(const ModelCache *cache, AlsSide side)
 extern Datum reals_datum(const float *values, int size);
 
 /*
- * The arguments items, not null, and ratings; an error unless they fit.
- * Items that are null or cannot be ids are left out; null ratings are 1 each.
+ * A user's ratings: the arguments items, not null, ratings, and weights, which may
+ * be NO_ARGUMENT; an error unless they fit.  Items that are null, cannot be ids or
+ * weigh nothing are left out; null ratings are 1 each, null weights are none.
  */
+#define NO_ARGUMENT (-1)
 extern void row_ratings_arguments(FunctionCallInfo fcinfo, int items,
-								  int ratings, const IdType *type,
-								  RowRatings *row);
+								  int ratings, int weights,
+								  const ModelCache *cache, RowRatings *row);
 
 #endif							/* ALS_FOLD_IN_H */

@@ -170,7 +170,7 @@ live_ratings_read(ModelCache *cache, AlsSide side, Datum id,
 
 	MemoryContextSwitchTo(caller);
 	read_id_init(&conversion, cache, other);
-	row_ratings_init(row, SPI_processed);
+	row_ratings_init(row, SPI_processed, weighing->apart);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		bool		id_null;

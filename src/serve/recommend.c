@@ -227,7 +227,7 @@ recommend_for(FunctionCallInfo fcinfo, int first, TupleDesc row_type,
 		return;
 	if (!PG_ARGISNULL(first + FOR_ITEMS))
 		row_ratings_arguments(fcinfo, first + FOR_ITEMS, first + FOR_RATINGS,
-							  &cache->sides[ALS_ITEMS].type, &ratings);
+							  NO_ARGUMENT, cache, &ratings);
 	if (!PG_ARGISNULL(first + FOR_FEATURES))
 	{
 		require_user_features(cache);

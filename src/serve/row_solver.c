@@ -295,7 +295,7 @@ row_solver_solve(RatedRow *row, TupleDesc type)
 	Datum		values[SOLUTION_COLUMNS];
 	bool		nulls[SOLUTION_COLUMNS] = {false};
 
-	row->size = sort_and_merge(row->entries, NULL, row->size,
+	row->size = sort_and_merge(row->entries, row->weights, row->size,
 							   system->feedback);
 	if (system->feedback == ALS_EXPLICIT)
 		gather_rated(solver, row);
@@ -303,6 +303,7 @@ row_solver_solve(RatedRow *row, TupleDesc type)
 	rows.nrows = 1;
 	rows.start = start;
 	rows.entries = row->entries;
+	rows.weights = row->weights;
 	memset(solver->solved, 0, als_stride(system->rank) * sizeof(float));
 	result = als_solve_rows(system, &rows, solver->solved, solver->workspace,
 							&loss, &failed);

@@ -19,10 +19,12 @@
 typedef struct RatedRow
 {
 	struct RowSolver *solver;
-	MemoryContext context;		/* of the entries */
+	MemoryContext context;		/* of entries and weights */
 	uint64		size;
 	uint64		capacity;
+	bool		weighted;		/* do ratings come with weights? */
 	AlsEntry   *entries;
+	float	   *weights;		/* explicit: of the entries, if weighted */
 } RatedRow;
 
 /* What all rows are solved with that a version of the model has */

@@ -90,7 +90,7 @@ SELECT call, says('older', call) FROM unnest(ARRAY[
     $$als_predict('same', 1, 2)$$, $$als_evaluate('same', 'ratings')$$, $$als_evaluate_users('same', 'ratings')$$, $$als_compare('same', 'before', 'ratings')$$,
     $$als_recommend('same', 1)$$, $$als_recommend_as(NULL::int, 'same', 1)$$, $$als_recommend_for('same', ARRAY[1])$$, $$als_recommend_together('same', ARRAY[1, 2])$$,
     $$als_recommend_all('same')$$, $$als_audience('same', 1)$$, $$als_similar_items('same', 1)$$, $$als_similar_users('same', 1)$$, $$als_similar_items_all('same')$$,
-    $$als_fold_in('same', ARRAY[1])$$, $$als_explain('same', 1, 2)$$]) call;
+    $$als_fold_in('same', ARRAY[1])$$, $$als_fold_in('same', ARRAY[1], ARRAY[1])$$, $$als_explain('same', 1, 2)$$]) call;
 ROLLBACK;
 
 -- and ones that are to get another, in a version that the library is older than
@@ -104,7 +104,7 @@ SELECT call, says('newer', call) FROM unnest(ARRAY[
     $$als_predict('same', 1, 2)$$, $$als_evaluate('same', 'ratings')$$, $$als_evaluate_users('same', 'ratings')$$, $$als_compare('same', 'before', 'ratings')$$,
     $$als_recommend('same', 1)$$, $$als_recommend_as(NULL::int, 'same', 1)$$, $$als_recommend_for('same', ARRAY[1])$$, $$als_recommend_together('same', ARRAY[1, 2])$$,
     $$als_recommend_all('same')$$, $$als_audience('same', 1)$$, $$als_similar_items('same', 1)$$, $$als_similar_users('same', 1)$$, $$als_similar_items_all('same')$$,
-    $$als_fold_in('same', ARRAY[1])$$, $$als_explain('same', 1, 2)$$]) call;
+    $$als_fold_in('same', ARRAY[1])$$, $$als_fold_in('same', ARRAY[1], ARRAY[1], ARRAY[1])$$, $$als_explain('same', 1, 2)$$]) call;
 \set VERBOSITY default
 SELECT newer.als_predict('same', 1, 2);
 ROLLBACK;

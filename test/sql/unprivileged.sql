@@ -48,7 +48,8 @@ CREATE FUNCTION values_for(name text, type oid) RETURNS SETOF text LANGUAGE sql 
         WHEN name = 'options' THEN ARRAY['NULL', '''{"model": "hidden.model", "side": "users"}''', '''{"model": "open.forged", "side": "items"}''', '''{"model": "open.stolen", "side": "users"}''']
         WHEN name = 'other_id' THEN ARRAY['''secret_u1''::text', '''secret_i1''::text']
         WHEN name = 'other_ids' THEN ARRAY['ARRAY[''secret_u1'', ''secret_i1'']']
-        WHEN name = 'ratings' AND type = 'real[]'::regtype THEN ARRAY['''{1,1}''']
+        WHEN name IN ('ratings', 'weights') AND type = 'real[]'::regtype THEN ARRAY['''{1,1}''']
+        WHEN name IN ('ratings', 'weights') AND type = 'float8[]'::regtype THEN ARRAY['''{1}''']
         WHEN name = 'factors' AND type = 'real[]'::regtype THEN ARRAY['''{1,1}''::real[]']
         WHEN name = 'side' THEN ARRAY['''item''']
         WHEN name = 'packed' THEN ARRAY['''''']
@@ -56,7 +57,7 @@ CREATE FUNCTION values_for(name text, type oid) RETURNS SETOF text LANGUAGE sql 
         WHEN name = 'user_id' THEN ARRAY['''secret_u1''::text', '''secret_i1''::text', '''nobody''::text']
         WHEN name = 'item_id' THEN ARRAY['''secret_i1''::text']
         WHEN name = 'items' THEN ARRAY['ARRAY[''secret_i1'']']
-        WHEN name = 'rating' THEN ARRAY['1']
+        WHEN name IN ('rating', 'weight') THEN ARRAY['1']
         WHEN name = 'fraction' THEN ARRAY['0.5']
         WHEN name = 'training' THEN ARRAY['NULL']
         WHEN type IN ('anyelement'::regtype, 'anycompatible'::regtype) THEN ARRAY['NULL::text'] END)
@@ -89,7 +90,8 @@ CREATE TABLE calls AS
 INSERT INTO calls SELECT c.relname, c.relname, false FROM pg_depend d JOIN pg_class c ON c.oid = d.objid
     WHERE d.classid = 'pg_class'::regclass AND d.deptype = 'e' AND c.relkind = 'v' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als');
 INSERT INTO calls VALUES
-    ('als_solve', '(SELECT als_solve(item_id, rating, ''{"model": "open.stolen", "side": "users"}'') FROM hidden.broken)', true),
+    ('public.als_solve', '(SELECT als_solve(item_id, rating, ''{"model": "open.stolen", "side": "users"}'') FROM hidden.broken)', true),
+    ('public.als_solve', '(SELECT als_solve(item_id, rating, rating, ''{"model": "open.stolen", "side": "users"}'') FROM hidden.broken)', true),
     ('als_train_agg', '(SELECT als_train_agg(''open.new'', user_id, item_id, rating, NULL) FROM hidden.broken)', true),
     ('als_convergence', '(SELECT als_convergence(m) FROM hidden.model m)', true);
 SELECT count(DISTINCT function) AS functions, count(*) > 1000 AS many FROM calls;

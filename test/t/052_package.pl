@@ -1,5 +1,6 @@
 # What the packages say of als: one version everywhere, files that exist, and for
-# PGXN what its validator asks of META.json.
+# PGXN what its validator asks of META.json.  And scripts of versions that have been
+# released are as they were then.
 
 use strict;
 use warnings;
@@ -7,6 +8,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::RealBin/../perl";
 
+use Digest::SHA;
 use JSON::PP;
 use PostgreSQL::Test::Utils;
 use Test::More;
@@ -33,9 +35,25 @@ is(scalar(grep { !/^[^\\\/\x00-\x1f]{1,256}$/ } @{ $meta->{tags} }), 0, 'tags');
 # one version
 is($meta->{version}, $release, 'the version of META.json');
 is($meta->{provides}{als}{version}, $release, 'and of what it provides');
-is($meta->{provides}{als}{file}, "sql/als--$version.sql", 'by its script');
+is($meta->{provides}{als}{file}, 'sql/als--1.0.sql', 'by the script that updates begin with');
 like(slurp_file('CHANGELOG.md'), qr/^## \Q$version\E /m, 'CHANGELOG.md');
 like((split /\n/, slurp_file('debian/changelog'))[0], qr/^postgresql-als \(\Q$version\E-\d+\) /, 'debian/changelog');
 like(slurp_file('packaging/als.spec'), qr/^Version: +\Q$release\E$/m, 'packaging/als.spec');
+
+# SHA-256 of each script of a release
+my %released = ('sql/als--1.0.sql' => '7d728352bea8fcf3f7249a93495ae3c884986b81c6b040078807b19d4fea263a');
+foreach my $script (sort keys %released)
+{
+	is(Digest::SHA->new(256)->addfile($script)->hexdigest, $released{$script}, "$script is what has been released")
+	  or diag("$script has been released and does not change any more: databases that have it would not be what it creates.  "
+		  . "Write an update script instead, or add to that of the version to come; CONTRIBUTING.md says how.");
+}
+
+# A version can be updated to the next one, all the way, and created so from the first.
+my %next = map { /als--(.*)--(.*)\.sql$/ ? ($1 => $2) : () } glob 'sql/als--*--*.sql';
+my $reached = '1.0';
+$reached = $next{$reached} while defined $next{$reached};
+is($reached, $version, 'update scripts lead to the version of als.control');
+is(join(' ', glob 'sql/als--*.sql'), join(' ', sort 'sql/als--1.0.sql', map { "sql/als--$_--$next{$_}.sql" } keys %next), 'there are no others');
 
 done_testing();

@@ -310,15 +310,18 @@ SELECT count(*) FROM pg_extension WHERE extname = 'als';
 # own objects, which it cannot know.
 SKIP:
 {
-	my $script = 'sql/als--1.0.sql';
+	my @scripts = glob 'sql/als--*.sql';
 	my ($out, $error);
 
-	skip 'pgspot is not installed (pip install pgspot)', 2
+	skip 'pgspot is not installed (pip install pgspot)', 2 * @scripts
 	  unless eval { IPC::Run::run(['pgspot', '--version'], '>', \$out, '2>', \$error) };
-	IPC::Run::run(['pgspot', $script], '>', \$out, '2>', \$error);
-	like($out, qr/Errors: \d+/, 'pgspot has read the script');
-	is(join("\n", grep { /^PS/ && !/^PS01[67]: Unqualified (object reference|function call): als_/ } split /\n/, $out),
-		'', 'pgspot finds nothing');
+	foreach my $script (@scripts)
+	{
+		IPC::Run::run(['pgspot', $script], '>', \$out, '2>', \$error);
+		like($out, qr/Errors: \d+/, "pgspot has read $script");
+		is(join("\n", grep { /^PS/ && !/^PS01[67]: Unqualified (object reference|function call): als_/ } split /\n/, $out),
+			'', "pgspot finds nothing in $script");
+	}
 }
 
 done_testing();
