@@ -153,6 +153,27 @@ pin_version(ModelCache *cache)
 	return pin;
 }
 
+/* Keeps what a transaction has counted if it is committed. */
+static void
+end_counting(ModelCache *cache, bool committed)
+{
+	dlist_mutable_iter iter;
+
+	dlist_foreach_modify(iter, &cache->popular)
+	{
+		PopularItems *popular = dlist_container(PopularItems, node, iter.cur);
+
+		if (popular->uncommitted && !committed)
+		{
+			dlist_delete(&popular->node);
+			cache->npopular--;
+			MemoryContextDelete(popular->context);
+		}
+		else
+			popular->uncommitted = false;
+	}
+}
+
 /*
  * Transaction callback: lets everything go that was pinned, and forgets what
  * has changed, so that a model that was dropped takes no memory.
@@ -178,6 +199,8 @@ end_transaction(XactEvent event, void *arg)
 		}
 		if (!cache->current || cache->changed)
 			free_version(cache);
+		else
+			end_counting(cache, event == XACT_EVENT_COMMIT);
 	}
 }
 
@@ -186,8 +209,13 @@ static void
 end_subtransaction(SubXactEvent event, SubTransactionId subtransaction,
 				   SubTransactionId parent, void *arg)
 {
-	if (event == SUBXACT_EVENT_ABORT_SUB)
-		forget_locks();
+	dlist_iter	iter;
+
+	if (event != SUBXACT_EVENT_ABORT_SUB)
+		return;
+	forget_locks();
+	dlist_foreach(iter, &versions)
+		end_counting(dlist_container(ModelCache, node, iter.cur), false);
 }
 
 void
@@ -396,6 +424,7 @@ create_version(Oid model, int32 number)
 	cache->number = number;
 	dlist_init(&cache->pins);
 	dlist_init(&cache->plans);
+	dlist_init(&cache->popular);
 
 	/* from now on invalidations reach it */
 	dlist_push_head(&versions, &cache->node);

@@ -48,6 +48,7 @@ typedef struct SideCache
 /* Items with their numbers of ratings as scores; popular.c has them */
 typedef struct PopularItems
 {
+	dlist_node	node;			/* among those that are kept of a version */
 	MemoryContext context;		/* of all of it */
 	ScoredItem *items;
 	bool		sorted;			/* the most popular first */
@@ -56,6 +57,9 @@ typedef struct PopularItems
 	List	   *query;			/* by what query, as analyzed: it says which
 								 * tables the names of the source meant */
 	bool		settled;		/* may be kept: others do not see others */
+	const Interval *since;		/* NULL: of all times */
+	Timestamp	earliest;		/* since when, at the time of counting */
+	bool		uncommitted;	/* may count rows that will be rolled back */
 } PopularItems;
 
 /*
@@ -82,7 +86,9 @@ typedef struct ModelCache
 	SideCache	sides[2];		/* by AlsSide */
 	dlist_head	plans;			/* kept_plans.c has them */
 	int			nplans;
-	PopularItems *popular;		/* NULL: not there, or in use */
+	dlist_head	popular;		/* what is kept and not in use, last used
+								 * first */
+	int			npopular;
 	ModelCounts counts;			/* of calls */
 } ModelCache;
 

@@ -5,10 +5,12 @@
  * One query counts the rows of all items.  What it counts is kept with the version of
  * the model where it cannot change from call to call but by new ratings, and sorted
  * then, so that later calls read the first of them; of what is counted for one call
- * alone the best are picked.
+ * alone the best are picked.  What is popular since a time is kept until that time has
+ * moved by a hundredth of the way.
  */
 #include "compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "optimizer/optimizer.h"
@@ -23,6 +25,8 @@
 #define FUNCTION "als_recommend"
 
 #define FIRST_CAPACITY 1024		/* items */
+#define KEPT_SHARE 100			/* of an interval: see above */
+#define KEPT_COUNTS 4			/* of a model, by intervals and roles */
 
 /* Orders items by falling score, equal ones by id. */
 static int
@@ -46,6 +50,53 @@ is_settled(CachedPlanSource *plan)
 {
 	return !plan->dependsOnRLS &&
 		!contain_mutable_functions((Node *) plan->query_list);
+}
+
+/* Are they two equal intervals, or none? */
+static bool
+is_same_interval(const Interval *a, const Interval *b)
+{
+	if (a == NULL || b == NULL)
+		return a == b;
+	return a->month == b->month && a->day == b->day && a->time == b->time;
+}
+
+/*
+ * Takes what the present user has counted of an interval out of what is kept, so that
+ * nobody else frees it while user code runs; NULL if there is nothing.
+ */
+static PopularItems *
+take_kept(ModelCache *cache, const Interval *since)
+{
+	dlist_iter	iter;
+
+	dlist_foreach(iter, &cache->popular)
+	{
+		PopularItems *popular = dlist_container(PopularItems, node, iter.cur);
+
+		if (popular->role == GetUserId() &&
+			is_same_interval(popular->since, since))
+		{
+			dlist_delete(&popular->node);
+			cache->npopular--;
+			MemoryContextSetParent(popular->context, CurrentMemoryContext);
+			return popular;
+		}
+	}
+	return NULL;
+}
+
+/* May it be taken for what a query would count now, since the given time if any? */
+static bool
+is_good(const PopularItems *popular, const CachedPlanSource *query,
+		Timestamp earliest)
+{
+	if (!equal(popular->query, query->query_list))
+		return false;
+	return popular->since == NULL ||
+		(earliest >= popular->earliest &&
+		 earliest - popular->earliest <=
+		 (GetCurrentTransactionStartTimestamp() - earliest) / KEPT_SHARE);
 }
 
 /* Where the rows of the query go */
@@ -151,7 +202,8 @@ take_popular(ModelCache *cache, const Interval *since)
 	int			nvalues = since != NULL ? 2 : 1;
 	const char *column = quote_identifier(cache->run.item_column);
 	const char *condition = "";
-	PopularItems *popular = since == NULL ? cache->popular : NULL;
+	PopularItems *popular = take_kept(cache, since);
+	Timestamp	earliest = 0;
 	SourceReader reader = {FUNCTION, get_rel_name(cache->model),
 	"cold_start => 'none'"};
 	MemoryContext caller = CurrentMemoryContext;
@@ -160,13 +212,6 @@ take_popular(ModelCache *cache, const Interval *since)
 	SPIPlanPtr	plan;
 	CachedPlanSource *query;
 
-	/* nobody else frees it while user code runs */
-	if (popular != NULL)
-	{
-		cache->popular = NULL;
-		MemoryContextSetParent(popular->context, caller);
-	}
-
 	source_begin(&reading, "ratings", cache->run.source, &reader);
 	if (since != NULL)
 	{
@@ -174,6 +219,7 @@ take_popular(ModelCache *cache, const Interval *since)
 		values[1] = DirectFunctionCall2(timestamptz_mi_interval,
 										TimestampTzGetDatum(GetCurrentTransactionStartTimestamp()),
 										IntervalPGetDatum(since));
+		earliest = DatumGetTimestampTz(values[1]);
 	}
 	plan = source_prepare(&reading,
 						  psprintf("%s, pg_catalog.count(*)", column),
@@ -181,8 +227,7 @@ take_popular(ModelCache *cache, const Interval *since)
 								   column, condition),
 						  nvalues, types);
 	query = source_plan(plan);
-	if (popular != NULL && popular->role == GetUserId() &&
-		equal(popular->query, query->query_list))
+	if (popular != NULL && is_good(popular, query, earliest))
 	{
 		/* may this user, still? */
 		values[0] = Int64GetDatum(0);
@@ -196,8 +241,12 @@ take_popular(ModelCache *cache, const Interval *since)
 		popular = palloc0(sizeof(PopularItems));
 		popular->context = context;
 		popular->role = GetUserId();
-		popular->settled = since == NULL && is_settled(query);
+		popular->settled = is_settled(query);
 		popular->query = copyObject(query->query_list);
+		if (since != NULL)
+			popular->since = memcpy(palloc(sizeof(Interval)), since, sizeof(Interval));
+		popular->earliest = earliest;
+		popular->uncommitted = TransactionIdIsValid(GetTopTransactionIdIfAny());
 		count_items(cache, &reading, plan, values, popular);
 	}
 	source_end(&reading);
@@ -216,10 +265,18 @@ keep_popular(ModelCache *cache, PopularItems *popular)
 		qsort_arg(popular->items, popular->size, sizeof(ScoredItem),
 				  compare_popular, &cache->sides[ALS_ITEMS].type);
 	popular->sorted = true;
-	if (cache->popular != NULL)
-		MemoryContextDelete(cache->popular->context);
+	if (cache->npopular == KEPT_COUNTS)
+	{
+		PopularItems *last = dlist_container(PopularItems, node,
+											 dlist_tail_node(&cache->popular));
+
+		dlist_delete(&last->node);
+		cache->npopular--;
+		MemoryContextDelete(last->context);
+	}
 	MemoryContextSetParent(popular->context, cache->context);
-	cache->popular = popular;
+	dlist_push_head(&cache->popular, &popular->node);
+	cache->npopular++;
 }
 
 /* Does the model know an item, and do the filters let it through? */

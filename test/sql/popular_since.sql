@@ -59,9 +59,64 @@ SELECT count(*) FROM ((SELECT * FROM als_recommend('timed', 1, 5, cold_start => 
 SELECT array_agg(r::text) AS kept FROM als_recommend('timed', 999, cold_start => 'popular') r \gset
 SELECT count(*) > 0 AS some FROM als_recommend('timed', 999, cold_start => 'popular', popular_since => '1 day');
 SELECT array_agg(r::text) = :'kept' AS same FROM als_recommend('timed', 999, cold_start => 'popular', popular_since => NULL) r;
--- rows count from one call to the next
-INSERT INTO events SELECT user_id, 2, now() FROM generate_series(1, 100) user_id;
-SELECT item_id, score >= 100 AS many FROM als_recommend('timed', 999, 1, cold_start => 'popular', popular_since => '1 hour');
+-- counts are kept until a hundredth of the interval has passed
+CREATE FUNCTION best(since interval) RETURNS text LANGUAGE sql AS
+    $$ SELECT format('%s: %s', item_id, score >= 100) FROM als_recommend('timed', 999, 1, cold_start => 'popular', popular_since => since) $$;
+SELECT best('10 hours'), best('9 hours'), best('1 second');
+INSERT INTO events SELECT user_id, 4, now() FROM generate_series(1, 100) user_id;
+SELECT best('10 hours') AS kept, best('9 hours') AS kept_too, best('8 hours') AS counted;
+SELECT FROM pg_sleep(0.05);
+SELECT best('1 second') AS counted_anew;
+-- of four intervals, those that were asked for last
+SELECT best(('1 day'::interval * n)) = '4: t' AS counted FROM generate_series(1, 4) n;
+-- by whom it may be: others count for themselves, or may not
+CREATE ROLE als_popular_reader;
+GRANT USAGE ON SCHEMA popular_since TO als_popular_reader;
+GRANT SELECT ON timed, timed_users, timed_items TO als_popular_reader;
+SET ROLE als_popular_reader;
+SELECT code, message FROM try($$SELECT popular_since.best('10 hours')$$);
+RESET ROLE;
+GRANT SELECT ON events TO als_popular_reader;
+SET ROLE als_popular_reader;
+SELECT best('10 hours');
+RESET ROLE;
+REVOKE SELECT ON events FROM als_popular_reader;
+SET ROLE als_popular_reader;
+SELECT code, message FROM try($$SELECT popular_since.best('10 hours')$$);
+RESET ROLE;
+-- not of rows that are rolled back, be it of late or of all times
+SELECT best('10 hours');
+BEGIN;
+INSERT INTO events SELECT user_id, 7, now() FROM generate_series(1, 500) user_id;
+SELECT best('7 hours'), best(NULL), best('10 hours') AS kept;
+SAVEPOINT inside;
+INSERT INTO events SELECT user_id, 12, now() FROM generate_series(1, 900) user_id;
+SELECT best('6 hours') AS inside;
+ROLLBACK TO inside;
+SELECT best('6 hours') AS outside;
+ROLLBACK;
+SELECT best('7 hours'), best('6 hours'), best(NULL);
+BEGIN;
+INSERT INTO events SELECT user_id, 12, now() FROM generate_series(1, 900) user_id;
+SELECT best('7 hours') AS kept, best('5 hours') AS counted;
+COMMIT;
+DELETE FROM events WHERE item_id = 12;
+SELECT best('5 hours') AS kept_with_the_transaction;
+-- of another table of that name
+ALTER TABLE events RENAME TO former;
+CREATE TABLE events AS SELECT * FROM former WHERE item_id <> 4;
+SELECT best('5 hours') = best('4 hours') AS same, best('5 hours') IN ('4: t', '12: t') AS of_the_former;
+-- each time where policies may show something else
+ALTER TABLE events ENABLE ROW LEVEL SECURITY;
+CREATE POLICY hidden ON events USING (item_id <> current_setting('popular_since.hidden')::int);
+GRANT SELECT ON events TO als_popular_reader;
+INSERT INTO events SELECT user_id, 9 + user_id % 2, now() FROM generate_series(1, 800) user_id;
+SET ROLE als_popular_reader;
+SET popular_since.hidden = 9;
+SELECT best('5 hours');
+SET popular_since.hidden = 10;
+SELECT best('5 hours');
+RESET ROLE;
 
 SELECT * FROM try($$SELECT als_recommend('plain', 999, cold_start => 'popular', popular_since => '1 day')$$);
 SELECT * FROM try($$SELECT als_recommend('timed', 999, popular_since => '1 day')$$);
@@ -71,3 +126,4 @@ UPDATE timed SET source = 'SELECT user_id, item_id, happened::text FROM popular_
 SELECT code, message FROM try($$SELECT als_recommend('timed', 999, cold_start => 'popular', popular_since => '1 day')$$);
 SET client_min_messages = error;
 DROP SCHEMA popular_since CASCADE;
+DROP ROLE als_popular_reader;
