@@ -172,6 +172,13 @@ id_copy(const IdType *id, Datum value)
 }
 
 char *
+type_name_any_length(Oid type)
+{
+	return format_type_extended(type, -1, FORMAT_TYPE_TYPEMOD_GIVEN |
+								FORMAT_TYPE_FORCE_QUALIFY);
+}
+
+char *
 id_to_text(const IdType *id, Datum value)
 {
 	Oid			output;

@@ -120,6 +120,9 @@ extern void id_places(const IdType *id, const Datum *ids, uint32 size,
 /* Copy in the current memory context, detoasted and not packed. */
 extern Datum id_copy(const IdType *id, Datum value);
 
+/* A type of any length, for a query: "character" alone would be character(1). */
+extern char *type_name_any_length(Oid type);
+
 /* The value as text, for messages. */
 extern char *id_to_text(const IdType *id, Datum value);
 

@@ -296,7 +296,7 @@ source_operand(const char *column, Oid type)
 {
 	if (type < FirstNormalObjectId)
 		return column;
-	return psprintf("%s::%s", column, format_type_be_qualified(type));
+	return psprintf("%s::%s", column, type_name_any_length(type));
 }
 
 const char *

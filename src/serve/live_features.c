@@ -56,9 +56,9 @@ is_of_id(const IdType *type, Oid column_type)
 					  text ? C_COLLATION_OID : get_typcollation(column_base),
 					  CurrentMemoryContext))
 		return id_equality(psprintf("als_id::%s",
-									format_type_be_qualified(type->type)),
+									type_name_any_length(type->type)),
 						   "$1", type);
-	common = format_type_be_qualified(wider.type);
+	common = type_name_any_length(wider.type);
 	return id_equality(psprintf("als_id::%s", common),
 					   psprintf("$1::%s", common), &wider);
 }

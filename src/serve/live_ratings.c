@@ -274,8 +274,7 @@ live_ratings_only(StringInfo condition, const char *column, IdMap *wanted)
 							 type->type, equal,
 							 psprintf("ANY (%s::%s%s)",
 									  quote_literal_cstr(OidOutputFunctionCall(output, PointerGetDatum(array))),
-									  format_type_extended(array_type, -1,
-														   FORMAT_TYPE_FORCE_QUALIFY),
+									  type_name_any_length(array_type),
 									  source_collation(type)),
 							 right_type);
 }

@@ -278,11 +278,9 @@ create_queue(const char *qualified, Oid owner, const Oid types[2])
 {
 	const char *names[2];
 
-	/* no lengths, either; TYPEMOD_GIVEN: character is not character(1) */
+	/* no lengths, either */
 	for (int side = 0; side < 2; side++)
-		names[side] = format_type_extended(types[side], -1,
-										   FORMAT_TYPE_TYPEMOD_GIVEN |
-										   FORMAT_TYPE_FORCE_QUALIFY);
+		names[side] = type_name_any_length(types[side]);
 	run_command(psprintf("CREATE TABLE %s (%s %s, %s %s)", qualified,
 						 side_id_columns[ALS_USERS], names[ALS_USERS],
 						 side_id_columns[ALS_ITEMS], names[ALS_ITEMS]));

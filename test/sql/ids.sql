@@ -129,6 +129,22 @@ FROM (VALUES ('smallint_int', 'i'), ('smallint_int', 'i::smallint'), ('smallint_
 -- among rows of other ids, which the model's type does not take
 SELECT in_one_group('varchar_domain', $$SELECT 'c' || i, 1 FROM generate_series(1, 20) i UNION ALL SELECT 'x', 1$$);
 
+-- many at once, whose ids are in an array: what each has rated is found
+CREATE FUNCTION all_at_once(kind text) RETURNS TABLE (seen bigint, users bigint, refreshed bigint) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT count(*) FROM als_recommend_all_as(NULL::text, NULL::text, %L, 100, users => ARRAY(SELECT DISTINCT user_id FROM %I)) a
+        JOIN %2$I r ON r.user_id::text = a.user_id AND r.item_id::text = a.item_id', format('%I', kind), 'ratings ' || kind) INTO seen;
+    EXECUTE format('SELECT count(*), als_refresh(%L, array_agg(user_id)) FROM (SELECT DISTINCT user_id FROM %I) u',
+                   format('%I', kind), 'ratings ' || kind) INTO users, refreshed;
+    RETURN NEXT;
+END $$;
+SELECT kind, t.* FROM kinds, all_at_once(kind) t;
+-- and features, from a column of another type
+SELECT users, new_users FROM als_train('featured', $$SELECT user_id::char(8) AS user_id, item_id, rating FROM ids."ratings bigint"$$, factors => 2,
+    user_features => $$SELECT u::text, u % 2 FROM generate_series(1, 40) u$$);
+DELETE FROM featured_users WHERE user_id = '35';
+SELECT als_refresh_user('featured', '35'::char(8)) AS known;
+
 -- nulls are unknown
 SELECT als_predict('bigint', NULL, 1) IS NULL, als_predict('bigint', 1, NULL::int) IS NULL, als_predict(NULL, 1, 1) IS NULL;
 SELECT count(*) FROM als_recommend('bigint', NULL::int);
