@@ -94,6 +94,7 @@ summarize(Arena *ratings, RatingSummary *summary)
 	const RatingBlocks *blocks = (const RatingBlocks *) ratings->address;
 	BlockReader *reader = blocks_reader(ratings, ALS_USERS);
 	RatingSums	sums = {0};
+	double		weight;
 
 	for (uint32 block = 0; block < blocks->sides[ALS_USERS].nblocks; block++)
 	{
@@ -111,9 +112,10 @@ summarize(Arena *ratings, RatingSummary *summary)
 	summary->size = sums.nonzero == 0 ? 1 :
 		sums.roots / sums.nonzero * (sums.roots / sums.nonzero);
 	summary->deviation = sqrt(sums.squares / sums.count);
-	/* equal, but for the rounding of the mean */
-	if (summary->deviation <= 1e-12 * fabs(sums.mean))
-		summary->deviation = 1;
+	/* equal, but for the rounding of the mean: as if they differed by 1 */
+	weight = sqrt(sums.squared_weights / sums.count);
+	if (summary->deviation <= 1e-12 * fabs(sums.mean) * weight)
+		summary->deviation = weight;
 }
 
 static double

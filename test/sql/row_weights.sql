@@ -65,6 +65,13 @@ SELECT same('SELECT *, 1 AS one FROM ratings', $$, weight_column => 'one'$$, 'ra
 SELECT round((w.regularization / r.regularization)::numeric, 9) AS ratio, abs(w.loss / r.loss / 4 - 1) < 1e-6 AS loss
 FROM als_train('reference', 'ratings', feedback => 'explicit', factors => 5) r,
      als_train('weighed', 'SELECT *, 4 AS four FROM ratings', feedback => 'explicit', factors => 5, weight_column => 'four') w;
+-- and so it is with weights as small as age makes them, and where all ratings are the same
+SELECT round((w.regularization / r.regularization * 2 ^ 40)::numeric, 9) AS ratio, abs(w.loss / r.loss * 2 ^ 80 - 1) < 1e-6 AS loss
+FROM als_train('reference', 'ratings', feedback => 'explicit', factors => 5) r,
+     als_train('weighed', 'SELECT *, 2 ^ -80 AS weight FROM ratings', feedback => 'explicit', factors => 5, weight_column => 'weight') w;
+SELECT round((w.regularization / r.regularization)::numeric, 9) AS ratio
+FROM als_train('reference', 'SELECT user_id, item_id, 3 AS rating FROM ratings', feedback => 'explicit', factors => 5) r,
+     als_train('weighed', 'SELECT user_id, item_id, 3 AS rating, 4 AS four FROM ratings', feedback => 'explicit', factors => 5, weight_column => 'four') w;
 
 -- the same bits wherever ratings are kept, whoever reads them and whoever sorts
 CREATE TABLE many AS SELECT u AS user_id, i AS item_id, (u * 31 + i * 17 + u * i) % 9 AS rating, (u * 13 + i * 7) % 4 AS sure
