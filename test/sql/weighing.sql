@@ -35,9 +35,13 @@ SELECT same($$event_column => 'event', event_weights => '{"view": -1, "cart": 0,
             $$stars * CASE event WHEN 'view' THEN -1 WHEN 'cart' THEN 0 WHEN 'buy' THEN 0.1::float8 END$$);
 SELECT same($$time_column => 'happened', half_life => '10 days', reference_time => '2024-06-10 00:00+00', rating_column => NULL$$,
             $$2 ^ -((date_part('epoch', timestamptz '2024-06-10 00:00+00') - date_part('epoch', happened)) / 864000)$$);
--- what is later than the reference counts in full, what is older than 100 half-lives as if it were 100
+-- what is later than the reference counts in full, what is older than 50 half-lives as if it were 50
 SELECT same($$time_column => 'happened', half_life => '6 hours', reference_time => '2024-05-15', rating_column => 'stars'$$,
-            $$stars * 2 ^ -least(100, greatest(0, date_part('epoch', timestamptz '2024-05-15') - date_part('epoch', happened)) / 21600)$$);
+            $$stars * 2 ^ -least(50, greatest(0, date_part('epoch', timestamptz '2024-05-15') - date_part('epoch', happened)) / 21600)$$);
+-- where everything is as old as that, parameters are chosen as if nothing were
+SELECT abs(old.loss / reference.loss - 1) < 0.01 AS as_fresh
+FROM als_train('faded', 'events', factors => 5, rating_column => NULL, time_column => 'happened', half_life => '1 hour', reference_time => '2030-01-01') old,
+     als_train('reference', 'events', factors => 5, rating_column => NULL) reference;
 -- however numbers are written
 CREATE FUNCTION with_digits(digits int) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN
@@ -195,7 +199,7 @@ CREATE VIEW odd AS SELECT user_id, item_id, CASE event WHEN 'buy' THEN E'it''s \
 SELECT run > 0 AS trained FROM als_train('weighed', 'odd', factors => 5, iterations => 3, rating_column => NULL, event_column => 'The "Event', event_weights => $$ {"view": 1, "cart": 2, "it's \\ \"bought\"": 5} $$,
                  time_column => 'when', half_life => '10 days', reference_time => '2024-06-10 00:00+00');
 CREATE VIEW even AS SELECT user_id, item_id, CASE "The ""Event" WHEN 'view' THEN 1 WHEN 'cart' THEN 2 ELSE 5 END
-    * CASE "when" WHEN 'infinity' THEN 1 WHEN '-infinity' THEN 2 ^ (-100) ELSE 2 ^ -((date_part('epoch', timestamptz '2024-06-10 00:00+00') - date_part('epoch', "when")) / 864000) END AS rating FROM odd;
+    * CASE "when" WHEN 'infinity' THEN 1 WHEN '-infinity' THEN 2 ^ (-50) ELSE 2 ^ -((date_part('epoch', timestamptz '2024-06-10 00:00+00') - date_part('epoch', "when")) / 864000) END AS rating FROM odd;
 SELECT run > 0 AS trained FROM als_train('reference', 'even', factors => 5, iterations => 3);
 SELECT fingerprint('weighed') = fingerprint('reference') AS same;
 
