@@ -71,7 +71,7 @@ extern bool half_life_is_valid(const Interval *half_life);
  * negative weight it raises an error, by als_reject_value if the user may execute it;
  * it is null or NaN where the rating is, and where he may not.
  */
-#define FADED 50				/* 1e-15: alpha and lambda stay in their ranges */
+#define FADED 50				/* 1e-15: so alpha stays in its range */
 extern char *weighing_expression(const Weighing *weighing,
 								 const char *rating_column);
 
