@@ -111,7 +111,9 @@ $(OBJS) $(BLAS_OBJS): Makefile als.control $(wildcard src/*.h src/*/*.h)
 
 # The server dictates the parameters of what it calls back.
 $(SERVER_OBJS): override CFLAGS += -Wno-unused-parameter
-$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS += -ffp-contract=off -Wconversion $(WERROR)
+# On s390x, PostgreSQL's flag makes float expressions double; vectors are of floats.
+$(CORE_OBJS) $(BLAS_OBJS): override CFLAGS := $(filter-out -fexcess-precision=standard,$(CFLAGS)) \
+	-ffp-contract=off -Wconversion $(WERROR)
 # As PostgreSQL does for its checksums: the index is built from loops.
 src/core/search.o: override CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
 # PostgreSQL 16 and later build modules with -fvisibility=hidden.
