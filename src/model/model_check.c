@@ -302,8 +302,16 @@ claim_factor_table(Relation model, const ModelRun *run, AlsSide side)
 	Relation	table = factor_table_open(model, run, side,
 										  ShareUpdateExclusiveLock, &columns);
 	TupleDesc	desc = RelationGetDescr(table);
+	Oid			holder = find_holder(RelationGetRelid(table));
 
 	CheckTableNotInUse(table, "als_train");
+	if (OidIsValid(holder) && holder != RelationGetRelid(model))
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("cannot replace the contents of factor table \"%s\"",
+						RelationGetRelationName(table)),
+				 errdetail("It belongs to \"%s\".", get_rel_name(holder)),
+				 errhint("Set user_factors and item_factors in the row of the run to the model's own tables, or train under another name.")));
 	if (table->rd_rel->relispartition)
 		reject_replacing(table, "It is a partition.");
 	if (table->rd_rules != NULL)

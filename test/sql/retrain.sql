@@ -126,6 +126,12 @@ ALTER TABLE other_users RENAME TO m_users;
 CREATE TABLE other_users (user_id int, favourite int);
 SELECT als_train('other', 'ratings', factors => 3);
 DROP TABLE other_users;
+-- nor one of another model that a row names
+SELECT run FROM als_train('edited', 'ratings', factors => 3);
+UPDATE edited SET item_factors = 'm_items';
+SELECT * FROM try($$SELECT als_train('edited', 'ratings', factors => 3)$$);
+DROP TABLE edited, edited_items;
+SELECT als_predict('m', 1, 1) IS NOT NULL AS predicts;
 -- one of the two is lost
 SELECT run, user_factors, item_factors FROM als_train('other', 'ratings', feedback => 'explicit', factors => 3);
 DELETE FROM pg_depend WHERE refobjid = 'other'::regclass AND objid = 'other_users'::regclass;
