@@ -82,6 +82,14 @@ UPDATE parted SET item_id = 'a' WHERE user_id = 'x' AND item_id = 'c';
 SELECT * FROM parted_model_changes ORDER BY 1, 2;
 SELECT als_refresh('parted_model');
 SELECT user_id FROM parted_model_users ORDER BY 1;
+-- one that is detached keeps the trigger until the model is untracked
+ALTER TABLE parted DETACH PARTITION parted_a;
+INSERT INTO parted_a VALUES ('v', 'b', 1);
+SELECT * FROM parted_model_changes;
+SELECT code FROM try($$ALTER TABLE parted ATTACH PARTITION parted_a FOR VALUES IN ('a', 'b')$$);
+SELECT als_untrack('parted_model');
+ALTER TABLE parted ATTACH PARTITION parted_a FOR VALUES IN ('a', 'b');
+SELECT als_track('parted_model');
 DROP TABLE parted;
 SELECT code, message FROM try($$SELECT als_refresh('parted_model')$$);
 SELECT als_untrack('parted_model');
