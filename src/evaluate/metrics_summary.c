@@ -218,7 +218,8 @@ metrics_of_lists(const Measurement *measurement, Metric metric, Ranker ranker,
 		double		share = (double) counts[i] / total;
 
 		CHECK_FOR_INTERRUPTS();
-		inequality += (2 * (i + 1.0) - nitems - 1) * share;
+		/* whole numbers, so that it is 0 where all are equal */
+		inequality += (2 * (i + 1.0) - nitems - 1) * counts[i];
 		if (counts[i] == 0)
 			continue;
 		covered++;
@@ -232,7 +233,7 @@ metrics_of_lists(const Measurement *measurement, Metric metric, Ranker ranker,
 		case METRIC_COVERAGE:
 			return covered / nitems;
 		case METRIC_GINI:
-			return inequality / nitems;
+			return inequality / total / nitems;
 		case METRIC_ENTROPY:
 			return entropy;
 		default:

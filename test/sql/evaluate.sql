@@ -38,6 +38,9 @@ SELECT user_id, reciprocal_rank FROM als_evaluate_users('hand', 'test', training
 SELECT users, relevant FROM evaluation('hand', 'test', relevant_from => 2);
 SELECT users, relevant FROM evaluation('hand', 'test', relevant_from => -1);
 SELECT users, relevant FROM evaluation('hand', 'test', rating_column => NULL);
+-- lists of all items have each as often
+SELECT run FROM als_import('many', 'SELECT 1 AS user_id, ARRAY[1] AS factors', 'SELECT i AS item_id, ARRAY[i] AS factors FROM generate_series(1, 101) i');
+SELECT value FROM als_evaluate('many', 'SELECT 1 AS user_id, 7 AS item_id, 1 AS rating', k => 101, exclude_seen => false) WHERE metric = 'gini';
 
 -- Every measure by its definition: all pairs scored by als_predict, ranked by
 -- window functions, or by how many users have an item; training has the pairs to leave out,
