@@ -421,7 +421,7 @@ options_set(TrainOptions *options, int place, OptionUse use,
 			break;
 		case OPTION_SEED:
 			if (value->type != jbvNumeric || number != floor(number) ||
-				fabs(number) > 9e18)
+				fabs(number) > 9223372036854775808.0)
 				reject_option_type(option, use, "a whole number of type bigint");
 			options->parameters.seed =
 				DatumGetInt64(DirectFunctionCall1(numeric_int8, numeric));

@@ -120,6 +120,9 @@ FROM ratings GROUP BY user_id % 2 ORDER BY 1;
 SELECT name FROM als_models WHERE name LIKE 'half%' ORDER BY name;
 -- no options at all
 SELECT (als_train_agg('plain', user_id, item_id, 1, NULL)).factors FROM ratings;
+-- any seed
+SELECT (als_train_agg('ends', user_id, item_id, 1, '{"factors": 2, "seed": 9223372036854775807}')).seed FROM ratings;
+SELECT (als_train_agg('ends', user_id, item_id, 1, '{"factors": 2, "seed": -9223372036854775808}')).seed FROM ratings;
 
 -- in plpgsql, and undone with a subtransaction
 DO $$
