@@ -5,6 +5,9 @@
 #ifndef ALS_MODEL_CACHE_H
 #define ALS_MODEL_CACHE_H
 
+#include <float.h>
+#include <math.h>
+
 #include "common/idmap.h"
 #include "common/topk.h"
 #include "lib/ilist.h"
@@ -229,6 +232,16 @@ extern void cache_empty_side(ModelCache *cache, AlsSide which,
  * exceeds the larger of their squares, nor does a part of its sum.
  */
 extern bool cache_row_fits(const ModelCache *cache, const float *row);
+
+/*
+ * The same of the sum of its squares, with the bias and the 1 beside it, and the model's
+ * mean rating.  Rounding adds much less than a hundredth to a sum of so many products.
+ */
+static inline bool
+serving_fits(double squares, double mean)
+{
+	return squares + fabs(mean) < FLT_MAX * 0.99;
+}
 
 /* Are a row's factors, without the bias, all zero? */
 static inline bool

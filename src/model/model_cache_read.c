@@ -5,9 +5,6 @@
  */
 #include "compat.h"
 
-#include <float.h>
-#include <math.h>
-
 #include "access/htup_details.h"
 #include "access/table.h"
 #include "access/tableam.h"
@@ -38,8 +35,7 @@ cache_row_fits(const ModelCache *cache, const float *row)
 {
 	double		length = als_length(cache->stride, row);
 
-	/* rounding adds much less than a hundredth to a sum of so many products */
-	return length * length + fabsf(cache->run.mean_rating) < FLT_MAX * 0.99;
+	return serving_fits(length * length, cache->run.mean_rating);
 }
 
 /*

@@ -18,6 +18,7 @@
 #include "funcapi.h"
 #include "model/factor_table.h"
 #include "model/model.h"
+#include "model/model_cache.h"
 #include "parser/parse_coerce.h"
 #include "ratings/source.h"
 #include "ratings/source_ratings.h"
@@ -57,6 +58,7 @@ typedef struct ImportedSide
 	bool		explicit;		/* rows have a bias behind their factors */
 	bool		biased;			/* which is read, and 0 otherwise */
 	bool		nonnegative;	/* which may not be below zero then */
+	double		mean;			/* part of every score */
 	int			factors;		/* 0 until the first row */
 	IdType		type;
 	IdMap	   *map;
@@ -92,7 +94,6 @@ static void
 take_factors(ImportedSide *imported, Datum id, ArrayType *array, float *row)
 {
 	int			size = ARR_NDIM(array) == 1 ? ARR_DIMS(array)[0] : 0;
-	double		sum = 0;
 
 	if (ARR_NDIM(array) > 1)
 		reject_factors(imported, id,
@@ -111,7 +112,6 @@ take_factors(ImportedSide *imported, Datum id, ArrayType *array, float *row)
 	memcpy(row, ARR_DATA_PTR(array), size * sizeof(float));
 	for (int i = 0; i < size; i++)
 	{
-		sum += (double) row[i] * row[i];
 		if (!isfinite(row[i]))
 			reject_factors(imported, id,
 						   psprintf("Factor %d is %g.", i + 1, row[i]));
@@ -120,8 +120,20 @@ take_factors(ImportedSide *imported, Datum id, ArrayType *array, float *row)
 						   psprintf("With nonnegative, factor %d must not be %g.",
 									i + 1, row[i]));
 	}
-	if (!isfinite((float) sum))
+}
+
+/* Raises for a row whose scores might not be finite. */
+static void
+check_length(const ImportedSide *imported, Datum id, const float *row)
+{
+	double		squares = imported->explicit ? 1 : 0;
+
+	for (int i = 0; i < imported->factors + (imported->explicit ? 1 : 0); i++)
+		squares += (double) row[i] * row[i];
+	if (!serving_fits(squares, imported->mean))
 		reject_factors(imported, id,
+					   imported->explicit ?
+					   "The sum of their squares, with the bias and the mean rating, is not within the range of type real." :
 					   "The sum of their squares is not within the range of type real.");
 }
 
@@ -184,6 +196,7 @@ receive_factors(TupleTableSlot *slot, DestReceiver *self)
 			reject_factors(imported, id,
 						   "With explicit feedback it has to have a finite bias, unless biases are off.");
 	}
+	check_length(imported, id, row);
 	MemoryContextSwitchTo(old);
 	MemoryContextReset(imported->row_context);
 	return true;
@@ -395,6 +408,8 @@ import(FunctionCallInfo fcinfo, TrainOptions *options, ModelTarget *target,
 		imported[side].explicit = options->parameters.feedback == ALS_EXPLICIT;
 		imported[side].biased = imported[side].explicit && options->parameters.biases;
 		imported[side].nonnegative = options->nonnegative;
+		imported[side].mean = PG_ARGISNULL(ARG_MEAN_RATING) ? 0 :
+			PG_GETARG_FLOAT8(ARG_MEAN_RATING);
 		/* as many factors as the other side has */
 		imported[side].factors = imported[ALS_USERS].factors;
 		read_side(&imported[side],

@@ -127,6 +127,9 @@ SELECT * FROM try_import(users('point(1, 2)', 'ARRAY[1,2,3,4,5]'));
 SELECT * FROM try_import('TABLE implicit_users UNION ALL SELECT 7, ARRAY[1,2,3,4,5]');
 SELECT * FROM try_import('implicit_users', more => ', feedback => ''explicit''');
 SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', NULL::real AS bias', 'explicit_items', ', feedback => ''explicit''');
+-- nor what no score could be computed from
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', 1e20 AS bias', 'explicit_items', ', feedback => ''explicit''');
+SELECT * FROM try_import(users('1', 'ARRAY[1,2,3,4,5]') || ', 1 AS bias', 'explicit_items', ', feedback => ''explicit'', mean_rating => 3.4e38');
 SELECT * FROM try_import('implicit_users', more => ', feedback => ''other''');
 SELECT * FROM try_import(users('1', 'ARRAY[1,2,-3,4,5]'), more => ', nonnegative => true');
 SELECT * FROM try_import('implicit_users', more => ', regularization => -1');
