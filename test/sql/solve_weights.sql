@@ -186,7 +186,6 @@ SELECT statement, t.* FROM unnest(ARRAY[
     $$SELECT als_fold_in('explicit', ARRAY[1, 999], NULL, ARRAY[1, 1e-50])$$,
     $$SELECT als_fold_in('explicit', ARRAY[1, 1], NULL, ARRAY[3e38, 3e38])$$,
     $$SELECT als_fold_in('implicit', ARRAY[1, 1], NULL, ARRAY[3e38, 3e38])$$,
-    $$SELECT als_fold_in('implicit', ARRAY[1, 2], weights => '{1,1}')$$,
     $$SELECT als_fold_in('implicit', 3, NULL, '{1}')$$,
     $$SELECT als_solve(item_id, rating, NULL, options('implicit', 'users')) FROM ratings$$,
     $$SELECT als_solve(item_id, NULL, sure, options('implicit', 'users')) FROM ratings$$,
@@ -199,7 +198,6 @@ SELECT statement, t.* FROM unnest(ARRAY[
     $$SELECT als_solve(8, 1, 1e-50, options('implicit', 'users'))$$,
     $$SELECT als_solve(8, 'NaN', -1, options('implicit', 'users'))$$,
     $$SELECT als_solve(8, 1, 3e38, options('explicit', 'users')) FROM generate_series(1, 2)$$,
-    $$SELECT als_solve(8, 1, options('implicit', 'users'), 1)$$,
     $$SELECT als_solve_row('{8,9}'::int[], '{1,1}', '{1}', options('implicit', 'users'))$$,
     $$SELECT als_solve_row('{8,9}'::int[], '{1,1}', '{{1,1}}', options('implicit', 'users'))$$,
     $$SELECT als_solve_row('{8,9}'::int[], '{1,1}', '{1,NULL}', options('implicit', 'users'))$$,
@@ -208,6 +206,10 @@ SELECT statement, t.* FROM unnest(ARRAY[
     $$SELECT als_solve_row('{8,9}'::int[], '{1,1}', '{Infinity,1}', options('explicit', 'users'))$$,
     $$SELECT als_solve_row('{i 8,i 9}'::text[], '{1,1}', '{1,-1}', options('explicit_text', 'users'))$$,
     $$SELECT als_solve_row('{8,9}'::int[], '{1,1}', '{1,1}', NULL)$$]) statement, try(statement) t;
+-- what else PostgreSQL says of these is not the same in all its versions
+SELECT statement, code, message FROM unnest(ARRAY[
+    $$SELECT als_fold_in('implicit', ARRAY[1, 2], weights => '{1,1}')$$,
+    $$SELECT als_solve(8, 1, options('implicit', 'users'), 1)$$]) statement, try(statement);
 
 SET client_min_messages = error;
 DROP SCHEMA solve_weights CASCADE;
