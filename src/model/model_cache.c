@@ -165,8 +165,7 @@ end_counting(ModelCache *cache, bool committed)
 
 		if (popular->uncommitted && !committed)
 		{
-			dlist_delete(&popular->node);
-			cache->npopular--;
+			popular_unlink(cache, popular);
 			MemoryContextDelete(popular->context);
 		}
 		else

@@ -95,6 +95,14 @@ typedef struct ModelCache
 	ModelCounts counts;			/* of calls */
 } ModelCache;
 
+/* Takes a version's popular items out of what is kept. */
+static inline void
+popular_unlink(ModelCache *cache, PopularItems *popular)
+{
+	dlist_delete(&popular->node);
+	cache->npopular--;
+}
+
 /*
  * Keeps a version from being freed until the memory context that the pin was
  * made in is reset, or until the transaction ends.

@@ -77,8 +77,7 @@ take_kept(ModelCache *cache, const Interval *since)
 		if (popular->role == GetUserId() &&
 			is_same_interval(popular->since, since))
 		{
-			dlist_delete(&popular->node);
-			cache->npopular--;
+			popular_unlink(cache, popular);
 			MemoryContextSetParent(popular->context, CurrentMemoryContext);
 			return popular;
 		}
@@ -270,8 +269,7 @@ keep_popular(ModelCache *cache, PopularItems *popular)
 		PopularItems *last = dlist_container(PopularItems, node,
 											 dlist_tail_node(&cache->popular));
 
-		dlist_delete(&last->node);
-		cache->npopular--;
+		popular_unlink(cache, last);
 		MemoryContextDelete(last->context);
 	}
 	MemoryContextSetParent(popular->context, cache->context);
