@@ -274,7 +274,8 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ranks", default="64,128",
                         help=f"of iterations and loss; default 64,128, of iterations 256 too, of quality's defaults {quality.RANK}")
     parser.add_argument("--processes", default="", help="default 1,2 where there is more than one core")
-    parser.add_argument("--points", type=int, default=len(GRID), help="of lambda and alpha, for loss")
+    parser.add_argument("--points", default=",".join(str(number) for number, _ in enumerate(GRID, 1)),
+                        help="of loss and ablation, by number: " + ", ".join(f"{number}: lambda {point[0]:g}, alpha {point[1]:g}" for number, point in enumerate(GRID, 1)))
     parser.add_argument("--peers", default=",".join(PEERS), help="of loss; default all: %(default)s")
     parser.add_argument("--trials", default="20,60", help="budgets of tuning, for quality; default %(default)s")
     parser.add_argument("--minutes", type=float, default=0, help="begins nothing new after so many; what is done is kept")
@@ -293,6 +294,7 @@ def arguments() -> argparse.Namespace:
                      if getattr(options, name) != parser.get_default(name)]
     options.results = options.results or HERE / "results" / machine.kind()
     options.ranks_given = options.ranks != parser.get_default("ranks")
+    options.points = [GRID[int(number) - 1] for number in options.points.split(",")]
     options.peers = options.peers.split(",")
     if not set(options.peers) <= set(PEERS):
         parser.error(f"no such peers: {', '.join(set(options.peers) - set(PEERS))}")
@@ -300,7 +302,7 @@ def arguments() -> argparse.Namespace:
     options.trials = [int(trials) for trials in options.trials.split(",")]
     options.rounds = options.rounds or (3 if options.quick else 5)
     if options.quick:
-        options.points = 1
+        options.points = GRID[:1]
         if options.only == parser.get_default("only"):
             options.only = ",".join(part for part in PARTS if part not in ("quality", "tuning"))
     if options.patience is None:
@@ -340,7 +342,7 @@ def rows(bench: Bench, parts: list[str], processes: list[int]):
     options, datasets = bench.options, bench.datasets
     usual = [name for name in ("ml-1m", "S", "M") if name in datasets]
     if "loss" in parts:
-        for point in GRID[:options.points]:
+        for point in options.points:
             for name in usual:
                 for rank in options.ranks:
                     for count in processes[::-1]:
@@ -358,7 +360,7 @@ def rows(bench: Bench, parts: list[str], processes: list[int]):
         for count in processes[::-1]:
             yield bench.explicit, datasets["ml-1m"], count
     if "ablation" in parts:
-        for point in GRID[:options.points]:
+        for point in options.points:
             for name in usual[:2]:
                 yield bench.ablation, datasets[name], options.ranks[0], *point, 1
     if {"serving", "everyone", "predict"} & set(parts):
