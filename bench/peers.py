@@ -76,8 +76,9 @@ def implicit_fit(matrix: sp.csr_matrix, *, factors: int, regularization: float, 
 
 
 def irspack_fit(ratings: sp.csr_matrix, *, factors: int, regularization: float, alpha: float, solver: str,
-                iterations: int, processes: int, watch: Watch | None = None) -> list[float]:
-    """The seconds of each iteration.  Its "original" loss with alpha0 = 1 and nu = 0 has c = 1 + the matrix's values."""
+                iterations: int, processes: int, watch: Watch | None = None) -> tuple[Factors, list[float]]:
+    """The factors, and the seconds of each iteration.  Its "original" loss with alpha0 = 1 and nu = 0 has
+    c = 1 + the matrix's values."""
     matrix = ratings.copy()
     matrix.data = (alpha * matrix.data).astype(np.float32)
     model = (IALSModelConfigBuilder().set_K(factors).set_alpha0(1.0).set_reg(regularization).set_nu(0.0)
@@ -95,7 +96,7 @@ def irspack_fit(ratings: sp.csr_matrix, *, factors: int, regularization: float, 
             seconds.append(time.perf_counter() - start)
             if watch:
                 watch((trainer.user, trainer.item), seconds)
-    return seconds
+    return (trainer.user, trainer.item), seconds
 
 
 def buffalo_fit(ratings: sp.csr_matrix, *, name: str, factors: int, regularization: float, alpha: float, solver: str,
@@ -147,7 +148,7 @@ class Peers:
         if peer == "implicit":
             return implicit_fit(self.confidences, **settings)[1]
         if peer == "irspack":
-            return irspack_fit(self.csr, alpha=self.alpha, **settings)
+            return irspack_fit(self.csr, alpha=self.alpha, **settings)[1]
         if peer == "buffalo":
             return buffalo_fit(self.csr, name=self.name, alpha=self.alpha, **settings)[0]
         return [cmfrec_fit(self.coo, alpha=self.alpha, **settings)[1] / iterations] * iterations
@@ -188,10 +189,12 @@ class Peers:
         return found
 
 
-def implicit_job(connection: psycopg.Connection, table: str, *, factors: int, regularization: float, alpha: float,
-                 iterations: int, processes: int) -> float:
-    """From a table of ratings to tables of factors with keys, by way of
-    implicit: seconds."""
+def job(connection: psycopg.Connection, program: str, table: str, *, factors: int, regularization: float, alpha: float,
+        iterations: int, processes: int) -> float:
+    """From a table of ratings to tables of factors with keys, by way of implicit or irspack: seconds."""
+    peer, solver = program.split()
+    settings = {"factors": factors, "regularization": regularization, "solver": solver, "iterations": iterations,
+                "processes": processes}
     for name in ("job_users", "job_items"):
         connection.execute(f"DROP TABLE IF EXISTS {name}")
     start = time.perf_counter()
@@ -199,13 +202,14 @@ def implicit_job(connection: psycopg.Connection, table: str, *, factors: int, re
                     {"user_id": "integer", "item_id": "integer", "rating": "real"})
     user_ids, users = np.unique(rows["user_id"].astype(np.int32), return_inverse=True)
     item_ids, items = np.unique(rows["item_id"].astype(np.int32), return_inverse=True)
-    values = (1 + alpha * rows["rating"].astype(np.float32)).astype(np.float32)
-    matrix = sp.csr_matrix((values, (users, items)), shape=(len(user_ids), len(item_ids)))
-    model, _ = implicit_fit(matrix, factors=factors, regularization=regularization, solver="cg",
-                            iterations=iterations, processes=processes)
+    matrix = sp.csr_matrix((rows["rating"].astype(np.float32), (users, items)), shape=(len(user_ids), len(item_ids)))
+    if peer == "implicit":
+        model, _ = implicit_fit(confidences(matrix, alpha), **settings)
+        found = model.user_factors, model.item_factors
+    else:
+        found, _ = irspack_fit(matrix, alpha=alpha, **settings)
     with connection.transaction():
-        for name, ids, matrix in (("job_users", user_ids, model.user_factors),
-                                  ("job_items", item_ids, model.item_factors)):
+        for name, ids, matrix in zip(("job_users", "job_items"), (user_ids, item_ids), found):
             connection.execute(f"CREATE TABLE {name} (id integer, factors real[])")
             copy_in(connection, name, {"id": "integer", "factors": factors}, ids, matrix)
             connection.execute(f"ALTER TABLE {name} ADD PRIMARY KEY (id)")

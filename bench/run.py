@@ -28,7 +28,7 @@ from time_to_loss import OURS, PEERS, Counts, TimeToLoss
 
 HERE = Path(__file__).resolve().parent
 RANK, ALPHA, REGULARIZATION, ITERATIONS = 64, 40.0, 0.01, 15
-PARTS = ("loss", "iterations", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "tuning")
+PARTS = ("loss", "iterations", "reading", "job", "explicit", "ablation", "serving", "everyone", "predict", "quality", "tuning")
 
 # Iterations of als and its peers, by solver: few where they take long.  The first does not
 # count, as factors and caches are cold then, except cmfrec's, which are not told apart.
@@ -39,6 +39,7 @@ LARGE = 10_000_000
 
 # lambda and alpha of the times to a loss, those that differ most first
 GRID = ((0.01, 40.0), (10.0, 1.0), (100.0, 40.0), (1.0, 1.0), (1.0, 40.0), (0.01, 1.0), (10.0, 40.0), (100.0, 1.0))
+JOBS = ["implicit cg", "irspack cg", "irspack cholesky"]  # peers of the job to a loss: those that are near
 NEAR = 1.5  # times the best peer: those beyond are timed in the first round only
 
 # For serving only: most items have a rating or two.
@@ -91,7 +92,7 @@ class Bench:
         for number in range(min(self.options.rounds, most or self.options.rounds)):
             yield {"round": number, "calibration": self.settle(processes), "processes": processes}
 
-    # Seconds per iteration; of reading and sorting
+    # Seconds per iteration
 
     def iterations(self, ratings: Ratings, rank: int, processes: int) -> None:
         settings = {"factors": rank, "regularization": REGULARIZATION}
@@ -109,14 +110,21 @@ class Bench:
                 self.add("iterations", f"als {solver}", run.per_iteration, first=run.iterations[0], **about)
                 if run.workers != processes - 1:
                     self.note(f"als had {run.workers} workers, not {processes - 1}")
-                if solver == "cg":
-                    self.add("reading", "als reading", run.read, **about)
-                    self.add("reading", "als sorting", run.sort, **about)
-                    self.add("reading", "als writing", run.write, **about)
-                    self.add("reading", "als iteration", run.per_iteration, **about)
                 for program in filter(peers.available, programs):
                     each = these.seconds(program, of_peers, processes)
                     self.add("iterations", program, float(np.median(each[1:])), **about)
+
+    # Reading and sorting, beside an iteration
+
+    def reading(self, ratings: Ratings, processes: int) -> None:
+        for this in self.rounds(processes):
+            self.say(f"reading: {ratings.name}, {processes} processes, round {this['round'] + 1}")
+            about = {"data": ratings.name, "rank": RANK, **this}
+            run = ours.train(self.connection, "bench_model", ratings.name.replace("-", "_"), factors=RANK,
+                             regularization=REGULARIZATION, alpha=ALPHA, solver="cg", iterations=3, processes=processes)
+            for phase, seconds in (("reading", run.read), ("sorting", run.sort), ("writing", run.write),
+                                   ("iteration", run.per_iteration)):
+                self.add("reading", f"als {phase}", seconds, **about)
 
     # Seconds to a loss
 
@@ -173,18 +181,26 @@ class Bench:
                 self.add("explicit", program, seconds[0], common=seconds[1], reached=these.reached[program],
                          error=these.errors[program], targets=targets, setting=these.setting(program), **about)
 
-    # From a table of ratings to tables of factors
+    # From a table of ratings to tables of factors: with as many iterations, and to 1.01 times the loss of exact ALS
 
     def job(self, ratings: Ratings, processes: int) -> None:
         table = ratings.name.replace("-", "_")
-        settings = {"factors": RANK, "regularization": REGULARIZATION, "alpha": ALPHA, "iterations": ITERATIONS,
-                    "processes": processes}
+        settings = {"factors": RANK, "regularization": REGULARIZATION, "alpha": ALPHA, "processes": processes}
+        counts = TimeToLoss(self.connection, ratings, self.note, self.counts, factors=RANK, regularization=REGULARIZATION,
+                            alpha=ALPHA).count(self.version, JOBS, self.say)
+        if self.options.count:
+            return
         for this in self.rounds(processes, 2 if len(ratings.values) > LARGE else None):
             self.say(f"whole job: {ratings.name}, {processes} processes, round {this['round'] + 1}")
             about = {"data": ratings.name, "rank": RANK, **this}
-            run = ours.train(self.connection, "bench_model", table, solver="cg", **settings)
-            self.add("job", "als", run.wall, **about)
-            self.add("job", "implicit", peers.implicit_job(self.connection, table, **settings), **about)
+            for part, programs in (("job", ["als cg", "implicit cg"]), ("job to loss", ["als cg", *JOBS])):
+                for program in programs:
+                    iterations = ITERATIONS if part == "job" else counts[program][0]
+                    if program == "als cg":
+                        seconds = ours.train(self.connection, "bench_model", table, solver="cg", iterations=iterations, **settings).wall
+                    else:
+                        seconds = peers.job(self.connection, program, table, iterations=iterations, **settings)
+                    self.add(part, program.split()[0] if part == "job" else program, seconds, reached=iterations, **about)
 
     # Serving
 
@@ -234,6 +250,8 @@ class Bench:
                                  serving.als_everyone(connection, "serving", processes, exclude_seen), **about, **this)
                         self.add("everyone", "implicit" + end,
                                  serving.implicit_everyone(factors, ratings, processes, exclude_seen), **about, **this)
+                    self.add("everyone", "implicit, unseen items, table to table",
+                             serving.implicit_everyone_tables(connection, table, factors, processes), **about, **this)
         if "predict" in parts:
             serving.make_pairs(connection, ratings, 1_000_000)
             for this in self.rounds(1):
@@ -352,6 +370,10 @@ def rows(bench: Bench, parts: list[str], processes: list[int]):
             for rank in options.ranks if options.quick or options.ranks_given or name in ("M", SKEWED) else RANKS:
                 for count in processes[::-1]:
                     yield bench.iterations, datasets[name], rank, count
+    if "reading" in parts:
+        for name in usual:
+            for count in processes[::-1]:
+                yield bench.reading, datasets[name], count
     if "job" in parts:
         for name in usual:
             for count in processes[::-1]:

@@ -6,10 +6,11 @@ import time
 
 import numpy as np
 import psycopg
+import scipy.sparse as sp
 
 import ours
 import peers
-from data import Ratings, copy_in
+from data import Ratings, copy_in, copy_out
 
 RECOMMEND = "SELECT item_id, score FROM als_recommend(%s::regclass, %s::integer, 10)"
 
@@ -84,6 +85,23 @@ def implicit_everyone(factors: peers.Factors, ratings: Ratings, processes: int, 
     model, matrix = peers.implicit_serving(factors, processes), ratings.csr()
     return clock(lambda: model.recommend(np.arange(matrix.shape[0]), matrix, N=10,
                                          filter_already_liked_items=exclude_seen))
+
+
+def implicit_everyone_tables(connection: psycopg.Connection, table: str, factors: peers.Factors, processes: int) -> float:
+    """What was seen from a table, and the lists into one, as als does it.  The factors are there already."""
+    connection.execute("DROP TABLE IF EXISTS everyone")
+    model = peers.implicit_serving(factors, processes)
+    users = np.arange(len(factors[0]))
+
+    def run() -> None:
+        rows = copy_out(f"SELECT user_id, item_id FROM {table}", {"user_id": "integer", "item_id": "integer"})
+        seen = sp.csr_matrix((np.ones(len(rows), np.float32), (rows["user_id"] - 1, rows["item_id"] - 1)),
+                             shape=(len(users), len(factors[1])))
+        items, scores = model.recommend(users, seen, N=10, filter_already_liked_items=True)
+        connection.execute("CREATE TABLE everyone (user_id integer, item_id integer, score real)")
+        copy_in(connection, "everyone", {"user_id": "integer", "item_id": "integer", "score": "real"},
+                np.repeat(users + 1, 10), items.ravel() + 1, scores.ravel())
+    return clock(run)
 
 
 class Vectors:
