@@ -88,6 +88,9 @@ reject_source(Oid source, const IdType *target, const char *what)
 					format_type_be(source), what),
 			 errdetail("The model's %s ids are of type %s.", what,
 					   format_type_be(target->type)),
+			 OidIsValid(get_element_type(getBaseType(target->type))) ?
+			 errhint("Cast it: CAST(... AS %s); or, in an array, which cannot hold arrays, CAST(... AS text).",
+					 format_type_be(target->type)) :
 			 errhint("Cast it: CAST(... AS %s).",
 					 format_type_be(target->type))));
 }
@@ -493,12 +496,9 @@ id_array_argument(FunctionCallInfo fcinfo, int argument, const char *name,
 		Oid			ioparam;
 
 		array_type = get_array_type(getBaseType(type->type));
+		/* there are none of arrays, whose texts it has then */
 		if (!OidIsValid(array_type))
-			ereport(ERROR,
-					(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-					 errmsg("%s cannot be an untyped literal for %s ids of type %s",
-							name, what, format_type_be(type->type)),
-					 errdetail("There are no arrays of that type.")));
+			array_type = TEXTARRAYOID;
 		getTypeInputInfo(array_type, &input, &ioparam);
 		value = OidInputFunctionCall(input, unconstify(char *, literal),
 									 ioparam, -1);

@@ -32,12 +32,13 @@ text_argument(FunctionCallInfo fcinfo, int argument)
 static uint32
 check_k(int64 k)
 {
-	if (k < 1)
+	if (k < 1 || k > PG_INT32_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("k must not be " INT64_FORMAT, k),
-				 errhint("It is the number of recommendations to judge, 1 or more.")));
-	return (uint32) Min(k, PG_INT32_MAX);
+				 errhint("It is the number of recommendations to judge, between 1 and %d.",
+						 PG_INT32_MAX)));
+	return (uint32) k;
 }
 
 #define ST_SORT sort_cutoffs

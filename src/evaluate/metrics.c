@@ -183,6 +183,7 @@ read_test_row(Measurer *me, BatchUser *user, uint32 row, uint32 *count)
 		const float *item_factors;
 		float		score;
 
+		CHECK_FOR_INTERRUPTS();
 		if (item == NOT_THERE || user->factors == NULL)
 		{
 			if (measurement->by_known_biases)
@@ -252,6 +253,7 @@ read_training_row(Measurer *me, BatchUser *user, uint32 row,
 	{
 		uint32		item = model_items[rows.entries[i].column];
 
+		CHECK_FOR_INTERRUPTS();
 		if (item != NOT_THERE && !is_among(item, test_items, ntest_items))
 			user->not_others[user->nnot_others++] = item;
 	}

@@ -251,6 +251,17 @@ serving_fits(double squares, double mean)
 	return squares + fabs(mean) < FLT_MAX * 0.99;
 }
 
+/* The same of factors as they are stored, of an explicit model with their bias behind. */
+static inline bool
+factors_fit(const float *row, int factors, bool explicit, double mean)
+{
+	double		squares = explicit ? 1 : 0;
+
+	for (int i = 0; i < factors + (explicit ? 1 : 0); i++)
+		squares += (double) row[i] * row[i];
+	return serving_fits(squares, mean);
+}
+
 /* Are a row's factors, without the bias, all zero? */
 static inline bool
 cache_row_is_zero(const ModelCache *cache, const float *row)

@@ -126,11 +126,7 @@ take_factors(ImportedSide *imported, Datum id, ArrayType *array, float *row)
 static void
 check_length(const ImportedSide *imported, Datum id, const float *row)
 {
-	double		squares = imported->explicit ? 1 : 0;
-
-	for (int i = 0; i < imported->factors + (imported->explicit ? 1 : 0); i++)
-		squares += (double) row[i] * row[i];
-	if (!serving_fits(squares, imported->mean))
+	if (!factors_fit(row, imported->factors, imported->explicit, imported->mean))
 		reject_factors(imported, id,
 					   imported->explicit ?
 					   "The sum of their squares, with the bias and the mean rating, is not within the range of type real." :

@@ -16,6 +16,7 @@
 #include "funcapi.h"
 #include "model/factor_table.h"
 #include "model/feature_table.h"
+#include "model/model_cache.h"
 #include "ratings/csr_blocks.h"
 #include "ratings/source.h"
 #include "ratings/source_ratings.h"
@@ -259,6 +260,29 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 								seconds_since(phase))));
 }
 
+/* Raises for factors of a side whose scores might not be finite. */
+static void
+check_lengths(const TrainerParameters *parameters, double mean, AlsSide side,
+			  uint32 nrows, const float *rows)
+{
+	bool		explicit = parameters->feedback == ALS_EXPLICIT;
+	size_t		stride = als_stride(parameters->factors + (explicit ? 1 : 0));
+
+	for (uint32 i = 0; i < nrows; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		if (!factors_fit(rows + i * stride, parameters->factors, explicit, mean))
+			ereport(ERROR,
+					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+					 errmsg("the factors of %s are too long to be served",
+							side == ALS_USERS ? "a user" : "an item"),
+					 explicit ?
+					 errdetail("The sum of their squares, with the bias and the mean rating, is not within the range of type real.") :
+					 errdetail("The sum of their squares is not within the range of type real."),
+					 errhint("Scale the ratings down.")));
+	}
+}
+
 Datum
 train_store(ModelTarget *target, const TrainOptions *options,
 			const TrainInput *input, const TrainerResult *result,
@@ -285,6 +309,8 @@ train_store(ModelTarget *target, const TrainOptions *options,
 		features[side].factors = result->feature_factors[side];
 		features_fill_new(input->features[side], result, side);
 	}
+	for (int side = 0; side < 2; side++)
+		check_lengths(parameters, input->mean, side, ids[side]->size, rows[side]);
 	feature_table = feature_table_write(target, features, parameters->factors,
 										parameters->feedback);
 	nulls[MODEL_FEATURE_FACTORS - 1] = !OidIsValid(feature_table);

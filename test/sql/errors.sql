@@ -96,6 +96,13 @@ SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 7, regularizat
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', factors => 10, regularization => 0, solver => 'cholesky', feedback => 'explicit')$$);
 -- and factors that overflow
 SELECT * FROM try($$SELECT als_train('bad', 'SELECT user_id, item_id, 3e38 * (1 - 2 * ((user_id + item_id) % 2)) AS rating FROM ratings', factors => 3, feedback => 'explicit', regularization => 1e-6)$$);
+-- and such that could not be served, though predictions would be finite
+SELECT * FROM try($$SELECT als_train('bad', 'SELECT user_id, item_id, 1e37 * ((user_id + item_id) % 3) AS rating FROM ratings', factors => 3, feedback => 'explicit')$$);
+SELECT * FROM try($$SELECT als_train_agg('bad', user_id, item_id, 1e37 * ((user_id + item_id) % 3), '{"factors": 3, "feedback": "explicit"}') FROM ratings$$);
+SELECT * FROM try($$SELECT * FROM als_tune('bad', 'SELECT user_id, item_id, 1e37 * ((user_id + item_id) % 3) AS rating FROM ratings', '{"factors": [2, 3]}', feedback => 'explicit', validation_fraction => 0.2)$$);
+SELECT * FROM try($$SELECT als_train('bad', 'SELECT user_id, item_id, 1e17 * ((user_id + item_id) % 3) AS rating FROM ratings', factors => 3, feedback => 'explicit');
+                    SELECT sum(als_predict('bad', user_id, item_id)) FROM ratings$$);
+DROP TABLE bad;
 
 -- where nothing may be written
 BEGIN READ ONLY;

@@ -180,7 +180,7 @@ FROM als_evaluate('implicit', 'held_out', k => 7, more_k => '{1,50,7,null,3,3,10
 FULL JOIN (SELECT o.*, o.k AS ok FROM unnest(ARRAY[1, 3, 7, 50, 1000]) n, als_evaluate('implicit', 'held_out', k => n) o WHERE o.k IS NOT NULL OR n = 1) o USING (metric)
 WHERE e.k IS NOT DISTINCT FROM ok GROUP BY metric ORDER BY metric COLLATE "C";
 SELECT count(*) FROM als_evaluate('implicit', 'held_out', more_k => '{}');
-SELECT k, metric FROM als_evaluate('implicit', 'held_out', more_k => '{9223372036854775807}') WHERE metric = 'ndcg';
+SELECT k, metric FROM als_evaluate('implicit', 'held_out', more_k => '{2147483647}') WHERE metric = 'ndcg';
 SELECT differences(evaluation('implicit', 'held_out', exclude_seen => false), by_definition('implicit', 'held_out', '(SELECT * FROM training WHERE false)', 10, 1e-30, false)) AS nothing_left_out,
        differences(evaluation('implicit', 'held_out', training => 'SELECT * FROM ratings'), by_definition('implicit', 'held_out', 'ratings', 10, 1e-30, false)) AS all_ratings,
        differences(evaluation('implicit', 'ratings'), by_definition('implicit', 'ratings', 'training', 10, 1e-30, false)) AS test_on_all;
@@ -256,6 +256,9 @@ SELECT als_evaluate('implicit', 'held_out', item_column => NULL);
 SELECT als_evaluate('implicit', 'held_out', k => NULL);
 SELECT als_evaluate('implicit', 'held_out', k => 0);
 SELECT als_evaluate('implicit', 'held_out', more_k => '{5,0}');
+SELECT als_evaluate('implicit', 'held_out', k => 2147483648);
+SELECT als_evaluate('implicit', 'held_out', more_k => '{9223372036854775807}');
+SELECT count(*) FROM als_evaluate_users('implicit', 'held_out', k => 2147483648);
 SELECT als_evaluate('implicit', 'held_out', more_k => ARRAY(SELECT generate_series(1, 100)));
 SELECT count(*) FROM als_evaluate('implicit', 'held_out', more_k => ARRAY[[1, 2], [3, 4]]) WHERE metric = 'ndcg';
 SELECT als_evaluate('implicit', 'held_out', exclude_seen => NULL);

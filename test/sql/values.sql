@@ -176,8 +176,24 @@ SELECT als_holdout(3, 4, 0.5, s) AS integers, als_holdout('3', '4', 0.5, s) AS t
 SELECT count(*) FROM als_recommend('m_integer', 1, 3::bigint, false);
 SELECT count(*) FROM als_recommend('m_integer', 1, 9223372036854775807, false);
 SELECT count(*) FROM als_recommend('m_integer', 1, 3::smallint, false);
--- ids for which there is no array of a literal
-SELECT count(*) FROM als_recommend_all_as(NULL::text, NULL::bigint, 'm_array', 2, '{1}');
+-- ids that are arrays are in an array as their texts, or as values of a domain
+CREATE DOMAIN tuple AS integer[];
+SELECT run FROM als_train('m_items', 'SELECT item_id AS user_id, user_id AS item_id, rating FROM array_ratings', factors => 2, iterations => 1);
+CREATE FUNCTION of_arrays(argument text) RETURNS TABLE (users text, candidates text, not_excluded text, fold_in text) LANGUAGE plpgsql AS $$
+BEGIN
+    EXECUTE format('SELECT string_agg(DISTINCT user_id, '' '') FROM als_recommend_all_as(NULL::text, NULL::bigint, ''m_array'', users => %s)', argument) INTO users;
+    EXECUTE format('SELECT string_agg(item_id, '' '' ORDER BY item_id) FROM als_recommend_as(NULL::text, ''m_items'', 1, exclude_seen => false, candidates => %s)', argument) INTO candidates;
+    EXECUTE format('SELECT string_agg(item_id, '' '' ORDER BY item_id) FROM als_recommend_as(NULL::text, ''m_items'', 1, exclude_seen => false, exclude => %s)', argument) INTO not_excluded;
+    EXECUTE format('SELECT als_fold_in(''m_items'', %s) = als_fold_in(''m_items'', ARRAY[''{1}'', ''{3}'']::tuple[])', argument) INTO fold_in;
+    RETURN NEXT;
+EXCEPTION WHEN OTHERS THEN
+    users := SQLSTATE;
+    candidates := SQLERRM;
+    GET STACKED DIAGNOSTICS fold_in = PG_EXCEPTION_HINT;
+    RETURN NEXT;
+END $$;
+SELECT argument, o.* FROM unnest(ARRAY[$$'{"{1}","{3}","{7}",NULL}'$$, $$ARRAY['{1}', '{3}', '{7}', NULL]$$, $$ARRAY['{1}', '{3}', '{7}', NULL]::tuple[]$$,
+    $$'{1,3}'$$, 'ARRAY[1, 3]', 'ARRAY[ARRAY[1], ARRAY[3]]']) argument, of_arrays(argument) o;
 
 -- under a plan that may be parallel, also of what only the leader sees
 CREATE TEMP TABLE temporary_ratings AS TABLE integer_ratings;
