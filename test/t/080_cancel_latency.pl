@@ -4,6 +4,9 @@
 # the time on the clock.  Giving memory and temporary files back comes after the
 # error, is the system's, and cannot be interrupted: it is only told.
 #
+# How long that was is told and is no failure; the test is that the cancel ends the
+# statement, wherever it comes, and that session and server go on.
+#
 # This takes half an hour, so that it is not part of make check: "make cancel"
 # runs it and prints two tables in Markdown: of statements in which one thing takes
 # most of the time, and of the phases that als_progress says trainings were in.
@@ -29,7 +32,6 @@ use Time::HiRes qw(usleep);
 
 my $places = $ENV{ALS_CANCEL_PLACES};
 my $wanted = $ENV{ALS_CANCEL_PHASES} // '.';
-my $bound = 100;    # milliseconds
 
 plan skip_all => 'takes half an hour: make cancel' unless $places;
 plan skip_all => 'needs the CPU time of processes' unless -r "/proc/$$/schedstat";
@@ -51,6 +53,7 @@ max_wal_size = 8GB
 });
 $node->start;
 $node->safe_psql('postgres', 'CREATE EXTENSION als');
+my $started = $node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()');
 
 # CPU time of a process so far, in milliseconds; undefined once it is gone
 sub cpu
@@ -95,7 +98,7 @@ sub percentile
 # Runs a statement in a session of its own, prepared by others, and cancels it
 # when it has taken so much CPU time.  Returns what it has taken in all, and
 # since the cancel up to the error and up to its end (undefined if the statement
-# was faster), and the phase in which it was cancelled.
+# was faster), the phase in which it was cancelled, and what psql has said.
 sub run
 {
 	my ($prelude, $statement, $when) = @_;
@@ -103,7 +106,7 @@ sub run
 	my $psql = IPC::Run::start([ 'psql', '-XAtq', '-d', $node->connstr('postgres') ],
 		'<', \$in, '>', \$out, '2>', \$err, IPC::Run::timeout(3600));
 
-	$in .= "$prelude\nSELECT 'pid', pg_backend_pid();\n";
+	$in .= "\\set VERBOSITY verbose\n$prelude\nSELECT 'pid', pg_backend_pid();\n";
 	$psql->pump until $out =~ /^pid\|(\d+)$/m;
 	my $pid = $1;
 	my $start = cpu($pid);
@@ -129,10 +132,11 @@ sub run
 		}
 	}
 	my $end = cpu($pid);
-	$in .= "\\q\n";
+	$in .= "SELECT 'goes on', pg_backend_pid();\n\\q\n";
 	$psql->finish;
-	return ($end - $start) unless defined $answered;
-	return ($end - $start, max($answered - $cancelled, values %taken), $end - $cancelled, $phase);
+	$err .= "\n$statement: session $pid did not go on" unless $out =~ /^goes on\|$pid$/m;
+	return ($end - $start, undef, undef, undef, $err) unless defined $answered;
+	return ($end - $start, max($answered - $cancelled, values %taken), $end - $cancelled, $phase, $err);
 }
 
 # Numbers between 0 and 1 that are always the same
@@ -155,17 +159,20 @@ sub cancel
 	# a training that is not cancelled leaves no model either
 	my ($whole) = run($prelude, $statement);
 	$node->safe_psql('postgres', 'SET client_min_messages = error; DROP TABLE IF EXISTS m');
-	my (@latencies, @ends);
+	my (@latencies, @ends, @wrong);
 	foreach my $place (0 .. $places - 1)
 	{
-		my (undef, $latency, $end, $phase) = run($prelude, $statement, ($from + ($to - $from) * ($place + chance()) / $places) * $whole);
+		my (undef, $latency, $end, $phase, $said) = run($prelude, $statement, ($from + ($to - $from) * ($place + chance()) / $places) * $whole);
 		$node->safe_psql('postgres', 'SET client_min_messages = error; DROP TABLE IF EXISTS m');
+		push @wrong, $said if $said =~ /did not go on|server closed|^(?:FATAL|PANIC)|^ERROR:  (?!57014|22012)/m;
 		next unless defined $latency;
+		push @wrong, $said unless $said =~ /^ERROR:  57014: canceling statement due to user request$/m;
 		push @latencies, $latency;
 		push @ends, $end;
 		push @{ $phases{$phase} }, $latency if $phase ne '';
 	}
-	ok(@latencies && percentile(0.99, @latencies) < $bound, "$name: cancelled within $bound ms of CPU");
+	cmp_ok(scalar @latencies, '>', 0, "$name: was cancelled");
+	is(join("\n", @wrong), '', "$name: ends with 57014, and the session goes on");
 	diag(sprintf '| %s | %.1f | %d | %.0f | %.0f | %.0f |', $name, $whole / 1000, scalar @latencies,
 		percentile(0.5, @latencies), percentile(0.99, @latencies), max(@ends))
 	  if @latencies;
@@ -231,6 +238,7 @@ cancel('two workers, in files', train($square, q{factors => 64, iterations => 2}
 $square = ratings($n / 5, 'i::bigint * 7919 % 2011', 'i::bigint * 104729 % 503', '1 + i % 3');
 cancel('tuning by a grid', "SELECT * FROM als_tune('m', \$\$$square\$\$, '{\"factors\": [16, 32], \"alpha\": [1, 10], \"iterations\": 5}', validation_fraction => 0.1, workers => 0)");
 cancel('tuning by a search', "SELECT * FROM als_tune('m', \$\$$square\$\$, trials => 6, validation_fraction => 0.1, workers => 0)");
+cancel('tuning by a search, two workers', "SELECT * FROM als_tune('m', \$\$$square\$\$, trials => 12, validation_fraction => 0.1, workers => 2)");
 
 # Cancels what is served from a model of many items, or one of a user with many
 # ratings.
@@ -267,16 +275,22 @@ cancel_serving('als_similar_items_all', "SELECT count(*) FROM als_similar_items_
 cancel_serving('als_explain, 512 factors', "SELECT count(*) FROM als_explain('long', 1, 1)");
 cancel_serving('als_fold_in, 512 factors', "SELECT als_fold_in('long', (SELECT array_agg(item_id) FROM rated))");
 cancel_serving('als_refresh', "SELECT als_refresh('wide_model', users => (SELECT array_agg(n) FROM generate_series(0, 19999) n), workers => 0)");
-cancel_serving('als_refresh, 512 factors', "SELECT als_refresh('long', items => (SELECT array_agg(n) FROM generate_series(0, 29999) n), workers => 0)");
+cancel_serving('als_refresh, 512 factors', "SELECT als_refresh('long', items => (SELECT array_agg(n) FROM generate_series(0, 399) n), workers => 0)");
 cancel_serving('als_evaluate', "SELECT als_evaluate('wide_model', 'wide', workers => 0)");
+cancel_serving('als_evaluate, two workers', "SELECT als_evaluate('wide_model', 'wide', workers => 2)");
 cancel_serving('als_evaluate, ids of text', "SELECT als_evaluate('words', 'SELECT user_id::text, item_id::text, rating FROM ratings', workers => 0)");
 cancel_serving('als_evaluate, 100 cutoffs', "SELECT als_evaluate('wide_model', 'wide', more_k => (SELECT array_agg(k) FROM generate_series(1, 100) k WHERE k <> 10), exclude_seen => false, workers => 0)");
 cancel_serving('als_evaluate_users', "SELECT count(*) FROM als_evaluate_users('wide_model', 'wide', workers => 0)");
 cancel_serving('als_compare', "SELECT * FROM als_compare('wide_model', 'wide_model', 'wide', workers => 0)");
 cancel_serving('als_recommend_all', "SELECT count(*) FROM als_recommend_all('wide_model', 100, workers => 0)");
+cancel_serving('als_recommend_all, two workers', "SELECT count(*) FROM als_recommend_all('wide_model', 100, workers => 2)");
 cancel_serving('als_recommend_all, as many as there are', "SELECT count(*) FROM als_recommend_all('big', $items, exclude_seen => false, workers => 0)");
 cancel_serving('als_audience_all', "SELECT count(*) FROM als_audience_all('wide_model', 1000, workers => 0)");
 cancel_serving('als_solve', "SELECT count(s) FROM (SELECT als_solve(item_id, rating::float8, '{\"model\": \"wide_model\", \"side\": \"users\"}') AS s FROM wide GROUP BY user_id) t");
+cancel_serving('als_solve, a long row of 512 factors', "SELECT als_solve(item_id, rating::float8, '{\"model\": \"long\", \"side\": \"users\"}') IS NULL FROM rated");
+my $grouped = 'SELECT array_agg(item_id) AS items, array_agg(rating::real) AS ratings FROM wide GROUP BY user_id OFFSET 0';
+cancel_serving('als_solve_row', "SELECT count(als_solve_row(items, ratings, '{\"model\": \"wide_model\", \"side\": \"users\"}')) FROM ($grouped) g");
+cancel_serving('als_solve_row, a long row of 512 factors', "SELECT als_solve_row(array_agg(item_id), array_agg(rating::real), '{\"model\": \"long\", \"side\": \"users\"}') IS NULL FROM rated");
 
 diag('| phase of trainings, by als_progress | cancels | to the error, ms: half | 99 % | most |');
 foreach my $phase (sort keys %phases)
@@ -285,6 +299,7 @@ foreach my $phase (sort keys %phases)
 	diag(sprintf '| %s | %d | %.0f | %.0f | %.0f |', $phase, scalar @latencies, map { percentile($_, @latencies) } 0.5, 0.99, 1);
 }
 
+is($node->safe_psql('postgres', 'SELECT pg_postmaster_start_time()'), $started, 'the server has gone on');
 close_sessions();
 $node->stop;
 done_testing();
