@@ -6,9 +6,10 @@
 #   make && make install   build for the pg_config of PATH or PG_CONFIG=...
 #   make installcheck      test what is installed, against a running server
 #   make fuzz              100,000 hostile calls; make check makes some thousand
+#   make libfuzzer         libFuzzer on what is parsed, a minute each
 #   make assertions        make check on a server built with assertions
 #   make sanitize          test it on a server built with sanitizers, which takes
-#                          half an hour; scripts/sanitize.sh says more
+#                          half an hour; TESTS="train t/002_cancel.pl" for some tests
 #   make valgrind          the same under valgrind, which takes hours
 #   make soak              eight sessions at random for ten minutes
 #   make faults            100 kills at random, every request that can fail, little room
@@ -24,7 +25,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = assertions bench cancel check check-spark compilers data demo demo-app demo-app-test deb faults fuzz indent matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark compilers data demo demo-app demo-app-test deb faults fuzz indent libfuzzer matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -35,20 +36,20 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark compilers deb demo demo-app faults fuzz indent matrix soak:
+cancel check check-spark compilers deb demo demo-app faults fuzz indent libfuzzer matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:
 	@scripts/demo-app.sh test
 
 assertions:
-	@scripts/sanitize.sh assertions
+	@scripts/sanitize.sh assertions $(TESTS)
 
 sanitize:
-	@scripts/sanitize.sh sanitizers
+	@scripts/sanitize.sh sanitizers $(TESTS)
 
 valgrind:
-	@scripts/sanitize.sh valgrind
+	@scripts/sanitize.sh valgrind $(TESTS)
 
 bench:
 	@bench/run.sh
