@@ -18,6 +18,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "commands/trigger.h"
+#include "common/names.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "model/feature_table.h"
@@ -107,14 +108,6 @@ find_table(const ModelTarget *target)
 
 	table_close(model, NoLock);
 	return table;
-}
-
-/* The name of a table of the model, for statements */
-static const char *
-qualified_name(Oid table)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-									  get_rel_name(table));
 }
 
 /* Raises for a table with something that has a say in its rows. */

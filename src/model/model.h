@@ -18,7 +18,6 @@ typedef struct ModelTarget
 	Oid			model;
 	char	   *schema;
 	char	   *name;
-	char	   *extension_schema;
 	ModelRun	last;			/* the run that serves; 0 before the first,
 								 * and the tables are those that are there,
 								 * and both once they are prepared */

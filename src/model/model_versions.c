@@ -17,7 +17,6 @@
 #include "catalog/pg_type.h"
 #include "commands/defrem.h"
 #include "common/arguments.h"
-#include "common/extension.h"
 #include "common/progress.h"
 #include "common/side.h"
 #include "executor/spi.h"
@@ -446,7 +445,6 @@ als_deploy(PG_FUNCTION_ARGS)
 	table_close(relation, NoLock);
 	if (!run.serving)
 	{
-		target.extension_schema = get_namespace_name(extension_schema());
 		model_open_target(model, 0, &target);
 		check_may_keep(&target);
 		before = progress_begin(target.name, target.model);

@@ -10,6 +10,7 @@
 #include "catalog/namespace.h"
 #include "catalog/pg_type.h"
 #include "common/hashfn.h"
+#include "common/names.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -57,10 +58,9 @@ run_sql(const char *statement, int expected)
  * subscription's changes fires triggers for rows alone.
  */
 static void
-create_triggers(const ModelTarget *target, const char *qualified)
+create_triggers(const char *qualified)
 {
-	const char *function = quote_qualified_identifier(target->extension_schema,
-													  "als_changed");
+	const char *function = qualified_function("als_changed");
 
 	run_sql(psprintf("CREATE TRIGGER als_changed AFTER INSERT OR UPDATE OR DELETE ON %s FOR EACH STATEMENT EXECUTE FUNCTION %s()",
 					 qualified, function), SPI_OK_UTILITY);
@@ -145,7 +145,7 @@ create_model(RangeVar *rangevar, Oid schema, Oid model_type,
 	run_sql(psprintf("CREATE TABLE %s OF %s (PRIMARY KEY (run))", qualified,
 					 format_type_be_qualified(model_type)),
 			SPI_OK_UTILITY);
-	create_triggers(target, qualified);
+	create_triggers(qualified);
 	target->model = get_relname_relid(target->name, schema);
 }
 
@@ -254,8 +254,6 @@ model_begin_training(const char *name, TupleDesc row_type,
 
 	run_check_type(row_type);
 	memset(target, 0, sizeof(*target));
-	target->extension_schema =
-		get_namespace_name(get_rel_namespace(get_typ_typrelid(row_type->tdtypeid)));
 	target->keep = Max(keep, 1);
 	target->deploy = true;
 	rangevar = makeRangeVarFromNameList(textToQualifiedNameList(cstring_to_text(name)));
@@ -380,7 +378,7 @@ create_factor_table(const ModelTarget *target, AlsSide side, const char *name,
 	/* factors do not compress, and a row of them always fits into a page */
 	run_sql(psprintf("ALTER TABLE %s ALTER factors SET STORAGE PLAIN",
 					 qualified), SPI_OK_UTILITY);
-	create_triggers(target, qualified);
+	create_triggers(qualified);
 	table = get_relname_relid(name, get_rel_namespace(target->model));
 	give_to_owner(target->model, table, qualified);
 	return table;
@@ -398,7 +396,7 @@ create_feature_table(const ModelTarget *target, const char *columns)
 	reject_taken_name(schema, name);
 	run_sql(psprintf("CREATE TABLE %s (%s)", qualified, columns),
 			SPI_OK_UTILITY);
-	create_triggers(target, qualified);
+	create_triggers(qualified);
 	table = get_relname_relid(name, schema);
 	give_to_owner(target->model, table, qualified);
 	return table;

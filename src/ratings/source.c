@@ -16,6 +16,7 @@
 #include "access/xact.h"
 #include "catalog/namespace.h"
 #include "common/error_context.h"
+#include "common/names.h"
 #include "lib/stringinfo.h"
 #include "nodes/makefuncs.h"
 #include "nodes/nodeFuncs.h"
@@ -154,8 +155,7 @@ qualified_relation(const SourceReading *reading)
 					 errhint("Give the %s as the name of a table or view, or as a SELECT.",
 							 reading->what)));
 	}
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-									  get_rel_name(relation));
+	return qualified_name(relation);
 }
 
 /*

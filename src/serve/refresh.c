@@ -28,6 +28,7 @@
 #include "catalog/pg_type.h"
 #include "common/arguments.h"
 #include "common/id_conversion.h"
+#include "common/names.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "lib/stringinfo.h"
@@ -263,8 +264,7 @@ name_row(Refresh *refresh)
 {
 	Oid			table = refresh->cache->run.factor_tables[refresh->side];
 
-	refresh->table = quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-												get_rel_name(table));
+	refresh->table = qualified_name(table);
 	refresh->matches = id_equality(refresh->id_column, "$1",
 								   &refresh->cache->sides[refresh->side].type);
 }

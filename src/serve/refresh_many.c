@@ -21,6 +21,7 @@
 
 #include "catalog/pg_type.h"
 #include "common/arguments.h"
+#include "common/names.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "funcapi.h"
@@ -209,9 +210,7 @@ begin_side(RefreshedSide *refreshed, const ModelCache *cache, AlsSide side,
 	refreshed->run = cache->run;
 	refreshed->side = side;
 	refreshed->factor_table = table;
-	refreshed->table =
-		quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)),
-								   get_rel_name(table));
+	refreshed->table = qualified_name(table);
 	id_type_init(&refreshed->type, type->type, type->typmod, type->collation,
 				 context);
 	refreshed->ids = idmap_create(context, &refreshed->type);

@@ -14,7 +14,7 @@
 #include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "common/arguments.h"
-#include "common/extension.h"
+#include "common/names.h"
 #include "common/parallel.h"
 #include "funcapi.h"
 #include "lib/stringinfo.h"
@@ -87,8 +87,7 @@ read_run_row(Staleness *stale)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	plan = SPI_prepare(psprintf("SELECT trained_at, ratings FROM %s WHERE run OPERATOR(pg_catalog.=) $1",
-								quote_qualified_identifier(get_namespace_name(get_rel_namespace(cache->model)),
-														   get_rel_name(cache->model))),
+								qualified_name(cache->model)),
 					   1, &type);
 	if (plan == NULL ||
 		SPI_execute_snapshot(plan, &run, NULL, GetLatestSnapshot(),
@@ -122,8 +121,7 @@ sample_condition(const Staleness *stale)
 					 user, quote_identifier(stale->cache->run.item_column));
 	if (stale->sample < 1)
 		appendStringInfo(&condition, " AND %s(%s, %s, %.17g::pg_catalog.float8, 0::pg_catalog.int8)",
-						 quote_qualified_identifier(get_namespace_name(extension_schema()),
-													"als_holdout"),
+						 qualified_function("als_holdout"),
 						 user, user, stale->sample);
 	return condition.data;
 }

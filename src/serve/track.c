@@ -29,7 +29,7 @@
 #include "commands/defrem.h"
 #include "commands/tablecmds.h"
 #include "commands/trigger.h"
-#include "common/extension.h"
+#include "common/names.h"
 #include "common/side.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -49,14 +49,6 @@
 
 PG_FUNCTION_INFO_V1(als_track);
 PG_FUNCTION_INFO_V1(als_untrack);
-
-/* The name of a relation, quoted and qualified. */
-static const char *
-qualified_name(Oid relation)
-{
-	return quote_qualified_identifier(get_namespace_name(get_rel_namespace(relation)),
-									  get_rel_name(relation));
-}
 
 /* Has it the columns of a queue? */
 static bool
@@ -150,8 +142,7 @@ hangs_on_relation(Oid relation)
 static List *
 find_triggers(Oid queue, List **tables)
 {
-	List	   *name = list_make2(makeString(get_namespace_name(extension_schema())),
-								  makeString("als_note_change"));
+	List	   *name = textToQualifiedNameList(cstring_to_text(qualified_function("als_note_change")));
 	Relation	catalog = table_open(TriggerRelationId, AccessShareLock);
 	List	   *triggers = NIL;
 	ScanKeyData keys[3];
@@ -373,8 +364,7 @@ make_trigger(Oid model, Oid ratings, Oid queue, const ModelRun *run)
 						 " FROM %s FOR EACH ROW EXECUTE FUNCTION %s(%s, %s)",
 						 quote_identifier(choose_trigger_name(model, ratings)),
 						 qualified_name(ratings), qualified_name(queue),
-						 quote_qualified_identifier(get_namespace_name(extension_schema()),
-													"als_note_change"),
+						 qualified_function("als_note_change"),
 						 quote_literal_cstr(run->user_column),
 						 quote_literal_cstr(run->item_column)));
 	if (pg_class_aclcheck(queue, owner, ACL_INSERT) != ACLCHECK_OK)
