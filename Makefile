@@ -16,6 +16,7 @@
 #   make cancel            how long a cancel takes, wherever it comes
 #   make matrix            make check with PostgreSQL 14 to 19, each in a chroot
 #   make compilers         the core's tests with each compiler at each level
+#   make cross             tests on emulated arm64 and s390x
 #   make dist              the archive for PGXN
 #   make deb               Debian packages, installed on a bare system and tried
 #   make check-spark  train with Spark and compare, a quarter of an hour
@@ -25,7 +26,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = assertions bench cancel check check-spark compilers data demo demo-app demo-app-test deb faults fuzz indent libfuzzer matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark compilers cross data demo demo-app demo-app-test deb faults fuzz indent libfuzzer matrix pgspot sanitize soak valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -36,7 +37,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark compilers deb demo demo-app faults fuzz indent libfuzzer matrix soak:
+cancel check check-spark compilers cross deb demo demo-app faults fuzz indent libfuzzer matrix soak:
 	@scripts/$@.sh
 
 demo-app-test:

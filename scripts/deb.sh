@@ -2,7 +2,7 @@
 #
 # Builds the Debian packages in a chroot, looks at them with lintian, installs them in
 # a bare chroot without a compiler, and there creates the extension, trains and
-# recommends.  The packages are in deb/ then.
+# recommends.  Then autopkgtest runs debian/tests there.  The packages are in deb/ then.
 #
 #   make deb                 for Debian stable
 #   make deb SUITE=noble     for another release; scripts/chroots.sh says where chroots are
@@ -35,7 +35,7 @@ in_chroot "$root" sh -ec '
 	apt-get -qq update
 	apt-get -qq install -y --no-install-recommends build-essential lintian postgresql-server-dev-all >/dev/null
 	cd /root
-	rm -f *.deb *.orig.tar.gz
+	rm -f *.deb *.dsc *.tar.*
 	tar -czf "postgresql-als_${0%-*}.orig.tar.gz" --exclude=als/debian als
 	cd als
 	pg_buildext updatecontrol
@@ -67,3 +67,11 @@ in_chroot "$bare" sh -ec '
 		su postgres -c "psql -X -e -v ON_ERROR_STOP=1 --cluster ${server#postgresql-}/als" </root/try.sql
 		pg_dropcluster --stop "${server#postgresql-}" als
 	done'
+
+echo 'Running debian/tests'
+as_root cp "$root"/root/postgresql-als_*.dsc "$root"/root/postgresql-als_*.tar.* "$bare/root/"
+in_chroot "$bare" sh -ec '
+	export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+	apt-get -qq install -y --no-install-recommends autopkgtest >/dev/null
+	autopkgtest --no-built-binaries --summary-file=/root/summary /root/*.dsc /root/*.deb -- null' >"$log" 2>&1
+cat "$bare/root/summary"

@@ -24,7 +24,6 @@ like($meta->{name}, qr{^[^\s/\\\x00-\x1f]{2,}$}, 'a name');
 like($meta->{$_}, qr/\S/, "$_ is not empty") foreach qw(abstract description);
 like($meta->{maintainer}, qr/^[^<]+ <[^@\s]+@[^@\s]+>$/, 'somebody to write to');
 is($meta->{license}, 'postgresql', 'a license that PGXN knows');
-like($meta->{release_status}, qr/^(stable|testing|unstable)$/, 'a status');
 is($meta->{'meta-spec'}{version}, '1.0.0', 'the version of the specification');
 like($meta->{'meta-spec'}{url}, qr{^https?://pgxn\.org/meta/spec\.txt$}, 'and where it is');
 is_deeply([ keys %{ $meta->{provides} } ], ['als'], 'it provides the extension');
@@ -36,8 +35,11 @@ is(scalar(grep { !/^[^\\\/\x00-\x1f]{1,256}$/ } @{ $meta->{tags} }), 0, 'tags');
 is($meta->{version}, $release, 'the version of META.json');
 is($meta->{provides}{als}{version}, $release, 'and of what it provides');
 is($meta->{provides}{als}{file}, 'sql/als--1.0.sql', 'by the script that updates begin with');
-like(slurp_file('CHANGELOG.md'), qr/^## \Q$version\E /m, 'CHANGELOG.md');
-like((split /\n/, slurp_file('debian/changelog'))[0], qr/^postgresql-als \(\Q$version\E-\d+\) /, 'debian/changelog');
+my ($date) = slurp_file('CHANGELOG.md') =~ /^## \Q$version\E \((\d{4}-\d\d-\d\d|unreleased)\)$/m;
+ok($date, 'CHANGELOG.md');
+my ($distribution, $status) = $date eq 'unreleased' ? qw(UNRELEASED unstable) : qw(unstable stable);
+like((split /\n/, slurp_file('debian/changelog'))[0], qr/^postgresql-als \(\Q$version\E-\d+\) $distribution; /, "debian/changelog, to $distribution");
+is($meta->{release_status}, $status, 'META.json says whether it is released');
 like(slurp_file('packaging/als.spec'), qr/^Version: +\Q$release\E$/m, 'packaging/als.spec');
 
 # SHA-256 of each script of a release
