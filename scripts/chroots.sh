@@ -61,7 +61,8 @@ make_chroot()
 	as_root mv "$root.new" "$root"
 }
 
-# Runs a command in a chroot, with processes and mounts that end with it
+# Runs a command in a chroot, with processes and mounts that end with it.  The first
+# process is not the command: no signal of its own would end it, were it to crash.
 in_chroot()
 {
 	local root=$1
@@ -69,7 +70,8 @@ in_chroot()
 	# shellcheck disable=SC2016
 	as_root unshare --mount --pid --fork --kill-child sh -c '
 		mount -t proc proc "$0/proc" && mount --rbind /dev "$0/dev" &&
-		exec chroot "$0" "$@"' "$root" "$@"
+		chroot "$0" "$@"
+		exit $?' "$root" "$@"
 }
 
 # Makes the chroot of a release unless it is there; what that prints goes to a log.
