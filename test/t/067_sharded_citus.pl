@@ -90,7 +90,7 @@ like($stderr, qr/ERROR:  als_train_sharded with Citus needs isolation level READ
 asks(q{INSERT INTO ratings VALUES (8, 'i9', 'NaN')});
 ($status, $stdout, $stderr) = $coordinator->psql('postgres', "SELECT als_train_sharded('m', 'ratings', $training)");
 like($stderr, qr/says: .*ratings must not contain the value NaN/s, 'NaN');
-($status, $stdout, $stderr) = $coordinator->psql('postgres', "\\set VERBOSITY verbose\nSELECT als_sharded_asked('SELECT 1 / 0')");
+($status, $stdout, $stderr) = $coordinator->psql('postgres', "\\set VERBOSITY verbose\nSELECT als_sharded_run(ARRAY['SELECT * FROM public.als_sharded_nodes(''public'', ''coordinator'', ''SELECT'', ''SELECT 1 / 0'', NULL, NULL)'], true)");
 like($stderr, qr/ERROR:  38000: a node of Citus cannot take part in the training\n.*Node \d+ says: .*division by zero/s, 'what the coordinator cannot answer');
 asks(q{DELETE FROM ratings WHERE rating = 'NaN'});
 # a function of somebody else's that fits the nodes' calls better

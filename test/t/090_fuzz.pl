@@ -309,7 +309,7 @@ my @arguments = (
 	[ qr/^(?:model|other)$/, 'regclass', \&model ],
 	[ qr/^model$/, 'text', \&name ],
 	[ qr/^ratings$/, 'text', \&source ],
-	[ qr/^ratings$/, 'regclass', sub { chance(0.1) ? 'NULL' : '(' . literal(hostile($_[0]{arena}, @hostile_relations, ('ARENA.sharded') x 9)) . ')::regclass' } ],
+	[ qr/^(?:ratings|sharded|beside)$/, 'regclass', sub { chance(0.1) ? 'NULL' : '(' . literal(hostile($_[0]{arena}, @hostile_relations, ('ARENA.sharded') x 9)) . ')::regclass' } ],
 	[ qr/^(?:test|training|validation)$/, 'text', sub { chance(0.3) ? 'NULL' : source(@_) } ],
 	[ qr/^user_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('user_id', 'item_id', 'user_id') : id($_[0], 0) } ],
 	[ qr/^item_(?:id|column)$/, qr/^(?:"any"|text|anycompatible)$/, sub { $_[1] =~ /column/ ? word('item_id', 'user_id', 'item_id') : id($_[0], 1) } ],
@@ -378,11 +378,12 @@ my @arguments = (
 		(chance(0.7) ? 'NULL::' . $kinds{ $model->{kind} }[ $name =~ /user/ ? 2 : 3 ] : pick(qw(NULL::int NULL::text NULL::bigint 1 NULL NULL::ARENA.pair NULL::ARENA.dom NULL::int[] NULL::numeric NULL::record NULL::void))) =~ s/\bARENA\b/$model->{arena}/gr } ],
 	[ qr/^training$/, qr/als_model$/, sub { my ($model) = @_; pick("(SELECT m FROM $model->{name} m ORDER BY run DESC LIMIT 1)", "(SELECT m FROM $model->{arena}.forged m LIMIT 1)", 'NULL', 'ROW(1,2)', 'NULL::als_model') } ],
 	# parts of als_train_sharded, which write statements or execute them
-	[ qr/^(?:query|source|copy|sums|summed|by_user|by_item|guard)$/, 'text', sub { chance(0.3) ? 'NULL' : literal(hostile($_[0]{arena}, 'SELECT 1', @hostile_sources)) } ],
+	[ qr/^(?:query|act|source|copy|sums|summed|grouped|by_user|by_item|by_side|guard)$/, 'text', sub { chance(0.3) ? 'NULL' : literal(hostile($_[0]{arena}, 'SELECT 1', @hostile_sources)) } ],
 	[ qr/^(?:comment|import)$/, 'text', sub { word('x') } ],
+	[ qr/^place$/, 'text', sub { word('coordinator', 'all_nodes', 'nodes', 'shards') } ],
 	[ qr/^(?:als|dblink|work|server)$/, 'name', sub { word('public', 'public', 'itself', $_[0]{arena}) } ],
 	[ qr/^steps$/, 'text[]', sub { pick('NULL', "'{}'", "'{NULL}'", "ARRAY['SELECT 1']", "ARRAY['SELECT 1', 'SELECT 1 / 0']", "'{{SELECT 1},{x}}'", 'ARRAY[' . literal(hostile($_[0]{arena}, @hostile_sources)) . ']') } ],
-	[ qr/^(?:types|examples)$/, 'text[]', sub { pick('NULL', "'{}'", "'{int,int[],text,text[]}'", "'{int,int[],text,text[],int[],text[]}'", "'{{a,b},{c,d}}'", "'{NULL,;,\\',}'", 'array_fill(NULL::text, ARRAY[30000])') } ],
+	[ qr/^(?:types|examples|shards)$/, 'text[]', sub { pick('NULL', "'{}'", "'{int,int[],text,text[]}'", "'{int,int[],text,text[],int[],text[]}'", "'{{a,b},{c,d}}'", "'{NULL,;,\\',}'", 'array_fill(NULL::text, ARRAY[30000])') } ],
 	[ qr/^servers$/, 'name[]', sub { pick('NULL', "'{}'", "'{NULL}'", "'{files}'", "'{itself}'", "'{nowhere,files}'", "'{{a},{b}}'", "'[5:6]={a,b}'") } ],
 	[ qr/^rank$/, 'integer', sub { integer(1, 4, 100) } ],
 	# what SQL cannot give
@@ -728,7 +729,7 @@ while (my @next = splice @batches, 0, $sessions)
 sub not_called { return join ', ', grep { !$called{$_} } map { $_->{signature} } @functions }
 sub not_returned
 {
-	my @never = ('als_reject_value', $has_servers ? () : 'als_sharded_servers', qw(als_train_sharded als_sharded_asked als_sharded_connect));
+	my @never = ('als_reject_value', $has_servers ? () : 'als_sharded_servers', qw(als_train_sharded als_sharded_nodes als_sharded_connect));
 	return $node->safe_psql('postgres', qq{SELECT string_agg(p.oid::regprocedure::text, ', ') FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
 		LEFT JOIN pg_stat_user_functions f ON f.funcid = p.oid
 		WHERE d.deptype = 'e' AND d.refobjid = (SELECT oid FROM pg_extension WHERE extname = 'als')
