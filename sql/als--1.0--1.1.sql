@@ -210,6 +210,7 @@ DECLARE
     sent text := format('SELECT * FROM %1$I.als_sharded_nodes(%1$L, %%L, %%L, %%L, %%L, %%L)', als);
     store text := 'SELECT set_config(''citus.enable_manual_changes_to_shards'', ''on'', true); TRUNCATE @beside@; INSERT INTO @beside@ SELECT ids[1], s.* FROM (%s) s';
     statements text := format('SELECT * FROM %I.als_sharded_statements($1, $2, $3, ''@shard@'', $4, $5, $6, $7)', als);
+    take text := 'SELECT set_config(''citus.max_intermediate_result_size'', ''-1'', true); ';
     users record;
     items record;
 BEGIN
@@ -226,7 +227,7 @@ BEGIN
             ' ALTER TABLE %1$I.by_item ALTER other_ids SET STORAGE EXTERNAL, ALTER ratings SET STORAGE EXTERNAL;'
             ' ALTER TABLE %1$I.users ALTER factors SET STORAGE EXTERNAL; ALTER TABLE %1$I.items ALTER factors SET STORAGE EXTERNAL;'
             ' SELECT create_distributed_table(''%1$I.by_user'', ''id'', colocate_with => %7$L), create_distributed_table(''%1$I.users'', ''id'', colocate_with => ''%1$I.by_user''),'
-            ' create_distributed_table(''%1$I.ratings'', ''item_id''), create_distributed_table(''%1$I.by_item'', ''id'', colocate_with => ''%1$I.ratings''),'
+            ' create_distributed_table(''%1$I.ratings'', ''item_id'', shard_count => (SELECT count(*)::integer FROM pg_dist_shard WHERE logicalrelid = %7$L::regclass)), create_distributed_table(''%1$I.by_item'', ''id'', colocate_with => ''%1$I.ratings''),'
             ' create_distributed_table(''%1$I.items'', ''id'', colocate_with => ''%1$I.by_item'')',
             work, comment, types[1], types[2], types[3], types[4], ratings), NULL, NULL, NULL),
         format(sent, 'coordinator', copy, NULL, NULL, NULL),
@@ -236,9 +237,9 @@ BEGIN
     prepare := ARRAY[format(sent, 'all_nodes', format('SELECT %2$s; ALTER TABLE %1$I.model_users DROP CONSTRAINT IF EXISTS model_users_pkey;'
         ' ALTER TABLE %1$I.model_items DROP CONSTRAINT IF EXISTS model_items_pkey', work, import), NULL, NULL, NULL)];
     start := ARRAY[format(sent, 'shards', format(store, items.started), NULL, format('%I.by_item', work), format('%I.items', work))];
-    iterate := ARRAY[format(sent, 'nodes', users.take, NULL, format('%I.by_user', work), NULL),
+    iterate := ARRAY[format(sent, 'nodes', take || users.take, NULL, format('%I.by_user', work), NULL),
         format(sent, 'shards', format(store, users.solved), 'SELECT json_build_object(''part'', sum(penalty), ''ratings'', sum(ratings)) FROM @beside@', format('%I.by_user', work), format('%I.users', work)),
-        format(sent, 'nodes', items.take, NULL, format('%I.by_item', work), NULL),
+        format(sent, 'nodes', take || items.take, NULL, format('%I.by_item', work), NULL),
         format(sent, 'shards', format(store, items.solved), 'SELECT json_build_object(''part'', sum(loss)) FROM @beside@', format('%I.by_item', work), format('%I.items', work))];
     objective := 'SELECT sum((a->>''part'')::float8) AS loss, sum((a->>''ratings'')::bigint)::bigint AS ratings FROM unnest($1) a';
     solved := format('SELECT unnest(ids) AS id, %I.als_unpack_factors(factors, %s) AS f FROM (SELECT ids, factors FROM %I.%%I OFFSET 0) b', als, factors + explicit::integer, work);
@@ -375,7 +376,8 @@ BEGIN
         RAISE EXCEPTION 'als_train_sharded with Citus needs isolation level READ COMMITTED' USING ERRCODE = 'invalid_transaction_state',
             DETAIL = 'It reads what its own statements on the nodes have committed.';
     ELSIF citus THEN
-        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true);    -- for DROP SCHEMA
+        PERFORM set_config('citus.multi_shard_modify_mode', 'sequential', true),    -- for DROP SCHEMA
+                set_config('citus.max_intermediate_result_size', '-1', true);       -- for the factors of a side
     ELSIF dblink IS NULL THEN
         RAISE EXCEPTION 'als_train_sharded needs the extension dblink' USING ERRCODE = 'object_not_in_prerequisite_state',
             DETAIL = 'It makes tables on the servers with it.', HINT = 'CREATE EXTENSION dblink.';

@@ -52,6 +52,19 @@ SELECT a.ratings = b.ratings, cardinality(a.losses), (SELECT max(abs(x / y - 1))
 FROM m a, reference b WHERE b.run = 2}), 't|5|t|t|t|5|public.ratings', 'as als_train from the same start');
 nothing_left('after a training');
 
+# names that need quotes, another number of shards, and one session on a node
+asks(qq{
+CREATE SCHEMA "o'dd %s";
+CREATE TABLE "o'dd %s"."ra""tings 1" ("a user" int, "%1\$s" text, "it's" real);
+SELECT create_distributed_table('"o''dd %s"."ra""tings 1"', 'a user', shard_count => 5);
+INSERT INTO "o'dd %s"."ra""tings 1" SELECT * FROM local_ratings;
+SET citus.max_adaptive_executor_pool_size = 1;
+SELECT FROM als_train_sharded('odd', '"o''dd %s"."ra""tings 1"', 'a user', '%1\$s', 'it''s', factors => 6, alpha => 2, regularization => 0.5, regularization_scaling => 0, iterations => 5)});
+is(asks(q{
+SELECT (SELECT max(abs(x / y - 1)) < 1e-6 FROM unnest(a.losses, b.losses) t(x, y)),
+	(SELECT max(abs(x - y)) < 1e-5 FROM odd_users u JOIN m_users r USING (user_id), unnest(u.factors, r.factors) t(x, y)) FROM odd a, m b}), 't|t', 'the same from a table with names that need quotes');
+nothing_left('after that');
+
 # explicit feedback, and what is not given is what als_train chooses
 asks(q{SET client_min_messages = warning;
 SELECT FROM als_train_sharded('stars', 'ratings', item_column => 'film', feedback => 'explicit', factors => 6, iterations => 3);
