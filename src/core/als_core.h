@@ -60,7 +60,9 @@
  *
  * A row may have a prior p, which it is drawn to in place of 0: lambda s |x|^2
  * becomes lambda s |x - p|^2, biases included, and lambda s p is added to the
- * right-hand side.  als_features.h makes priors of what is known of rows.
+ * right-hand side.  als_features.h makes priors of what is known of rows, with
+ * w = N^nu of s for implicit feedback, what a row without ratings has, unless
+ * by_ratings.
  */
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
@@ -397,6 +399,19 @@ extern void als_gram_exact(const AlsBlas *blas, AlsPoll poll, int rank,
 extern double als_regularization_scale(const AlsSystem *system,
 									   const AlsEntry *entries,
 									   const float *weights, uint64_t n);
+
+/*
+ * w: of s, at most so much draws a row to its features, all of it if this is
+ * INFINITY.
+ */
+extern double als_features_scale(const AlsSystem *system);
+
+/* w / s */
+static inline double
+als_features_share(double scale, double most)
+{
+	return scale > most ? most / scale : 1;
+}
 
 /*
  * Whether rows differ in lambda s and are solved by a method that wants the

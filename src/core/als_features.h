@@ -3,17 +3,19 @@
  *	  Rows of a side that are drawn to what their features say.
  *
  * Row i of a side has the features g_i, a sparse vector, and each feature has
- * factors, which are the rows of B.  The prior of the row (als_core.h) is the
- * sum p_i = B'g_i of its features' factors times their values, and B has
+ * factors, which are the rows of B.  Of s_i, w_i draws the row to the sum B'g_i
+ * of its features' factors times their values, and the rest to 0:
  *
- *	  min	sum s_i |y_i - B'g_i|^2 + ridge |B|^2
+ *	  min	sum (w_i |y_i - B'g_i|^2 + (s_i - w_i) |y_i|^2) + ridge |B|^2
  *
- * of which lambda times is part of the objective.  It is the solution of
+ * of which lambda times is part of the objective, with w_i = N^nu for implicit
+ * feedback, what s is without ratings, and w_i = s_i for others.  So the prior of
+ * the row (als_core.h) is p_i = w_i / s_i B'g_i, and B is the solution of
  *
- *	  (G' S G + ridge I) B = G' S Y
+ *	  (G' W G + ridge I) B = G' W Y
  *
- * with the g_i as rows of G and the s_i on the diagonal of S.  For few features
- * this matrix is factored, once, since neither G nor s change in a training.
+ * with the g_i as rows of G and the w_i on the diagonal of W.  For few features
+ * this matrix is factored, once, since neither G nor w change in a training.
  * For many it is never made: conjugate gradient takes products with it, scaled
  * by its diagonal, from the last B on.  Its steps lower the objective each, so
  * few of them do in an iteration.
@@ -42,6 +44,7 @@ typedef struct AlsFeatures
 	AlsRows		rows;			/* of each row, its features (columns) and
 								 * their values (ratings) */
 	const double *scale;		/* [rows.nrows] s */
+	double		most;			/* als_features_scale's */
 	double		ridge;			/* above 0 */
 	int			steps;			/* of conjugate gradient, at most */
 
@@ -75,15 +78,19 @@ extern void als_features_solve(const AlsFeatures *features, int group,
 							   const float *rows, const float *priors,
 							   float *factors, void *workspace);
 
-/* priors[rows->nrows x stride] := B'g of rows, by their features. */
+/*
+ * priors[rows->nrows x stride] := B'g of rows, by their features, times w / s;
+ * scale [rows->nrows]: s, NULL if that is 1.
+ */
 extern void als_features_priors(int rank, const AlsRows *rows,
+								const double *scale, double most,
 								const float *factors, float *priors,
 								AlsPoll poll);
 
-/* Sum of s |x - p|^2 over nrows rows */
+/* Sum of w |y - B'g|^2 + (s - w) |y|^2 over nrows rows with such priors */
 extern double als_features_penalty(int rank, uint32_t nrows,
-								   const double *scale, const float *rows,
-								   const float *priors);
+								   const double *scale, double most,
+								   const float *rows, const float *priors);
 
 /* |B|^2 */
 extern double als_features_norm(int rank, uint32_t nfeatures,

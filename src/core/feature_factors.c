@@ -28,6 +28,13 @@ features_of(const AlsRows *rows, uint32_t r, size_t *n)
 	return rows->entries + (rows->start[r] - rows->start[0]);
 }
 
+/* w of a row */
+static inline double
+weight_of(const AlsFeatures *features, uint32_t r)
+{
+	return fmin(features->scale[r], features->most);
+}
+
 int
 als_features_prepare(const AlsFeatures *features, double *diagonal,
 					 double *matrix)
@@ -47,7 +54,7 @@ als_features_prepare(const AlsFeatures *features, double *diagonal,
 		als_work(&work, matrix != NULL ? n * n : n);
 		for (size_t k = 0; k < n; k++)
 		{
-			double		value = features->scale[r] * (double) entries[k].rating;
+			double		value = weight_of(features, r) * (double) entries[k].rating;
 			size_t		column = entries[k].column;
 
 			diagonal[column] += value * (double) entries[k].rating;
@@ -69,7 +76,7 @@ als_features_prepare(const AlsFeatures *features, double *diagonal,
 }
 
 /*
- * sums[nfeatures] := G' S Y, or G' S (Y - P), for the columns of Y that begin at
+ * sums[nfeatures] := G' W Y, or G' (W Y - S P), for the columns of Y that begin at
  * rows and those of P that begin at priors
  */
 static void
@@ -86,9 +93,10 @@ sum_rows(const AlsFeatures *features, const float *rows, const float *priors,
 		const AlsEntry *entries = features_of(&features->rows, r, &n);
 		Columns		row = TO_DOUBLES8(*(const Floats8 *) (rows + r * stride));
 
+		row *= weight_of(features, r);
 		if (priors != NULL)
-			row -= TO_DOUBLES8(*(const Floats8 *) (priors + r * stride));
-		row *= features->scale[r];
+			row -= features->scale[r] *
+				TO_DOUBLES8(*(const Floats8 *) (priors + r * stride));
 		als_work(&work, (n + 1) * ALS_FEATURE_COLUMNS);
 		for (size_t k = 0; k < n; k++)
 			sums[entries[k].column] += (double) entries[k].rating * row;
@@ -96,7 +104,7 @@ sum_rows(const AlsFeatures *features, const float *rows, const float *priors,
 }
 
 /*
- * product := (G' S G + ridge I) p, unless it is NULL, and *curvature := p'(that)
+ * product := (G' W G + ridge I) p, unless it is NULL, and *curvature := p'(that)
  * of each column, which is half the work.
  */
 static void
@@ -124,7 +132,7 @@ multiply(const AlsFeatures *features, const Columns *p, Columns *product,
 		als_work(&work, 2 * n * ALS_FEATURE_COLUMNS);
 		for (size_t k = 0; k < n; k++)
 			row += (double) entries[k].rating * p[entries[k].column];
-		scaled = features->scale[r] * row;
+		scaled = weight_of(features, r) * row;
 		sum += scaled * row;
 		for (size_t k = 0; k < n && product != NULL; k++)
 			product[entries[k].column] += (double) entries[k].rating * scaled;
@@ -251,8 +259,9 @@ als_features_solve(const AlsFeatures *features, int group, const float *rows,
 }
 
 void
-als_features_priors(int rank, const AlsRows *rows, const float *factors,
-					float *priors, AlsPoll poll)
+als_features_priors(int rank, const AlsRows *rows, const double *scale,
+					double most, const float *factors, float *priors,
+					AlsPoll poll)
 {
 	size_t		stride = (size_t) als_stride(rank);
 	AlsWork		work = {poll, 0};
@@ -260,6 +269,7 @@ als_features_priors(int rank, const AlsRows *rows, const float *factors,
 	for (uint32_t r = 0; r < rows->nrows; r++)
 	{
 		float	   *prior = priors + r * stride;
+		double		share = scale == NULL ? 1 : als_features_share(scale[r], most);
 		size_t		n;
 		const AlsEntry *entries = features_of(rows, r, &n);
 
@@ -274,21 +284,27 @@ als_features_priors(int rank, const AlsRows *rows, const float *factors,
 					TO_DOUBLES8(*(const Floats8 *)
 								(factors + entries[k].column * stride + i));
 			for (size_t c = 0; c < 8; c++)
-				prior[i + c] = (float) sum[c];
+				prior[i + c] = (float) (share * sum[c]);
 		}
 	}
 }
 
+/* By p = w / s B'g, w |y - B'g|^2 + (s - w) |y|^2 is s |y - p|^2 + (s / w - 1) s |p|^2. */
 double
-als_features_penalty(int rank, uint32_t nrows, const double *scale,
+als_features_penalty(int rank, uint32_t nrows, const double *scale, double most,
 					 const float *rows, const float *priors)
 {
 	size_t		stride = (size_t) als_stride(rank);
 	double		sum = 0;
 
 	for (uint32_t r = 0; r < nrows; r++)
-		sum += scale[r] * als_squared_distance(rank, rows + r * stride,
-											   priors + r * stride);
+	{
+		const float *prior = priors + r * stride;
+		double		rest = 1 / als_features_share(scale[r], most) - 1;
+
+		sum += scale[r] * (als_squared_distance(rank, rows + r * stride, prior) +
+						   (rest > 0 ? rest * als_squared_norm(rank, prior) : 0));
+	}
 	return sum;
 }
 

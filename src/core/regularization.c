@@ -31,6 +31,14 @@ sum_weights(const float *weights, uint64_t n)
 	return sum;
 }
 
+/* s of what counts so much */
+static double
+scale_of(const AlsSystem *system, double size)
+{
+	return system->regularization_scaling == 1 ? size :
+		pow(size, system->regularization_scaling);
+}
+
 double
 als_regularization_scale(const AlsSystem *system, const AlsEntry *entries,
 						 const float *weights, uint64_t n)
@@ -45,8 +53,15 @@ als_regularization_scale(const AlsSystem *system, const AlsEntry *entries,
 		size = (double) system->nfixed + (double) system->alpha * size;
 	else if (weights != NULL)
 		size = sum_weights(weights, n);
-	return system->regularization_scaling == 1 ? size :
-		pow(size, system->regularization_scaling);
+	return scale_of(system, size);
+}
+
+double
+als_features_scale(const AlsSystem *system)
+{
+	if (system->feedback == ALS_EXPLICIT || system->by_ratings)
+		return INFINITY;
+	return scale_of(system, (double) system->nfixed);
 }
 
 double

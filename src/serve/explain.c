@@ -41,6 +41,7 @@ solve_influence(ModelCache *cache, AlsSide side, const KnownRatings *known,
 	int			stride;
 	double	   *a;
 	double	   *weights;
+	double		scale;
 	double		diagonal;
 
 	row_system(cache, side, &system);
@@ -60,9 +61,9 @@ solve_influence(ModelCache *cache, AlsSide side, const KnownRatings *known,
 	a = palloc0(rank * rank * sizeof(double));
 	if (implicit)
 		side_gram(cache, other_side(side), a);
-	diagonal = cache->run.regularization *
-		als_regularization_scale(&system, known->entries, known->weights,
-								 known->size);
+	scale = als_regularization_scale(&system, known->entries, known->weights,
+									 known->size);
+	diagonal = cache->run.regularization * scale;
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
 	if (als_influence(system.blas, system.poll, rank, stride, known->size,
@@ -73,7 +74,7 @@ solve_influence(ModelCache *cache, AlsSide side, const KnownRatings *known,
 				 errmsg("the normal equations of the %s are singular",
 						side_names[side]),
 				 errhint("Train the model with a larger regularization.")));
-	return diagonal;
+	return diagonal * als_features_share(scale, als_features_scale(&system));
 }
 
 float

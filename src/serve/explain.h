@@ -9,7 +9,8 @@
 
 /*
  * z[rank] := A^-1 z for the normal equations A of a row of a side with these
- * ratings, and targets[known->size] := what they are to become; returns lambda s.
+ * ratings, and targets[known->size] := what they are to become; returns lambda w
+ * of the row (als_features.h).
  */
 extern double solve_influence(ModelCache *cache, AlsSide side,
 							  const KnownRatings *known, double *z,

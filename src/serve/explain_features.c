@@ -2,9 +2,9 @@
  * explain_features.c
  *	  als_explain_features: how much of a score comes from features, and which.
  *
- * A row that is drawn to its prior p = sum_j v_j B_j solves A x = sum_k t_k f_k +
- * lambda s p.  So the score with a row y of the other side, z = A^-1 y, is what
- * its ratings contribute, t_k z.f_k, and what its features do, lambda s v_j z.B_j.
+ * A row that is drawn to p = sum_j v_j B_j by w of its s solves A x = sum_k t_k f_k +
+ * lambda w p.  So the score with a row y of the other side, z = A^-1 y, is what
+ * its ratings contribute, t_k z.f_k, and what its features do, lambda w v_j z.B_j.
  * A row without ratings is p, and each feature contributes v_j y.B_j.
  */
 #include "compat.h"

@@ -299,6 +299,22 @@ row_system(const ModelCache *cache, AlsSide side, AlsSystem *system)
 	system->poll = poll_interrupts;
 }
 
+/* The prior of a row with ratings: as much of what its features say as these leave */
+static const float *
+share_of_prior(const AlsSystem *system, const KnownRatings *known,
+			   const float *prior)
+{
+	size_t		stride = als_stride(system->rank);
+	double		scale = als_regularization_scale(system, known->entries,
+												 known->weights, known->size);
+	double		share = als_features_share(scale, als_features_scale(system));
+	float	   *result = aligned_floats(stride);
+
+	for (size_t i = 0; i < stride; i++)
+		result[i] = (float) (share * prior[i]);
+	return result;
+}
+
 /*
  * Solves the row, in the current memory context; the prior, which may be NULL, if
  * nothing is known of its ratings.
@@ -335,7 +351,8 @@ solve(ModelCache *cache, AlsSide side, RowRatings *row, const float *prior)
 	rows.start = start;
 	rows.entries = known.entries;
 	rows.weights = known.weights;
-	rows.prior = prior;
+	if (prior != NULL)
+		rows.prior = share_of_prior(&system, &known, prior);
 	stride = als_stride(system.rank);
 	solved = aligned_floats(stride);
 	memset(solved, 0, stride * sizeof(float));

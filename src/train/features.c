@@ -89,6 +89,7 @@ features_attach(TrainerProcess *me)
 	{
 		const FeatureState *state = &shared->features[side];
 
+		me->system.nfixed = me->blocks->sides[other_side(side)].nrows;
 		me->features[side] = (AlsFeatures)
 		{
 			.blas = me->system.blas,
@@ -102,6 +103,7 @@ features_attach(TrainerProcess *me)
 					.entries = shared_at(shared, state->entries_offset)
 			},
 				.scale = shared_at(shared, state->scale_offset),
+				.most = als_features_scale(&me->system),
 				.ridge = state->ridge,
 				.steps = shared->parameters.solver == ALS_CG ?
 				DESCENT_STEPS : EXACT_STEPS,
@@ -142,7 +144,7 @@ take_scales(TrainerProcess *me, AlsSide side)
 
 /*
  * The leader's: the matrix of a side's features.  A feature is worth as much
- * regularization as so many rows of the usual s.
+ * regularization as so many rows that are drawn to theirs as usual.
  */
 static void
 prepare_matrix(TrainerProcess *me, AlsSide side)
@@ -155,7 +157,7 @@ prepare_matrix(TrainerProcess *me, AlsSide side)
 	int			result;
 
 	for (uint32 r = 0; r < nrows; r++)
-		sum += scale[r];
+		sum += fmin(scale[r], me->features[side].most);
 	state->ridge = shared->parameters.feature_regularization * sum / nrows;
 	me->features[side].ridge = state->ridge;
 	result = als_features_prepare(&me->features[side],
@@ -190,12 +192,13 @@ make_priors(TrainerProcess *me, AlsSide side)
 		};
 
 		CHECK_FOR_INTERRUPTS();
-		als_features_priors(shared->rank, &rows,
+		als_features_priors(shared->rank, &rows, features->scale + first,
+							features->most,
 							shared_at(shared, state->factors_offset),
 							priors + first * stride, poll_interrupts);
 		penalties[range] =
 			als_features_penalty(shared->rank, rows.nrows, features->scale + first,
-								 side_factors(shared, side) + first * stride,
+								 features->most, side_factors(shared, side) + first * stride,
 								 priors + first * stride);
 	}
 }
@@ -264,7 +267,7 @@ fill_rows(int rank, const AlsRows *rows, const float *feature_factors, float *to
 {
 	size_t		size = rows->nrows * (size_t) als_stride(rank);
 
-	als_features_priors(rank, rows, feature_factors, to, poll_interrupts);
+	als_features_priors(rank, rows, NULL, 0, feature_factors, to, poll_interrupts);
 	for (size_t i = 0; i < size; i++)
 	{
 		CHECK_FOR_INTERRUPTS();

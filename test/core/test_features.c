@@ -18,6 +18,7 @@ typedef struct Case
 	uint64_t   *start;
 	AlsEntry   *entries;
 	double	   *scale;
+	double	   *weight;			/* w */
 	double	   *diagonal;
 	double	   *matrix;
 	float	   *rows;			/* [nrows x stride] */
@@ -32,7 +33,7 @@ typedef struct Case
  */
 static Case *
 make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
-		  Random *random)
+		  double most, Random *random)
 {
 	Case	   *c = allocate(sizeof(Case));
 	size_t		stride = (size_t) als_stride(rank);
@@ -42,6 +43,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 	c->start = allocate((nrows + 1) * sizeof(uint64_t));
 	c->entries = allocate((size_t) nrows * nfeatures * sizeof(AlsEntry));
 	c->scale = allocate(nrows * sizeof(double));
+	c->weight = allocate(nrows * sizeof(double));
 	c->diagonal = allocate(nfeatures * sizeof(double));
 	c->matrix = allocate((size_t) nfeatures * nfeatures * sizeof(double));
 	c->rows = allocate_aligned(nrows * stride * sizeof(float));
@@ -53,6 +55,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 	{
 		c->start[r] = count;
 		c->scale[r] = 1 + 10 * random_uniform(random);
+		c->weight[r] = fmin(c->scale[r], most);
 		for (uint32_t j = 0; j < nfeatures; j++)
 			if (j < 2 || (j > 2 && random_uniform(random) < density))
 			{
@@ -74,6 +77,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 			.nrows = nrows,.start = c->start,.entries = c->entries
 		},
 			.scale = c->scale,
+			.most = most,
 			.ridge = 3,
 			.steps = 200,
 			.diagonal = c->diagonal,
@@ -88,6 +92,7 @@ free_case(Case *c)
 	free(c->start);
 	free(c->entries);
 	free(c->scale);
+	free(c->weight);
 	free(c->diagonal);
 	free(c->matrix);
 	free(c->rows);
@@ -102,15 +107,15 @@ solve_case(Case *c)
 {
 	void	   *workspace = allocate_aligned(als_features_workspace(c->features.nfeatures));
 
-	als_features_priors(c->features.rank, &c->features.rows, c->factors,
-						c->priors, NULL);
+	als_features_priors(c->features.rank, &c->features.rows, c->scale,
+						c->features.most, c->factors, c->priors, NULL);
 	for (int group = als_feature_groups(c->features.rank); group-- > 0;)
 		als_features_solve(&c->features, group, c->rows, c->priors, c->factors,
 						   workspace);
 	free(workspace);
 }
 
-/* sum s |y - B'g|^2 + ridge |B|^2, moved by step times a direction */
+/* sum w |y - B'g|^2 + ridge |B|^2, moved by step times a direction */
 static double
 objective(const Case *c, double step, const float *direction)
 {
@@ -131,7 +136,7 @@ objective(const Case *c, double step, const float *direction)
 				left -= (double) c->entries[k].rating *
 					((double) c->factors[at] + step * (double) direction[at]);
 			}
-			sum += c->scale[r] * left * left;
+			sum += c->weight[r] * left * left;
 		}
 		for (uint32_t j = 0; j < features->nfeatures; j++)
 			sum += features->ridge * pow((double) c->factors[j * stride + i] +
@@ -176,10 +181,11 @@ is_minimum(const Case *c, Random *random)
 
 /* The same by a factored matrix and by conjugate gradient, both a minimum */
 static void
-test_case(int rank, uint32_t nrows, uint32_t nfeatures, double density)
+test_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
+		  double most)
 {
 	Random		random = {77};
-	Case	   *c = make_case(rank, nrows, nfeatures, density, &random);
+	Case	   *c = make_case(rank, nrows, nfeatures, density, most, &random);
 	size_t		size = nfeatures * (size_t) als_stride(rank);
 	float	   *factored = allocate(size * sizeof(float));
 	double		largest = 0;
@@ -224,7 +230,7 @@ test_case(int rank, uint32_t nrows, uint32_t nfeatures, double density)
 	free_case(c);
 }
 
-/* y := (G'SG + ridge I) x, or G'S x of rows if of_rows, for one column */
+/* y := (G'WG + ridge I) x, or G'W x of rows if of_rows, for one column */
 static void
 reference_product(const Case *c, int of_rows, const double *x, double *y)
 {
@@ -237,7 +243,7 @@ reference_product(const Case *c, int of_rows, const double *x, double *y)
 		for (uint64_t k = c->start[r]; k < c->start[r + 1] && !of_rows; k++)
 			row += (double) c->entries[k].rating * x[c->entries[k].column];
 		for (uint64_t k = c->start[r]; k < c->start[r + 1]; k++)
-			y[c->entries[k].column] += c->scale[r] *
+			y[c->entries[k].column] += c->weight[r] *
 				(double) c->entries[k].rating * row;
 	}
 }
@@ -299,7 +305,7 @@ static void
 test_steps(int rank, int steps)
 {
 	Random		random = {80};
-	Case	   *c = make_case(rank, 50, 90, 0.1, &random);
+	Case	   *c = make_case(rank, 50, 90, 0.1, 7, &random);
 	size_t		stride = (size_t) als_stride(rank);
 	uint32_t	n = c->features.nfeatures;
 	double	   *column = allocate(50 * sizeof(double));
@@ -351,16 +357,17 @@ test_steps(int rank, int steps)
 
 /* Priors against a plain loop, of rows that do not begin at 0 */
 static void
-test_priors(int rank)
+test_priors(int rank, double most)
 {
 	Random		random = {78};
-	Case	   *c = make_case(rank, 40, 30, 0.2, &random);
+	Case	   *c = make_case(rank, 40, 30, 0.2, most, &random);
 	size_t		stride = (size_t) als_stride(rank);
 	AlsRows		rows = {
 		.nrows = 30,.start = c->start + 10,
 		.entries = c->entries + c->start[10]
 	};
 	float	   *priors = allocate_aligned(30 * stride * sizeof(float));
+	float	   *whole = allocate_aligned(30 * stride * sizeof(float));
 	double		worst = 0;
 	double		expected_penalty = 0;
 	double		penalty;
@@ -368,25 +375,37 @@ test_priors(int rank)
 	for (size_t i = 0; i < 30 * stride; i++)
 		c->factors[i] = i % stride < (size_t) rank ?
 			(float) random_normal(&random) : 0;
-	als_features_priors(rank, &rows, c->factors, priors, NULL);
+	als_features_priors(rank, &rows, c->scale + 10, most, c->factors, priors,
+						NULL);
 	for (uint32_t r = 0; r < 30; r++)
 		for (size_t i = 0; i < stride; i++)
 		{
 			double		expected = 0;
+			double		share = c->weight[r + 10] / c->scale[r + 10];
+			double		y = (double) c->rows[(r + 10) * stride + i];
+			double		prior = (double) priors[r * stride + i];
 
 			for (uint64_t k = c->start[r + 10]; k < c->start[r + 11]; k++)
 				expected += (double) c->entries[k].rating *
 					(double) c->factors[c->entries[k].column * stride + i];
-			worst = fmax(worst, fabs(expected - (double) priors[r * stride + i]));
-			expected_penalty += c->scale[r] *
-				pow((double) c->rows[r * stride + i] -
-					(double) priors[r * stride + i], 2);
+			worst = fmax(worst, fabs(share * expected - prior));
+			expected_penalty += c->weight[r + 10] * pow(y - prior / share, 2) +
+				(c->scale[r + 10] - c->weight[r + 10]) * pow(y, 2);
 		}
 	ok(worst < 1e-5, "features: priors, rank %d", rank);
-	penalty = als_features_penalty(rank, 30, c->scale, c->rows, priors);
+	als_features_priors(rank, &rows, NULL, 0, c->factors, whole, NULL);
+	for (uint32_t r = 0; r < 30; r++)
+		for (size_t i = 0; i < stride; i++)
+			worst = fmax(worst, fabs((double) whole[r * stride + i] *
+									 c->weight[r + 10] / c->scale[r + 10] -
+									 (double) priors[r * stride + i]));
+	ok(worst < 1e-5, "features: rows without ratings, rank %d", rank);
+	penalty = als_features_penalty(rank, 30, c->scale + 10, most, c->rows + 10 * stride,
+								   priors);
 	ok(fabs(penalty - expected_penalty) <= 1e-12 * expected_penalty,
 	   "features: what rows add to the objective, rank %d", rank);
 	free(priors);
+	free(whole);
 	free_case(c);
 }
 
@@ -395,7 +414,7 @@ static void
 test_bad_features(void)
 {
 	Random		random = {79};
-	Case	   *c = make_case(3, 20, 10, 0.3, &random);
+	Case	   *c = make_case(3, 20, 10, 0.3, 7, &random);
 
 	c->features.ridge = 1e-300;
 	ok(als_features_prepare(&c->features, c->diagonal, c->matrix) > 0,
@@ -409,16 +428,18 @@ test_bad_features(void)
 void
 test_features(void)
 {
-	test_case(1, 30, 5, 0.4);
-	test_case(17, 200, 40, 0.1);
-	test_case(64, 300, 100, 0.05);
+	test_case(1, 30, 5, 0.4, 7);
+	test_case(17, 200, 40, 0.1, 7);
+	test_case(17, 200, 40, 0.1, INFINITY);
+	test_case(64, 300, 100, 0.05, 7);
 	/* more features than rows */
-	test_case(10, 30, 120, 0.1);
+	test_case(10, 30, 120, 0.1, 7);
 	test_steps(1, 1);
 	test_steps(17, 2);
 	test_steps(16, 3);
-	test_priors(1);
-	test_priors(17);
-	test_priors(64);
+	test_priors(1, 7);
+	test_priors(17, 7);
+	test_priors(17, INFINITY);
+	test_priors(64, 7);
 	test_bad_features();
 }

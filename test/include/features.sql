@@ -33,16 +33,16 @@ CREATE FUNCTION priors_of(model text, side text) RETURNS TABLE (id int, p float8
     SELECT id, array_agg(x ORDER BY n) FROM sums GROUP BY id
 $$;
 
--- rows that have ratings with s, and the number behind which feature_regularization stands
-CREATE FUNCTION scaled(run als_model, side text) RETURNS TABLE (id int, s float8) LANGUAGE sql AS $$
-    SELECT id, CASE run.feedback WHEN 'explicit' THEN n ELSE
-               (CASE side WHEN 'user' THEN run.items ELSE run.users END) + run.alpha * n END ^ run.regularization_scaling
-    FROM (SELECT CASE side WHEN 'user' THEN user_id ELSE item_id END AS id, count(*) AS n FROM ratings GROUP BY 1) r
+-- rows that have ratings with s, and w, as much of it as draws them to their features
+CREATE FUNCTION scaled(run als_model, side text) RETURNS TABLE (id int, s float8, w float8) LANGUAGE sql AS $$
+    SELECT id, CASE WHEN counted THEN n ELSE others + run.alpha * n END ^ run.regularization_scaling, CASE WHEN counted THEN n ELSE others END ^ run.regularization_scaling
+    FROM (SELECT CASE side WHEN 'user' THEN user_id ELSE item_id END AS id, count(*) AS n, run.feedback = 'explicit' OR run.regularization_by = 'ratings' AS counted,
+                 CASE side WHEN 'user' THEN run.items ELSE run.users END AS others FROM ratings GROUP BY 1) r
 $$;
 
--- A row solves (B + sum w f f') x = sum t f + lambda s p, with the rows of the other side
+-- A row solves (B + sum w f f') x = sum t f + lambda w p, with the rows of the other side
 -- in others
-CREATE FUNCTION row_of(run als_model, side text, wanted int, prior float8[], s float8) RETURNS float8[] LANGUAGE plpgsql AS $$
+CREATE FUNCTION row_of(run als_model, side text, wanted int, prior float8[], s float8, pull float8) RETURNS float8[] LANGUAGE plpgsql AS $$
 DECLARE
     explicit boolean := run.feedback = 'explicit';
     n int := cardinality(prior);
@@ -71,7 +71,7 @@ BEGIN
     END LOOP;
     FOR i IN 1 .. n LOOP
         a[i][i] := a[i][i] + run.regularization * s;
-        b[i] := b[i] + run.regularization * s * prior[i];
+        b[i] := b[i] + run.regularization * pull * prior[i];
     END LOOP;
     RETURN solve(a, b);
 END $$;

@@ -36,11 +36,12 @@ $$;
 CREATE FUNCTION solved(model text, side text, wanted int) RETURNS float8[] LANGUAGE plpgsql AS $$
 DECLARE
     run als_model := newest(model);
-    s float8 := (SELECT s FROM scaled(run, side) WHERE id = wanted);
+    scale record;
 BEGIN
     DELETE FROM others;
     INSERT INTO others SELECT * FROM rows_of(model, CASE side WHEN 'user' THEN 'item' ELSE 'user' END);
-    RETURN CASE WHEN s IS NULL THEN prior_of(model, side, wanted) ELSE row_of(run, side, wanted, prior_of(model, side, wanted), s) END;
+    SELECT * INTO scale FROM scaled(run, side) WHERE id = wanted;
+    RETURN CASE WHEN FOUND THEN row_of(run, side, wanted, prior_of(model, side, wanted), scale.s, scale.w) ELSE prior_of(model, side, wanted) END;
 END $$;
 CREATE FUNCTION score(model text, x float8[], y float8[]) RETURNS float8 LANGUAGE sql AS $$
     SELECT dot(x[1:r.factors], y[1:r.factors]) + coalesce(r.mean_rating + x[r.factors + 1] + y[r.factors + 1], 0) FROM newest(model) r

@@ -60,6 +60,6 @@ FROM (SELECT * FROM tuned_als WHERE serving) before, als_train('tuned_als', 'rat
     validation => 'cold_items', item_features => 'item_features', deploy => 'if_better') r;
 
 -- factors that leave single precision are said
-CREATE TABLE huge AS SELECT id, feature, CASE WHEN id > 30 THEN 3e38 ELSE value END AS value FROM item_features;
+CREATE TABLE huge AS SELECT id, feature, CASE WHEN id > 30 THEN 3e38 ELSE value / 100 END AS value FROM item_features;
 SELECT als_train('bad', 'ratings', factors => 3, validation => 'cold_items', item_features => 'huge', feature_regularization => 1e-3);
 DROP SCHEMA features_validation CASCADE;
