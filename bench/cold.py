@@ -43,9 +43,34 @@ def ranking(score: Score, training: sp.csr_matrix, test: sp.csr_matrix, items: n
     return np.concatenate(gains), np.concatenate(recalls)
 
 
-def cell(values: tuple[np.ndarray, np.ndarray]) -> str:
-    gains, recalls = values
-    return f"{gains.mean():.4f} ± {gains.std() / np.sqrt(len(gains)):.4f} | {recalls.mean():.4f}"
+class Table:
+    """NDCG and recall of programs, printed as they come with the standard error over users; of several
+    divisions then the means, and by how much they differ from those of one program, with that over divisions."""
+
+    def __init__(self, heads: str, base: str):
+        self.heads, self.base = heads, base
+        self.rows: dict[str, list[list[tuple[float, float]]]] = {}
+
+    def begin(self, title: str) -> None:
+        print(f"\n{title}\n\n| | {self.heads} |\n|---{'|---' * (self.heads.count('|') + 1)}|", flush=True)
+
+    def put(self, name: str, cells: list[tuple[float, float, float]]) -> None:
+        texts = [f"{gain:.4f} ± {error:.4f} | {recall:.4f}" for gain, error, recall in cells]
+        print(f"| {name} | {' | '.join(texts)} |", flush=True)
+
+    def add(self, name: str, cells: list[tuple[np.ndarray, np.ndarray]]) -> None:
+        self.put(name, [(gains.mean(), gains.std() / np.sqrt(len(gains)), recalls.mean()) for gains, recalls in cells])
+        self.rows.setdefault(name, []).append([(gains.mean(), recalls.mean()) for gains, recalls in cells])
+
+    def summary(self, divisions: int) -> None:
+        if divisions == 1:
+            return
+        for base in (None, self.base) if self.base in self.rows else (None,):
+            self.begin(f"Less {base}" if base else f"Means of {divisions} divisions")
+            for name, values in self.rows.items():
+                differences = np.array(values) - np.array(self.rows[base] if base else 0.0)
+                errors = differences.std(axis=0, ddof=1) / np.sqrt(divisions)
+                self.put(name, [(gain, error, recall) for (gain, recall), (error, _) in zip(differences.mean(axis=0), errors)])
 
 
 def scoring(factors: Factors) -> Score:
@@ -85,14 +110,13 @@ def cold_users(split: UserSplit, score: Score) -> np.ndarray:
     return ranking(score, split.training, split.cold_test, np.flatnonzero(split.known), np.flatnonzero(split.cold))[0]
 
 
-def report_items(name: str, split: ItemSplit, score: Score) -> None:
+def measured_items(split: ItemSplit, score: Score) -> list[tuple[np.ndarray, np.ndarray]]:
     some = np.flatnonzero(split.training.getnnz(axis=1))
     short, others = some[split.short[some]], some[~split.short[some]]
     known, everything = np.flatnonzero(split.known), np.flatnonzero(split.known | split.cold)
-    cells = [cell(ranking(score, split.training, *which)) for which in (
+    return [ranking(score, split.training, *which) for which in (
         (split.cold_test, np.flatnonzero(split.cold), some), (split.cold_test + split.warm_test, everything, some),
         (split.warm_test, known, others), (split.warm_test, known, short))]
-    print(f"| {name} | " + " | ".join(cells) + " |", flush=True)
 
 
 def rounded(settings: Settings) -> str:
@@ -114,60 +138,75 @@ def tune(program: Program, trials: int, fit: Callable[[Settings], float]) -> Set
     return best[1]
 
 
-def measure_items(given: Data, programs: list[Program], trials: int) -> None:
-    split = ItemSplit(given.ratings, 1)
-    inner = ItemSplit(split.training, 2, split.cold)
-    print(f"\n{given.describe()}\n\n| | {HEADS} |\n|---{'|---' * 8}|", flush=True)
-    report_items("popularity", split, popularity(split.training))
-    report_items("cosine of features", split, item_cosine(split.training, given.items.matrix))
-    for program in programs:
-        def fit(settings: Settings) -> float:
-            return float(cold_items(inner, scoring(program.fit(inner.training, given.items, None, settings))).mean())
+def measure_items(given: Data, programs: list[Program], trials: int, divisions: int) -> None:
+    table = Table(HEADS, "als, defaults")
+    for division in range(1, divisions + 1):
+        split = ItemSplit(given.ratings, division)
+        inner = ItemSplit(split.training, division + 1, split.cold)
 
-        if isinstance(program, Als):
-            defaults = program.settings(None)
-            report_items("als, no features", split,
-                         scoring(program.fit(split.training, given.items, None, defaults, without=True)))
-            report_items("als, defaults", split, scoring(program.fit(split.training, given.items, None, defaults)))
-            best = tune(program, trials, fit)
-            report_items("als, no features, same settings", split,
-                         scoring(program.fit(split.training, given.items, None, best, without=True)))
-        else:
-            best = tune(program, trials, fit)
-        report_items(program.name, split, scoring(program.fit(split.training, given.items, None, best)))
+        def add(name: str, score: Score) -> None:
+            table.add(name, measured_items(split, score))
+
+        table.begin(given.describe())
+        add("popularity", popularity(split.training))
+        add("cosine of features", item_cosine(split.training, given.items.matrix))
+        for program in programs:
+            def fit(settings: Settings) -> float:
+                return float(cold_items(inner, scoring(program.fit(inner.training, given.items, None, settings))).mean())
+
+            if isinstance(program, Als):
+                defaults = program.settings(None)
+                add("als, no features", scoring(program.fit(split.training, given.items, None, defaults, without=True)))
+                add("als, defaults", scoring(program.fit(split.training, given.items, None, defaults)))
+            if trials:
+                best = tune(program, trials, fit)
+                if isinstance(program, Als):
+                    add("als, no features, same settings",
+                        scoring(program.fit(split.training, given.items, None, best, without=True)))
+                add(f"{program.name}, tuned", scoring(program.fit(split.training, given.items, None, best)))
+    table.summary(divisions)
 
 
-def measure_grid(given: Data, program: Als, grid: Sequence[float]) -> None:
+def measure_grid(given: Data, program: Als, grid: Sequence[float], divisions: int) -> None:
     """How strongly the factors of features are held at 0, with all else as als chooses it."""
-    split = ItemSplit(given.ratings, 1)
-    print(f"\n{given.describe()}\n\n| mu | {HEADS} |\n|---{'|---' * 8}|", flush=True)
-    settings = program.settings(None)
-    report_items("no features", split, scoring(program.fit(split.training, given.items, None, settings, without=True)))
-    for value in grid:
-        settings["feature_regularization"] = value
-        report_items(f"{value:g}", split, scoring(program.fit(split.training, given.items, None, settings)))
+    table = Table(HEADS, "no features")
+    for division in range(1, divisions + 1):
+        split = ItemSplit(given.ratings, division)
+        table.begin(given.describe())
+        settings = program.settings(None)
+        table.add("no features", measured_items(split, scoring(
+            program.fit(split.training, given.items, None, settings, without=True))))
+        for value in grid:
+            settings["feature_regularization"] = value
+            table.add(f"{value:g}", measured_items(split, scoring(program.fit(split.training, given.items, None, settings))))
+    table.summary(divisions)
 
 
-def measure_users(given: Data, programs: list[Program], trials: int) -> None:
+def measure_users(given: Data, programs: list[Program], trials: int, divisions: int) -> None:
     if given.users is None:
         return
-    split = UserSplit(given.ratings, 1)
-    inner = UserSplit(split.training, 2, split.cold)
-    known, cold = np.flatnonzero(split.known), np.flatnonzero(split.cold)
+    table = Table("cold users: NDCG@20 | recall@20", "als, defaults")
+    for division in range(1, divisions + 1):
+        split = UserSplit(given.ratings, division)
+        inner = UserSplit(split.training, division + 1, split.cold)
+        known, cold = np.flatnonzero(split.known), np.flatnonzero(split.cold)
 
-    def report(name: str, score: Score) -> None:
-        print(f"| {name} | {cell(ranking(score, split.training, split.cold_test, known, cold))} |", flush=True)
+        def add(name: str, score: Score) -> None:
+            table.add(name, [ranking(score, split.training, split.cold_test, known, cold)])
 
-    print("\n| | cold users: NDCG@20 | recall@20 |\n|---|---|---|", flush=True)
-    report("popularity", popularity(split.training))
-    report("cosine of features", user_cosine(split.training, given.users.matrix))
-    for program in programs:
-        def fit(settings: Settings) -> float:
-            return float(cold_users(inner, scoring(program.fit(inner.training, None, given.users, settings))).mean())
+        table.begin(given.describe())
+        add("popularity", popularity(split.training))
+        add("cosine of features", user_cosine(split.training, given.users.matrix))
+        for program in programs:
+            def fit(settings: Settings) -> float:
+                return float(cold_users(inner, scoring(program.fit(inner.training, None, given.users, settings))).mean())
 
-        if isinstance(program, Als):
-            report("als, defaults", scoring(program.fit(split.training, None, given.users, program.settings(None))))
-        report(program.name, scoring(program.fit(split.training, None, given.users, tune(program, trials, fit))))
+            if isinstance(program, Als):
+                add("als, defaults", scoring(program.fit(split.training, None, given.users, program.settings(None))))
+            if trials:
+                best = tune(program, trials, fit)
+                add(f"{program.name}, tuned", scoring(program.fit(split.training, None, given.users, best)))
+    table.summary(divisions)
 
 
 def errors(split: ItemSplit, factors: Factors) -> np.ndarray:
@@ -204,7 +243,9 @@ def measure_stars(given: Data, programs: list[Program], trials: int) -> None:
 
         if isinstance(program, Als):
             report("als, defaults", program.fit(split.training, given.items, None, program.settings(None), True))
-        report(program.name, program.fit(split.training, given.items, None, tune(program, trials, fit), True))
+        if trials:
+            report(f"{program.name}, tuned",
+                   program.fit(split.training, given.items, None, tune(program, trials, fit), True))
 
 
 PARTS = ("items", "users", "stars", "grid")
@@ -216,7 +257,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(PARTS), choices=PARTS)
     parser.add_argument("--programs", nargs="*", default=["als", "irspack", "cmfrec"])
     parser.add_argument("--grid", nargs="*", type=float, default=GRID, help="values of feature_regularization")
-    parser.add_argument("--trials", type=int, default=12)
+    parser.add_argument("--trials", type=int, default=12, help="0: als' defaults alone")
+    parser.add_argument("--divisions", type=int, default=1, help="of rankings: as many, and their means")
     arguments = parser.parse_args()
     with psycopg.connect("", autocommit=True) as connection:
         connection.execute("CREATE EXTENSION IF NOT EXISTS als")
@@ -226,11 +268,11 @@ def main() -> None:
             programs: list[Program] = [program for program in (Als(connection), Irspack(), Cmfrec(name == "packages"))
                                        if program.name in arguments.programs]
             if "items" in arguments.only:
-                measure_items(given, programs, arguments.trials)
+                measure_items(given, programs, arguments.trials, arguments.divisions)
             if "users" in arguments.only:
-                measure_users(given, programs, arguments.trials)
+                measure_users(given, programs, arguments.trials, arguments.divisions)
             if "grid" in arguments.only:
-                measure_grid(given, Als(connection), arguments.grid)
+                measure_grid(given, Als(connection), arguments.grid, arguments.divisions)
             if "stars" in arguments.only:
                 measure_stars(given, [program for program in (Als(connection), CmfrecExplicit())
                                       if program.name in arguments.programs], arguments.trials)
