@@ -82,11 +82,14 @@ UPDATE parted SET item_id = 'a' WHERE user_id = 'x' AND item_id = 'c';
 SELECT * FROM parted_model_changes ORDER BY 1, 2;
 SELECT als_refresh('parted_model');
 SELECT user_id FROM parted_model_users ORDER BY 1;
--- one that is detached keeps the trigger until the model is untracked
+-- from PostgreSQL 15 on, one that is detached keeps the trigger until the model is untracked
 ALTER TABLE parted DETACH PARTITION parted_a;
 INSERT INTO parted_a VALUES ('v', 'b', 1);
-SELECT * FROM parted_model_changes;
-SELECT code FROM try($$ALTER TABLE parted ATTACH PARTITION parted_a FOR VALUES IN ('a', 'b')$$);
+SELECT count(*) = (current_setting('server_version_num')::int >= 150000)::int AS as_documented FROM parted_model_changes;
+BEGIN;
+SELECT code = CASE WHEN current_setting('server_version_num')::int < 150000 THEN 'none' ELSE '42710' END AS as_documented
+    FROM try($$ALTER TABLE parted ATTACH PARTITION parted_a FOR VALUES IN ('a', 'b')$$);
+ROLLBACK;
 SELECT als_untrack('parted_model');
 ALTER TABLE parted ATTACH PARTITION parted_a FOR VALUES IN ('a', 'b');
 SELECT als_track('parted_model');
