@@ -68,6 +68,8 @@ build_server()
 		[ "${major:-0}" -lt 16 ] || flags+=(--without-icu)
 	fi
 	rm -rf "$server.build" && mkdir "$server.build" && cd "$server.build" || exit
+	# PostgreSQL's makefiles generate headers on the first level alone
+	unset MAKELEVEL
 	{
 		"$source/configure" -q --prefix="$server" --enable-cassert --enable-debug \
 			--enable-tap-tests "${flags[@]}"

@@ -54,8 +54,8 @@ FROM (SELECT *, min(iterations) OVER (PARTITION BY feedback) AS least FROM trial
 SELECT bool_and(parameters->'factors' = '16') AS few, count(DISTINCT iterations) AS rungs,
        count(*) FILTER (WHERE iterations = 4) AS ended_first, count(*) FILTER (WHERE iterations = 8) AS ended_next, count(*) FILTER (WHERE iterations = 15) AS went_on
 FROM trials WHERE feedback = 'implicit' AND trial <= 24;
--- who is left out was no better than who went on: then it would be the better one now
-SELECT bool_and(ended.metric <= on_.metric) AS the_best_go_on
+-- who is left out was no better than who went on, if he was best then: it would be the better one now
+SELECT bool_and(ended.metric <= on_.metric) IS NOT FALSE AS the_best_go_on
 FROM trials ended, trials on_ WHERE ended.feedback = 'implicit' AND on_.feedback = 'implicit' AND ended.trial <= 24 AND on_.trial <= 24
 AND ended.iterations = 4 AND on_.iterations > 4 AND on_.best_iteration = 4;
 CREATE TABLE chosen_for AS SELECT alpha, regularization, regularization_scaling FROM als_train('chosen', 'training', factors => 16);
