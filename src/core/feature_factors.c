@@ -50,11 +50,12 @@ als_features_prepare(const AlsFeatures *features, double *diagonal,
 	{
 		size_t		n;
 		const AlsEntry *entries = features_of(&features->rows, r, &n);
+		double		weight = weight_of(features, r);
 
 		als_work(&work, matrix != NULL ? n * n : n);
 		for (size_t k = 0; k < n; k++)
 		{
-			double		value = weight_of(features, r) * (double) entries[k].rating;
+			double		value = weight * (double) entries[k].rating;
 			size_t		column = entries[k].column;
 
 			diagonal[column] += value * (double) entries[k].rating;

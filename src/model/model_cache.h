@@ -262,6 +262,15 @@ factors_fit(const float *row, int factors, bool explicit, double mean)
 	return serving_fits(squares, mean);
 }
 
+/* What an error says of factors that do not fit */
+static inline const char *
+factors_fit_detail(bool explicit)
+{
+	return explicit ?
+		"The sum of their squares, with the bias and the mean rating, is not within the range of type real." :
+		"The sum of their squares is not within the range of type real.";
+}
+
 /* Are a row's factors, without the bias, all zero? */
 static inline bool
 cache_row_is_zero(const ModelCache *cache, const float *row)

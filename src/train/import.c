@@ -127,10 +127,7 @@ static void
 check_length(const ImportedSide *imported, Datum id, const float *row)
 {
 	if (!factors_fit(row, imported->factors, imported->explicit, imported->mean))
-		reject_factors(imported, id,
-					   imported->explicit ?
-					   "The sum of their squares, with the bias and the mean rating, is not within the range of type real." :
-					   "The sum of their squares is not within the range of type real.");
+		reject_factors(imported, id, factors_fit_detail(imported->explicit));
 }
 
 /* Room for the row of the next id */

@@ -276,9 +276,7 @@ check_lengths(const TrainerParameters *parameters, double mean, AlsSide side,
 					(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
 					 errmsg("the factors of %s are too long to be served",
 							side == ALS_USERS ? "a user" : "an item"),
-					 explicit ?
-					 errdetail("The sum of their squares, with the bias and the mean rating, is not within the range of type real.") :
-					 errdetail("The sum of their squares is not within the range of type real."),
+					 errdetail("%s", factors_fit_detail(explicit)),
 					 errhint("Scale the ratings down.")));
 	}
 }
