@@ -7,6 +7,7 @@
 #   make installcheck      test what is installed, against a running server
 #   make fuzz              100,000 hostile calls; make check makes some thousand
 #   make libfuzzer         libFuzzer on what is parsed, a minute each
+#   make sqlsmith          ten minutes of sqlsmith's queries
 #   make assertions        make check on a server built with assertions
 #   make sanitize          test it on a server built with sanitizers, which takes
 #                          half an hour; TESTS="train t/002_cancel.pl" for some tests
@@ -26,7 +27,7 @@
 #   make data              make the demo's data anew
 #   make pgspot            look for unqualified names in the SQL script
 
-SCRIPTED = assertions bench cancel check check-spark compilers cross data demo demo-app demo-app-test deb faults fuzz indent libfuzzer matrix pgspot sanitize soak valgrind
+SCRIPTED = assertions bench cancel check check-spark compilers cross data demo demo-app demo-app-test deb faults fuzz indent libfuzzer matrix pgspot sanitize soak sqlsmith valgrind
 
 ifneq (,$(filter $(SCRIPTED),$(MAKECMDGOALS)))
 
@@ -37,7 +38,7 @@ OTHERS := $(filter-out $(SCRIPTED),$(MAKECMDGOALS))
 .PHONY: $(SCRIPTED) $(OTHERS)
 .NOTPARALLEL:
 
-cancel check check-spark compilers cross deb demo demo-app faults fuzz indent libfuzzer matrix soak:
+cancel check check-spark compilers cross deb demo demo-app faults fuzz indent libfuzzer matrix soak sqlsmith:
 	@scripts/$@.sh
 
 demo-app-test:

@@ -61,8 +61,7 @@
  * A row may have a prior p, which it is drawn to in place of 0: lambda s |x|^2
  * becomes lambda s |x - p|^2, biases included, and lambda s p is added to the
  * right-hand side.  als_features.h makes priors of what is known of rows, with
- * w = N^nu of s for implicit feedback, what a row without ratings has, unless
- * by_ratings.
+ * a quarter of s, for implicit feedback of what s is without ratings.
  */
 #ifndef ALS_CORE_H
 #define ALS_CORE_H
@@ -401,16 +400,19 @@ extern double als_regularization_scale(const AlsSystem *system,
 									   const float *weights, uint64_t n);
 
 /*
- * w: of s, at most so much draws a row to its features, all of it if this is
- * INFINITY.
+ * Of s, so much can draw a row to its features: what s is without ratings for
+ * implicit feedback, N^nu; INFINITY, which is all, for explicit and by_ratings.
  */
 extern double als_features_scale(const AlsSystem *system);
+
+/* Of that, so much does, by docs/experiments.md. */
+#define ALS_FEATURES_SHARE 0.25
 
 /* w / s */
 static inline double
 als_features_share(double scale, double most)
 {
-	return scale > most ? most / scale : 1;
+	return ALS_FEATURES_SHARE * (scale > most ? most / scale : 1);
 }
 
 /*

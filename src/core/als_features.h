@@ -8,9 +8,10 @@
  *
  *	  min	sum (w_i |y_i - B'g_i|^2 + (s_i - w_i) |y_i|^2) + ridge |B|^2
  *
- * of which lambda times is part of the objective, with w_i = N^nu for implicit
- * feedback, what s is without ratings, and w_i = s_i for others.  So the prior of
- * the row (als_core.h) is p_i = w_i / s_i B'g_i, and B is the solution of
+ * of which lambda times is part of the objective, with w_i = N^nu / 4 for implicit
+ * feedback, a quarter of what s is without ratings, and w_i = s_i / 4 for others.
+ * So the prior of the row (als_core.h) is p_i = w_i / s_i B'g_i, and B is the
+ * solution of
  *
  *	  (G' W G + ridge I) B = G' W Y
  *

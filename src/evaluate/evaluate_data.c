@@ -113,7 +113,10 @@ order_items(uint32 *order, IdMap *items)
 											 Max(size, 1) * sizeof(Datum));
 
 	for (uint32 i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		ids[i] = idmap_id(items, i);
+	}
 	id_places(idmap_type(items), ids, size, order);
 	pfree(ids);
 }
@@ -126,7 +129,10 @@ invert_order(Measurement *measurement)
 	uint32	   *by_order = items_by_order(measurement);
 
 	for (uint32 i = 0; i < measurement->nitems; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		by_order[order[i]] = i;
+	}
 }
 
 /* Counts the users of the training set who have each item. */
@@ -140,8 +146,11 @@ count_popularity(Measurement *measurement, const Arena *training,
 
 	memset(popularity, 0, measurement->nitems * sizeof(float));
 	for (uint32 row = 0; row < measurement->set_items[TRAINING_SET]; row++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		if (items[row] != NOT_THERE)
 			popularity[items[row]] = (float) (start[row + 1] - start[row]);
+	}
 }
 
 /* The rating from which on an item is relevant. */
@@ -174,8 +183,11 @@ list_test_users(Evaluation *evaluation, uint32 *const users[2])
 		uint32		size = ratings_ids(evaluation->ratings[TRAINING_SET], ALS_USERS)->size;
 
 		for (uint32 row = 0; row < size; row++)
+		{
+			CHECK_FOR_INTERRUPTS();
 			if (users[TRAINING_SET][row] != NOT_THERE)
 				training_rows[users[TRAINING_SET][row]] = row;
+		}
 	}
 
 	for (uint32 row = 0; row < ntest_rows; row++)
@@ -183,6 +195,7 @@ list_test_users(Evaluation *evaluation, uint32 *const users[2])
 		uint32		user = users[TEST_SET][row];
 		MeasuredUser *next = &measured[evaluation->measurement->nusers];
 
+		CHECK_FOR_INTERRUPTS();
 		if (user == NOT_THERE || !evaluation->known[user])
 		{
 			evaluation->unknown_users++;

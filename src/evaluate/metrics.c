@@ -112,7 +112,10 @@ metrics_restart(Measurement *measurement)
 	pg_atomic_uint32 *recommended = recommended_items(measurement, 0, 0);
 
 	for (size_t i = 0; i < size; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
 		pg_atomic_init_u32(&recommended[i], 0);
+	}
 	pg_atomic_write_u32(&measurement->next_user, 0);
 }
 

@@ -13,7 +13,7 @@
 #include "utils/timestamp.h"
 
 /* In rows of the usual regularization; docs/experiments.md has what was measured */
-#define DEFAULT_FEATURE_REGULARIZATION 30
+#define DEFAULT_FEATURE_REGULARIZATION 10
 
 void
 options_check_event_weights(const Jsonb *weights, double least)

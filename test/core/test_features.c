@@ -55,7 +55,7 @@ make_case(int rank, uint32_t nrows, uint32_t nfeatures, double density,
 	{
 		c->start[r] = count;
 		c->scale[r] = 1 + 10 * random_uniform(random);
-		c->weight[r] = fmin(c->scale[r], most);
+		c->weight[r] = 0.25 * fmin(c->scale[r], most);
 		for (uint32_t j = 0; j < nfeatures; j++)
 			if (j < 2 || (j > 2 && random_uniform(random) < density))
 			{

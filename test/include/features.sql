@@ -33,9 +33,10 @@ CREATE FUNCTION priors_of(model text, side text) RETURNS TABLE (id int, p float8
     SELECT id, array_agg(x ORDER BY n) FROM sums GROUP BY id
 $$;
 
--- rows that have ratings with s, and w, as much of it as draws them to their features
+-- rows that have ratings with s, and w, as much of it as draws them to their features, a
+-- quarter of what s is without ratings or by them
 CREATE FUNCTION scaled(run als_model, side text) RETURNS TABLE (id int, s float8, w float8) LANGUAGE sql AS $$
-    SELECT id, CASE WHEN counted THEN n ELSE others + run.alpha * n END ^ run.regularization_scaling, CASE WHEN counted THEN n ELSE others END ^ run.regularization_scaling
+    SELECT id, CASE WHEN counted THEN n ELSE others + run.alpha * n END ^ run.regularization_scaling, CASE WHEN counted THEN n ELSE others END ^ run.regularization_scaling / 4
     FROM (SELECT CASE side WHEN 'user' THEN user_id ELSE item_id END AS id, count(*) AS n, run.feedback = 'explicit' OR run.regularization_by = 'ratings' AS counted,
                  CASE side WHEN 'user' THEN run.items ELSE run.users END AS others FROM ratings GROUP BY 1) r
 $$;
