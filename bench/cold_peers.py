@@ -55,7 +55,7 @@ class Als(Program):
     def settings(self, rng: np.random.Generator | None) -> Settings:
         """Of what als chooses from the ratings, so many times."""
         if rng is None:
-            return {"regularization": 1.0, "alpha": 1.0, "feature_regularization": 30.0}
+            return {"regularization": 1.0, "alpha": 1.0, "feature_regularization": 10.0}
         return {"regularization": spread(rng, 0.03, 3), "alpha": spread(rng, 0.1, 10),
                 "feature_regularization": spread(rng, 1, 1000)}
 
