@@ -30,9 +30,9 @@ export UBSAN_OPTIONS=print_stacktrace=1:abort_on_error=1
 # Puts a server under valgrind: bootstrapping and questions go without.
 wrap_server()
 {
-	[ ! -e "$server/bin/postgres.bin" ] || return 0
 	command -v valgrind >/dev/null || fail 'valgrind is not there'
-	cp "$source/src/tools/valgrind.supp" "$server/share/"
+	cat "$source/src/tools/valgrind.supp" test/valgrind.supp >"$server/share/valgrind.supp"
+	[ ! -e "$server/bin/postgres.bin" ] || return 0
 	mv "$server/bin/postgres" "$server/bin/postgres.bin"
 	cat >"$server/bin/postgres" <<END
 #!/bin/sh
