@@ -408,6 +408,13 @@ extern double als_features_scale(const AlsSystem *system);
 /* Of that, so much does, by docs/experiments.md. */
 #define ALS_FEATURES_SHARE 0.25
 
+/* w of a row, whose s is scale; most: als_features_scale's */
+static inline double
+als_features_weight(double scale, double most)
+{
+	return ALS_FEATURES_SHARE * fmin(scale, most);
+}
+
 /* w / s */
 static inline double
 als_features_share(double scale, double most)

@@ -32,7 +32,7 @@ features_of(const AlsRows *rows, uint32_t r, size_t *n)
 static inline double
 weight_of(const AlsFeatures *features, uint32_t r)
 {
-	return als_features_share(features->scale[r], features->most) * features->scale[r];
+	return als_features_weight(features->scale[r], features->most);
 }
 
 int

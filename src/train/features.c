@@ -157,7 +157,7 @@ prepare_matrix(TrainerProcess *me, AlsSide side)
 	int			result;
 
 	for (uint32 r = 0; r < nrows; r++)
-		sum += als_features_share(scale[r], me->features[side].most) * scale[r];
+		sum += als_features_weight(scale[r], me->features[side].most);
 	state->ridge = shared->parameters.feature_regularization * sum / nrows;
 	me->features[side].ridge = state->ridge;
 	result = als_features_prepare(&me->features[side],
