@@ -309,6 +309,8 @@ make_queue(Oid model, Oid ratings, const Oid types[2])
 						name, get_rel_name(model)),
 				 errdetail("One that is restored from a dump has the columns and the owner that als_track gives it, a trigger on the ratings fills it, and it is of no other model."),
 				 errhint("Drop or rename the relation.")));
+	/* it has no key, and FOR ALL TABLES publishes it */
+	run_command(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified));
 	ObjectAddressSet(dependent, RelationRelationId, queue);
 	ObjectAddressSet(referenced, RelationRelationId, model);
 	recordDependencyOn(&dependent, &referenced, DEPENDENCY_AUTO);

@@ -40,6 +40,14 @@ SELECT count(*) FROM model_changes;
 SELECT als_refresh('model', ARRAY[1]) AS known;
 SELECT count(*) FROM model_changes;
 SELECT als_refresh('model') AS known;
+-- nor is it in the way that the queue is published, as FOR ALL TABLES does it
+SET client_min_messages = error;
+CREATE PUBLICATION regress_als_track FOR TABLE model_changes;
+SET client_min_messages = warning;
+INSERT INTO ratings VALUES (1, 5, 5);
+SELECT code, message FROM try($$SELECT als_refresh('model')$$);
+SELECT count(*) FROM model_changes;
+DROP PUBLICATION regress_als_track;
 
 -- whatever is renamed or moved
 ALTER TABLE ratings RENAME TO opinions;
