@@ -86,6 +86,11 @@ side_search_for(SideSearch *search, Datum id, bool exclude_seen,
 		CHECK_FOR_INTERRUPTS();
 		idmap_add(search->excluded, ratings.ratings[i].id);
 	}
+	/* rows that weigh nothing have been left out, but are seen */
+	if (exclude_seen && ratings.size < ratings.capacity)
+		live_ratings_add_seen(cache, other, id, function, search->excluded);
+	if (cache_replaced(cache))
+		return false;
 	row = fold_in(cache, other, &ratings, features_prior(cache, other, &features));
 	if (cache_knows(cache, row))
 	{

@@ -130,6 +130,12 @@ SELECT als_refresh_user('weighed', 8);
 SELECT abs(als_predict('weighed', 8, item_id) - 5) < 0.05 AS sure FROM ratings WHERE user_id = 8 AND sure = 1000;
 UPDATE ratings SET sure = 0 WHERE user_id = 8 AND item_id <> (SELECT item_id FROM ratings WHERE user_id = 8 AND sure = 1000);
 SELECT als_refresh_user('weighed', 8), (SELECT count(*) FROM als_explain('weighed', 8, 3, NULL)) AS that_count;
+-- but it is seen all the same, whether the user is known, read afresh or new
+INSERT INTO ratings VALUES (1000, 3, 4, 1, 'visit'), (1000, 4, 4, 0, 'visit');
+SELECT who, fresh, count(*) > 0 AS rest, count(*) FILTER (WHERE item_id IN (SELECT item_id FROM ratings WHERE user_id = who)) AS seen
+FROM unnest(ARRAY[8, 1000]) who, unnest(ARRAY[false, true]) fresh, LATERAL als_recommend('weighed', who, 100, fresh => fresh)
+GROUP BY 1, 2 ORDER BY 1, 2;
+DELETE FROM ratings WHERE user_id = 1000;
 UPDATE ratings SET sure = 0 WHERE user_id = 8;
 SELECT als_refresh_user('weighed', 8);
 
