@@ -237,12 +237,20 @@ id_result_init(IdConversion *conversion, IdType *result, Oid own,
 			   Oid wanted, const char *what, MemoryContext context)
 {
 	Oid			base;
+	Oid			function;
 
 	if (!can_coerce_type(1, &own, &wanted, is_string_type(wanted) ?
 						 COERCION_ASSIGNMENT : COERCION_IMPLICIT) ||
 		!id_type_init(result, wanted, -1, get_typcollation(wanted), context))
 		return false;
 	id_conversion_init(conversion, result, own, what, context);
+
+	/* which integers are cast to implicitly, though it does not have them all */
+	base = getBaseType(own);
+	if (getBaseType(wanted) == FLOAT8OID && is_integer_type(base) &&
+		find_coercion_pathway(base, FLOAT8OID, COERCION_ASSIGNMENT,
+							  &function) == COERCION_PATH_FUNC)
+		verify_init(conversion, base, function, context);
 
 	/* what a domain adds to its type */
 	conversion->domain = domain_has_constraints(wanted);

@@ -109,6 +109,10 @@ SELECT pg_typeof(item_id) FROM als_recommend('smallint_int', 1, 1);
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::text, 'uuid', md5('1'), 1);
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::code, 'varchar_domain', '1', 1);
 SELECT pg_typeof(item_id) FROM als_recommend_as(NULL::text, 'varchar_domain', '1', 1);
+-- double precision does not have all integers
+SELECT users, items FROM als_train('long', 'SELECT 1 AS user_id, 9007199254740990 + i AS item_id, 1 AS rating FROM generate_series(0, 3) i', factors => 2, iterations => 1);
+SELECT item_id FROM als_recommend_as(NULL::float8, 'long', 1, exclude_seen => false);
+SELECT item_id::bigint FROM als_recommend_as(NULL::float8, 'long', 1, exclude_seen => false, exclude => ARRAY[9007199254740993]) ORDER BY 1;
 
 -- groups by ids of other types, as boosts and exclude take them: all items are in one, of which a list has one
 CREATE FUNCTION in_one_group(kind text, source text) RETURNS bigint LANGUAGE plpgsql AS $$
