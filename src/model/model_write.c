@@ -370,10 +370,17 @@ create_factor_table(const ModelTarget *target, AlsSide side, const char *name,
 					 feedback == ALS_EXPLICIT ? ", bias real NOT NULL" : "");
 	run_sql(sql.data, SPI_OK_UTILITY);
 
-	/* a hashable type without an order has no primary key */
+	/*
+	 * a hashable type without an order has no primary key, which publications
+	 * need
+	 */
 	if (!ordered)
+	{
 		run_sql(psprintf("CREATE INDEX ON %s USING hash (%s)", qualified, id),
 				SPI_OK_UTILITY);
+		run_sql(psprintf("ALTER TABLE %s REPLICA IDENTITY FULL", qualified),
+				SPI_OK_UTILITY);
+	}
 
 	/* factors do not compress, and a row of them always fits into a page */
 	run_sql(psprintf("ALTER TABLE %s ALTER factors SET STORAGE PLAIN",

@@ -207,6 +207,12 @@ SET fresh.retrain = on;
 SELECT * FROM try($$SELECT als_refresh('retrained', ARRAY[1])$$);
 SET fresh.retrain = on;
 SELECT als_predict('retrained', 1, 1, fresh => true) IS NOT NULL AS starts_over;
+-- of tables that are published, as FOR ALL TABLES does it; ids without an order are no primary key
+SET client_min_messages = error;
+CREATE PUBLICATION regress_als_fresh FOR TABLE xid, xid_users, xid_items;
+SET client_min_messages = warning;
+SELECT * FROM try($$DO 'BEGIN PERFORM als_refresh_user(''xid'', ''7''::xid), als_refresh(''xid'', ARRAY[''9'', ''12345'']::xid[]); END'$$);
+DROP PUBLICATION regress_als_fresh;
 
 SET client_min_messages = error;
 DROP SCHEMA fresh CASCADE;
