@@ -13,6 +13,8 @@ use Test::More;
 
 my $node = start_server('main');
 $node->safe_psql('postgres', q{
+-- as of PostgreSQL 15
+REVOKE CREATE ON SCHEMA public FROM PUBLIC;
 CREATE ROLE stranger;
 CREATE TABLE ratings AS SELECT * FROM some_ratings(30, 40, 39);
 GRANT SELECT ON ratings TO stranger;
