@@ -43,7 +43,7 @@
  * explicit models have rank = factors + 1: solving a user, every item's row
  * counts as [y_i, 1] and b_i moves to the right-hand side.  In an unbiased model
  * it counts as [y_i, 0]: nothing but lambda s b_u^2 depends on b_u then, which is
- * 0.
+ * 0, as it is where lambda is.
  *
  * With the other side fixed, one row x solves
  *
@@ -420,6 +420,16 @@ static inline double
 als_features_share(double scale, double most)
 {
 	return ALS_FEATURES_SHARE * (scale > most ? most / scale : 1);
+}
+
+/*
+ * What the bias of a row has beside lambda s, which is shift: where that is 0,
+ * nothing depends on a bias of an unbiased model, and this holds it at 0.
+ */
+static inline double
+als_bias_ridge(const AlsSystem *system, double shift)
+{
+	return system->feedback == ALS_EXPLICIT && system->unbiased && shift == 0 ? 1 : 0;
 }
 
 /*

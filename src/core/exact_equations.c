@@ -101,6 +101,7 @@ als_exact_equations(const AlsSystem *system, const Row *row,
 		memset(a, 0, n * n * sizeof(double));
 	for (size_t i = 0; i < n; i++)
 		a[i * n + i] += shift;
+	a[n * n - 1] += als_bias_ridge(system, shift);
 	memset(b, 0, stride * sizeof(double));
 	add_prior(system, row, b);
 

@@ -41,6 +41,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 {
 	size_t		stride = (size_t) als_stride(system->rank);
 	size_t		square = stride * stride;
+	size_t		bias = (size_t) system->rank - 1;
 	float		shift = (float) shift_beyond_base(system, row);
 	float	   *a = workspace->a;
 	float	   *b = workspace->r;
@@ -55,6 +56,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 	if (shift > 0)
 		for (size_t i = 0; i < (size_t) system->rank; i++)
 			a[i * stride + i] += shift;
+	a[bias * stride + bias] += (float) als_bias_ridge(system, (double) shift);
 	memset(b, 0, stride * sizeof(float));
 	if (row->prior != NULL)
 	{

@@ -137,6 +137,8 @@ als_chunk_objective(const AlsSystem *system, const Row *row,
 int
 als_lacks_ratings(const AlsSystem *system, const Row *row)
 {
+	size_t		unknowns = (size_t) system->rank - (system->unbiased ? 1 : 0);
+
 	return system->feedback == ALS_EXPLICIT && system->regularization <= 0 &&
-		row->n < (size_t) system->rank;
+		row->n < unknowns;
 }

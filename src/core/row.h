@@ -51,7 +51,7 @@ typedef int RowSolver (const AlsSystem *system, const Row *row,
 					   const Workspace *workspace, float *x,
 					   double *objective);
 
-/* Is A singular, whatever rounding makes of it?  lambda = 0 and n < rank. */
+/* Is A singular, whatever rounding makes of it?  lambda = 0 and n is too small. */
 extern int	als_lacks_ratings(const AlsSystem *system, const Row *row);
 
 #endif							/* ALS_ROW_H */

@@ -66,6 +66,7 @@ solve_influence(ModelCache *cache, AlsSide side, const KnownRatings *known,
 	diagonal = cache->run.regularization * scale;
 	for (int i = 0; i < rank; i++)
 		a[i * rank + i] += diagonal;
+	a[rank * rank - 1] += als_bias_ridge(&system, diagonal);
 	if (als_influence(system.blas, system.poll, rank, stride, known->size,
 					  known->fixed, weights, a, z,
 					  palloc(als_gram_exact_workspace(rank))) != 0)

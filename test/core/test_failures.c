@@ -51,6 +51,10 @@ test_singular_row(void)
 
 	result = half_iteration_in_calls(problem, ALS_USERS, 64, &loss, &failed);
 	ok(result == ALS_OK, "explicit cholesky: enough ratings, no lambda");
+	problem->unbiased = 1;
+	result = half_iteration_in_calls(problem, ALS_USERS, 64, &loss, &failed);
+	ok(result == ALS_OK, "explicit cholesky: enough ratings, no lambda, no biases");
+	problem->unbiased = 0;
 
 	/* leaves row 17 with 11 ratings, and the next with many */
 	problem->start[ALS_USERS][18] = problem->start[ALS_USERS][17] + 11;

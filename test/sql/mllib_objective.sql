@@ -120,6 +120,46 @@ SELECT id, distance(f, mllib_row('explicit', 'user', id, 0.1, 40, 1)) < 1e-5 AS 
 SELECT abs(sum(contribution) - als_predict('explicit', 8, 3)) < 1e-4 AS explained FROM als_explain('explicit', 8, 3, 100) e (item_id, contribution);
 SELECT abs(sum(contribution) - als_predict('implicit', 8, 3)) < 1e-4 AS explained FROM als_explain('implicit', 8, 3, 100) e (item_id, contribution);
 
+-- Without regularization nothing asks for a bias, and other factors are what least squares
+-- say: of each row the errors are orthogonal to the factors that it is solved against.  User
+-- 13 has as many ratings as there are factors, user 14 too few.
+CREATE TABLE plain AS
+    SELECT u AS user_id, i AS item_id, ((u * 5 + i * 3 + u * i) % 7 + 1)::real AS rating
+    FROM generate_series(1, 12) u, generate_series(1, 9) i WHERE (u + i) % 4 > 0
+    UNION ALL VALUES (13, 1, 4), (13, 5, 2);
+CREATE FUNCTION slope(model text, solved text, id int) RETURNS float8 LANGUAGE sql AS $$
+    SELECT max(abs(slope)) FROM (SELECT sum((rating - dot(u.f, i.f)) * (CASE solved WHEN 'user' THEN i.f ELSE u.f END)[k]) AS slope
+        FROM stored(model, 'user') u JOIN plain ON user_id = u.id JOIN stored(model, 'item') i ON item_id = i.id, generate_series(1, 2) k
+        WHERE CASE solved WHEN 'user' THEN u.id ELSE i.id END = slope.id GROUP BY k) s
+$$;
+CREATE FUNCTION unregularized(parameters text, OUT loss bool, OUT items bool, OUT users bool, OUT biases bigint, OUT folded bool, OUT explained bool)
+LANGUAGE plpgsql AS $$
+DECLARE
+    run als_model;
+    refreshed bool;
+BEGIN
+    EXECUTE format('SELECT (t).* FROM als_train(''free'', ''plain'', feedback => ''explicit'', biases => false, regularization => 0, factors => 2, iterations => 4, %s) t', parameters)
+        INTO run;
+    loss := abs(run.loss / (SELECT sum((rating - dot(u.f, i.f)) ^ 2)
+                            FROM plain JOIN stored('free', 'user') u ON user_id = u.id JOIN stored('free', 'item') i ON item_id = i.id) - 1) < 1e-5;
+    items := max(slope('free', 'item', id)) < 1e-3 FROM stored('free', 'item');
+    refreshed := bool_and(als_refresh_user('free', id)) FROM stored('free', 'user');
+    users := refreshed AND max(slope('free', 'user', id)) < 1e-3 FROM stored('free', 'user');
+    biases := count(*) FILTER (WHERE bias <> 0) FROM (SELECT bias FROM free_users UNION ALL SELECT bias FROM free_items) b;
+    folded := distance((als_fold_in('free', (SELECT array_agg(item_id) FROM plain WHERE user_id = 8),
+                                    (SELECT array_agg(rating) FROM plain WHERE user_id = 8)))[:2]::float8[], f) < 1e-5 FROM stored('free', 'user') WHERE id = 8;
+    explained := abs(sum(contribution) - als_predict('free', 8, 3)) < 1e-4 FROM als_explain('free', 8, 3, 100) e (item_id, contribution);
+END $$;
+SELECT solver, u.* FROM unnest(ARRAY['cholesky', 'cg']) solver, unregularized(format('solver => %L, cg_steps => 300', solver)) u ORDER BY 1;
+-- of factors that are not negative, those above 0
+SELECT run FROM als_train('above', 'plain', feedback => 'explicit', biases => false, regularization => 0, factors => 2, nonnegative => true);
+SELECT bool_and(als_refresh_user('above', id)) FROM stored('above', 'user');
+SELECT count(*) FILTER (WHERE bias <> 0), max(slope('above', 'user', user_id)) FILTER (WHERE 0 < ALL (factors)) < 1e-3 AS free,
+    count(*) FILTER (WHERE 0 < ALL (factors)) > 5 AS some_are
+FROM above_users;
+INSERT INTO plain VALUES (14, 2, 3);
+SELECT code, message FROM try($$SELECT als_train('free', 'plain', feedback => 'explicit', biases => false, regularization => 0, factors => 2, solver => 'cholesky')$$);
+
 -- imported, and the aggregate, and a grid
 SELECT regularization_scaling, regularization_by, biases, mean_rating
 FROM als_import('imported', 'implicit_users', 'implicit_items', 'ratings', regularization => 0.1, regularization_by => 'ratings', alpha => 40);
