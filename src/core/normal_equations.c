@@ -85,7 +85,7 @@ als_normal_equations(const AlsSystem *system, const Row *row,
 		add(stride, workspace->partial, b);
 	}
 	for (size_t i = 0; i < (size_t) system->rank; i++)
-		if (!isfinite(a[i * stride + i]))
+		if (!isfinite(a[i * stride + i]) || !isfinite(b[i]))
 			return ALS_NOT_FINITE;
 	return ALS_OK;
 }

@@ -70,8 +70,9 @@ als_solve_row_exact(const AlsSystem *system, const Row *row,
 	}
 	if (info != ALS_OK)
 		return info;
-	for (int i = 0; i < system->rank; i++)
-		x[i] = (float) workspace->solution[i];
+	/* padding that was multiplied by infinity is no number any more */
+	for (int i = 0; i < als_stride(system->rank); i++)
+		x[i] = i < system->rank ? (float) workspace->solution[i] : 0;
 	*objective = als_exact_objective(system, row, workspace, x);
 	return ALS_OK;
 }

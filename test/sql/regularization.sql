@@ -242,6 +242,20 @@ SELECT t.* FROM unnest(ARRAY['regularization_scaling => -0.1', 'regularization_s
 SELECT code, message FROM unnest(ARRAY['{"regularization_scaling": "1"}', '{"regularization_scaling": -1}',
     '{"nonnegative": 1}', '{"nonnegative": null}']) options,
     try(format('SELECT als_train_agg(%L, user_id, item_id, rating, %L) FROM ratings', 'bad', options)) t;
+-- lambda s, or a rating times its weight, beyond single precision: rows are solved in double,
+-- whatever the solver and the number of factors
+SELECT a.run, b.run, b.loss / a.loss BETWEEN 1 - 1e-6 AND 1 + 1e-6 AS same
+FROM als_train('large_a', 'SELECT user_id, item_id, 1e27 AS rating FROM ratings', factors => 5, alpha => 1e10, regularization => 1e30, regularization_scaling => 1, iterations => 1, solver => 'cholesky') a,
+     als_train('large_b', 'SELECT user_id, item_id, 1e27 AS rating FROM ratings', factors => 5, alpha => 1e10, regularization => 1e30, regularization_scaling => 1, iterations => 1) b;
+SELECT bool_and(distance(a.factors::float8[], b.factors::float8[]) < 1e-5) AS same, bool_or(0 <> ANY (a.factors)) AS some
+FROM large_a_users a JOIN large_b_users b USING (user_id);
+CREATE FUNCTION loss_of(solver text, factors int, weight text) RETURNS float8 LANGUAGE sql AS $$
+    SELECT loss FROM als_train('weighted', 'SELECT user_id, item_id, rating, 1e38 AS large FROM ratings', weight_column => weight,
+        feedback => 'explicit', biases => false, factors => factors, regularization => 0.1, iterations => 2, cg_steps => 100,
+        nonnegative => solver = 'nonnegative', solver => CASE solver WHEN 'cg' THEN solver ELSE 'cholesky' END)
+$$;
+SELECT solver, factors, abs(loss_of(solver, factors, 'large') / loss_of(solver, factors, NULL) / 1e38 - 1) < 1e-5 AS same
+FROM unnest(ARRAY[3, 15]) factors, unnest(ARRAY['cg', 'cholesky', 'nonnegative']) solver ORDER BY 1, 2;
 -- singular systems
 SELECT code, message FROM unnest(ARRAY['factors => 31, regularization_scaling => 1',
     'factors => 31, nonnegative => true', 'feedback => ''explicit'', factors => 31, nonnegative => true']) parameters,
