@@ -260,10 +260,13 @@ train_sort(const TrainOptions *options, TrainInput *input, int nworkers)
 								seconds_since(phase))));
 }
 
-/* Raises for factors of a side whose scores might not be finite. */
+/*
+ * Raises for factors of a side whose scores might not be finite.  Those behind the
+ * rated ones are what features say.
+ */
 static void
 check_lengths(const TrainerParameters *parameters, double mean, AlsSide side,
-			  uint32 nrows, const float *rows)
+			  uint32 rated, uint32 nrows, const float *rows)
 {
 	bool		explicit = parameters->feedback == ALS_EXPLICIT;
 	size_t		stride = als_stride(parameters->factors + (explicit ? 1 : 0));
@@ -277,7 +280,8 @@ check_lengths(const TrainerParameters *parameters, double mean, AlsSide side,
 					 errmsg("the factors of %s are too long to be served",
 							side == ALS_USERS ? "a user" : "an item"),
 					 errdetail("%s", factors_fit_detail(explicit)),
-					 errhint("Scale the ratings down.")));
+					 i < rated ? errhint("Scale the ratings down.") :
+					 errhint("Scale the values of its features down.")));
 	}
 }
 
@@ -308,7 +312,9 @@ train_store(ModelTarget *target, const TrainOptions *options,
 		features_fill_new(input->features[side], result, side);
 	}
 	for (int side = 0; side < 2; side++)
-		check_lengths(parameters, input->mean, side, ids[side]->size, rows[side]);
+		check_lengths(parameters, input->mean, side,
+					  ratings_ids(input->ratings, side)->size, ids[side]->size,
+					  rows[side]);
 	feature_table = feature_table_write(target, features, parameters->factors,
 										parameters->feedback);
 	nulls[MODEL_FEATURE_FACTORS - 1] = !OidIsValid(feature_table);

@@ -226,6 +226,7 @@ SELECT what, t.* FROM (VALUES
     ('SELECT 1, repeat(''a'', 1025)'), ('DELETE FROM ratings'), ('SELECT 1, ''a'' FROM ratings FOR UPDATE')) w (what),
     try(format('SELECT als_train(%L, %L, factors => 2, item_features => %L)', 'bad', 'ratings', what)) t;
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', user_features => 'SELECT 1, ''a'' FROM generate_series(1, 2)')$$);
+SELECT * FROM try($$SELECT als_train('bad', 'ratings', item_features => 'SELECT item_id, ''a'', 0.001 FROM ratings GROUP BY 1 UNION ALL SELECT 999, ''a'', 3e38')$$);
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', item_features => 'item_features', nonnegative => true)$$);
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', user_features => 'user_features', regularization => 0)$$);
 SELECT * FROM try($$SELECT als_train('bad', 'ratings', feature_regularization => 1)$$);
