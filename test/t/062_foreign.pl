@@ -141,7 +141,8 @@ foreach my $mode ('force_custom_plan', 'force_generic_plan')
 		asked();
 		my $result = ask($session, "SELECT $query;");
 		unlike($result, qr/ERROR/, $query);
-		is(asked(), $remote, "what the servers are asked, $mode");
+		# 14 says of what type these constants are
+		is(asked() =~ s/'(u\d)'::text/'$1'/r, $remote, "what the servers are asked, $mode");
 	}
 	is(close_sessions($session), '', 'without an error');
 }
