@@ -73,7 +73,7 @@ build_server()
 	{
 		"$source/configure" -q --prefix="$server" --enable-cassert --enable-debug \
 			--enable-tap-tests "${flags[@]}"
-		for dir in . contrib/file_fdw contrib/postgres_fdw; do
+		for dir in . contrib/dblink contrib/file_fdw contrib/postgres_fdw; do
 			nice make -s -j"$(nproc)" -C "$dir" all
 			nice make -s -C "$dir" install
 		done
