@@ -170,13 +170,16 @@ int
 als_orthogonal_solve(const AlsSystem *system, const Row *row,
 					 const Workspace *workspace)
 {
+	size_t		stride = (size_t) als_stride(system->rank);
 	int			info = als_orthogonal_equations(system, row, workspace);
 
-	if (info == ALS_OK)
-		substitute((size_t) system->rank,
-				   (size_t) als_stride(system->rank), workspace->exact,
-				   workspace->right, workspace->solution);
-	return info;
+	if (info != ALS_OK)
+		return info;
+	/* products with rows take its padding, too */
+	memset(workspace->solution, 0, stride * sizeof(double));
+	substitute((size_t) system->rank, stride, workspace->exact,
+			   workspace->right, workspace->solution);
+	return ALS_OK;
 }
 
 /*
