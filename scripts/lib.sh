@@ -146,6 +146,14 @@ start_server()
 	export PGHOST=$sandbox PGUSER=postgres PGDATABASE=postgres
 }
 
+# Waits for a server that may be starting anew.
+await_server()
+{
+	until run_unprivileged psql -XAtqc 'SELECT' 2>/dev/null; do
+		sleep 1
+	done
+}
+
 # Builds and installs als, and runs one TAP test of it in a sandbox; further
 # arguments are make's.
 run_tap_test()

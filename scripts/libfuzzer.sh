@@ -61,9 +61,7 @@ for target in ${TARGETS:-$(run_unprivileged psql -XAtc 'SELECT name FROM targets
 	if ! grep -qa ^Done <<<"$said"; then
 		tail -c +"$((before + 1))" "$sandbox/server.log" | grep -avE '^#|^INFO' | head -n 60
 		status=1
-		until run_unprivileged psql -XAtqc 'SELECT' 2>/dev/null; do
-			sleep 1
-		done
+		await_server
 	fi
 	for input in "$sandbox/found/$target."*; do
 		[ ! -f "$input" ] || od -c "$input"

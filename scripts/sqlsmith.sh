@@ -40,10 +40,8 @@ END
 echo "Seed $seed"
 run_unprivileged timeout "$seconds" sqlsmith --verbose --seed="$seed" \
 	--target="host=$sandbox dbname=postgres user=smith" >"$sandbox/said" 2>&1 || true
-until run_unprivileged psql -XAtqc 'SELECT' 2>/dev/null; do
-	sleep 1
-done
-grep -a '^queries:' "$sandbox/said" | tail -n 1
+await_server
+grep -a '^queries:' "$sandbox/said" | tail -n 1 || true
 run_unprivileged psql -XAtc "SELECT sum(calls) || ' calls of ' || count(*) || ' functions of als'
 	FROM pg_stat_user_functions WHERE funcname LIKE 'als%'"
 # Some functions of PostgreSQL itself raise internal errors when they are called so.

@@ -12,7 +12,7 @@
 #include "train/options.h"
 #include "utils/timestamp.h"
 
-/* In rows of the usual regularization; docs/experiments.md has what was measured */
+/* In rows that are drawn to their features; docs/experiments.md has what was measured */
 #define DEFAULT_FEATURE_REGULARIZATION 10
 
 void
